@@ -1,0 +1,50 @@
+# Every target starts from a clean clone: it needs Python 3.11+, make and the package registries.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DAGSTER_HOME := $(CURDIR)
+export PYTHONUNBUFFERED := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test check bench lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+
+demo: $(VENV)/.installed ## A platform team and two product teams share a feature store on real flights
+	@$(BIN)/python demo.py
+
+dev: $(VENV)/.installed ## Open the Dagster UI with every code location, on http://localhost:3000
+	@echo "==> dagster dev: the UI will be on http://localhost:3000 (Ctrl-C ends it)"
+	@$(BIN)/dagster dev -w workspace.yaml
+
+test: check ## Check the code, then run every test
+	@echo "==> tests"
+	@$(BIN)/pytest -n 2
+
+check: $(VENV)/.installed ## Lint, types and import layers
+	@echo "==> ruff"; $(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@echo "==> mypy"; $(BIN)/mypy
+	@echo "==> import layers"; $(BIN)/lint-imports --no-timer 2>/dev/null || $(BIN)/lint-imports
+
+bench: $(VENV)/.installed ## Measure against raw DuckDB and SQLite
+	@$(BIN)/python -m bench
+
+lock: $(VENV)/.uv ## Resolve the dependencies again into constraints.txt
+	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --all-extras --no-annotate --no-header pyproject.toml -o constraints.txt
+
+clean: ## Remove the environment and everything the demo made
+	rm -rf $(VENV) data .dagster
+
+$(VENV)/.uv:
+	@echo "==> creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -c 'import sys; sys.exit("feature_platform needs Python 3.11 or newer; set PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check "uv==0.13.8"
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.uv pyproject.toml constraints.txt
+	@echo "==> installing the pinned dependencies (about 1.2 GB, half a minute)"
+	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e ".[aws,snowflake,ui,demo,dev]"
+	@touch $@

@@ -1,0 +1,78 @@
+"""Feast's `list_*` and `get_*`: the registry's objects by kind."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TypeVar
+
+from feature_platform.definitions import (
+    Definition,
+    Entity,
+    FeatureService,
+    FeatureView,
+    OnDemandFeatureView,
+    Source,
+    StreamFeatureView,
+    View,
+)
+from feature_platform.registry import Snapshot
+
+D = TypeVar("D", bound=Definition)
+Tags = Mapping[str, str]
+
+
+class Catalog(ABC):
+    """Lists the objects of one project; `tags` keeps those that carry all of them."""
+
+    project: str
+
+    @abstractmethod
+    def snapshot(self) -> Snapshot:
+        """Return the registry's newest state."""
+
+    def list_entities(self, *, tags: Tags | None = None) -> list[Entity]:
+        return self._list(Entity, tags)
+
+    def get_entity(self, name: str) -> Entity:
+        return self.snapshot().get(Entity, self.project, name)
+
+    def list_data_sources(self, *, tags: Tags | None = None) -> list[Source]:
+        return self._list(Source, tags)
+
+    def get_data_source(self, name: str) -> Source:
+        return self.snapshot().get(Source, self.project, name)
+
+    def list_feature_views(self, *, tags: Tags | None = None) -> list[FeatureView]:
+        """Return batch and stream feature views."""
+        return self._list(FeatureView, tags)
+
+    def get_feature_view(self, name: str) -> FeatureView:
+        return self.snapshot().get(FeatureView, self.project, name)
+
+    def list_stream_feature_views(self, *, tags: Tags | None = None) -> list[StreamFeatureView]:
+        return self._list(StreamFeatureView, tags)
+
+    def get_stream_feature_view(self, name: str) -> StreamFeatureView:
+        return self.snapshot().get(StreamFeatureView, self.project, name)
+
+    def list_on_demand_feature_views(
+        self, *, tags: Tags | None = None
+    ) -> list[OnDemandFeatureView]:
+        return self._list(OnDemandFeatureView, tags)
+
+    def get_on_demand_feature_view(self, name: str) -> OnDemandFeatureView:
+        return self.snapshot().get(OnDemandFeatureView, self.project, name)
+
+    def list_all_feature_views(self, *, tags: Tags | None = None) -> list[View]:
+        """Return batch, stream and on-demand feature views."""
+        return [*self.list_feature_views(tags=tags), *self.list_on_demand_feature_views(tags=tags)]
+
+    def list_feature_services(self, *, tags: Tags | None = None) -> list[FeatureService]:
+        return self._list(FeatureService, tags)
+
+    def get_feature_service(self, name: str) -> FeatureService:
+        return self.snapshot().get(FeatureService, self.project, name)
+
+    def _list(self, kind: type[D], tags: Tags | None) -> list[D]:
+        wanted = dict(tags or {}).items()
+        found = self.snapshot().of(kind, self.project)
+        return [definition for definition, _ in found if wanted <= definition.tags.items()]

@@ -1,0 +1,127 @@
+"""Applying a repo: one step, one commit, and only what changed is emitted."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
+
+import dagster as dg
+
+from feature_platform.dagster.resources import FeatureStoreResource
+from feature_platform.dagster.specs import asset_key, object_spec
+from feature_platform.definitions import Definition, with_related
+from feature_platform.errors import Problem, RefusedError
+from feature_platform.registry import Change, Commit, check
+from feature_platform.repo import Repo
+from feature_platform.store import FeatureStore
+
+CHECK = "registry_rules"
+_DATA_VERSION = "dagster/data_version"
+
+Events: TypeAlias = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
+Objects: TypeAlias = Mapping[dg.AssetKey, Definition]
+
+
+def apply_assets(repo: Repo) -> dg.AssetsDefinition:
+    """Build the step that registers what a repo defines.
+
+    Selecting all its assets is a full sync of the owner's objects; selecting some applies those.
+    Ownership, references and contracts are checked before anything is written: a refused plan is
+    a failed blocking check on each object at fault, nothing is committed and nothing downstream
+    runs.
+    """
+    project, owner = repo.config.project, repo.config.team
+    objects = {asset_key(project, d): d for d in with_related(repo.definitions)}
+
+    @dg.multi_asset(
+        name=f"register_{owner}",
+        specs=[object_spec(project, owner, d) for d in objects.values()],
+        check_specs=[dg.AssetCheckSpec(CHECK, asset=key, blocking=True) for key in objects],
+        can_subset=True,
+        resource_defs={"feature_store": FeatureStoreResource(repo_path=str(repo.path))},
+    )
+    def register(context: dg.AssetExecutionContext, feature_store: FeatureStoreResource) -> Events:
+        selected = {k: d for k, d in objects.items() if k in context.selected_asset_keys}
+        partial = len(selected) < len(objects)
+        yield from _register(context, feature_store.open(), selected, partial=partial)
+
+    return register
+
+
+def _register(
+    context: dg.AssetExecutionContext, store: FeatureStore, selected: Objects, *, partial: bool
+) -> Events:
+    plan = store.plan(list(selected.values()), partial=partial)
+    if problems := check(plan, store.snapshot()):
+        yield from _refused(selected, problems)
+        refused = RefusedError(plan.owner, plan.project, problems)
+        raise dg.Failure(str(refused), metadata=_problem_table(problems), allow_retries=False)
+    commit = store.commit(plan, client="dagster", message=f"Dagster run {context.run_id}")
+    version = commit.version if commit else store.snapshot().version
+    context.log.info(
+        f"Applied version {version}: {commit.summary()}." if commit else "Nothing changed."
+    )
+    changes = {(c.kind, c.name): c for c in plan.changes}
+    for key in _to_emit(context, selected, everything=partial):
+        definition = selected[key]
+        change = changes.get((definition.kind, definition.name))
+        yield _result(key, definition, change, commit, version)
+        yield dg.AssetCheckResult(asset_key=key, check_name=CHECK, passed=True)
+
+
+def _to_emit(
+    context: dg.AssetExecutionContext, selected: Objects, *, everything: bool
+) -> list[dg.AssetKey]:
+    """Return what was asked for by name, or else what Dagster has not yet seen as it is."""
+    if everything:
+        return list(selected)
+    seen = context.instance.get_latest_materialization_events(list(selected))
+    stale = []
+    for key, definition in selected.items():
+        event = seen.get(key)
+        materialization = event.asset_materialization if event else None
+        tags = (materialization.tags if materialization else None) or {}
+        if tags.get(_DATA_VERSION) != definition.digest():
+            stale.append(key)
+    return stale
+
+
+def _result(
+    key: dg.AssetKey,
+    definition: Definition,
+    change: Change | None,
+    commit: Commit | None,
+    version: int,
+) -> dg.MaterializeResult[None]:
+    metadata: dict[str, dg.MetadataValue] = {
+        "registry_version": dg.MetadataValue.int(version),
+        "action": dg.MetadataValue.text(change.action if change else "unchanged"),
+    }
+    if commit:
+        metadata["commit_id"] = dg.MetadataValue.text(commit.commit_id)
+    if change and change.action == "update":
+        differences = {n: {"before": b, "after": a} for n, b, a in change.differences()}
+        metadata["difference"] = dg.MetadataValue.json(differences)
+    return dg.MaterializeResult(
+        asset_key=key, metadata=metadata, data_version=dg.DataVersion(definition.digest())
+    )
+
+
+def _refused(selected: Objects, problems: Sequence[Problem]) -> Iterator[dg.AssetCheckResult]:
+    for key, definition in selected.items():
+        subject = f"{definition.kind.replace('_', ' ')} {definition.name!r}"
+        own = [problem for problem in problems if problem.subject == subject]
+        if own:
+            yield dg.AssetCheckResult(
+                asset_key=key,
+                check_name=CHECK,
+                passed=False,
+                description=" ".join(problem.message for problem in own),
+                metadata=_problem_table(own),
+            )
+
+
+def _problem_table(problems: Sequence[Problem]) -> dict[str, dg.MetadataValue]:
+    records = [
+        dg.TableRecord({"rule": p.rule, "object": p.subject, "problem": p.message})
+        for p in problems
+    ]
+    return {"problems": dg.MetadataValue.table(records)}

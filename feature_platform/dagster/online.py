@@ -1,0 +1,86 @@
+"""Loading views into the online store: an asset per view."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from feature_platform.dagster.resources import FeatureStoreResource
+from feature_platform.dagster.specs import online_key, view_key
+from feature_platform.definitions import FeatureView, PushSource
+from feature_platform.repo import Repo
+
+_RETRIES = dg.RetryPolicy(
+    max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
+)
+
+
+def online_assets(
+    repo: Repo, partitions: dg.TimeWindowPartitionsDefinition | None
+) -> list[dg.AssetsDefinition]:
+    """Build the asset of every online table that is loaded from history.
+
+    Args:
+        repo: The platform's repo.
+        partitions: Windows of event time that runs load; without any, a run loads what is new.
+            A backfill over many partitions is one run. The online store's ledger is the truth.
+    """
+    pushed_only = {
+        d.name for d in repo.definitions if isinstance(d, PushSource) and not d.batch_source
+    }
+    return [
+        _online_asset(repo, view, partitions)
+        for view in repo.definitions
+        if isinstance(view, FeatureView) and view.online and view.source not in pushed_only
+    ]
+
+
+def online_schedule(
+    project: str,
+    assets: Iterable[dg.AssetsDefinition],
+    partitions: dg.TimeWindowPartitionsDefinition | None,
+) -> dg.ScheduleDefinition | dg.UnresolvedPartitionedAssetScheduleDefinition:
+    """Build the schedule that keeps the online store up to date, stopped until someone starts it.
+
+    It runs at the end of every partition; without partitions, hourly.
+    """
+    name = f"materialize_{project}_online"
+    job = dg.define_asset_job(
+        name, dg.AssetSelection.assets(*assets), description="Load views into the online store."
+    )
+    if partitions is not None:
+        return dg.build_schedule_from_partitioned_job(job)
+    return dg.ScheduleDefinition(job=job, cron_schedule="0 * * * *")
+
+
+def _online_asset(
+    repo: Repo, view: FeatureView, partitions: dg.TimeWindowPartitionsDefinition | None
+) -> dg.AssetsDefinition:
+    project, owner = repo.config.project, repo.config.team
+
+    @dg.asset(
+        key=online_key(project, view.name),
+        deps=[view_key(project, view.name)],
+        partitions_def=partitions,
+        backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+        group_name=owner,
+        owners=[f"team:{owner}"],
+        kinds={"online_table"},
+        pool=f"{project}_online_store",
+        retry_policy=_RETRIES,
+        resource_defs={"feature_store": FeatureStoreResource(repo_path=str(repo.path))},
+        description=f"Newest values of {view.name}, served online.",
+    )
+    def load(
+        context: dg.AssetExecutionContext, feature_store: FeatureStoreResource
+    ) -> dg.MaterializeResult[None]:
+        store = feature_store.open()
+        if context.has_partition_key or context.has_partition_key_range:
+            window = context.partition_time_window
+            counts = store.materialize(window.start, window.end, [view.name])
+        else:
+            counts = store.materialize_incremental(feature_views=[view.name])
+        return dg.MaterializeResult(
+            metadata={"dagster/row_count": dg.MetadataValue.int(counts[view.name])}
+        )
+
+    return load

@@ -1,0 +1,125 @@
+"""What all definitions share: names, equality by content, one JSON form, clear errors."""
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from hashlib import sha256
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+
+from feature_platform.errors import DefinitionError, did_you_mean
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+
+_NAME = TypeAdapter(Name)
+_MESSAGES = {
+    "string_pattern_mismatch": "{input!r} is not a valid name: it starts with a letter and goes "
+    "on with letters, digits and underscores (ASCII, at most 63).",
+    "missing": "is required.",
+    "too_short": "is empty.",
+}
+
+
+def is_name(text: str) -> bool:
+    """Say whether a text can name a project, a team or an object."""
+    try:
+        _NAME.validate_python(text)
+    except ValidationError:
+        return False
+    return True
+
+
+class Value(BaseModel):
+    """An immutable value, checked when it is built.
+
+    Raises:
+        DefinitionError: An argument is wrong; every wrong one is listed.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True
+    )
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise DefinitionError(_explain(type(self), data, error)) from None
+
+
+class Definition(Value):
+    """An object that exactly one owner registers.
+
+    Attributes:
+        name: Unique in its project among objects of its kind, whatever its case.
+        description: What people read in the catalog.
+        tags: Free labels; readable by everyone who may read the registry, so no secrets.
+        owner: Whom to contact. It says nothing about who may change the object: that follows
+            from the repo or key that registered it.
+    """
+
+    kind: ClassVar[str]
+
+    name: Name
+    description: str = ""
+    tags: dict[str, str] = {}
+    owner: str = ""
+
+    def to_json(self) -> str:
+        """Return the canonical JSON form: equal text means equal definitions."""
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        content["type"] = type(self).model_fields["type"].default
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the canonical form."""
+        return sha256(self.to_json().encode()).hexdigest()
+
+    def related(self) -> Iterable["Definition"]:
+        """Yield definitions that were given in place of a name and belong to this one."""
+        return ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name!r}"
+
+
+def with_related(definitions: Iterable[Definition]) -> list[Definition]:
+    """Return definitions together with those that were only given inside another."""
+    found = {(d.kind, d.name): d for d in definitions}
+    for definition in list(found.values()):
+        for extra in definition.related():
+            found.setdefault((extra.kind, extra.name), extra)
+    return list(found.values())
+
+
+def name_of(value: object) -> object:
+    """Return the name of a definition; leave anything else for validation."""
+    return value.name if isinstance(value, Definition) else value
+
+
+@cache
+def _arguments(cls: type[BaseModel]) -> tuple[str, ...]:
+    fields = cls.model_fields.items()
+    return tuple(f.alias or name for name, f in fields if name != "type")
+
+
+def _explain(cls: type[BaseModel], data: dict[str, Any], error: ValidationError) -> str:
+    label = (
+        f"{cls.__name__} {data['name']!r}" if isinstance(data.get("name"), str) else cls.__name__
+    )
+    reasons = []
+    for item in error.errors(include_url=False):
+        where = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            known = _arguments(cls)
+            reason = f"is not an argument.{did_you_mean(where, known)} Known: {', '.join(known)}."
+        elif item["type"] in _MESSAGES:
+            reason = _MESSAGES[item["type"]].format(input=item["input"])
+        elif item["type"] == "value_error":
+            reason = str(item["ctx"]["error"])
+        else:
+            reason = f"{item['msg']}; got {item['input']!r}."
+        reasons.append(f"{where}: {reason}" if where else reason)
+    return f"{label}: " + " ".join(reasons)

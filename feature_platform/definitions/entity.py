@@ -1,0 +1,55 @@
+"""Entities: what features describe."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import BeforeValidator, model_validator
+
+from feature_platform.definitions.base import ColumnName, Definition
+from feature_platform.types import DType
+
+
+class Entity(Definition):
+    """Something features describe, identified by one or several join keys.
+
+    Attributes:
+        join_keys: Columns that identify one entity, in key order; the name if left out.
+        value_type: Type of the join key. With several keys, declare their types as fields of
+            the views' schemas instead.
+
+    Raises:
+        DefinitionError: A key is named twice, or one type is given for several keys.
+
+    Example:
+        >>> Entity(name="driver", join_keys=["driver_id"]).join_keys
+        ('driver_id',)
+
+    Source: Feast's `Entity`, which takes one join key only.
+    """
+
+    kind: ClassVar[str] = "entity"
+
+    type: Literal["entity"] = "entity"
+    join_keys: Annotated[
+        tuple[ColumnName, ...], BeforeValidator(lambda v: (v,) if isinstance(v, str) else v)
+    ] = ()
+    value_type: DType | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _key_is_named_like_the_entity(cls, data: dict[str, object]) -> dict[str, object]:
+        if data.get("join_keys") or "name" not in data:
+            return data
+        return {**data, "join_keys": (data["name"],)}
+
+    @model_validator(mode="after")
+    def _keys_are_sound(self) -> Self:
+        if len(set(self.join_keys)) < len(self.join_keys):
+            raise ValueError(f"join_keys {list(self.join_keys)} name a column twice.")
+        if self.value_type and (len(self.join_keys) > 1 or self.value_type.item):
+            raise ValueError(
+                "value_type is the scalar type of a single join key; declare the types of several "
+                "as fields of the views' schemas."
+            )
+        if self.value_type and self.value_type.name in {"Float32", "Float64"}:
+            raise ValueError("value_type: a float cannot be a join key; use Int64 or String.")
+        return self

@@ -1,0 +1,31 @@
+"""Feature services: the features that one model reads."""
+
+from typing import ClassVar, Literal
+
+import pydantic
+
+from feature_platform.definitions.base import Definition
+from feature_platform.definitions.reference import References
+
+
+class FeatureService(Definition):
+    """The features that one version of a model reads, under one name.
+
+    Attributes:
+        features: Views, `view` or `view:feature` strings, or `view[["a", "b"]]`, in order.
+
+    Raises:
+        DefinitionError: An argument is wrong; every wrong one is listed.
+
+    Example:
+        >>> service = FeatureService(name="model_v1", features=["user", "driver:conv_rate"])
+        >>> [str(reference) for reference in service.features]
+        ['user', 'driver:conv_rate']
+
+    Source: Feast's `FeatureService`.
+    """
+
+    kind: ClassVar[str] = "feature_service"
+
+    type: Literal["feature_service"] = "feature_service"
+    features: References = pydantic.Field(min_length=1)

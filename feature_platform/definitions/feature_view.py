@@ -1,0 +1,95 @@
+"""Feature views: the unit of storage, materialization and lineage."""
+
+from datetime import timedelta
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import pydantic
+from pydantic import BeforeValidator, PrivateAttr, field_validator, model_validator
+
+from feature_platform.definitions.base import Definition, Name, name_of
+from feature_platform.definitions.field import Field, as_tuple, repeated
+from feature_platform.definitions.reference import View
+
+
+class FeatureView(View):
+    """Features of some entities that are observed and stored together.
+
+    One row is one observation: join keys, an event timestamp, and a column per feature.
+
+    Attributes:
+        source: The batch or push source its rows come from, or the source's name.
+        schema: The features. A field named like a join key declares the key's type instead.
+        entities: Entities (or their names) whose join keys identify a row; none for features that
+            hold for everything.
+        ttl: How long a row may answer: one observed at `t` serves requests from `t` to `t + ttl`,
+            both inclusive. `None` and zero mean for ever.
+        online: Whether it can be materialized and pushed to the online store.
+
+    Raises:
+        DefinitionError: An argument is wrong; every wrong one is listed.
+
+    Example:
+        >>> from feature_platform.definitions import Entity, FileSource
+        >>> from feature_platform.types import Float32
+        >>> stats = FeatureView(
+        ...     name="driver_stats",
+        ...     entities=[Entity(name="driver_id")],
+        ...     ttl=timedelta(days=1),
+        ...     schema=[Field(name="conv_rate", dtype=Float32)],
+        ...     source=FileSource(path="driver_stats.parquet"),
+        ... )
+        >>> stats.entities, stats.source
+        (('driver_id',), 'driver_stats')
+
+    Source: Feast's `FeatureView`. The schema is declared, never inferred: it is a contract.
+    """
+
+    kind: ClassVar[str] = "feature_view"
+
+    type: Literal["feature_view"] = "feature_view"
+    source: Annotated[Name, BeforeValidator(name_of)]
+    fields: tuple[Field, ...] = pydantic.Field(alias="schema", min_length=1)
+    entities: Annotated[
+        tuple[Annotated[Name, BeforeValidator(name_of)], ...], BeforeValidator(as_tuple)
+    ] = ()
+    ttl: timedelta | None = None
+    online: bool = True
+    _given_source: Definition | None = PrivateAttr(default=None)
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**data)
+        given = data.get("source")
+        self._given_source = given if isinstance(given, Definition) else None
+
+    @field_validator("ttl")
+    @classmethod
+    def _zero_is_for_ever(cls, ttl: timedelta | None) -> timedelta | None:
+        if ttl is not None and ttl < timedelta(0):
+            raise ValueError(f"{ttl} is negative; None means that values never expire.")
+        return ttl or None
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        if twice := repeated(self.fields):
+            raise ValueError(f"schema declares {twice} twice.")
+        if len(set(self.entities)) < len(self.entities):
+            raise ValueError(f"entities {list(self.entities)} name an entity twice.")
+        return self
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        return tuple(f.name for f in self.fields)
+
+    def related(self) -> tuple[Definition, ...]:
+        if self._given_source is None:
+            return ()
+        return (self._given_source, *self._given_source.related())
+
+
+class StreamFeatureView(FeatureView):
+    """A feature view whose newest rows are pushed, with a batch source for its history.
+
+    Source: Feast's `StreamFeatureView`.
+    """
+
+    type: Literal["stream_feature_view"] = "stream_feature_view"  # type: ignore[assignment]

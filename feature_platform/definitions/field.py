@@ -1,0 +1,39 @@
+"""One declared column."""
+
+from collections import Counter
+from typing import Any
+
+from feature_platform.definitions.base import ColumnName, Value
+from feature_platform.types import DType
+
+
+class Field(Value):
+    """One feature, or one value of a request.
+
+    Attributes:
+        name: Column name.
+        dtype: Its type.
+        description: What people read in the catalog.
+        tags: Free labels.
+
+    Example:
+        >>> from feature_platform.types import Int64
+        >>> Field(name="trips_today", dtype=Int64).dtype
+        Int64
+    """
+
+    name: ColumnName
+    dtype: DType
+    description: str = ""
+    tags: dict[str, str] = {}
+
+
+def repeated(fields: tuple[Field, ...]) -> list[str]:
+    """Return the names that occur more than once, whatever their case."""
+    counts = Counter(f.name.casefold() for f in fields)
+    return [name for name, count in counts.items() if count > 1]
+
+
+def as_tuple(value: Any) -> Any:
+    """Accept one value where several are allowed."""
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)

@@ -1,0 +1,41 @@
+"""The project's policy: what teams may register, under which names."""
+
+from typing import ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from feature_platform.definitions.base import Definition, Name
+
+TeamKind = Literal["on_demand_view", "feature_service"]
+
+
+class Policy(Definition):
+    """Rules of one project that the platform team sets; without one, names are free.
+
+    Attributes:
+        name: Always `policy`: a project has one.
+        team_kinds: Kinds that teams may register.
+        prefixes: Team → prefixes its objects' names must start with, such as
+            `{"risk": ["risk_"]}`. Listed prefixes are reserved: nobody else may use them.
+        teams_need_prefix: Refuse teams that `prefixes` does not list.
+
+    Example:
+        >>> Policy(prefixes={"risk": ["risk_"]}).name
+        'policy'
+
+    Source: the naming and validation strategies of Feast's federated guide, enforced.
+    """
+
+    kind: ClassVar[str] = "policy"
+
+    type: Literal["policy"] = "policy"
+    name: Name = "policy"
+    team_kinds: tuple[TeamKind, ...] = ("on_demand_view", "feature_service")
+    prefixes: dict[Name, tuple[str, ...]] = {}
+    teams_need_prefix: bool = False
+
+    @model_validator(mode="after")
+    def _is_the_only_one(self) -> Self:
+        if self.name != "policy":
+            raise ValueError(f"name: a project has one policy, named 'policy', not {self.name!r}.")
+        return self

@@ -1,0 +1,186 @@
+"""Data sources: where rows come from."""
+
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, ClassVar, Literal, Self
+
+import pydantic
+from pydantic import BeforeValidator, PrivateAttr, model_validator
+
+from feature_platform.definitions.base import Definition, Value, name_of
+from feature_platform.definitions.field import Field, repeated
+
+_GLOB = re.compile(r"[*?\[]")
+
+
+class Source(Definition):
+    """Where rows come from: a batch source or a push source."""
+
+    kind: ClassVar[str] = "source"
+
+
+class BatchSource(Source):
+    """A table or a set of files that holds the history of features.
+
+    Attributes:
+        timestamp_field: Column that says when a row was observed.
+        created_timestamp_column: Column that says when a row became known. Of two rows of one key
+            and one time the one created last wins.
+        field_mapping: Source column → name used in views and requests. Keys, timestamps and
+            features can all be mapped.
+    """
+
+    timestamp_field: str = "event_timestamp"
+    created_timestamp_column: str = ""
+    field_mapping: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _mapping_is_one_to_one(self) -> Self:
+        if len(set(self.field_mapping.values())) < len(self.field_mapping):
+            raise ValueError(f"field_mapping {self.field_mapping} gives two columns one name.")
+        return self
+
+    def location(self) -> dict[str, str]:
+        """Return what the offline store opens, as declared."""
+        return {}
+
+
+class FileSource(BatchSource):
+    """Parquet or CSV files: one path, a glob, or a directory.
+
+    Attributes:
+        name: Taken from the path if left out.
+        path: A file, a glob such as `trips/*.parquet`, or a directory that is read recursively.
+            A relative path is resolved against the reader's offline store `root`, which is the
+            repo folder unless `feature_store.yaml` says otherwise.
+        file_format: `parquet` or `csv`; follows from the path if left out.
+        s3_endpoint_override: S3 endpoint for `s3://` paths.
+
+    Example:
+        >>> FileSource(path="data/driver_stats.parquet").name
+        'driver_stats'
+
+    Source: Feast's `FileSource`.
+    """
+
+    type: Literal["file_source"] = "file_source"
+    path: Annotated[str, pydantic.Field(min_length=1)]
+    file_format: Literal["parquet", "csv"] | None = None
+    s3_endpoint_override: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_named_after_the_path(cls, data: dict[str, object]) -> dict[str, object]:
+        path = str(data.get("path", ""))
+        parts = [part for part in PurePosixPath(path).parts if not _GLOB.search(part)]
+        stem = PurePosixPath(parts[-1]).name.split(".")[0] if parts else ""
+        return {**data, "path": path, "name": data.get("name") or _slug(stem)}
+
+    def location(self) -> dict[str, str]:
+        csv = PurePosixPath(self.path).name.removesuffix(".gz").endswith((".csv", ".tsv"))
+        return {
+            "path": self.path,
+            "format": self.file_format or ("csv" if csv else "parquet"),
+            "endpoint": self.s3_endpoint_override,
+        }
+
+
+class SnowflakeSource(BatchSource):
+    """A Snowflake table or query.
+
+    Attributes:
+        name: Taken from database, schema and table if left out.
+        database: Database; the offline store's if left out.
+        schema: Schema; the offline store's if left out.
+        table: Table or view. Give either this or `query`.
+        query: A SELECT statement; needs a `name`.
+        warehouse: Warehouse; the offline store's if left out.
+
+    Example:
+        >>> SnowflakeSource(database="DB", schema="RAW", table="TRIPS").name
+        'db_raw_trips'
+
+    Source: Feast's `SnowflakeSource`.
+    """
+
+    type: Literal["snowflake_source"] = "snowflake_source"
+    database: str = ""
+    schema_: str = pydantic.Field(default="", alias="schema")
+    table: str = ""
+    query: str = ""
+    warehouse: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_named_after_the_table(cls, data: dict[str, object]) -> dict[str, object]:
+        parts = (data.get(part) for part in ("database", "schema", "table"))
+        slug = _slug("_".join(str(part) for part in parts if part)) if data.get("table") else None
+        return {**data, "name": data.get("name") or slug}
+
+    @model_validator(mode="after")
+    def _reads_one_thing(self) -> Self:
+        if bool(self.table) == bool(self.query):
+            raise ValueError("give either table or query.")
+        return self
+
+    def location(self) -> dict[str, str]:
+        return {
+            "format": "snowflake",
+            "database": self.database,
+            "schema": self.schema_,
+            "table": self.table,
+            "query": self.query,
+            "warehouse": self.warehouse,
+        }
+
+
+class PushSource(Source):
+    """Rows that applications send with `FeatureStore.push`.
+
+    Attributes:
+        batch_source: Where the same rows are found later, for training and backfills.
+
+    Source: Feast's `PushSource`.
+    """
+
+    type: Literal["push_source"] = "push_source"
+    batch_source: Annotated[str | None, BeforeValidator(name_of)] = None
+    _given: Definition | None = PrivateAttr(default=None)
+
+    def __init__(self, **data: object) -> None:
+        super().__init__(**data)
+        given = data.get("batch_source")
+        self._given = given if isinstance(given, Definition) else None
+
+    def related(self) -> tuple[Definition, ...]:
+        return (self._given,) if self._given else ()
+
+
+class RequestSource(Value):
+    """Values that only the request knows, as inputs of on-demand feature views.
+
+    It is part of the views that list it and is not registered on its own.
+
+    Attributes:
+        name: For people; may be left out.
+        schema: What a request has to carry.
+
+    Source: Feast's `RequestSource`, where the name is mandatory.
+    """
+
+    name: str = ""
+    fields: tuple[Field, ...] = pydantic.Field(alias="schema", min_length=1)
+    description: str = ""
+    tags: dict[str, str] = {}
+    owner: str = ""
+
+    @model_validator(mode="after")
+    def _fields_are_unique(self) -> Self:
+        if twice := repeated(self.fields):
+            raise ValueError(f"schema declares {twice} twice.")
+        return self
+
+
+def _slug(text: str) -> str | None:
+    slug = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_").lower()[:63]
+    return f"source_{slug}"[:63] if slug[:1].isdigit() else slug or None

@@ -1,0 +1,89 @@
+"""Every error a user can meet: one class per thing the caller can do about it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+class FeaturePlatformError(Exception):
+    """Base of all errors of this package."""
+
+
+class DefinitionError(FeaturePlatformError, ValueError):
+    """A definition is wrong in itself: correct the code."""
+
+
+class ConfigError(FeaturePlatformError, ValueError):
+    """`feature_store.yaml` or a repo folder is wrong: correct it."""
+
+
+class NotFoundError(FeaturePlatformError, LookupError):
+    """A reference names something that is not registered: correct the reference."""
+
+
+class ConflictError(FeaturePlatformError):
+    """Somebody else changed the same objects first, or held the log too long: plan again."""
+
+
+class UnknownOutcomeError(FeaturePlatformError):
+    """The storage never said whether the commit landed: look for its id in `history`."""
+
+
+class CorruptLogError(FeaturePlatformError):
+    """The registry's log does not verify: restore it from a backup before writing."""
+
+
+class RequestError(FeaturePlatformError, ValueError):
+    """A retrieval or write request is wrong: correct the request."""
+
+
+class SchemaError(FeaturePlatformError, ValueError):
+    """Rows and a declared schema disagree: make the source and the definition agree."""
+
+
+class StoreError(FeaturePlatformError):
+    """A store could not do its work: look at the backend, or retry."""
+
+
+class TransformationError(FeaturePlatformError):
+    """On-demand code cannot be loaded, is not what was registered, or failed: correct it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason why a plan is refused.
+
+    Attributes:
+        rule: The rule that was broken, such as `ownership` or `reference`.
+        subject: The object that breaks it, written `kind name`.
+        message: What is wrong and what to do about it.
+        missing: The object that has to be registered first, where that is all that is wrong.
+    """
+
+    rule: str
+    subject: str
+    message: str
+    missing: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.message}"
+
+
+class RefusedError(FeaturePlatformError):
+    """A plan breaks the registry's rules and nothing was written: correct what it lists."""
+
+    def __init__(self, owner: str, project: str, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        lines = "".join(f"\n  - {problem} [{problem.rule}]" for problem in self.problems)
+        super().__init__(
+            f"Nothing was applied to project {project!r}: the plan of {owner!r} has "
+            f"{count} problem{'s' if count > 1 else ''}.{lines}"
+        )
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?` for the closest known name, or nothing."""
+    by_fold = {candidate.casefold(): candidate for candidate in known}
+    close = get_close_matches(name.casefold(), by_fold, n=1)
+    return f" Did you mean {by_fold[close[0]]!r}?" if close else ""

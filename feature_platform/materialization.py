@@ -1,0 +1,117 @@
+"""From history to the online store, and straight into it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow as pa
+from pyarrow import compute
+
+from feature_platform.errors import RequestError, SchemaError, did_you_mean
+from feature_platform.offline import OfflineStore
+from feature_platform.online import OnlineStore, Window
+from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP, Table
+
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def materialize(
+    offline: OfflineStore,
+    online: OnlineStore,
+    table: Table,
+    start: datetime,
+    end: datetime,
+    *,
+    now: datetime,
+) -> int:
+    """Load the newest row of each key observed from `start` to `end`, both inclusive.
+
+    The window `[start, end)`, as far as it lies in the past, is recorded once the rows are
+    stored. Repeating a load changes nothing, and an older load never replaces newer rows.
+
+    Returns:
+        How many rows were loaded, at most one per key.
+
+    Raises:
+        RequestError: The window is empty.
+
+    Source: Feast's `materialize`, whose window is closed as well.
+    """
+    start, end = _utc(start), _utc(end)
+    if start >= end:
+        raise RequestError(f"The window from {start} to {end} is empty: start must be before end.")
+    reader = offline.latest(table, start, end).reader()
+    count = online.write(table, reader)
+    if start < now:
+        online.record(table, Window(start, min(end, now)))
+    return count
+
+
+def incremental_start(
+    online: OnlineStore, table: Table, end: datetime, lookback: timedelta
+) -> datetime:
+    """Return where an incremental load up to `end` begins.
+
+    That is where the covered windows end, less `lookback` for rows that arrive late; for a table
+    that was never loaded, one ttl before `end`, or the beginning of time.
+    """
+    windows = online.windows(table)
+    if windows:
+        return min(windows[-1].end, _utc(end)) - lookback
+    return _BEGINNING if table.ttl is None else _utc(end) - table.ttl
+
+
+def online_rows(table: Table, rows: pa.Table) -> pa.Table:
+    """Return users' rows as the online store takes them.
+
+    Args:
+        table: Where they belong.
+        rows: Keys, an event timestamp, perhaps a created timestamp, and features, named as in the
+            view or as in its source. Naive times are UTC.
+
+    Raises:
+        SchemaError: A column is missing or unknown, or has another type, or a key or an event
+            timestamp is null.
+    """
+    history = table.history
+    event = history.event_timestamp if history else EVENT_TIMESTAMP
+    created = (history.created_timestamp if history else None) or CREATED_TIMESTAMP
+    names = {raw: name for name, raw in (history.renamed if history else {}).items()}
+    names |= {event: EVENT_TIMESTAMP, created: CREATED_TIMESTAMP}
+    given = rows.rename_columns([names.get(name, name) for name in rows.column_names])
+    known = [*table.keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP, *table.features.names]
+    for name in known:
+        if name not in given.column_names and name != CREATED_TIMESTAMP:
+            hint = did_you_mean(name, given.column_names)
+            raise SchemaError(f"Rows for view {table.name!r} lack the column {name!r}.{hint}")
+        if name in (*table.keys, EVENT_TIMESTAMP) and given[name].null_count:
+            raise SchemaError(f"Rows for view {table.name!r} have a null {name!r}.")
+    if unknown := [name for name in given.column_names if name not in known]:
+        hint = did_you_mean(unknown[0], known)
+        raise SchemaError(f"View {table.name!r} has no column {unknown[0]!r}.{hint}")
+    types = {**table.keys, EVENT_TIMESTAMP: TIMESTAMP, CREATED_TIMESTAMP: TIMESTAMP}
+    types |= {field.name: field.type for field in table.features}
+    columns = {}
+    for name in known:
+        if name in given.column_names:
+            columns[name] = _cast(table, name, given[name], types[name])
+        else:
+            columns[name] = pa.nulls(given.num_rows, types[name])
+    return pa.table(columns)
+
+
+def _cast(
+    table: Table, name: str, column: pa.ChunkedArray, dtype: pa.DataType | None
+) -> pa.ChunkedArray:
+    try:
+        if pa.types.is_timestamp(column.type) and dtype == TIMESTAMP:
+            column = compute.floor_temporal(column, unit="microsecond")
+        return column if dtype is None else column.cast(dtype)
+    except pa.ArrowInvalid as error:
+        raise SchemaError(f"View {table.name!r}, column {name!r}: {error}") from error
+    except pa.ArrowNotImplementedError as error:
+        raise SchemaError(
+            f"View {table.name!r}, column {name!r} is {column.type} and is declared {dtype}."
+        ) from error
+
+
+def _utc(time: datetime) -> datetime:
+    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)

@@ -1,0 +1,81 @@
+"""What an offline store does: answer from history."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from feature_platform.table import Table, ViewRead
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Instead of entity rows: every feature row observed from `start` to `end`, inclusive."""
+
+    start: datetime
+    end: datetime
+
+
+EntityRows: TypeAlias = pa.Table | str | Path | Span
+"""Rows to answer: a table, a SQL query, a Parquet path, or a span of the history itself."""
+
+
+class Query(ABC):
+    """A prepared query: nothing is read before one of its methods is called."""
+
+    sql: str
+
+    @abstractmethod
+    def reader(self) -> pa.RecordBatchReader:
+        """Run it and stream the result.
+
+        Raises:
+            RequestError: The entity rows lack a column, or a key has another type.
+            SchemaError: A source lacks a declared column, or holds another type.
+            StoreError: A source cannot be read.
+        """
+
+    @abstractmethod
+    def explain(self) -> str:
+        """Return the engine's plan."""
+
+
+class OfflineStore(ABC):
+    """Answers questions about the past; `tests/offline/test_contract.py` states how."""
+
+    @abstractmethod
+    def point_in_time(
+        self, rows: EntityRows, reads: Sequence[ViewRead], *, known_only: bool = False
+    ) -> Query:
+        """Give each entity row the newest feature values that were known at its time.
+
+        A row observed at `e` may answer an entity row at `t` if their keys are equal and
+        `t - ttl <= e <= t`. The newest `e` wins, then the newest created timestamp (null loses),
+        then the greatest feature values, so that ties do not depend on the order of the source.
+        Null keys and times match nothing.
+
+        Args:
+            rows: Shape (n, keys + timestamp + any). The timestamp is `event_timestamp`, or else
+                the only column of a time type. Naive times are UTC.
+            reads: What to look up.
+            known_only: Use only rows whose created timestamp is not after the entity row's time.
+                Tables without one are not affected.
+
+        Returns:
+            A query of shape (n, columns of `rows` + intermediate feature columns), in the order
+            of `rows`; the timestamp is UTC microseconds.
+
+        Source: Feast's `get_historical_features`, with its DuckDB store's closed ttl interval.
+        """
+
+    @abstractmethod
+    def latest(self, table: Table, start: datetime, end: datetime) -> Query:
+        """Return the newest row of each key observed from `start` to `end`, both inclusive.
+
+        Returns:
+            A query of shape (n, keys + `event_timestamp` + `created_timestamp` + features).
+        """

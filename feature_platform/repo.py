@@ -1,0 +1,184 @@
+"""A repo folder: its settings, its definitions, and the functions of its on-demand views."""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+
+from feature_platform.config import RepoConfig
+from feature_platform.definitions import Definition, OnDemandFeatureView, fingerprint
+from feature_platform.errors import ConfigError, TransformationError
+from feature_platform.resolve import Transformation
+from feature_platform.retrieval import Function
+
+IGNORE_FILE = ".featureignore"
+# Scripts and Dagster entry points use definitions; they do not declare any.
+_ENTRY_POINTS = ("apply.py", "definitions.py", "setup.py", "conftest.py", "test_*.py", ".*", "_*")
+
+
+@dataclass(frozen=True)
+class Repo:
+    """One team's folder of definitions.
+
+    Attributes:
+        path: The folder.
+        config: Its settings.
+    """
+
+    path: Path
+    config: RepoConfig
+    _functions: dict[str, Function] = field(default_factory=dict, repr=False, compare=False)
+    _modules: dict[str, ModuleType] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def load(cls, path: str | Path = ".") -> "Repo":
+        """Open a repo folder. Its modules are imported when they are first needed.
+
+        Raises:
+            ConfigError: The folder's `feature_store.yaml` is missing or wrong.
+        """
+        folder = Path(path).resolve()
+        return cls(folder, RepoConfig.load(folder))
+
+    @cached_property
+    def definitions(self) -> tuple[Definition, ...]:
+        """Everything the folder's modules define at their top level.
+
+        Scripts (`apply.py`), Dagster entry points (`definitions.py`), tests, and what
+        `.featureignore` lists (one glob a line) are left alone.
+
+        Raises:
+            ConfigError: A module failed to import. A half-loaded repo defines nothing: the rest
+                would look deleted.
+        """
+        found: dict[int, Definition] = {}
+        for name in self._module_names():
+            module = self.import_module(name)
+            for value in vars(module).values():
+                if isinstance(value, Definition):
+                    found[id(value)] = value
+                elif isinstance(value, (list, tuple)):
+                    found |= {id(item): item for item in value if isinstance(item, Definition)}
+        return tuple(found.values())
+
+    def import_module(self, name: str) -> ModuleType:
+        """Import one of the folder's modules, without being mistaken for another repo's.
+
+        Raises:
+            ConfigError: It failed to import; the message has the line.
+        """
+        with _importing(self.path, self._modules):
+            try:
+                return importlib.import_module(name)
+            except Exception as error:
+                frame = traceback.extract_tb(error.__traceback__)[-1]
+                raise ConfigError(
+                    f"{self.path / name.replace('.', '/')}.py failed to import, so nothing of the "
+                    f"repo was loaded: {type(error).__name__}: {error} "
+                    f"({frame.filename}:{frame.lineno})"
+                ) from error
+
+    def remember(self, views: Iterable[OnDemandFeatureView]) -> None:
+        """Keep the functions of views that were built in this process."""
+        for view in views:
+            if view.function is not None and view.code is not None:
+                self._functions[view.code.sha256] = view.function
+
+    def function(self, transformation: Transformation) -> Function:
+        """Return an on-demand view's function, if it is what was registered.
+
+        Raises:
+            TransformationError: It cannot be imported here, or it has changed.
+        """
+        code = transformation.code
+        if code.sha256 not in self._functions:
+            value: object = self._module_of(transformation)
+            for part in code.qualname.split("."):
+                value = getattr(value, part, None)
+            function = value.function if isinstance(value, OnDemandFeatureView) else value
+            if not callable(function):
+                raise TransformationError(
+                    f"On-demand view {transformation.view!r}: module {code.module!r} has no "
+                    f"{code.qualname!r}. Check out the version that "
+                    f"{transformation.owner!r} applied."
+                )
+            if fingerprint(function) != code.sha256:
+                raise TransformationError(
+                    f"On-demand view {transformation.view!r}: {code.module}:{code.qualname} is not "
+                    f"the code that {transformation.owner!r} registered. Apply it, or check out "
+                    "the version that was applied."
+                )
+            self._functions[code.sha256] = function
+        return self._functions[code.sha256]
+
+    def _module_of(self, transformation: Transformation) -> ModuleType:
+        main = sys.modules["__main__"]
+        module = transformation.code.module
+        if Path(getattr(main, "__file__", None) or "").stem == module:
+            return main
+        try:
+            with _importing(self.path, self._modules):
+                return importlib.import_module(module)
+        except ImportError as error:
+            raise TransformationError(
+                f"On-demand view {transformation.view!r} belongs to {transformation.owner!r} and "
+                f"its module {module!r} cannot be imported here ({error}). Run in the repo that "
+                "defines it, or install that repo's package."
+            ) from error
+
+    def _module_names(self) -> list[str]:
+        ignored = list(_ENTRY_POINTS)
+        file = self.path / IGNORE_FILE
+        if file.exists():
+            lines = (line.strip() for line in file.read_text("utf-8").splitlines())
+            ignored += [line.rstrip("/") for line in lines if line and not line.startswith("#")]
+        names = []
+        for module in sorted(self.path.rglob("*.py")):
+            relative = module.relative_to(self.path)
+            places = [relative.as_posix(), *relative.parts]
+            if any(fnmatch(place, pattern) for place in places for pattern in ignored):
+                continue
+            parts = relative.with_suffix("").parts
+            if not all(part.isidentifier() for part in parts):
+                raise ConfigError(
+                    f"{module}: not importable by this name. Rename it, or list it in "
+                    f"{IGNORE_FILE}."
+                )
+            names.append(".".join(parts))
+        return names
+
+
+@contextmanager
+def _importing(folder: Path, known: dict[str, ModuleType]) -> Iterator[None]:
+    """Let `import entities` mean this folder's, though another repo has a module of that name.
+
+    Several repos may be loaded by one process, each with an `entities.py`. What others put under
+    this folder's names is set aside meanwhile, and this folder's modules go to `known` afterwards.
+    """
+    own = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+    named = {name: m for name, m in sys.modules.items() if name.partition(".")[0] in own}
+    present = {name for name, module in named.items() if _is_below(module, folder)}
+    aside = {name: sys.modules.pop(name) for name in named if name not in present}
+    sys.modules.update({name: m for name, m in known.items() if name not in present})
+    sys.path.insert(0, str(folder))
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+            if name not in present and _is_below(sys.modules[name], folder):
+                known[name] = sys.modules.pop(name)
+        sys.modules.update(aside)
+
+
+def _is_below(module: ModuleType, folder: Path) -> bool:
+    file = getattr(module, "__file__", None)
+    paths = [file] if file else list(getattr(module, "__path__", []))
+    return bool(paths) and Path(paths[0]).resolve().is_relative_to(folder)
