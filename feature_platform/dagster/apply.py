@@ -1,6 +1,7 @@
 """Applying a repo: one step, one commit, and only what changed is emitted."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import TypeAlias
 
 import dagster as dg
@@ -8,7 +9,7 @@ import dagster as dg
 from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.dagster.specs import asset_key, object_spec
 from feature_platform.definitions import Definition, with_related
-from feature_platform.errors import Problem, RefusedError
+from feature_platform.errors import DefinitionError, Problem, RefusedError
 from feature_platform.registry import Change, Commit, check
 from feature_platform.repo import Repo
 from feature_platform.store import FeatureStore
@@ -29,14 +30,15 @@ def apply_assets(repo: Repo) -> dg.AssetsDefinition:
     runs.
     """
     project, owner = repo.config.project, repo.config.team
-    objects = {asset_key(project, d): d for d in with_related(repo.definitions)}
+    definitions = {asset_key(project, d): d for d in with_related(repo.definitions)}
+    specs = _upstream_first([object_spec(project, owner, d) for d in definitions.values()])
+    objects = {spec.key: definitions[spec.key] for spec in specs}
 
     @dg.multi_asset(
         name=f"register_{owner}",
-        specs=[object_spec(project, owner, d) for d in objects.values()],
+        specs=specs,
         check_specs=[dg.AssetCheckSpec(CHECK, asset=key, blocking=True) for key in objects],
         can_subset=True,
-        resource_defs={"feature_store": FeatureStoreResource(repo_path=str(repo.path))},
     )
     def register(context: dg.AssetExecutionContext, feature_store: FeatureStoreResource) -> Events:
         selected = {k: d for k, d in objects.items() if k in context.selected_asset_keys}
@@ -44,6 +46,18 @@ def apply_assets(repo: Repo) -> dg.AssetsDefinition:
         yield from _register(context, feature_store.open(), selected, partial=partial)
 
     return register
+
+
+def _upstream_first(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetSpec]:
+    """Order specs so that each comes after those it depends on, as Dagster wants them emitted."""
+    by_key = {spec.key: spec for spec in specs}
+    graph = {spec.key: [dep.asset_key for dep in spec.deps] for spec in specs}
+    try:
+        order = TopologicalSorter(graph).static_order()
+        return [by_key[key] for key in order if key in by_key]
+    except CycleError as error:
+        path = " → ".join(key.path[-1] for key in error.args[1])
+        raise DefinitionError(f"On-demand views read one another in a circle: {path}.") from None
 
 
 def _register(

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 
 from feature_platform.dagster.apply import apply_assets
-from feature_platform.dagster.online import online_assets, online_schedule
+from feature_platform.dagster.online import online_definitions
 from feature_platform.dagster.reconcile import reconcile_sensor
 from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.errors import ConfigError
@@ -37,12 +37,9 @@ def platform_definitions(
         raise ConfigError(
             f"{repo.path} is the repo of team {repo.config.team!r}: use team_definitions."
         )
-    loads = online_assets(repo, online_partitions)
-    online = dg.Definitions(
-        assets=loads,
-        schedules=[online_schedule(repo.config.project, loads, online_partitions)],
+    return dg.Definitions.merge(
+        _apply_definitions(repo), online_definitions(repo, online_partitions)
     )
-    return dg.Definitions.merge(_apply_definitions(repo), *([online] if loads else []))
 
 
 def team_definitions(
@@ -76,12 +73,13 @@ def _apply_definitions(
     repo: Repo, sensor_status: dg.DefaultSensorStatus | None = None
 ) -> dg.Definitions:
     register = apply_assets(repo)
+    name = f"apply_{repo.config.team}"
     job = dg.define_asset_job(
-        f"apply_{repo.config.team}",
+        name,
         dg.AssetSelection.assets(register),
         description="Register everything the repo defines, and remove what it no longer does.",
     )
-    sensors = [reconcile_sensor(repo, job, sensor_status)] if sensor_status else []
+    sensors = [reconcile_sensor(repo, name, sensor_status)] if sensor_status else []
     resource = FeatureStoreResource(repo_path=str(repo.path))
     return dg.Definitions(
         assets=[register], jobs=[job], sensors=sensors, resources={"feature_store": resource}

@@ -1,6 +1,6 @@
 """Loading views into the online store: an asset per view."""
 
-from collections.abc import Iterable
+import warnings
 
 import dagster as dg
 
@@ -14,10 +14,13 @@ _RETRIES = dg.RetryPolicy(
 )
 
 
-def online_assets(
+def online_definitions(
     repo: Repo, partitions: dg.TimeWindowPartitionsDefinition | None
-) -> list[dg.AssetsDefinition]:
-    """Build the asset of every online table that is loaded from history.
+) -> dg.Definitions:
+    """Build an asset for every online table that is loaded from history, and their schedule.
+
+    The schedule runs at the end of every partition; without partitions, hourly. It is stopped
+    until someone starts it.
 
     Args:
         repo: The platform's repo.
@@ -27,29 +30,26 @@ def online_assets(
     pushed_only = {
         d.name for d in repo.definitions if isinstance(d, PushSource) and not d.batch_source
     }
-    return [
-        _online_asset(repo, view, partitions)
-        for view in repo.definitions
-        if isinstance(view, FeatureView) and view.online and view.source not in pushed_only
-    ]
-
-
-def online_schedule(
-    project: str,
-    assets: Iterable[dg.AssetsDefinition],
-    partitions: dg.TimeWindowPartitionsDefinition | None,
-) -> dg.ScheduleDefinition | dg.UnresolvedPartitionedAssetScheduleDefinition:
-    """Build the schedule that keeps the online store up to date, stopped until someone starts it.
-
-    It runs at the end of every partition; without partitions, hourly.
-    """
-    name = f"materialize_{project}_online"
+    views = [v for v in repo.definitions if isinstance(v, FeatureView) and v.online]
+    with warnings.catch_warnings():  # Dagster calls single-run backfills and pools beta.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        assets = [
+            _online_asset(repo, view, partitions)
+            for view in views
+            if view.source not in pushed_only
+        ]
+    if not assets:
+        return dg.Definitions()
     job = dg.define_asset_job(
-        name, dg.AssetSelection.assets(*assets), description="Load views into the online store."
+        f"materialize_{repo.config.project}_online",
+        dg.AssetSelection.assets(*assets),
+        description="Load views into the online store.",
     )
-    if partitions is not None:
-        return dg.build_schedule_from_partitioned_job(job)
-    return dg.ScheduleDefinition(job=job, cron_schedule="0 * * * *")
+    if partitions is None:
+        schedule = dg.ScheduleDefinition(job=job, cron_schedule="0 * * * *")
+        return dg.Definitions(assets=assets, jobs=[job], schedules=[schedule])
+    by_partition = dg.build_schedule_from_partitioned_job(job)
+    return dg.Definitions(assets=assets, jobs=[job], schedules=[by_partition])
 
 
 def _online_asset(
@@ -67,7 +67,6 @@ def _online_asset(
         kinds={"online_table"},
         pool=f"{project}_online_store",
         retry_policy=_RETRIES,
-        resource_defs={"feature_store": FeatureStoreResource(repo_path=str(repo.path))},
         description=f"Newest values of {view.name}, served online.",
     )
     def load(

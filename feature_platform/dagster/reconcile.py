@@ -24,7 +24,7 @@ _IN_FLIGHT = [
 
 def reconcile_sensor(
     repo: Repo,
-    job: dg.UnresolvedAssetJobDefinition,
+    job_name: str,
     status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING,
 ) -> dg.SensorDefinition:
     """Build the sensor that applies a repo when, and only when, the registry would accept it.
@@ -39,7 +39,7 @@ def reconcile_sensor(
 
     @dg.sensor(
         name=f"reconcile_{repo.config.team}",
-        job=job,
+        job_name=job_name,
         minimum_interval_seconds=_INTERVAL_SECONDS,
         default_status=status,
         description="Applies this repo as soon as what it refers to is registered.",
@@ -52,7 +52,7 @@ def reconcile_sensor(
             return dg.SkipReason(f"In sync with registry version {snapshot.version}.")
         if problems := check(plan, snapshot):
             return dg.SkipReason(waiting_for(problems))
-        return _request(context.instance, job.name, _wanted(plan))
+        return _request(context.instance, job_name, _wanted(plan))
 
     return reconcile
 

@@ -33,9 +33,8 @@ def check(plan: Plan, snapshot: Snapshot) -> tuple[Problem, ...]:
     rules = (_ownership, _kinds, _names, _collisions, _references, _contracts, _cycles)
     found = [problem for rule in rules for problem in rule(state)]
     # Who may not touch an object needs no advice on its contents.
-    foreign = {p.subject for p in found if p.rule in {"ownership", "kind"}}
-    kept = [p for p in found if p.rule in {"ownership", "kind"} or p.subject not in foreign]
-    return tuple(dict.fromkeys(kept))
+    foreign = {p.subject: p for p in reversed(found) if p.rule in {"ownership", "kind"}}
+    return tuple(dict.fromkeys(foreign.get(p.subject, p) for p in found))
 
 
 @dataclass(frozen=True)
@@ -163,7 +162,7 @@ def _breaks(state: _State, change: Change, entry: Registered) -> Iterator[str]:
         return
     broken = [message for message, _ in _broken(state.after, project, consumer)]
     if broken and not list(_broken(state.before, project, consumer)):
-        yield from broken
+        yield from ["it reads this"] if change.action == "delete" else broken
         return
     before, after = (_view(s, project, change.name) for s in (state.before, state.after))
     if before is None or after is None or change.kind not in VIEW_KINDS:
