@@ -1,0 +1,120 @@
+"""What tests share: stores in a temporary folder, and a small driver example."""
+
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, settings
+
+from feature_platform import (
+    Entity,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    RepoConfig,
+)
+from feature_platform.types import Float32, Int64
+
+settings.register_profile(
+    "tests",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("tests")
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+OpenStore = Callable[..., FeatureStore]
+
+
+@pytest.fixture
+def open_store(tmp_path: Path) -> OpenStore:
+    """Open the store of one owner; all owners of a test share a registry and an online store."""
+
+    def open_(team: str = "platform", **options: Any) -> FeatureStore:
+        settings_ = {
+            "project": options.pop("project", "shop"),
+            "team": team,
+            "registry": "registry.db",
+            "online_store": {"type": "sqlite", "path": "online.db"},
+        }
+        options.setdefault("clock", lambda: NOON)
+        return FeatureStore(tmp_path, config=RepoConfig(**settings_), **options)
+
+    return open_
+
+
+@pytest.fixture
+def driver() -> Entity:
+    return Entity(name="driver", join_keys=["driver_id"], value_type=Int64)
+
+
+@pytest.fixture
+def driver_source(tmp_path: Path) -> FileSource:
+    rows = {
+        "driver_id": [1, 1, 2],
+        "event_timestamp": [NOON - 2 * HOUR, NOON - HOUR, NOON - HOUR],
+        "trips": [10, 11, 20],
+        "rate": [0.5, 0.25, 0.75],
+    }
+    pd.DataFrame(rows).to_parquet(tmp_path / "driver.parquet")
+    return FileSource(name="driver_source", path="driver.parquet")
+
+
+@pytest.fixture
+def driver_view(driver: Entity, driver_source: FileSource) -> FeatureView:
+    return FeatureView(
+        name="driver_stats",
+        entities=[driver],
+        ttl=timedelta(days=1),
+        schema=[Field(name="trips", dtype=Int64), Field(name="rate", dtype=Float32)],
+        source=driver_source,
+    )
+
+
+@pytest.fixture
+def platform(
+    open_store: OpenStore, driver: Entity, driver_source: FileSource, driver_view: FeatureView
+) -> FeatureStore:
+    """The platform's store, with the driver example applied."""
+    store = open_store()
+    store.apply([driver, driver_source, driver_view])
+    return store
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """A local S3 server with one bucket per test; its writes take turns, as S3's do per key."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    application = DomainDispatcherApplication(create_backend_app)
+    lock = threading.Lock()
+
+    def in_turn(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        with lock:
+            return list(application(environ, start_response))
+
+    server = make_server("127.0.0.1", 0, in_turn, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A client of the local S3 server, which the environment points everything at."""
+    import boto3
+
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    return boto3.client("s3")

@@ -1,0 +1,221 @@
+"""Definitions are checked when they are built, never change, and survive JSON."""
+
+from datetime import timedelta
+
+import pytest
+from pydantic import ValidationError
+
+from feature_platform import (
+    Entity,
+    FeatureService,
+    FeatureView,
+    Field,
+    FileSource,
+    OnDemandFeatureView,
+    Policy,
+    PushSource,
+    RequestSource,
+    SnowflakeSource,
+    StreamFeatureView,
+    ValueType,
+    ViewReference,
+    on_demand_feature_view,
+)
+from feature_platform.definitions import Definition, from_json
+from feature_platform.errors import DefinitionError
+from feature_platform.types import Array, Float32, Float64, Int64, String, UnixTimestamp
+
+DRIVER = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
+TRIPS = FileSource(
+    name="trips",
+    path="trips/*.parquet",
+    timestamp_field="ts",
+    created_timestamp_column="created",
+    field_mapping={"drv": "driver_id"},
+    s3_endpoint_override="http://localhost:9000",
+    tags={"a": "b"},
+)
+STATS = FeatureView(
+    name="stats",
+    entities=[DRIVER],
+    ttl=timedelta(hours=1, microseconds=1),
+    schema=[Field(name="trips", dtype=Int64), Field(name="tags", dtype=Array(String))],
+    source=TRIPS,
+    owner="data@example.org",
+)
+PUSH = PushSource(name="trips_push", batch_source=TRIPS)
+
+
+@OnDemandFeatureView(
+    sources=["stats:trips", RequestSource(schema=[Field(name="now", dtype=UnixTimestamp)])],
+    schema=[Field(name="double", dtype=Float64)],
+)
+def doubled(inputs: dict[str, int]) -> dict[str, float]:
+    """Twice as many."""
+    return {"double": 2.0 * inputs["trips"]}
+
+
+ALL: list[Definition] = [
+    DRIVER,
+    Entity(name="pair", join_keys=["a", "b"]),
+    TRIPS,
+    SnowflakeSource(database="DB", schema="RAW", table="TRIPS", timestamp_field="ts"),
+    PUSH,
+    STATS,
+    StreamFeatureView(
+        name="live", entities=["driver"], schema=[Field(name="x", dtype=Int64)], source=PUSH
+    ),
+    doubled,
+    FeatureService(
+        name="model",
+        features=[
+            STATS[["trips"]].with_name("s").with_join_key_map({"driver_id": "d"}),
+            "doubled",
+            ViewReference(view="other", features=["a"]),
+        ],
+    ),
+    Policy(prefixes={"risk": ["risk_"]}, teams_need_prefix=True),
+]
+
+
+@pytest.mark.parametrize("definition", ALL, ids=lambda d: f"{d.kind}-{d.name}")
+def test_json_gives_back_the_same_definition(definition: Definition) -> None:
+    text = definition.to_json()
+
+    assert from_json(text).to_json() == text
+    assert from_json(text).digest() == definition.digest()
+
+
+def test_definitions_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        STATS.name = "other"
+
+
+def test_names_come_from_objects_and_from_strings() -> None:
+    by_name = FeatureView(
+        name="stats", entities="driver", schema=list(STATS.fields), source="trips",
+        ttl=STATS.ttl, owner=STATS.owner,
+    )  # fmt: skip
+
+    assert by_name.to_json() == STATS.to_json()
+
+
+def test_unnamed_sources_are_named_after_what_they_read() -> None:
+    assert FileSource(path="s3://bucket/raw/Driver-Stats.parquet").name == "driver_stats"
+    assert FileSource(path="trips/*.parquet").name == "trips"
+    assert FileSource(path="2024/").name == "source_2024"
+    assert SnowflakeSource(database="DB", schema="RAW", table="T").name == "db_raw_t"
+
+
+def test_zero_ttl_means_for_ever() -> None:
+    view = FeatureView(name="v", schema=list(STATS.fields), source="trips", ttl=timedelta(0))
+
+    assert view.ttl is None
+
+
+def test_both_spellings_of_the_decorator_agree() -> None:
+    def plus(inputs: dict[str, int]) -> dict[str, int]:
+        return {"y": inputs["x"] + 1}
+
+    arguments = {"sources": ["v:x"], "schema": [Field(name="y", dtype=Int64)]}
+    decorated = OnDemandFeatureView(**arguments)(plus)
+    function_style = on_demand_feature_view(**arguments)(plus)
+    object_style = OnDemandFeatureView(name="plus", udf=plus, **arguments)
+
+    assert decorated.to_json() == function_style.to_json() == object_style.to_json()
+    assert decorated({"x": 1}) == {"y": 2}
+
+
+def test_a_name_given_to_the_decorator_wins() -> None:
+    view = OnDemandFeatureView(
+        name="better", description="Why.", sources=["v:x"], schema=[Field(name="y", dtype=Int64)]
+    )(doubled.function)
+
+    assert (view.name, view.description) == ("better", "Why.")
+
+
+def test_several_features_of_one_view_become_one_reference() -> None:
+    service = FeatureService(name="m", features=["v:b", "v:a", "v:b", "w"])
+
+    assert [str(r) for r in service.features] == ["v:b,a", "w"]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: Entity(name="a b"), "FeatureView|Entity 'a b': name: 'a b' is not a valid name"),
+        (lambda: Entity(name="usеr"), "is not a valid name"),  # noqa: RUF001 - a Cyrillic e
+        (lambda: Entity(name="x" * 64), "at most 63"),
+        (lambda: Entity(name="e", join_keys=["a", "a"]), "name a column twice"),
+        (lambda: Entity(name="e", join_keys=["a", "b"], value_type=Int64), "single join key"),
+        (lambda: Entity(name="e", value_type=Float32), "a float cannot be a join key"),
+        (lambda: Entity(naem="e"), "naem: is not an argument. Did you mean 'name'"),
+        (lambda: Field(name="f", dtype="Int46"), "'Int46' is not a type. Did you mean 'Int64'"),
+        (lambda: Field(name="f; drop", dtype=Int64), "not a valid name"),
+        (lambda: Array(Array(Int64)), "is nested"),
+        (
+            lambda: FeatureView(name="v", source="s", schema=[]),
+            "FeatureView 'v': schema: is empty",
+        ),
+        (
+            lambda: FeatureView(
+                name="v",
+                source="s",
+                schema=[Field(name="a", dtype=Int64), Field(name="A", dtype=Int64)],
+            ),
+            r"declares \['a'\] twice",
+        ),
+        (
+            lambda: FeatureView(
+                name="v", source="s", schema=list(STATS.fields), ttl=timedelta(days=-1)
+            ),
+            "is negative",
+        ),
+        (lambda: SnowflakeSource(name="s", table="T", query="select 1"), "either table or query"),
+        (lambda: SnowflakeSource(query="select 1"), "name: is not|name: "),
+        (lambda: FileSource(path=""), "path: "),
+        (
+            lambda: FileSource(path="p", field_mapping={"a": "x", "b": "x"}),
+            "gives two columns one name",
+        ),
+        (lambda: FeatureService(name="s", features=[]), "features: is empty"),
+        (
+            lambda: FeatureService(name="s", features=["v", ViewReference(view="w", alias="v")]),
+            "two references go by the name 'v'",
+        ),
+        (
+            lambda: OnDemandFeatureView(name="o", sources=[], schema=[Field(name="y", dtype=Int64)]),
+            "sources is empty",
+        ),
+        (
+            lambda: OnDemandFeatureView(
+                name="o", sources=["v:x"], schema=[Field(name="y", dtype=Int64)], mode="sql"
+            ),
+            "mode: ",
+        ),
+        (
+            lambda: OnDemandFeatureView(
+                name="o", sources=["v:x"], schema=[Field(name="y", dtype=Int64)], udf="lambda"
+            ),
+            "is not a function",
+        ),
+        (lambda: Policy(name="mine"), "a project has one policy"),
+    ],
+)
+def test_a_wrong_definition_says_what_where_and_what_to_do(build, message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        build()
+
+    assert isinstance(caught.value, DefinitionError) or "nested" in message
+
+
+def test_every_wrong_argument_is_reported_at_once() -> None:
+    with pytest.raises(DefinitionError) as caught:
+        FeatureView(name="a b", source="s", schema=[], ttll=3)
+
+    assert all(part in str(caught.value) for part in ("name:", "schema:", "ttll:"))
+
+
+def test_an_unknown_feature_of_a_view_object_is_found_at_once() -> None:
+    with pytest.raises(KeyError, match="has no feature"):
+        STATS[["tips"]]

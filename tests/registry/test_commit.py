@@ -1,0 +1,252 @@
+"""Commits: nothing lost, nothing twice, nothing altered unnoticed."""
+
+import multiprocessing
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_platform import Entity, FeatureService, FeatureStore, RepoConfig
+from feature_platform.errors import (
+    ConflictError,
+    CorruptLogError,
+    DefinitionError,
+    NotFoundError,
+    RefusedError,
+)
+from feature_platform.registry import MemoryLog, Registry, SqliteLog, plan
+
+DRIVER = Entity(name="driver")
+RIDER = Entity(name="rider")
+
+
+def planned(registry: Registry, *desired: Entity, project: str = "shop", partial: bool = True):
+    return plan(
+        registry.snapshot(), project=project, owner="platform", desired=desired, partial=partial
+    )
+
+
+def commit(registry: Registry, *desired: Entity, **options):
+    return registry.commit(planned(registry, *desired, **options), principal="platform")
+
+
+def test_a_second_reader_sees_commits_of_the_first(tmp_path: Path) -> None:
+    writer, reader = (Registry(SqliteLog(tmp_path / "r.db")) for _ in range(2))
+    reader.snapshot()
+    commit(writer, DRIVER)
+
+    assert reader.snapshot().get(Entity, "shop", "driver").to_json() == DRIVER.to_json()
+    with pytest.raises(NotFoundError, match="no entity 'drivr'. Did you mean 'driver'"):
+        reader.snapshot().get(Entity, "shop", "drivr")
+
+
+def test_nothing_changed_is_no_commit() -> None:
+    registry = Registry(MemoryLog())
+    commit(registry, DRIVER)
+
+    assert commit(registry, DRIVER) is None
+    assert registry.snapshot().version == 1
+
+
+def test_a_plan_made_before_unrelated_commits_still_fits() -> None:
+    registry = Registry(MemoryLog())
+    early = planned(registry, DRIVER)
+    commit(registry, RIDER)
+
+    assert registry.commit(early, principal="platform").version == 2
+
+
+def test_a_plan_whose_objects_changed_meanwhile_is_refused() -> None:
+    registry = Registry(MemoryLog())
+    stale = planned(registry, Entity(name="driver", description="one"))
+    commit(registry, Entity(name="driver", description="two"))
+
+    with pytest.raises(ConflictError, match=r"shop/entity/driver \(by 'platform' in version 1\)"):
+        registry.commit(stale, principal="platform")
+    assert registry.snapshot().version == 1
+
+
+def test_a_lost_race_is_run_again_on_the_new_head() -> None:
+    class Raced(MemoryLog):
+        def append(self, number: int, record: bytes) -> bool:
+            if number == 1 and b"slow" in record:
+                commit(Registry(self), RIDER)
+            return super().append(number, record)
+
+    registry = Registry(Raced())
+    slow = registry.commit(planned(registry, DRIVER), principal="platform", message="slow")
+
+    assert slow.version == 2
+    assert registry.snapshot().names("shop", "entity") == ["driver", "rider"]
+
+
+def test_the_rules_are_checked_again_on_the_new_head() -> None:
+    """Write skew: a service is planned on a view that is deleted before it is committed."""
+
+    class Raced(MemoryLog):
+        def append(self, number: int, record: bytes) -> bool:
+            if b"late service" in record and number == 2:
+                commit(Registry(self), partial=False)
+            return super().append(number, record)
+
+    from feature_platform import FeatureView, Field, FileSource
+    from feature_platform.types import Int64
+
+    view = FeatureView(
+        name="v", schema=[Field(name="x", dtype=Int64)], source=FileSource(path="v.parquet")
+    )
+    registry = Registry(Raced())
+    commit(registry, view)
+    service = FeatureService(name="s", features=["v"])
+    late = plan(registry.snapshot(), project="shop", owner="risk", desired=[service])
+
+    with pytest.raises(RefusedError, match="view 'v' is not registered"):
+        registry.commit(late, principal="risk", message="late service")
+
+
+def test_an_answer_that_was_lost_is_not_a_second_commit() -> None:
+    class Forgetful(MemoryLog):
+        def append(self, number: int, record: bytes) -> bool:
+            super().append(number, record)
+            return False
+
+    registry = Registry(Forgetful())
+
+    assert commit(registry, DRIVER).version == 1
+    assert [c.version for c in registry.history()] == [1]
+
+
+def test_times_only_move_forward_though_a_clock_goes_back() -> None:
+    times = iter([datetime(2026, 1, 2, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)])
+    registry = Registry(MemoryLog(), now=lambda: next(times))
+    commit(registry, DRIVER)
+    commit(registry, RIDER)
+
+    first, second = registry.history()
+    assert first.at < second.at
+
+
+def test_history_and_show_say_who_changed_what() -> None:
+    registry = Registry(MemoryLog())
+    commit(registry, DRIVER)
+    registry.commit(planned(registry, partial=False), principal="platform", message="clean up")
+
+    shown = registry.show(2)
+    assert (shown.principal, shown.message, shown.summary()) == (
+        "platform", "clean up", "-1 entity",
+    )  # fmt: skip
+    with pytest.raises(NotFoundError, match="versions 1 to 2, but no 3"):
+        registry.show(3)
+    with pytest.raises(NotFoundError, match="but no 0"):
+        registry.show(0)
+
+
+def test_projects_do_not_see_one_another() -> None:
+    registry = Registry(MemoryLog())
+    commit(registry, DRIVER, project="dev")
+    commit(registry, Entity(name="driver", description="other"), project="prod")
+
+    assert registry.snapshot().get(Entity, "dev", "driver").description == ""
+    assert not planned(registry, DRIVER, project="dev", partial=False)
+
+
+def test_two_definitions_of_one_name_are_refused() -> None:
+    with pytest.raises(DefinitionError, match="more than once: entity 'driver'"):
+        planned(Registry(MemoryLog()), DRIVER, Entity(name="driver"))
+
+
+names = st.sets(st.sampled_from(["driver", "rider", "car", "city"]))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["platform", "growth"]), names), max_size=8))
+def test_a_full_sync_leaves_exactly_what_each_owner_last_wanted(history) -> None:
+    """Growth is another owner of services; neither ever touches what the other registered."""
+    registry = Registry(MemoryLog())
+    expected: dict[str, set[str]] = {}
+    for owner, wanted in history:
+        desired = (
+            [Entity(name=name) for name in wanted]
+            if owner == "platform"
+            else [FeatureService(name=f"s_{name}", features=["base"]) for name in wanted]
+        )
+        made = plan(
+            registry.snapshot(), project="shop", owner=owner, desired=desired, partial=False
+        )
+        assert all(change.definition.name for change in made.changes)
+        try:
+            registry.commit(made, principal=owner)
+        except RefusedError:  # services on a view that is not there
+            continue
+        expected[owner] = {d.name for d in desired}
+
+    for owner, wanted in expected.items():
+        assert {k.name for k in registry.snapshot().owned_by("shop", owner)} == wanted
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("how", ["flip", "truncate", "delete", "swap"])
+def test_an_altered_log_is_noticed(tmp_path: Path, version: int, how: str) -> None:
+    registry = Registry(SqliteLog(tmp_path / "r.db"))
+    for entity in (DRIVER, RIDER, Entity(name="car"), Entity(name="city")):
+        commit(registry, entity)
+    db = sqlite3.connect(tmp_path / "r.db")
+    db.execute("drop trigger commits_are_not_updated")
+    db.execute("drop trigger commits_are_not_deleted")
+    (body,) = db.execute("select body from commits where version = ?", (version,)).fetchone()
+    if how == "delete":
+        db.execute("delete from commits where version = ?", (version,))
+    elif how == "swap":
+        other = {"version": version + 1}
+        (next_,) = db.execute("select body from commits where version=:version", other).fetchone()
+        db.execute("update commits set body = ? where version = ?", (next_, version))
+    else:
+        middle = len(body) // 2
+        damaged = body[:middle]
+        if how == "flip":
+            damaged += bytes([body[middle] ^ 1]) + body[middle + 1 :]
+        db.execute("update commits set body = ? where version = ?", (damaged, version))
+    db.commit()
+    db.close()
+
+    with pytest.raises(CorruptLogError, match="altered|cannot be read"):
+        Registry(SqliteLog(tmp_path / "r.db")).snapshot()
+
+
+def test_a_commit_that_needs_a_newer_release_is_refused() -> None:
+    log = MemoryLog()
+    commit(Registry(log), DRIVER)
+    newer = log.read(0)[0].replace(b'"required_features":[]', b'"required_features":["signed"]')
+    fresh = MemoryLog()
+    fresh.append(1, newer)
+
+    with pytest.raises(CorruptLogError, match=r"needs a newer release.*signed"):
+        Registry(fresh).snapshot()
+
+
+def _apply_services(folder: str, number: int, barrier) -> None:
+    config = RepoConfig(project="shop", team=f"team_{number}", registry="registry.db")
+    store = FeatureStore(folder, config=config)
+    barrier.wait()
+    for index in range(10):
+        store.apply([FeatureService(name=f"s_{number}_{index}", features=["driver_stats"])])
+
+
+def test_eight_processes_lose_nothing(platform: FeatureStore, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    barrier = context.Barrier(8)
+    processes = [
+        context.Process(target=_apply_services, args=(str(tmp_path), number, barrier))
+        for number in range(8)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+
+    assert [process.exitcode for process in processes] == [0] * 8
+    services = platform.list_feature_services()
+    assert {s.name for s in services} == {f"s_{n}_{i}" for n in range(8) for i in range(10)}
+    assert [c.version for c in platform.registry.history()] == list(range(1, 82))
