@@ -305,7 +305,9 @@ def _reported(*, as_json: bool) -> Iterator[None]:
         if as_json:
             click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}), err=True)
         else:
-            Console(stderr=True).print(f"[red]{type(error).__name__}[/]: {escape(str(error))}")
+            Console(stderr=True, soft_wrap=True, highlight=False).print(
+                f"[red]{type(error).__name__}[/]: {escape(str(error))}"
+            )
         sys.exit(1)
 
 

@@ -5,6 +5,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cached_property
@@ -20,6 +21,10 @@ from feature_platform.retrieval import Function
 IGNORE_FILE = ".featureignore"
 # Scripts and Dagster entry points use definitions; they do not declare any.
 _ENTRY_POINTS = ("apply.py", "definitions.py", "setup.py", "conftest.py", "test_*.py", ".*", "_*")
+
+
+# The folder whose modules are being imported: what they mean by `FeatureStore(repo_path=".")`.
+_loading: ContextVar[Path] = ContextVar("_loading", default=Path())
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,13 @@ class Repo:
     def load(cls, path: str | Path = ".") -> "Repo":
         """Open a repo folder. Its modules are imported when they are first needed.
 
+        Args:
+            path: The folder. In a module of a repo that is being loaded, `.` is that repo.
+
         Raises:
             ConfigError: The folder's `feature_store.yaml` is missing or wrong.
         """
-        folder = Path(path).resolve()
+        folder = (_loading.get() / path).resolve()
         return cls(folder, RepoConfig.load(folder))
 
     @cached_property
@@ -77,7 +85,9 @@ class Repo:
             try:
                 return importlib.import_module(name)
             except Exception as error:
-                frame = traceback.extract_tb(error.__traceback__)[-1]
+                trace = traceback.extract_tb(error.__traceback__)
+                own = [f for f in trace if Path(f.filename).is_relative_to(self.path)]
+                frame = (own or trace)[-1]
                 raise ConfigError(
                     f"{self.path / name.replace('.', '/')}.py failed to import, so nothing of the "
                     f"repo was loaded: {type(error).__name__}: {error} "
@@ -168,9 +178,11 @@ def _importing(folder: Path, known: dict[str, ModuleType]) -> Iterator[None]:
     sys.modules.update({name: m for name, m in known.items() if name not in present})
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
+    token = _loading.set(folder)
     try:
         yield
     finally:
+        _loading.reset(token)
         sys.path.remove(str(folder))
         for name in [name for name in sys.modules if name.partition(".")[0] in own]:
             if name not in present and _is_below(sys.modules[name], folder):

@@ -86,8 +86,8 @@ class FeatureStore(Catalog):
         registry: Registry | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        folder = Path(repo_path or ".").resolve()
-        self.repo = Repo(folder, config) if config else Repo.load(folder)
+        folder = repo_path or "."
+        self.repo = Repo(Path(folder).resolve(), config) if config else Repo.load(folder)
         self.config = self.repo.config
         self.project = self.config.project
         self.owner = self.config.team
@@ -142,6 +142,11 @@ class FeatureStore(Catalog):
             DefinitionError: Two objects share a name, or one is unfinished.
         """
         desired = self.repo.definitions if objects is None else _definitions(objects)
+        if objects is None and not desired and not partial:
+            raise ConfigError(
+                f"{self.repo.path} defines nothing, and a full sync would delete everything "
+                f"{self.owner!r} has registered. If that is meant, call teardown."
+            )
         self.repo.remember(d for d in desired if isinstance(d, OnDemandFeatureView))
         return plan(
             self.snapshot(),

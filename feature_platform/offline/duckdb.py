@@ -1,5 +1,6 @@
 """Offline store over Parquet and CSV files, with DuckDB inside this process."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -143,6 +144,7 @@ class _Session:
 
     def entity_rows(self, rows: pa.Table | str | Path) -> str:
         if isinstance(rows, pa.Table):
+            _check_unique(rows.column_names)
             self.db.register("entity_rows", rows)
             return "entity_rows"
         if isinstance(rows, Path):
@@ -280,11 +282,14 @@ def _timestamp_column(columns: Mapping[str, str]) -> str:
     return times[0]
 
 
-def _check_names(columns: Mapping[str, str], reads: Sequence[ViewRead]) -> None:
-    folded = [name.casefold() for name in columns]
-    twice = sorted({name for name in folded if folded.count(name) > 1})
-    if twice:
+def _check_unique(names: Sequence[str]) -> None:
+    """Refuse columns that SQL could not tell apart: DuckDB would rename one of them silently."""
+    counts = Counter(name.casefold() for name in names)
+    if twice := sorted(name for name, count in counts.items() if count > 1):
         raise RequestError(f"The entity rows have two columns {twice[0]!r}; names ignore case.")
+
+
+def _check_names(columns: Mapping[str, str], reads: Sequence[ViewRead]) -> None:
     produced = {column for read in reads for column in read.columns.values()} | {ROW, TIME}
     if taken := sorted(produced & columns.keys()):
         raise RequestError(f"The entity rows' column {taken[0]!r} is reserved; rename it.")

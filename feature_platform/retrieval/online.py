@@ -11,7 +11,7 @@ import pyarrow as pa
 from feature_platform.errors import RequestError, did_you_mean
 from feature_platform.online import OnlineStore, StoredRow, encode_keys
 from feature_platform.resolve import Retrieval
-from feature_platform.retrieval.frames import to_arrow, to_pandas
+from feature_platform.retrieval.frames import exact_array, to_arrow, to_pandas
 from feature_platform.retrieval.transform import Functions, check_request, transform
 from feature_platform.table import TIMESTAMP, ViewRead, from_microseconds, microseconds
 
@@ -131,7 +131,7 @@ def _request(rows: object, retrieval: Retrieval) -> dict[str, pa.Array]:
     request = {}
     for name, dtype in types.items():
         try:
-            request[name] = pa.array(given[name], dtype)
+            request[name] = exact_array(given[name], dtype)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             wanted = f" {dtype}" if dtype else " one type"
             raise RequestError(f"entity_rows: {name!r} is not{wanted}: {error}") from error

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from feature_platform.errors import RequestError, TransformationError, did_you_mean
 from feature_platform.resolve import Transformation
-from feature_platform.retrieval.frames import to_pandas
+from feature_platform.retrieval.frames import exact_array, to_pandas
 
 Function = Callable[[Any], Any]
 Functions = Callable[[Transformation], Function]
@@ -131,10 +131,9 @@ def _get(step: Transformation, result: Any, name: str) -> Any:
 def _array(step: Transformation, name: str, values: Any) -> pa.Array:
     field = step.outputs.field(step.features[name])
     try:
-        array = pa.array(values, field.type, from_pandas=hasattr(values, "dtype"))
+        return exact_array(values, field.type)
     except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
         raise _returned(step, f"{name!r} as something else than {field.type}: {error}") from error
-    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
 
 
 def _same_length(step: Transformation, inputs: pa.Table, arrays: list[pa.Array]) -> list[pa.Array]:

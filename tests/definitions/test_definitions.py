@@ -184,7 +184,9 @@ def test_several_features_of_one_view_become_one_reference() -> None:
             "two references go by the name 'v'",
         ),
         (
-            lambda: OnDemandFeatureView(name="o", sources=[], schema=[Field(name="y", dtype=Int64)]),
+            lambda: OnDemandFeatureView(
+                name="o", sources=[], schema=[Field(name="y", dtype=Int64)]
+            ),
             "sources is empty",
         ),
         (

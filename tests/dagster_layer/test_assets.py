@@ -1,0 +1,218 @@
+"""Repos in Dagster: lineage, one commit a run, refusals as failed checks, online loads."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from feature_platform import FeatureStore
+from feature_platform.dagster import FeatureStoreResource, platform_definitions, team_definitions
+from feature_platform.errors import ConfigError
+
+JANUARY_3 = datetime(2026, 1, 3, tzinfo=UTC)
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+def key(*path: str) -> dg.AssetKey:
+    return dg.AssetKey(["shop", *path])
+
+
+def emitted(result: dg.ExecuteInProcessResult) -> set[str]:
+    return {e.asset_key.path[-1] for e in result.get_asset_materialization_events()}
+
+
+def test_the_graph_runs_from_tables_to_services_across_locations(workspace) -> None:
+    platform = workspace.location("platform").resolve_asset_graph()
+    team = workspace.location("risk").resolve_asset_graph()
+
+    def parents(graph: Any, asset: dg.AssetKey) -> set[dg.AssetKey]:
+        return set(graph.get(asset).parent_keys)
+
+    view = key("feature_view", "stats")
+    assert parents(platform, key("source", "trips")) == {dg.AssetKey(["raw", "trips"])}
+    assert parents(platform, view) == {key("source", "trips"), key("entity", "driver")}
+    assert parents(platform, key("online", "stats")) == {view}
+    assert parents(team, key("feature_view", "risk_double")) == {view}
+    assert parents(team, key("feature_service", "risk_v1")) == {
+        view, key("feature_view", "risk_double"),
+    }  # fmt: skip
+    own = set(team.materializable_asset_keys)
+    assert own == {key("feature_view", "risk_double"), key("feature_service", "risk_v1")}
+
+
+def test_what_people_see_of_an_object(workspace) -> None:
+    node = workspace.location("platform").resolve_asset_graph().get(key("feature_view", "stats"))
+
+    assert node.group_name == "platform"
+    assert node.owners == ["team:platform"]
+    assert "feature_view" in node.kinds
+    [column] = node.metadata["dagster/column_schema"].schema.columns
+    assert (column.name, column.type, column.description) == ("trips", "Int64", "today")
+
+
+def test_the_code_location_loads_without_a_registry(workspace) -> None:
+    workspace.location("risk")
+
+    assert not (workspace.folder / "registry.db").exists()
+
+
+def test_one_run_is_one_commit_and_a_second_run_is_silent(workspace) -> None:
+    first = workspace.run("platform")
+    second = workspace.run("platform")
+
+    assert emitted(first) == {"driver", "trips", "stats"}
+    assert emitted(second) == set()
+    [commit] = FeatureStore(workspace.folder / "platform").registry.history()
+    assert commit.client == "dagster"
+    assert first.run_id in commit.message
+
+
+def test_only_what_changed_is_emitted(workspace) -> None:
+    workspace.run("platform")
+    objects = workspace.folder / "platform" / "objects.py"
+    objects.write_text(objects.read_text().replace("days=1", "days=2"))
+    result = workspace.run("platform")
+
+    assert emitted(result) == {"stats"}
+    [event] = result.get_asset_materialization_events()
+    metadata = {k: v.value for k, v in event.materialization.metadata.items()}
+    assert metadata["difference"] == {"ttl": {"before": "P1D", "after": "P2D"}}
+    assert metadata["registry_version"] == 2
+
+
+def test_what_was_applied_elsewhere_is_emitted_once(workspace) -> None:
+    FeatureStore(workspace.folder / "platform").apply()
+
+    assert emitted(workspace.run("platform")) == {"driver", "trips", "stats"}
+    assert emitted(workspace.run("platform")) == set()
+
+
+def test_selecting_some_applies_those_and_deletes_nothing(workspace) -> None:
+    workspace.run("platform")
+    result = workspace.run("platform", asset_selection=[key("entity", "driver")])
+
+    assert result.success
+    assert emitted(result) == {"driver"}
+    assert FeatureStore(workspace.folder / "platform").list_feature_views()
+
+
+def test_a_full_run_removes_what_the_repo_no_longer_defines(workspace) -> None:
+    workspace.run("platform")
+    text = (workspace.folder / "platform" / "objects.py").read_text()
+    workspace.write("platform", text[: text.index("stats = FeatureView")])
+
+    assert workspace.run("platform").success
+    assert FeatureStore(workspace.folder / "platform").list_feature_views() == []
+
+
+def test_a_refused_plan_is_a_failed_check_and_nothing_is_committed(workspace) -> None:
+    result = workspace.run("risk")
+
+    assert not result.success
+    assert FeatureStore(workspace.folder / "risk").snapshot().version == 0
+    checks = {e.asset_key.path[-1]: e for e in result.get_asset_check_evaluations()}
+    assert checks.keys() == {"risk_v1", "risk_double"}
+    assert not any(check.passed for check in checks.values())
+    [record] = checks["risk_double"].metadata["problems"].records
+    assert record.data["rule"] == "reference"
+    assert "view 'stats' is not registered" in record.data["problem"]
+    [failure] = [e for e in result.all_events if e.is_step_failure]
+    assert "2 problems" in failure.step_failure_data.user_failure_data.description
+
+
+def test_a_refused_delete_fails_the_run_with_its_consumers(workspace) -> None:
+    workspace.run("platform")
+    workspace.run("risk")
+    text = (workspace.folder / "platform" / "objects.py").read_text()
+    workspace.write("platform", text[: text.index("stats = FeatureView")])
+    result = workspace.run("platform")
+
+    assert not result.success
+    [failure] = [e for e in result.all_events if e.is_step_failure]
+    assert "'risk_v1' of 'risk'" in failure.step_failure_data.user_failure_data.description
+    assert FeatureStore(workspace.folder / "platform").list_feature_views()
+
+
+def test_one_run_loads_a_range_of_days(workspace) -> None:
+    workspace.run("platform")
+    tags = {
+        "dagster/asset_partition_range_start": "2026-01-01",
+        "dagster/asset_partition_range_end": "2026-01-02",
+    }
+    result = workspace.run("platform", "materialize_shop_online", tags=tags)
+
+    assert result.success
+    partitions = [e.partition for e in result.get_asset_materialization_events()]
+    assert partitions == ["2026-01-01", "2026-01-02"]
+    store = FeatureStore(workspace.folder / "platform", clock=lambda: JANUARY_3)
+    answer = store.get_online_features(["stats:trips"], [{"driver_id": 1}])
+    assert answer.to_dict()["trips"] == [47]
+
+
+def test_one_day_loads_that_day(workspace) -> None:
+    workspace.run("platform")
+    result = workspace.run("platform", "materialize_shop_online", partition_key="2026-01-01")
+
+    [event] = result.get_asset_materialization_events()
+    assert event.materialization.metadata["dagster/row_count"].value == 1
+
+
+def test_without_partitions_a_run_loads_what_is_new(workspace) -> None:
+    defs = platform_definitions(workspace.folder / "platform")
+    workspace.run("platform")
+    job = defs.resolve_job_def("materialize_shop_online")
+
+    assert job.execute_in_process(instance=workspace.instance).success
+    assert [s.cron_schedule for s in defs.schedules or ()] == ["0 * * * *"]
+
+
+def test_the_schedule_follows_the_partitions(workspace) -> None:
+    repo = workspace.location("platform").get_repository_def()
+    [schedule] = repo.schedule_defs
+
+    assert schedule.cron_schedule == "0 0 * * *"
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
+
+
+def test_assets_of_a_team_use_the_feature_store_as_a_resource(workspace) -> None:
+    workspace.run("platform")
+    workspace.run("risk")
+
+    @dg.asset(deps=[key("feature_service", "risk_v1")])
+    def training_set(feature_store: FeatureStoreResource) -> int:
+        sql = "SELECT 1 AS driver_id, TIMESTAMPTZ '2026-01-01 05:30:00+00' AS event_timestamp"
+        table = feature_store.open().get_historical_features(sql, "risk_v1").to_arrow()
+        return int(table["y"][0].as_py())
+
+    merged = dg.Definitions.merge(
+        team_definitions(workspace.folder / "risk"), dg.Definitions(assets=[training_set])
+    )
+    result = merged.resolve_implicit_global_asset_job_def().execute_in_process(
+        asset_selection=[training_set.key], instance=workspace.instance
+    )
+
+    assert result.output_for_node("training_set") == 10
+
+
+def test_each_builder_takes_its_own_kind_of_repo(workspace) -> None:
+    with pytest.raises(ConfigError, match="use team_definitions"):
+        platform_definitions(workspace.folder / "risk")
+    with pytest.raises(ConfigError, match="use platform_definitions"):
+        team_definitions(workspace.folder / "platform")
+
+
+def test_a_circle_of_views_is_named_when_the_location_loads(workspace) -> None:
+    text = """
+from feature_platform import Field, OnDemandFeatureView
+from feature_platform.types import Int64
+def f(inputs):
+    return inputs
+Y = [Field(name="y", dtype=Int64)]
+a = OnDemandFeatureView(name="a", sources=["b:y"], schema=Y, udf=f)
+b = OnDemandFeatureView(name="b", sources=["a:y"], schema=Y, udf=f)
+"""
+    workspace.write("risk", text)
+
+    with pytest.raises(ValueError, match="read one another in a circle"):
+        workspace.location("risk")

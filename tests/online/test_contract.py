@@ -1,0 +1,217 @@
+"""What every online store does, tested against each of them."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feature_platform.errors import RequestError, StoreError
+from feature_platform.online import OnlineStore, SqliteOnlineStore, Window, encode_keys
+from feature_platform.table import TIMESTAMP, Table
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+FEATURES = pa.schema(
+    [
+        ("big", pa.int64()),
+        ("small", pa.float32()),
+        ("text", pa.string()),
+        ("raw", pa.binary()),
+        ("flag", pa.bool_()),
+        ("when", TIMESTAMP),
+        ("many", pa.list_(pa.int64())),
+    ]
+)
+STATS = Table(project="shop", name="stats", keys={"id": pa.int64()}, features=FEATURES)
+ONE = Table(
+    project="shop", name="one", keys={"id": None}, features=pa.schema([("value", pa.int64())])
+)
+
+
+@pytest.fixture(params=["sqlite"])
+def store(tmp_path: Path) -> OnlineStore:
+    return SqliteOnlineStore(tmp_path / "deep" / "online.db")
+
+
+def batch(table: Table, *rows: dict[str, Any]) -> pa.RecordBatch:
+    schema = pa.schema(
+        [
+            ("id", pa.int64()),
+            ("event_timestamp", TIMESTAMP),
+            ("created_timestamp", TIMESTAMP),
+            *((f.name, f.type) for f in table.features),
+        ]
+    )
+    return pa.RecordBatch.from_pylist(list(rows), schema=schema)
+
+
+def observed(id_: int, at: datetime, value: int | None, created: datetime | None = None) -> Any:
+    return {"id": id_, "event_timestamp": at, "created_timestamp": created, "value": value}
+
+
+def values(store: OnlineStore, *ids: object, table: Table = ONE) -> list[Any]:
+    [found] = store.read([(table, encode_keys([ids], len(ids)))])
+    return [row and row.values[0] for row in found]
+
+
+def test_answers_come_in_the_order_of_the_keys(store: OnlineStore) -> None:
+    store.write(ONE, [batch(ONE, observed(1, NOON, 10), observed(2, NOON, 20))])
+
+    assert values(store, 2, 404, 1, 2) == [20, None, 10, 20]
+
+
+def test_more_keys_than_one_query_holds(store: OnlineStore) -> None:
+    store.write(ONE, [batch(ONE, *(observed(n, NOON, n) for n in range(2500)))])
+
+    assert values(store, *range(2500)) == list(range(2500))
+
+
+def test_every_type_comes_back_as_it_was(store: OnlineStore) -> None:
+    row = {
+        "id": 1, "event_timestamp": NOON, "big": 2**53 + 1, "small": 0.1, "text": "naïve\0",
+        "raw": b"\x00\xff", "flag": True, "when": NOON, "many": [2**63 - 1, None],
+    }  # fmt: skip
+    nulls = {"id": 2, "event_timestamp": NOON}
+    store.write(STATS, [batch(STATS, row, nulls)])
+
+    [[found, empty]] = store.read([(STATS, encode_keys([[1, 2]], 2))])
+    assert list(found.values) == [
+        2**53 + 1, pa.scalar(0.1, pa.float32()).as_py(), "naïve\0", b"\x00\xff", True,
+        1767268800000000, [2**63 - 1, None],
+    ]  # fmt: skip
+    assert list(empty.values) == [None] * 7
+    assert found.event == 1767268800000000
+
+
+def test_keys_of_different_types_never_meet(store: OnlineStore) -> None:
+    store.write(ONE, [batch(ONE, observed(1, NOON, 10))])
+
+    assert values(store, "1") == [None]
+    assert values(store, True) == [None]
+    assert values(store, 1) == [10]
+
+
+def test_projects_and_views_keep_apart(store: OnlineStore) -> None:
+    other = Table(project="dev", name="one", keys=ONE.keys, features=ONE.features)
+    store.write(ONE, [batch(ONE, observed(1, NOON, 10))])
+    store.write(other, [batch(ONE, observed(1, NOON, 99))])
+    store.drop(other)
+
+    assert values(store, 1) == [10]
+    assert values(store, 1, table=other) == [None]
+
+
+def test_one_read_answers_for_several_tables(store: OnlineStore) -> None:
+    store.write(ONE, [batch(ONE, observed(1, NOON, 10))])
+    keys = encode_keys([[1]], 1)
+
+    [[first], [second]] = store.read([(ONE, keys), (STATS, keys)])
+    assert (first.values, second) == ([10], None)
+
+
+def test_features_that_were_added_or_retyped_read_as_null(store: OnlineStore) -> None:
+    store.write(ONE, [batch(ONE, observed(1, NOON, 10))])
+    grown = Table(
+        project="shop",
+        name="one",
+        keys=ONE.keys,
+        features=pa.schema([("new", pa.string()), ("value", pa.int64())]),
+    )
+    retyped = Table(
+        project="shop", name="one", keys=ONE.keys, features=pa.schema([("value", pa.string())])
+    )
+    keys = encode_keys([[1]], 1)
+
+    [[after], [changed]] = store.read([(grown, keys), (retyped, keys)])
+    assert list(after.values) == [None, 10]
+    assert list(changed.values) == [None]
+
+
+def test_a_failed_write_leaves_nothing_behind(store: OnlineStore) -> None:
+    def broken() -> Any:
+        yield batch(ONE, observed(1, NOON, 10))
+        raise StoreError("the source went away")
+
+    with pytest.raises(StoreError):
+        store.write(ONE, broken())
+    assert values(store, 1) == [None]
+
+
+moments = st.integers(0, 3).map(lambda n: NOON + n * HOUR)
+writes = st.lists(
+    st.tuples(st.integers(1, 2), moments, st.none() | moments, st.integers(0, 99)), max_size=12
+)
+
+
+@settings(max_examples=150)
+@given(writes, st.integers(1, 4), st.randoms(use_true_random=False))
+def test_the_newest_row_wins_in_any_order_batching_and_repetition(
+    tmp_path: Path, rows, size, random
+) -> None:
+    """Rows that tie on both times carry one value: which of two corrections won is undefined."""
+    by_time = {(key, at, created): value for key, at, created, value in rows}
+    distinct = [(*place, value) for place, value in by_time.items()]
+    written = distinct + distinct[: len(distinct) // 2]
+    random.shuffle(written)
+    store = SqliteOnlineStore(tmp_path / "online.db")
+    store.drop(ONE)
+    for start in range(0, len(written), size):
+        chunk = written[start : start + size]
+        store.write(ONE, [batch(ONE, *(observed(k, at, v, c) for k, at, c, v in chunk))])
+
+    for key in (1, 2):
+        own = [r for r in distinct if r[0] == key]
+        newest = max(own, key=lambda r: (r[1], r[2] is not None, r[2] or NOON), default=None)
+        assert values(store, key) == [newest and newest[3]]
+
+
+def test_of_two_rows_that_tie_the_correction_wins(store: OnlineStore) -> None:
+    store.write(ONE, [batch(ONE, observed(1, NOON, 10))])
+    store.write(ONE, [batch(ONE, observed(1, NOON, 11))])
+
+    assert values(store, 1) == [11]
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.integers(1, 5)), max_size=8))
+def test_the_ledger_is_the_union_of_the_windows(tmp_path: Path, windows) -> None:
+    store = SqliteOnlineStore(tmp_path / "ledger.db")
+    store.drop(ONE)
+    covered: set[int] = set()
+    for start, length in windows:
+        store.record(ONE, Window(NOON + start * HOUR, NOON + (start + length) * HOUR))
+        covered |= set(range(start, start + length))
+
+    found = store.windows(ONE)
+    hours = {n for w in found for n in range((w.start - NOON) // HOUR, (w.end - NOON) // HOUR)}
+    assert hours == covered
+    assert all(a.end < b.start for a, b in pairwise(found))
+
+
+key_parts = st.one_of(
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.text(max_size=4),
+    st.binary(max_size=4),
+    st.datetimes(min_value=datetime(1900, 1, 1), max_value=datetime(2100, 1, 1)).map(  # noqa: DTZ001
+        lambda t: t.replace(tzinfo=UTC)
+    ),
+)
+
+
+@given(st.lists(st.tuples(key_parts, key_parts), min_size=2, max_size=6))
+def test_no_two_keys_share_their_bytes(keys) -> None:
+    encoded = encode_keys(list(zip(*keys, strict=True)), len(keys))
+    typed = {tuple((type(part), part) for part in key) for key in keys}
+
+    assert len(set(encoded)) == len(typed)
+
+
+@pytest.mark.parametrize("part", [1.0, 2**63, [1], object()])
+def test_what_cannot_be_a_key_is_said(part: object) -> None:
+    with pytest.raises(RequestError, match="cannot be an entity key"):
+        encode_keys([[part]], 1)

@@ -1,0 +1,111 @@
+"""`feature_store.yaml`: what is accepted, and what is said of what is not."""
+
+from pathlib import Path
+
+import pytest
+
+from feature_platform import FeatureStore, RepoConfig
+from feature_platform.errors import ConfigError
+
+AWS = """
+project: my_feast_project
+registry: s3://my-bucket/feast-registry/registry.db
+provider: aws
+online_store:
+    type: dynamodb
+    region: us-west-2
+offline_store:
+    type: snowflake
+    account: my_account
+    database: FEAST_DB
+    schema: TEAM_A
+    warehouse: FEAST_WH
+"""
+
+
+def load(folder: Path, text: str) -> RepoConfig:
+    (folder / "feature_store.yaml").write_text(text)
+    return RepoConfig.load(folder)
+
+
+def test_the_defaults_are_embedded(tmp_path: Path) -> None:
+    config = load(tmp_path, "project: shop\n")
+
+    assert (config.team, config.registry) == ("platform", "data/registry.db")
+    assert (config.online_store, config.offline_store) == ({"type": "sqlite"}, {"type": "duckdb"})
+
+
+def test_settings_of_stores_are_kept_and_not_contacted(tmp_path: Path) -> None:
+    config = load(tmp_path, AWS + "team: team_a\n")
+
+    assert config.team == "team_a"
+    assert config.online_store == {"type": "dynamodb", "region": "us-west-2"}
+    assert config.offline_store["schema"] == "TEAM_A"
+    assert "TEAM_A" not in repr(config)
+
+
+def test_a_store_that_cannot_answer_yet_says_what_can(tmp_path: Path) -> None:
+    load(tmp_path, AWS)
+    store = FeatureStore(tmp_path)
+
+    with pytest.raises(ConfigError, match="not yet from 'dynamodb'.*type: sqlite"):
+        store.online  # noqa: B018
+    with pytest.raises(ConfigError, match="not yet with 'snowflake'.*type: duckdb"):
+        store.offline  # noqa: B018
+
+
+def test_no_online_store_and_stores_by_name(tmp_path: Path) -> None:
+    config = load(tmp_path, "project: p\nonline_store: null\noffline_store: file\n")
+
+    assert (config.online_store, config.offline_store) == (None, {"type": "duckdb"})
+
+
+def test_old_keys_are_accepted_with_a_warning(tmp_path: Path) -> None:
+    text = "project: p\nprovider: aws\nflags:\n  alpha_features: true\n"
+    text += "entity_key_serialization_version: 3\nregistry:\n  path: r.db\n"
+
+    with pytest.warns(UserWarning, match="flags, entity_key_serialization_version has no effect"):
+        assert load(tmp_path, text).registry == "r.db"
+
+
+def test_environment_variables_are_read(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("STAGE", "dev")
+    text = "project: shop_${STAGE}\nonline_store: {type: sqlite, path: '$STAGE/online.db'}\n"
+    config = load(tmp_path, text)
+
+    assert (config.project, config.online_store["path"]) == ("shop_dev", "dev/online.db")
+    with pytest.raises(ConfigError, match="environment variable NO_SUCH is not set"):
+        load(tmp_path, "project: ${NO_SUCH}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("registry: r.db", "'project' is missing"),
+        ("project: p\nregistri: r.db", "'registri' is not a setting. Did you mean 'registry'"),
+        ("project: my-project", "project: 'my-project' is not a name"),
+        ("project: p\nteam: a b", "team: 'a b' is not a name"),
+        ("project: p\nonline_store: {type: rediss}", "type 'rediss' is not known. Did you mean"),
+        ("project: p\noffline_store: {account: x}", "offline_store: names no type"),
+        ("project: p\nproject: q", "'project' is set twice"),
+        ("project: &a p\nteam: *a", "aliases"),
+        ("project: !!python/object/apply:os.system ['true']", "could not determine a constructor"),
+        ("- a\n- b", "must be a mapping"),
+        ("project: [", "while parsing"),
+        ("", "must be a mapping"),
+    ],
+)
+def test_wrong_settings_are_explained(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(tmp_path, text)
+    assert "feature_store.yaml" in str(caught.value)
+
+
+def test_a_folder_without_settings_says_how_to_get_some(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"No feature_store.yaml in .*feature-platform init"):
+        FeatureStore(tmp_path)
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="larger than a megabyte"):
+        load(tmp_path, "# " + "x" * (1 << 20))

@@ -1,0 +1,188 @@
+"""Offline to online: closed windows, a ledger, late rows, and rows that are written directly."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from tests_support import HOUR, NOON, table_for
+
+from feature_platform import (
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    PushSource,
+    StreamFeatureView,
+)
+from feature_platform.errors import ConfigError, NotFoundError, RequestError, SchemaError
+from feature_platform.online import Window
+from feature_platform.types import Float32, Int64
+
+MICROSECOND = timedelta(microseconds=1)
+
+
+def trips(store: FeatureStore, *drivers: int) -> list[int | None]:
+    rows = [{"driver_id": driver} for driver in drivers]
+    return store.get_online_features(["driver_stats:trips"], rows).to_dict()["trips"]
+
+
+def windows(store: FeatureStore) -> list[Window]:
+    return store.online.windows(table_for(store, "driver_stats"))
+
+
+def rows(*triples: tuple[int, object, int], rate: float = 0.5) -> pd.DataFrame:
+    ids, times, counts = zip(*triples, strict=True)
+    return pd.DataFrame({"driver_id": ids, "event_timestamp": times, "trips": counts, "rate": rate})
+
+
+def test_the_newest_row_of_the_window_is_loaded(platform: FeatureStore) -> None:
+    assert platform.materialize(NOON - 3 * HOUR, NOON) == {"driver_stats": 2}
+
+    assert trips(platform, 1, 2, 3) == [11, 20, None]
+
+
+def test_both_ends_of_the_window_belong_to_it(platform: FeatureStore) -> None:
+    platform.materialize(NOON - 2 * HOUR, NOON - HOUR - MICROSECOND)
+    assert trips(platform, 1, 2) == [10, None]
+
+    platform.materialize(NOON - HOUR, NOON)
+    assert trips(platform, 1, 2) == [11, 20]
+
+
+def test_an_older_backfill_never_replaces_newer_values(platform: FeatureStore) -> None:
+    platform.materialize(NOON - HOUR, NOON)
+    platform.materialize(NOON - 3 * HOUR, NOON - 2 * HOUR)
+
+    assert trips(platform, 1) == [11]
+
+
+def test_a_rerun_changes_nothing(platform: FeatureStore) -> None:
+    for _ in range(2):
+        platform.materialize(NOON - 3 * HOUR, NOON)
+
+    assert trips(platform, 1, 2) == [11, 20]
+    assert windows(platform) == [Window(NOON - 3 * HOUR, NOON)]
+
+
+def test_the_ledger_joins_windows_and_claims_no_future(platform: FeatureStore) -> None:
+    platform.materialize(NOON - 3 * HOUR, NOON - 2 * HOUR)
+    platform.materialize(NOON - 2 * HOUR, NOON + 5 * HOUR)
+
+    assert windows(platform) == [Window(NOON - 3 * HOUR, NOON)]
+
+
+def test_an_empty_window_is_refused(platform: FeatureStore) -> None:
+    with pytest.raises(RequestError, match="start must be before end"):
+        platform.materialize(NOON, NOON)
+
+
+def test_incremental_loads_go_on_where_the_last_one_ended(platform, tmp_path: Path) -> None:
+    platform.materialize_incremental()
+    assert trips(platform, 1, 2) == [11, 20]
+
+    late = rows((1, NOON - timedelta(minutes=90), 999), (2, NOON - timedelta(minutes=30), 21))
+    file = tmp_path / "driver.parquet"
+    pd.concat([pd.read_parquet(file), late]).to_parquet(file)
+    platform.materialize_incremental(lookback=timedelta(minutes=45))
+    assert trips(platform, 1, 2) == [11, 21]
+
+
+def test_a_row_that_arrives_late_is_found_by_looking_back(platform, tmp_path: Path) -> None:
+    platform.materialize_incremental()
+    late = rows((3, NOON - 5 * HOUR, 30))
+    file = tmp_path / "driver.parquet"
+    pd.concat([pd.read_parquet(file), late]).to_parquet(file)
+
+    platform.materialize_incremental(lookback=HOUR)
+    assert trips(platform, 3) == [None]
+    platform.materialize_incremental()
+    assert trips(platform, 3) == [30]
+
+
+def test_rows_can_be_written_directly_from_any_frame(platform: FeatureStore) -> None:
+    frame = rows((1, NOON, 1), (2, NOON, 2))
+    for df in (frame, pa.Table.from_pandas(frame), pl.from_pandas(frame)):
+        assert platform.write_to_online_store("driver_stats", df) == 2
+
+    assert trips(platform, 1, 2) == [1, 2]
+
+
+def test_naive_times_are_utc(platform: FeatureStore) -> None:
+    platform.write_to_online_store("driver_stats", rows((1, NOON.replace(tzinfo=None), 5)))
+
+    answer = platform.get_online_features(["driver_stats:trips"], [{"driver_id": 1}])
+    assert answer.to_dict(include_event_timestamps=True)["trips__ts"] == [NOON.timestamp()]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda df: df.drop(columns="driver_id"), "lack the column 'driver_id'"),
+        (lambda df: df.rename(columns={"trips": "tripz"}), "lack the column 'trips'.*'tripz'"),
+        (lambda df: df.assign(extra=1), "has no column 'extra'"),
+        (lambda df: df.assign(event_timestamp=pd.NaT), "null 'event_timestamp'"),
+        (lambda df: df.assign(trips=1.5), "column 'trips'"),
+        (lambda df: df.assign(trips="many"), "column 'trips'"),
+        (lambda df: df.assign(driver_id=[[1]]), "column 'driver_id' is list"),
+    ],
+)
+def test_wrong_rows_are_refused_and_nothing_is_written(platform, change, message: str) -> None:
+    with pytest.raises(SchemaError, match=message):
+        platform.write_to_online_store("driver_stats", change(rows((1, NOON, 1))))
+
+    assert trips(platform, 1) == [None]
+
+
+def test_a_frame_that_is_none_is_refused(platform: FeatureStore) -> None:
+    with pytest.raises(RequestError, match="must be a pandas, polars or Arrow table, not list"):
+        platform.write_to_online_store("driver_stats", [{"driver_id": 1}])
+
+
+def test_push_feeds_every_view_of_its_source(platform: FeatureStore, driver) -> None:
+    batch = FileSource(name="rides", path="rides.parquet", field_mapping={"drv": "driver_id"})
+    push = PushSource(name="rides_push", batch_source=batch)
+    schema = [Field(name="speed", dtype=Float32)]
+    views = [
+        FeatureView(name="ride", entities=[driver], source=push, schema=schema),
+        StreamFeatureView(name="live_ride", entities=[driver], source=push, schema=schema),
+    ]
+    platform.apply([push, *views])
+
+    df = pd.DataFrame({"drv": [1], "event_timestamp": [NOON], "speed": [2.5]})
+    assert platform.push("rides_push", df) == 2
+    answer = platform.get_online_features(
+        ["ride", "live_ride"], [{"driver_id": 1}], full_feature_names=True
+    )
+    assert answer.to_dict()["ride__speed"] == answer.to_dict()["live_ride__speed"] == [2.5]
+    with pytest.raises(NotFoundError, match="no push source 'ridez_push'. Did you mean"):
+        platform.push("ridez_push", df)
+
+
+def test_a_view_that_is_only_pushed_to_is_left_out_of_loads(platform, driver) -> None:
+    push = PushSource(name="live")
+    view = FeatureView(
+        name="live_view", entities=[driver], source=push, schema=[Field(name="x", dtype=Int64)]
+    )
+    platform.apply([push, view])
+
+    assert platform.materialize(NOON - HOUR, NOON) == {"driver_stats": 2}
+    with pytest.raises(RequestError, match="'live_view' has no history"):
+        platform.materialize(NOON - HOUR, NOON, ["live_view"])
+
+
+def test_without_an_online_store_the_settings_are_named(tmp_path: Path) -> None:
+    (tmp_path / "feature_store.yaml").write_text("project: shop\nonline_store: null\n")
+
+    with pytest.raises(ConfigError, match="online_store is null"):
+        FeatureStore(tmp_path).online  # noqa: B018
+
+
+def test_teardown_empties_the_online_tables(platform: FeatureStore) -> None:
+    table = table_for(platform, "driver_stats")
+    platform.materialize(NOON - HOUR, NOON)
+    platform.teardown()
+
+    assert platform.online.windows(table) == []

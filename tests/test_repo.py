@@ -1,0 +1,122 @@
+"""Loading repo folders: everything or nothing, and never somebody else's modules."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from feature_platform import FeatureStore
+from feature_platform.errors import ConfigError
+from feature_platform.repo import Repo
+
+ENTITIES = "from feature_platform import Entity\ndriver = Entity(name='{name}')\n"
+VIEWS = """
+from entities import driver
+from feature_platform import FeatureView, Field, FileSource
+from feature_platform.types import Int64
+view = FeatureView(name="{name}_view", entities=[driver], source=FileSource(path="x.parquet"),
+                   schema=[Field(name="x", dtype=Int64)])
+listed = [driver, view]
+"""
+
+
+def write(folder: Path, name: str = "driver", **files: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "feature_store.yaml").write_text("project: shop\nregistry: ../registry.db\n")
+    (folder / "entities.py").write_text(ENTITIES.format(name=name))
+    (folder / "views.py").write_text(VIEWS.format(name=name))
+    for file, text in files.items():
+        path = folder / f"{file.replace('__', '/')}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def names(repo: Repo) -> set[str]:
+    return {definition.name for definition in repo.definitions}
+
+
+def test_every_module_is_read_once(tmp_path: Path) -> None:
+    repo = Repo.load(write(tmp_path / "a", more__rider=ENTITIES.format(name="rider")))
+
+    assert names(repo) == {"driver", "driver_view", "rider"}
+    assert len(repo.definitions) == 3
+
+
+def test_two_repos_with_modules_of_one_name_do_not_mix(tmp_path: Path) -> None:
+    first = Repo.load(write(tmp_path / "a", "driver"))
+    second = Repo.load(write(tmp_path / "b", "rider"))
+    before = set(sys.modules), list(sys.path)
+
+    assert names(first) == {"driver", "driver_view"}
+    assert names(second) == {"rider", "rider_view"}
+    assert set(sys.modules) - before[0] == set()
+    assert sys.path == before[1]
+    assert first.import_module("entities") is first.import_module("entities")
+
+
+def test_a_repo_with_a_broken_module_defines_nothing(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a")
+    FeatureStore(folder).apply()
+    write(folder, broken="import no_such_package\n")
+
+    for partial in (True, False):
+        with pytest.raises(ConfigError, match=r"broken.py failed to import.*no_such_package"):
+            FeatureStore(folder).apply(partial=partial)
+    assert FeatureStore(folder).list_feature_views()
+
+
+def test_a_wrong_definition_is_found_by_file_and_line(tmp_path: Path) -> None:
+    folder = write(
+        tmp_path / "a", bad="from feature_platform import Entity\n\nx = Entity(nam='e')\n"
+    )
+
+    with pytest.raises(ConfigError, match=r"bad.py failed.*Did you mean 'name'.*"):
+        Repo.load(folder).definitions  # noqa: B018
+
+
+def test_scripts_entry_points_and_ignored_files_are_left_alone(tmp_path: Path) -> None:
+    boom = "raise RuntimeError('must not be imported')\n"
+    folder = write(
+        tmp_path / "a", apply=boom, definitions=boom, test_views=boom, _private=boom, notes__x=boom
+    )
+    (folder / ".featureignore").write_text("# not definitions\nnotes/\n")
+
+    assert names(Repo.load(folder)) == {"driver", "driver_view"}
+
+
+def test_a_file_that_cannot_be_imported_is_named(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a")
+    (folder / "my-views.py").write_text("")
+
+    with pytest.raises(ConfigError, match=r"my-views.py: not importable by this name"):
+        Repo.load(folder).definitions  # noqa: B018
+
+
+def test_a_full_sync_of_an_empty_folder_deletes_nothing(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a")
+    FeatureStore(folder).apply()
+    (folder / "views.py").unlink()
+    (folder / "entities.py").unlink()
+
+    with pytest.raises(ConfigError, match=r"defines nothing.*call teardown"):
+        FeatureStore(folder).apply(partial=False)
+    assert FeatureStore(folder).list_entities()
+
+
+def test_what_a_folder_no_longer_defines_goes_with_a_full_sync(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", rider=ENTITIES.format(name="rider"))
+    FeatureStore(folder).apply(partial=False)
+    (folder / "rider.py").unlink()
+    FeatureStore(folder).apply()
+    assert {e.name for e in FeatureStore(folder).list_entities()} == {"driver", "rider"}
+
+    FeatureStore(folder).apply(partial=False)
+    assert {e.name for e in FeatureStore(folder).list_entities()} == {"driver"}
+
+
+def test_a_module_may_open_its_own_store_whatever_the_current_folder(tmp_path: Path) -> None:
+    own = "from feature_platform import FeatureStore\nstore = FeatureStore(repo_path='.')\n"
+    folder = write(tmp_path / "a", opener=own)
+
+    assert names(Repo.load(folder)) == {"driver", "driver_view"}
