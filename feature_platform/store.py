@@ -18,8 +18,9 @@ from feature_platform.definitions import (
     RequestSource,
     View,
     ViewReference,
+    applicable,
 )
-from feature_platform.errors import ConfigError, DefinitionError, NotFoundError, RequestError
+from feature_platform.errors import ConfigError, NotFoundError, RequestError
 from feature_platform.materialization import incremental_start, materialize, online_rows
 from feature_platform.offline import OfflineStore, Span, open_offline_store
 from feature_platform.online import OnlineStore, open_online_store
@@ -141,7 +142,7 @@ class FeatureStore(Catalog):
             ConfigError: A module of the repo folder failed to import.
             DefinitionError: Two objects share a name, or one is unfinished.
         """
-        desired = self.repo.definitions if objects is None else _definitions(objects)
+        desired = self.repo.definitions if objects is None else applicable(objects)
         if objects is None and not desired and not partial:
             raise ConfigError(
                 f"{self.repo.path} defines nothing, and a full sync would delete everything "
@@ -390,20 +391,3 @@ class FeatureStore(Catalog):
             return [table for table in tables if table.history is not None]
         views = [snapshot.get(FeatureView, self.project, name) for name in names]
         return [table_of(snapshot, self.project, view) for view in views]
-
-
-def _definitions(objects: object) -> tuple[Definition, ...]:
-    """Return what can be registered; request sources live in the views that list them."""
-    listed = [objects] if isinstance(objects, (Definition, RequestSource)) else objects
-    if not isinstance(listed, Iterable):
-        raise DefinitionError(f"apply takes definitions, not {objects!r}.")
-    kept = [item for item in listed if not isinstance(item, RequestSource)]
-    for item in kept:
-        if not isinstance(item, Definition):
-            raise DefinitionError(f"apply takes definitions, not {item!r}.")
-        if isinstance(item, OnDemandFeatureView) and item.code is None:
-            raise DefinitionError(
-                f"OnDemandFeatureView {item.name!r} has no function: decorate one with it, or "
-                "pass udf."
-            )
-    return tuple(kept)

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Discriminator, TypeAdapter
 
+from feature_platform.definitions.applicable import applicable as applicable
 from feature_platform.definitions.base import Definition as Definition
 from feature_platform.definitions.base import is_name as is_name
 from feature_platform.definitions.base import with_related as with_related
