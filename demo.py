@@ -5,6 +5,7 @@ Everything runs through the Dagster code locations that `make dev` opens, withou
 
 import logging
 import shutil
+import socket
 import sys
 import time
 import warnings
@@ -216,6 +217,11 @@ def serve(demo: Demo) -> None:
 
 def main() -> None:
     """Run the demo from a clean state."""
+    with socket.socket() as probe:
+        if probe.connect_ex(("localhost", 3000)) == 0:
+            sys.exit(
+                "Something answers on port 3000: stop `make dev` first, they share their data."
+            )
     started = time.monotonic()
     warnings.simplefilter("ignore")
     logging.disable(logging.INFO)

@@ -11,6 +11,8 @@ import duckdb
 import pandas as pd
 from pyarrow import parquet
 
+FILES = ("airports", "flights", "planes", "weather")
+
 FLIGHTS = """
 -- Times are UTC. `time_hour` is the scheduled hour, `dep_delay` in minutes gives the departure,
 -- and `arr_time` is the clock at the destination: the first time it showed that after departure.
@@ -91,24 +93,30 @@ SELECT
 FROM flights WHERE arr_delay IS NOT NULL AND tailnum IS NOT NULL ORDER BY known_at, tailnum
 """
 
-TABLES = {
-    "hourly_weather": HOURLY_WEATHER,
+FROM_FILES = {"hourly_weather": HOURLY_WEATHER, "aircraft_profile": AIRCRAFT_PROFILE}
+FROM_FLIGHTS = {
     "hourly_congestion": HOURLY_CONGESTION,
     "daily_carrier_punctuality": DAILY_CARRIER_PUNCTUALITY,
-    "aircraft_profile": AIRCRAFT_PROFILE,
     "aircraft_last_arrival": AIRCRAFT_LAST_ARRIVAL,
 }
 
 
 def build(sql: str, target: Path, flights: Path | None = None) -> int:
-    """Write the rows of one query to a Parquet file and return how many there are."""
+    """Write the rows of one query to a Parquet file and return how many there are.
+
+    Args:
+        sql: A query over the package's files, as `raw_airports` and so on, or over `flights`.
+        target: The file; it is replaced as a whole.
+        flights: The flights table, for a query that reads it.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(config={"autoload_known_extensions": "false"}) as db:
         db.execute("SET TimeZone = 'UTC'").fetchall()
-        for name in ("airports", "weather", "planes", *([] if flights else ["flights"])):
-            db.register(f"raw_{name}", _raw(name))
         if flights:
             db.from_parquet(str(flights)).create_view("flights")
+        for name in FILES:
+            if f"raw_{name}" in sql:
+                db.register(f"raw_{name}", _raw(name))
         rows = db.sql(sql).to_arrow_table()
     unfinished = target.with_suffix(".unfinished")
     parquet.write_table(rows, unfinished)

@@ -121,7 +121,7 @@ def training_set(checkout: Path) -> pd.DataFrame:
     tables = platform.import_module("tables")
     data = checkout / "data"
     tables.build(tables.FLIGHTS, data / "flights.parquet")
-    for name, sql in tables.TABLES.items():
+    for name, sql in {**tables.FROM_FILES, **tables.FROM_FLIGHTS}.items():
         target = data / "features" / f"{name}.parquet"
         tables.build(sql, target, data / "flights.parquet")
     FeatureStore(checkout / "platform_repo").apply(partial=False)
