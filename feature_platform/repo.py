@@ -179,9 +179,12 @@ def _importing(folder: Path, known: dict[str, ModuleType]) -> Iterator[None]:
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     token = _loading.set(folder)
+    # Cached byte code is matched by size and second: it could stand in for a file just edited.
+    cached, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     finally:
+        sys.dont_write_bytecode = cached
         _loading.reset(token)
         sys.path.remove(str(folder))
         for name in [name for name in sys.modules if name.partition(".")[0] in own]:

@@ -39,7 +39,9 @@ class Workspace:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.instance = dg.DagsterInstance.ephemeral()
+        storage = folder / "dagster"
+        storage.mkdir()
+        self.instance = dg.DagsterInstance.ephemeral(str(storage))
         self.write("platform", PLATFORM)
         for team in ("risk", "growth"):
             self.write(team, TEAM.format(team=team))
