@@ -100,7 +100,7 @@ class RepoConfig(BaseModel):
         try:
             if file.stat().st_size > _LARGEST_BYTES:
                 raise ConfigError(f"{file}: larger than a megabyte; is it the right file?")
-            content = yaml.load(file.read_text("utf-8"), Loader=_StrictLoader)  # noqa: S506
+            content = _StrictLoader(file.read_text("utf-8")).get_single_data()
         except FileNotFoundError:
             raise ConfigError(
                 f"No {FILE_NAME} in {path.resolve()}. Go to the repo's folder or pass repo_path; "

@@ -59,7 +59,8 @@ class Repo:
         """Everything the folder's modules define at their top level.
 
         Scripts (`apply.py`), Dagster entry points (`definitions.py`), tests, and what
-        `.featureignore` lists (one glob a line) are left alone.
+        `.featureignore` lists (one glob a line) are left alone, and so are objects that were
+        imported from elsewhere, such as the platform's package: they are only referred to.
 
         Raises:
             ConfigError: A module failed to import. A half-loaded repo defines nothing: the rest
@@ -69,11 +70,15 @@ class Repo:
         for name in self._module_names():
             module = self.import_module(name)
             for value in vars(module).values():
-                if isinstance(value, Definition):
-                    found[id(value)] = value
-                elif isinstance(value, (list, tuple)):
-                    found |= {id(item): item for item in value if isinstance(item, Definition)}
+                items = value if isinstance(value, (list, tuple)) else (value,)
+                found |= {id(item): item for item in items if self._defines(item)}
         return tuple(found.values())
+
+    def _defines(self, value: object) -> bool:
+        """Say whether a value is a definition that was written in this folder, not imported."""
+        if not isinstance(value, Definition) or value.place is None:
+            return False
+        return Path(value.place[0]).resolve().is_relative_to(self.path)
 
     def import_module(self, name: str) -> ModuleType:
         """Import one of the folder's modules, without being mistaken for another repo's.

@@ -120,3 +120,22 @@ def test_a_module_may_open_its_own_store_whatever_the_current_folder(tmp_path: P
     folder = write(tmp_path / "a", opener=own)
 
     assert names(Repo.load(folder)) == {"driver", "driver_view"}
+
+
+def test_objects_imported_from_elsewhere_are_referred_to_and_not_claimed(tmp_path: Path) -> None:
+    write(tmp_path / "shared")
+    write(
+        tmp_path / "team",
+        service="import sys\nsys.path.append('../shared')\n"
+        f"sys.path.append({str(tmp_path)!r})\n"
+        "from shared.entities import driver as shared_driver\n"
+        "from feature_platform import FeatureService\n"
+        "service = FeatureService(name='s', features=['driver_view'])\n",
+    )
+
+    repo = Repo.load(tmp_path / "team")
+    assert sorted(d.name for d in repo.definitions) == ["driver", "driver_view", "s"]
+    sys.path.remove("../shared")
+    sys.path.remove(str(tmp_path))
+    for name in ("shared", "shared.entities"):
+        sys.modules.pop(name, None)

@@ -85,6 +85,11 @@ def _views(project: str, references: Iterable[ViewReference]) -> Iterator[dg.Ass
 
 def _metadata(definition: Definition) -> dict[str, dg.MetadataValue]:
     metadata: dict[str, dg.MetadataValue] = {}
+    if definition.place:
+        file, line = definition.place
+        reference = dg.LocalFileCodeReference(file_path=file, line_number=line)
+        references = dg.CodeReferencesMetadataValue(code_references=[reference])
+        metadata["dagster/code_references"] = references
     if isinstance(definition, (FeatureView, OnDemandFeatureView)):
         columns = [
             dg.TableColumn(f.name, str(f.dtype), description=f.description or None)

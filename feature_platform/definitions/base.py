@@ -1,12 +1,21 @@
 """What all definitions share: names, equality by content, one JSON form, clear errors."""
 
 import json
+import sys
 from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
+from types import FrameType
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PrivateAttr,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 from feature_platform.errors import DefinitionError, did_you_mean
 
@@ -66,6 +75,16 @@ class Definition(Value):
     description: str = ""
     tags: dict[str, str] = {}
     owner: str = ""
+    _place: tuple[str, int] | None = PrivateAttr(default=None)
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**data)
+        self._place = _caller()
+
+    @property
+    def place(self) -> tuple[str, int] | None:
+        """File and line that built the definition; `None` if it was read from the registry."""
+        return self._place
 
     def to_json(self) -> str:
         """Return the canonical JSON form: equal text means equal definitions."""
@@ -97,6 +116,17 @@ def with_related(definitions: Iterable[Definition]) -> list[Definition]:
 def name_of(value: object) -> object:
     """Return the name of a definition; leave anything else for validation."""
     return value.name if isinstance(value, Definition) else value
+
+
+def _caller() -> tuple[str, int] | None:
+    """Return the nearest file and line outside of this package and pydantic."""
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - public in all but name
+    while frame is not None:
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        if package not in {"feature_platform", "pydantic"}:
+            return frame.f_code.co_filename, frame.f_lineno
+        frame = frame.f_back
+    return None
 
 
 @cache

@@ -49,6 +49,9 @@ def test_what_people_see_of_an_object(workspace) -> None:
     assert "feature_view" in node.kinds
     [column] = node.metadata["dagster/column_schema"].schema.columns
     assert (column.name, column.type, column.description) == ("trips", "Int64", "today")
+    [reference] = node.metadata["dagster/code_references"].code_references
+    assert reference.file_path == str(workspace.folder / "platform" / "objects.py")
+    assert reference.line_number == 8
 
 
 def test_the_code_location_loads_without_a_registry(workspace) -> None:
