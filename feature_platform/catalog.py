@@ -1,7 +1,7 @@
 """Feast's `list_*` and `get_*`: the registry's objects by kind."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 from feature_platform.definitions import (
@@ -14,7 +14,10 @@ from feature_platform.definitions import (
     StreamFeatureView,
     View,
 )
+from feature_platform.errors import RequestError
 from feature_platform.registry import Snapshot
+from feature_platform.resolve import table_of
+from feature_platform.table import Table
 
 D = TypeVar("D", bound=Definition)
 Tags = Mapping[str, str]
@@ -76,3 +79,15 @@ class Catalog(ABC):
         wanted = dict(tags or {}).items()
         found = self.snapshot().of(kind, self.project)
         return [definition for definition, _ in found if wanted <= definition.tags.items()]
+
+    def _online_tables(self, names: Sequence[str] | None) -> list[Table]:
+        """Return the tables of some views, or of all that are served online and have a history."""
+        snapshot = self.snapshot()
+        if names is None:
+            views = [v for v, _ in snapshot.of(FeatureView, self.project) if v.online]
+            tables = [table_of(snapshot, self.project, view) for view in views]
+            return [table for table in tables if table.history is not None]
+        views = [snapshot.get(FeatureView, self.project, name) for name in names]
+        if offline := [view.name for view in views if not view.online]:
+            raise RequestError(f"View {offline[0]!r} is not served online: it says online=False.")
+        return [table_of(snapshot, self.project, view) for view in views]

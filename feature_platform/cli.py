@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
@@ -11,17 +11,24 @@ from typing import Any
 
 import click
 import yaml
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from feature_platform.config import FILE_NAME
-from feature_platform.definitions import KINDS, Definition
+from feature_platform.definitions import KINDS
 from feature_platform.errors import FeaturePlatformError, NotFoundError, RefusedError
-from feature_platform.registry import Commit, Plan, check, not_found
+from feature_platform.printing import (
+    commit_json,
+    console,
+    entry_json,
+    print_counts,
+    print_json,
+    print_plan,
+    print_table,
+)
+from feature_platform.registry import check, not_found
 from feature_platform.store import FeatureStore
 
-_SIGNS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]"}
 _CLIENT = "feature-platform"
 
 
@@ -89,15 +96,21 @@ _full = click.option(
 @click.option("--project", default="my_project", show_default=True, help="Name of the project.")
 @click.option("--team", help="Make a team's repo, on views that the platform team owns.")
 def init(_repo: Path, folder: Path, project: str, team: str | None) -> None:
-    """Make a new repo folder with an example to start from."""
+    """Make a repo folder with an example."""
     from feature_platform.templates import write_repo
 
     written = write_repo(folder, project=project, team=team)
-    console = Console()
-    console.print(f"Made {folder}:")
+    out = console()
+    out.print(f"Made {escape(str(folder))}:")
     for path in written:
-        console.print(f"  {path.relative_to(folder)}")
-    console.print(f"Next: feature-platform -C {folder} plan")
+        out.print(f"  {escape(str(path.relative_to(folder)))}")
+    command = f"feature-platform -C {escape(str(folder))}"
+    out.print(f"Next: {command} plan, and then {command} apply.")
+    if team is None:
+        out.print(
+            "Loading features asks for data/driver_stats.parquet with the columns driver_id,\n"
+            "event_timestamp, created, trips_today and conv_rate; then materialize START END."
+        )
 
 
 @_command()
@@ -105,16 +118,27 @@ def init(_repo: Path, folder: Path, project: str, team: str | None) -> None:
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 if there are changes.")
 @_json
 def plan(repo: Path, *, full: bool, detailed_exitcode: bool, as_json: bool) -> None:
-    """Show what apply would change, and whether the rules allow it."""
+    """Show what apply would change, and if it may."""
     store = FeatureStore(repo)
     planned = store.plan(partial=not full)
     problems = check(planned, store.snapshot())
     if as_json:
-        shown = [{"action": c.action, **c.model_dump()} for c in planned.changes]
+        shown = [
+            {
+                "action": c.action,
+                "kind": c.kind,
+                "name": c.name,
+                "before": c.before and json.loads(c.before),
+                "after": c.after and json.loads(c.after),
+            }
+            for c in planned.changes
+        ]
         found = [{"rule": p.rule, "subject": p.subject, "message": p.message} for p in problems]
-        _print_json({"version": planned.version, "changes": shown, "problems": found})
+        print_json({"version": planned.version, "changes": shown, "problems": found})
     else:
-        _print_plan(planned)
+        print_plan(planned)
+        if not full:
+            _print_undefined(store)
     if problems:
         raise RefusedError(planned.owner, planned.project, problems)
     if detailed_exitcode and planned:
@@ -126,27 +150,34 @@ def plan(repo: Path, *, full: bool, detailed_exitcode: bool, as_json: bool) -> N
 @click.option("-m", "--message", default="", help="Why, for the history.")
 @_json
 def apply(repo: Path, *, full: bool, message: str, as_json: bool) -> None:
-    """Register what the folder defines, in one commit: all of it or nothing."""
+    """Register what the folder defines, all or nothing."""
     store = FeatureStore(repo)
     planned = store.plan(partial=not full)
     commit = store.commit(planned, message=message, client=_CLIENT)
     if as_json:
-        _print_json(_commit_json(commit) if commit else None)
+        print_json(commit_json(commit) if commit else None)
         return
-    _print_plan(planned)
+    print_plan(planned)
     if commit:
-        Console().print(f"Applied as version {commit.version}.")
+        console().print(f"Applied as version {commit.version}.")
 
 
 @_command()
-@click.option("-n", "--limit", default=20, show_default=True, help="How many of the newest.")
+@click.option(
+    "-n",
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many of the newest.",
+)
 @_json
 def history(repo: Path, *, limit: int, as_json: bool) -> None:
     """List commits, newest first."""
     store = FeatureStore(repo)
     commits = store.registry.history(project=store.project)[-limit:][::-1]
     if as_json:
-        _print_json([_commit_json(commit) for commit in commits])
+        print_json([commit_json(commit) for commit in commits])
         return
     rows = [
         (
@@ -159,27 +190,30 @@ def history(repo: Path, *, limit: int, as_json: bool) -> None:
         )
         for c in commits
     ]
-    _print_table(["version", "time", "by", "with", "changes", "message"], rows)
+    print_table(["version", "time", "by", "with", "changes", "message"], rows)
 
 
 @_command()
-@click.argument("version", type=int)
+@click.argument("version", type=click.IntRange(1, 2**62))
 @_json
 def show(repo: Path, *, version: int, as_json: bool) -> None:
     """Show what one commit changed."""
     commit = FeatureStore(repo).registry.show(version)
     if as_json:
-        _print_json({**_commit_json(commit), "plan": commit.plan.model_dump()})
+        print_json({**commit_json(commit), "plan": commit.plan.model_dump()})
         return
-    Console().print(f"Version {commit.version} by {commit.principal} at {commit.at:%F %T}Z")
-    _print_plan(commit.plan)
+    console().print(f"Version {commit.version} by {commit.principal} at {commit.at:%F %T}Z")
+    print_plan(commit.plan)
 
 
 @_command(name="list")
-@click.argument("kind", type=click.Choice(KINDS), required=False)
+@click.argument("kind", type=click.Choice(KINDS), required=False, metavar="[KIND]")
 @_json
 def list_(repo: Path, *, kind: str | None, as_json: bool) -> None:
-    """List what is registered in the project, by kind and owner."""
+    """List what is registered, by kind and owner.
+
+    KIND is entity, source, feature_view, on_demand_view, feature_service or policy.
+    """
     store = FeatureStore(repo)
     entries = [
         (key, entry)
@@ -187,20 +221,20 @@ def list_(repo: Path, *, kind: str | None, as_json: bool) -> None:
         if key.project == store.project and kind in (None, key.kind)
     ]
     if as_json:
-        _print_json([_entry_json(entry.definition, entry) for _, entry in entries])
+        print_json([entry_json(entry.definition, entry) for _, entry in entries])
         return
     rows = [
         (k.kind, k.name, e.owner, str(e.version), e.definition.description.partition("\n")[0])
         for k, e in entries
     ]
-    _print_table(["kind", "name", "owner", "version", "description"], rows)
+    print_table(["kind", "name", "owner", "version", "description"], rows)
 
 
 @_command()
 @click.argument("name")
 @_json
 def describe(repo: Path, *, name: str, as_json: bool) -> None:
-    """Show everything about the objects of one name."""
+    """Show all about the objects of one name."""
     store = FeatureStore(repo)
     snapshot = store.snapshot()
     found = [
@@ -212,7 +246,7 @@ def describe(repo: Path, *, name: str, as_json: bool) -> None:
         known = snapshot.names(store.project, *KINDS)
         raise NotFoundError(not_found("object", name, store.project, known))
     if as_json:
-        _print_json([_entry_json(entry.definition, entry) for entry in found])
+        print_json([entry_json(entry.definition, entry) for entry in found])
         return
     for entry in found:
         content = {"owner": entry.owner, "version": entry.version, **json.loads(entry.body)}
@@ -222,7 +256,7 @@ def describe(repo: Path, *, name: str, as_json: bool) -> None:
             nested = isinstance(value, (dict, list))
             shown = yaml.safe_dump(value, sort_keys=False).rstrip() if nested else str(value)
             table.add_row(key, escape(shown))
-        Console().print(table)
+        console().print(table)
 
 
 @_command()
@@ -233,8 +267,8 @@ def describe(repo: Path, *, name: str, as_json: bool) -> None:
 def materialize(
     repo: Path, *, start: datetime, end: datetime, views: tuple[str, ...], as_json: bool
 ) -> None:
-    """Load rows observed from START to END into the online store."""
-    _print_counts(FeatureStore(repo).materialize(start, end, views or None), as_json=as_json)
+    """Load rows from START to END into the online store."""
+    print_counts(FeatureStore(repo).materialize(start, end, views or None), as_json=as_json)
 
 
 @_command(name="materialize-incremental")
@@ -244,8 +278,11 @@ def materialize(
 def materialize_incremental(
     repo: Path, *, end: datetime | None, views: tuple[str, ...], as_json: bool
 ) -> None:
-    """Load what is new since the last load, up to END (now if left out)."""
-    _print_counts(FeatureStore(repo).materialize_incremental(end, views or None), as_json=as_json)
+    """Load what is new since the last load.
+
+    Up to END, or now. The day before the last load's end is read again, for rows that came late.
+    """
+    print_counts(FeatureStore(repo).materialize_incremental(end, views or None), as_json=as_json)
 
 
 @_command(name="get-online-features")
@@ -279,11 +316,11 @@ def get_online_features(
     values, statuses = answer.to_dict(), answer.statuses()
     if as_json:
         named = {name: [s.value for s in column] for name, column in statuses.items()}
-        _print_json({"features": values, "statuses": named})
+        print_json({"features": values, "statuses": named})
         return
     for number in range(len(rows)):
         shown = [(n, str(values[n][number]), statuses[n][number].value) for n in values]
-        _print_table(["feature", "value", "status"], shown)
+        print_table(["feature", "value", "status"], shown)
 
 
 def _json_object(text: str) -> dict[str, Any]:
@@ -305,51 +342,14 @@ def _reported(*, as_json: bool) -> Iterator[None]:
         if as_json:
             click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}), err=True)
         else:
-            Console(stderr=True, soft_wrap=True, highlight=False).print(
-                f"[red]{type(error).__name__}[/]: {escape(str(error))}"
-            )
+            console(stderr=True).print(f"[red]{type(error).__name__}[/]: {escape(str(error))}")
         sys.exit(1)
 
 
-def _print_plan(planned: Plan) -> None:
-    console = Console()
-    if not planned:
-        console.print(f"No changes: version {planned.version} is what {planned.owner!r} defines.")
-        return
-    for change in planned.changes:
-        kind = change.kind.replace("_", " ")
-        console.print(f"  {_SIGNS[change.action]} {kind} {escape(change.name)}")
-        if change.action == "update":
-            for name, before, after in change.differences():
-                old, new = (escape(json.dumps(v, ensure_ascii=False)) for v in (before, after))
-                console.print(f"      {name}: {old} → {new}")
-
-
-def _print_counts(counts: dict[str, int], *, as_json: bool) -> None:
-    if as_json:
-        _print_json(counts)
-    else:
-        _print_table(["view", "rows"], [(view, f"{n:,}") for view, n in counts.items()])
-
-
-def _print_table(headers: list[str], rows: Sequence[tuple[str, ...]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for header in headers:
-        table.add_column(header, overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console().print(table if rows else "Nothing is registered.")
-
-
-def _print_json(value: object) -> None:
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
-
-
-def _commit_json(commit: Commit) -> dict[str, Any]:
-    return {**commit.model_dump(mode="json", exclude={"plan"}), "changes": commit.summary()}
-
-
-def _entry_json(definition: Definition, entry: Any) -> dict[str, Any]:
-    body = json.loads(entry.body)
-    return {"kind": definition.kind, "name": definition.name, "owner": entry.owner,
-            "version": entry.version, "definition": body}  # fmt: skip
+def _print_undefined(store: FeatureStore) -> None:
+    """Say what a full sync would remove besides."""
+    wanted = store.plan(partial=False) if store.repo.definitions else None
+    gone = [c for c in wanted.changes if c.after is None] if wanted else []
+    if gone:
+        names = ", ".join(f"{c.kind.replace('_', ' ')} {c.name}" for c in gone)
+        console().print(f"Registered and not defined here: {escape(names)}. --full deletes it.")

@@ -26,6 +26,7 @@ _OFFLINE = {
     "spark": "spark",
 }
 _ONLINE = ("sqlite", "redis", "dynamodb", "postgres")
+_EMBEDDED: dict[str, tuple[str, ...]] = {"sqlite": ("type", "path"), "duckdb": ("type", "root")}
 _LARGEST_BYTES = 1 << 20
 
 
@@ -37,6 +38,7 @@ class RepoConfig(BaseModel):
         team: Whose repo this is; the platform team's if left out.
         registry: Path of a SQLite file, or a URL such as `s3://bucket/prefix`.
         provider: Accepted for Feast's sake; stores are chosen by their own settings.
+        repos: Owner → folder of that owner's repo, to serve on-demand views of theirs from here.
         online_store: `type` and the store's settings; `None` for none.
         offline_store: `type` and the store's settings. `root` is what relative paths of file
             sources are resolved against.
@@ -48,6 +50,7 @@ class RepoConfig(BaseModel):
     team: str = PLATFORM
     registry: str = "data/registry.db"
     provider: str = "local"
+    repos: dict[str, str] = {}
     online_store: dict[str, Any] | None = Field(default={"type": "sqlite"}, repr=False)
     offline_store: dict[str, Any] = Field(default={"type": "duckdb"}, repr=False)
 
@@ -106,7 +109,7 @@ class RepoConfig(BaseModel):
                 f"No {FILE_NAME} in {path.resolve()}. Go to the repo's folder or pass repo_path; "
                 "`feature-platform init` makes a new one."
             ) from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"{file}: {' '.join(str(error).split())}") from error
         return cls.parse(_expand(content, file), str(file))
 
@@ -146,7 +149,19 @@ def _typed(value: Any, known: dict[str, str]) -> Any:
     if name not in known:
         hint = did_you_mean(name, known)
         raise ValueError(f"type {name!r} is not known.{hint} Known are {', '.join(known)}.")
-    return {**settings, "type": known[name]}
+    return _checked({**settings, "type": known[name]})
+
+
+def _checked(settings: dict[str, Any]) -> dict[str, Any]:
+    """Check the settings of the embedded stores; those of others are theirs to check."""
+    allowed = _EMBEDDED.get(settings["type"], ())
+    for key, value in settings.items() if allowed else ():
+        if key not in allowed:
+            hint = did_you_mean(key, allowed)
+            raise ValueError(f"{key!r} is not a setting of {settings['type']!r}.{hint}")
+        if not isinstance(value, str):
+            raise ValueError(f"{key} must be text, not {value!r}.")
+    return settings
 
 
 def _expand(value: Any, file: Path) -> Any:

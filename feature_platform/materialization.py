@@ -1,16 +1,17 @@
 """From history to the online store, and straight into it."""
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
-from pyarrow import compute
 
 from feature_platform.errors import RequestError, SchemaError, did_you_mean
 from feature_platform.offline import OfflineStore
 from feature_platform.online import OnlineStore, Window
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP, Table
+from feature_platform.values import exact_cast
 
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+_BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
 
 
 def materialize(
@@ -35,7 +36,6 @@ def materialize(
 
     Source: Feast's `materialize`, whose window is closed as well.
     """
-    start, end = _utc(start), _utc(end)
     if start >= end:
         raise RequestError(f"The window from {start} to {end} is empty: start must be before end.")
     reader = offline.latest(table, start, end).reader()
@@ -55,8 +55,9 @@ def incremental_start(
     """
     windows = online.windows(table)
     if windows:
-        return min(windows[-1].end, _utc(end)) - lookback
-    return _BEGINNING if table.ttl is None else _utc(end) - table.ttl
+        return min(windows[-1].end, end) - lookback
+    reach = end - _BEGINNING
+    return _BEGINNING if table.ttl is None or table.ttl > reach else end - table.ttl
 
 
 def online_rows(table: Table, rows: pa.Table) -> pa.Table:
@@ -77,6 +78,8 @@ def online_rows(table: Table, rows: pa.Table) -> pa.Table:
     names = {raw: name for name, raw in (history.renamed if history else {}).items()}
     names |= {event: EVENT_TIMESTAMP, created: CREATED_TIMESTAMP}
     given = rows.rename_columns([names.get(name, name) for name in rows.column_names])
+    if twice := [n for n, count in Counter(given.column_names).items() if count > 1]:
+        raise SchemaError(f"Rows for view {table.name!r} have two columns {twice[0]!r}.")
     known = [*table.keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP, *table.features.names]
     for name in known:
         if name not in given.column_names and name != CREATED_TIMESTAMP:
@@ -102,16 +105,6 @@ def _cast(
     table: Table, name: str, column: pa.ChunkedArray, dtype: pa.DataType | None
 ) -> pa.ChunkedArray:
     try:
-        if pa.types.is_timestamp(column.type) and dtype == TIMESTAMP:
-            column = compute.floor_temporal(column, unit="microsecond")
-        return column if dtype is None else column.cast(dtype)
-    except pa.ArrowInvalid as error:
-        raise SchemaError(f"View {table.name!r}, column {name!r}: {error}") from error
-    except pa.ArrowNotImplementedError as error:
-        raise SchemaError(
-            f"View {table.name!r}, column {name!r} is {column.type} and is declared {dtype}."
-        ) from error
-
-
-def _utc(time: datetime) -> datetime:
-    return time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
+        return column if dtype is None else exact_cast(column, dtype)
+    except ValueError as error:
+        raise SchemaError(f"View {table.name!r}, column {name!r}: {error}.") from error

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
 from types import ModuleType
+from typing import Any
 
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import Definition, OnDemandFeatureView, fingerprint
@@ -24,6 +26,7 @@ _ENTRY_POINTS = ("apply.py", "definitions.py", "setup.py", "conftest.py", "test_
 
 
 # The folder whose modules are being imported: what they mean by `FeatureStore(repo_path=".")`.
+_LOCK = RLock()  # what a name means to `import` belongs to the whole process
 _loading: ContextVar[Path] = ContextVar("_loading", default=Path())
 
 
@@ -40,6 +43,7 @@ class Repo:
     config: RepoConfig
     _functions: dict[str, Function] = field(default_factory=dict, repr=False, compare=False)
     _modules: dict[str, ModuleType] = field(default_factory=dict, repr=False, compare=False)
+    _repos: dict[str, "Repo"] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def load(cls, path: str | Path = ".") -> "Repo":
@@ -70,8 +74,7 @@ class Repo:
         for name in self._module_names():
             module = self.import_module(name)
             for value in vars(module).values():
-                items = value if isinstance(value, (list, tuple)) else (value,)
-                found |= {id(item): item for item in items if self._defines(item)}
+                found |= {id(item): item for item in _items(value) if self._defines(item)}
         return tuple(found.values())
 
     def _defines(self, value: object) -> bool:
@@ -89,14 +92,15 @@ class Repo:
         with _importing(self.path, self._modules):
             try:
                 return importlib.import_module(name)
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 trace = traceback.extract_tb(error.__traceback__)
                 own = [f for f in trace if Path(f.filename).is_relative_to(self.path)]
-                frame = (own or trace)[-1]
+                where = f"{(own or trace)[-1].filename}:{(own or trace)[-1].lineno}"
+                if isinstance(error, SyntaxError):
+                    where = f"{error.filename}:{error.lineno}"
                 raise ConfigError(
                     f"{self.path / name.replace('.', '/')}.py failed to import, so nothing of the "
-                    f"repo was loaded: {type(error).__name__}: {error} "
-                    f"({frame.filename}:{frame.lineno})"
+                    f"repo was loaded: {type(error).__name__}: {error} ({where})"
                 ) from error
 
     def remember(self, views: Iterable[OnDemandFeatureView]) -> None:
@@ -112,18 +116,18 @@ class Repo:
             TransformationError: It cannot be imported here, or it has changed.
         """
         code = transformation.code
+        if transformation.owner != self.config.team and transformation.owner in self.config.repos:
+            return self._repo_of(transformation.owner).function(transformation)
         if code.sha256 not in self._functions:
             value: object = self._module_of(transformation)
             for part in code.qualname.split("."):
                 value = getattr(value, part, None)
             function = value.function if isinstance(value, OnDemandFeatureView) else value
             if not callable(function):
-                raise TransformationError(
-                    f"On-demand view {transformation.view!r}: module {code.module!r} has no "
-                    f"{code.qualname!r}. Check out the version that "
-                    f"{transformation.owner!r} applied."
-                )
+                raise TransformationError(self._missing(transformation))
             if fingerprint(function) != code.sha256:
+                if transformation.owner != self.config.team:
+                    raise TransformationError(self._missing(transformation))
                 raise TransformationError(
                     f"On-demand view {transformation.view!r}: {code.module}:{code.qualname} is not "
                     f"the code that {transformation.owner!r} registered. Apply it, or check out "
@@ -131,6 +135,26 @@ class Repo:
                 )
             self._functions[code.sha256] = function
         return self._functions[code.sha256]
+
+    def _missing(self, transformation: Transformation) -> str:
+        code, owner = transformation.code, transformation.owner
+        what = f"On-demand view {transformation.view!r}: {code.module}:{code.qualname}"
+        if "<" in code.qualname or code.module == "__main__":
+            return (
+                f"{what} was defined at a prompt or inside another function, so no other process "
+                "can import it. Move it to the top level of a module and apply it again."
+            )
+        if owner != self.config.team:
+            return (
+                f"{what} belongs to {owner!r} and cannot be found from here. Say where that repo "
+                f"is in feature_store.yaml, `repos: {{{owner}: ../{owner}}}`, or install it."
+            )
+        return f"{what} does not exist. Check out the version that {owner!r} applied."
+
+    def _repo_of(self, owner: str) -> "Repo":
+        if owner not in self._repos:
+            self._repos[owner] = Repo.load(self.path / self.config.repos[owner])
+        return self._repos[owner]
 
     def _module_of(self, transformation: Transformation) -> ModuleType:
         main = sys.modules["__main__"]
@@ -141,17 +165,13 @@ class Repo:
             with _importing(self.path, self._modules):
                 return importlib.import_module(module)
         except ImportError as error:
-            raise TransformationError(
-                f"On-demand view {transformation.view!r} belongs to {transformation.owner!r} and "
-                f"its module {module!r} cannot be imported here ({error}). Run in the repo that "
-                "defines it, or install that repo's package."
-            ) from error
+            raise TransformationError(self._missing(transformation)) from error
 
     def _module_names(self) -> list[str]:
         ignored = list(_ENTRY_POINTS)
         file = self.path / IGNORE_FILE
         if file.exists():
-            lines = (line.strip() for line in file.read_text("utf-8").splitlines())
+            lines = (line.strip() for line in file.read_text("utf-8", "replace").splitlines())
             ignored += [line.rstrip("/") for line in lines if line and not line.startswith("#")]
         names = []
         for module in sorted(self.path.rglob("*.py")):
@@ -169,6 +189,15 @@ class Repo:
         return names
 
 
+def _items(value: object) -> Iterator[Any]:
+    """Yield a value, or what it holds if it is a collection, however deep."""
+    if isinstance(value, (list, tuple, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _items(item)
+    else:
+        yield value
+
+
 @contextmanager
 def _importing(folder: Path, known: dict[str, ModuleType]) -> Iterator[None]:
     """Let `import entities` mean this folder's, though another repo has a module of that name.
@@ -176,7 +205,14 @@ def _importing(folder: Path, known: dict[str, ModuleType]) -> Iterator[None]:
     Several repos may be loaded by one process, each with an `entities.py`. What others put under
     this folder's names is set aside meanwhile, and this folder's modules go to `known` afterwards.
     """
-    own = {path.stem for path in folder.iterdir() if path.suffix == ".py" or path.is_dir()}
+    with _LOCK:
+        yield from _set_aside(folder, known)
+
+
+def _set_aside(folder: Path, known: dict[str, ModuleType]) -> Iterator[None]:
+    own = {path.stem for path in folder.glob("*.py")}
+    own |= {path.relative_to(folder).parts[0] for path in folder.glob("*/**/*.py")}
+    own.discard("feature_platform")
     named = {name: m for name, m in sys.modules.items() if name.partition(".")[0] in own}
     present = {name for name, module in named.items() if _is_below(module, folder)}
     aside = {name: sys.modules.pop(name) for name in named if name not in present}

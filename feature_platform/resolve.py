@@ -3,8 +3,9 @@
 The only place where a view becomes columns.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import pyarrow as pa
 
@@ -17,12 +18,18 @@ from feature_platform.definitions import (
     Field,
     OnDemandFeatureView,
     PushSource,
+    View,
     ViewReference,
     reference,
 )
 from feature_platform.errors import NotFoundError, RequestError, did_you_mean
 from feature_platform.registry import VIEW_KINDS, Snapshot, not_found
 from feature_platform.table import History, Table, ViewRead, arrow_type, column
+
+Features: TypeAlias = (
+    str | FeatureService | View | ViewReference | Sequence[str | View | ViewReference]
+)
+"""What users pass as `features`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +111,10 @@ def resolve(
     outputs: dict[str, str] = {}
     for ref in _references(snapshot, project, features):
         for feature in resolver.add(ref):
-            name = column(ref.label, feature) if full_feature_names else feature
+            name = f"{ref.label}__{feature}" if full_feature_names else feature
             internal = column(ref.label, feature)
             if outputs.setdefault(name, internal) != internal:
-                other = outputs[name].removesuffix(f"__{feature}")
+                other = outputs[name].partition(":")[0]
                 raise RequestError(
                     f"Feature {feature!r} is asked for from {other!r} and from {ref.label!r}. Pass "
                     "full_feature_names=True to tell them apart."
@@ -186,11 +193,23 @@ class _Resolver:
     project: str
     wanted: dict[str, _Wanted] = field(default_factory=dict)
     transformations: dict[str, Transformation] = field(default_factory=dict)
+    labels: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
 
     def add(self, ref: ViewReference) -> tuple[str, ...]:
         """Take a reference into the request and return the features it stands for."""
         view = self.snapshot.view(self.project, ref.view)
+        way = (ref.view, dict(ref.join_key_map))
+        if self.labels.setdefault(ref.label, way) != way:
+            raise RequestError(
+                f"Two views, or one view joined in two ways, go by the name {ref.label!r}. Give "
+                "one of them another with with_name."
+            )
         if isinstance(view, OnDemandFeatureView):
+            if ref.join_key_map:
+                raise RequestError(
+                    f"On-demand view {ref.view!r} has no join keys to map; map those of the views "
+                    "it reads."
+                )
             return self._add_transformation(ref, view)
         if isinstance(view, FeatureView):
             return self._add_read(ref, view)
@@ -207,11 +226,6 @@ class _Resolver:
         if wanted is None:
             table = table_of(self.snapshot, self.project, view)
             wanted = self.wanted[ref.label] = _Wanted(ref, table)
-        elif (wanted.ref.view, wanted.ref.join_key_map) != (ref.view, ref.join_key_map):
-            raise RequestError(
-                f"Two views, or one view joined in two ways, go by the name {ref.label!r}. Give "
-                "one of them another with with_name."
-            )
         if unknown := set(ref.join_key_map) - set(wanted.table.keys):
             raise RequestError(f"View {ref.view!r} has no join key {min(unknown)!r}.")
         features = _known(ref, wanted.table.features.names)
@@ -243,7 +257,7 @@ class _Resolver:
         found = [(ref, name) for ref in view.inputs for name in self.add(ref)]
         names = [name for _, name in found] + [f.name for f in view.request]
         return {
-            name if names.count(name) == 1 else column(ref.label, name): column(ref.label, name)
+            name if names.count(name) == 1 else f"{ref.label}__{name}": column(ref.label, name)
             for ref, name in found
         }
 

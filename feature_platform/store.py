@@ -1,6 +1,7 @@
 """The feature store of one project, as one team uses it: Feast's calls, each a few lines."""
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +12,10 @@ from feature_platform.catalog import Catalog
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import (
     Definition,
-    FeatureService,
     FeatureView,
     OnDemandFeatureView,
     PushSource,
     RequestSource,
-    View,
-    ViewReference,
     applicable,
 )
 from feature_platform.errors import ConfigError, NotFoundError, RequestError
@@ -34,7 +32,7 @@ from feature_platform.registry import (
     plan,
 )
 from feature_platform.repo import Repo
-from feature_platform.resolve import Retrieval, parse_features, resolve, table_of
+from feature_platform.resolve import Features, Retrieval, parse_features, resolve, table_of
 from feature_platform.retrieval import (
     OnlineResponse,
     RetrievalJob,
@@ -46,8 +44,8 @@ from feature_platform.retrieval import (
     entity_rows as read_entity_rows,
 )
 from feature_platform.table import Table
+from feature_platform.values import instant
 
-Features = str | FeatureService | View | ViewReference | Sequence[str | View | ViewReference]
 _LOOKBACK = timedelta(days=1)
 
 
@@ -154,7 +152,7 @@ class FeatureStore(Catalog):
             project=self.project,
             owner=self.owner,
             desired=desired,
-            delete=objects_to_delete,
+            delete=applicable(objects_to_delete),
             partial=partial,
         )
 
@@ -186,12 +184,31 @@ class FeatureStore(Catalog):
             ConfigError: A module of the repo folder failed to import.
             DefinitionError: Two objects share a name, or one is unfinished.
         """
+        objects = None if objects is None else applicable(objects)
+        if objects == () and not partial:
+            raise RequestError(
+                "A full sync of nothing would delete everything you own. To delete some objects, "
+                "leave partial=True; to delete all, call teardown."
+            )
         wanted = self.plan(objects, objects_to_delete, partial=partial)
         return self.commit(wanted, message=message, client=client)
 
     def commit(self, plan: Plan, *, message: str = "", client: str = "python") -> Commit | None:
-        """Write a plan that `plan` made; raises as `apply` does."""
-        return self.registry.commit(plan, principal=self.owner, client=client, message=message)
+        """Write a plan that `plan` made; raises as `apply` does.
+
+        The online tables of views that it deletes are emptied.
+        """
+        if plan.project != self.project:
+            raise RequestError(f"The plan is for project {plan.project!r}, not {self.project!r}.")
+        before = self.snapshot()
+        commit = self.registry.commit(plan, principal=self.owner, client=client, message=message)
+        gone = {c.name for c in plan.changes if c.kind == FeatureView.kind and c.after is None}
+        if commit and gone and self.config.online_store is not None:
+            with suppress(ConfigError):  # A store this release cannot write holds nothing of ours.
+                for name in gone:
+                    view = before.get(FeatureView, self.project, name)
+                    self.online.drop(table_of(before, self.project, view))
+        return commit
 
     def teardown(self) -> Commit | None:
         """Remove the owner's objects from the project, and their online tables.
@@ -199,13 +216,7 @@ class FeatureStore(Catalog):
         Raises:
             RefusedError: Another owner's objects need them.
         """
-        before = self.snapshot()
-        views = [v for v, e in before.of(FeatureView, self.project) if e.owner == self.owner]
-        commit = self.apply([], partial=False, message="teardown")
-        if self.config.online_store is not None:
-            for view in views:
-                self.online.drop(table_of(before, self.project, view))
-        return commit
+        return self.commit(self.plan([], partial=False), message="teardown")
 
     def get_historical_features(
         self,
@@ -239,12 +250,18 @@ class FeatureStore(Catalog):
             RequestError: The entity rows lack something, or two features share a name.
         """
         retrieval = self._resolve(features, full_feature_names=full_feature_names)
-        if entity_df is not None and start_date is not None:
+        if entity_df is not None and (start_date, end_date) != (None, None):
             raise RequestError("Pass either entity_df or start_date and end_date.")
         if entity_df is None:
             if start_date is None:
                 raise RequestError("Pass entity_df, or start_date and end_date without one.")
-            entity_df = Span(start_date, end_date or self._clock())
+            start, end = (
+                instant(start_date, "start_date"),
+                instant(end_date or self._clock(), "end_date"),
+            )
+            if start > end:
+                raise RequestError(f"start_date {start} is after end_date {end}.")
+            entity_df = Span(start, end)
         return historical(
             self.offline,
             retrieval,
@@ -299,11 +316,10 @@ class FeatureStore(Catalog):
             NotFoundError: A view is not registered.
             RequestError: The window is empty.
         """
+        start, end = instant(start_date, "start_date"), instant(end_date, "end_date")
         return {
-            table.name: materialize(
-                self.offline, self.online, table, start_date, end_date, now=self._clock()
-            )
-            for table in self._tables(feature_views)
+            table.name: materialize(self.offline, self.online, table, start, end, now=self._clock())
+            for table in self._online_tables(feature_views)
         }
 
     def materialize_incremental(
@@ -324,13 +340,15 @@ class FeatureStore(Catalog):
         Returns:
             View → rows loaded, at most one per key.
         """
-        end = end_date or self._clock()
+        end = instant(end_date or self._clock(), "end_date")
         counts = {}
-        for table in self._tables(feature_views):
+        for table in self._online_tables(feature_views):
             start = incremental_start(self.online, table, end, lookback)
-            counts[table.name] = materialize(
-                self.offline, self.online, table, start, end, now=self._clock()
-            )
+            counts[table.name] = 0
+            if start < end:
+                counts[table.name] = materialize(
+                    self.offline, self.online, table, start, end, now=self._clock()
+                )
         return counts
 
     def write_to_online_store(self, feature_view_name: str, df: object) -> int:
@@ -348,8 +366,8 @@ class FeatureStore(Catalog):
             NotFoundError: The view is not registered.
             SchemaError: A column is missing or unknown, or has another type.
         """
-        view = self.get_feature_view(feature_view_name)
-        return self._write(table_of(self.snapshot(), self.project, view), to_arrow(df, "df"))
+        [table] = self._online_tables([feature_view_name])
+        return self._write(table, to_arrow(df, "df"))
 
     def push(self, push_source_name: str, df: object) -> int:
         """Send rows to the online table of every view that a push source feeds.
@@ -367,7 +385,8 @@ class FeatureStore(Catalog):
         """
         snapshot = self.snapshot()
         rows = to_arrow(df, "df")
-        fed = [v for v, _ in snapshot.of(FeatureView, self.project) if v.source == push_source_name]
+        views = [v for v, _ in snapshot.of(FeatureView, self.project) if v.online]
+        fed = [view for view in views if view.source == push_source_name]
         if not fed:
             known = [source.name for source, _ in snapshot.of(PushSource, self.project)]
             what = not_found("push source", push_source_name, self.project, known)
@@ -382,12 +401,3 @@ class FeatureStore(Catalog):
         snapshot = self.snapshot()
         wanted = parse_features(snapshot, self.project, features)
         return resolve(snapshot, self.project, wanted, full_feature_names=full_feature_names)
-
-    def _tables(self, names: Sequence[str] | None) -> list[Table]:
-        snapshot = self.snapshot()
-        if names is None:
-            views = [v for v, _ in snapshot.of(FeatureView, self.project) if v.online]
-            tables = [table_of(snapshot, self.project, view) for view in views]
-            return [table for table in tables if table.history is not None]
-        views = [snapshot.get(FeatureView, self.project, name) for name in names]
-        return [table_of(snapshot, self.project, view) for view in views]

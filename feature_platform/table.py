@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 from typing import Final
 
 import pyarrow as pa
@@ -77,6 +78,22 @@ class Table:
     history: History | None = None
 
     @property
+    def identity(self) -> str:
+        """Name of the rows in a store: other keys are another table, whatever it is called."""
+        return self._named(self.keys)
+
+    @property
+    def ledger(self) -> str:
+        """Name of the record of what was loaded: another source starts from nothing."""
+        history = self.history
+        source = dict(history.location) if history else {}
+        return self._named([list(self.keys), source, history and history.event_timestamp])
+
+    def _named(self, content: object) -> str:
+        digest = blake2b(repr(content).encode(), digest_size=6).hexdigest()
+        return f"{self.project}.{self.name}.{digest}"
+
+    @property
     def ttl_us(self) -> int | None:
         """The ttl in microseconds."""
         return None if self.ttl is None else self.ttl // _MICROSECOND
@@ -94,8 +111,8 @@ def from_microseconds(value: int) -> datetime:
 
 
 def column(label: str, feature: str) -> str:
-    """Return the intermediate column of a feature, unique in a request."""
-    return f"{label}__{feature}"
+    """Return the intermediate column of a feature; no two features of a request share one."""
+    return f"{label}:{feature}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""What `feature-platform init` writes: a repo that plans, applies and answers as it is."""
+"""What `feature-platform init` writes: a repo that plans and applies as it is."""
 
 from pathlib import Path
 
+from feature_platform.definitions import is_name
 from feature_platform.errors import ConfigError
 
 _CONFIG = """\
@@ -121,7 +122,10 @@ def write_repo(folder: Path, *, project: str, team: str | None = None) -> list[P
     Raises:
         ConfigError: The folder holds something already; nothing is overwritten.
     """
-    if folder.exists() and any(folder.iterdir()):
+    for what, name in (("project", project), ("team", team)):
+        if name is not None and not is_name(name):
+            raise ConfigError(f"{what} {name!r} is not a name of letters, digits and underscores.")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not empty; nothing was written. Name a new folder.")
     shared = "../platform/" if team else ""
     config = _CONFIG.format(

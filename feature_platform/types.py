@@ -47,6 +47,7 @@ def Array(item: FeatureType) -> FeatureType:  # noqa: N802 - Feast's spelling
         >>> Array(Int64)
         Array(Int64)
     """
+    item = parse_type(item)
     if item.item is not None:
         raise ValueError(f"Array({item}) is nested; arrays hold scalars.")
     return FeatureType("Array", item)

@@ -126,7 +126,7 @@ def test_naive_times_are_utc(platform: FeatureStore) -> None:
         (lambda df: df.assign(event_timestamp=pd.NaT), "null 'event_timestamp'"),
         (lambda df: df.assign(trips=1.5), "column 'trips'"),
         (lambda df: df.assign(trips="many"), "column 'trips'"),
-        (lambda df: df.assign(driver_id=[[1]]), "column 'driver_id' is list"),
+        (lambda df: df.assign(driver_id=[[1]]), "column 'driver_id': values of type list"),
     ],
 )
 def test_wrong_rows_are_refused_and_nothing_is_written(platform, change, message: str) -> None:

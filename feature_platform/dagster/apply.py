@@ -74,7 +74,7 @@ def _register(
         f"Applied version {version}: {commit.summary()}." if commit else "Nothing changed."
     )
     changes = {(c.kind, c.name): c for c in plan.changes}
-    for key in _to_emit(context, selected, everything=partial):
+    for key in _to_emit(context, selected, by_name=partial):
         definition = selected[key]
         change = changes.get((definition.kind, definition.name))
         yield _result(key, definition, change, commit, version)
@@ -82,10 +82,10 @@ def _register(
 
 
 def _to_emit(
-    context: dg.AssetExecutionContext, selected: Objects, *, everything: bool
+    context: dg.AssetExecutionContext, selected: Objects, *, by_name: bool
 ) -> list[dg.AssetKey]:
     """Return what was asked for by name, or else what Dagster has not yet seen as it is."""
-    if everything:
+    if by_name:
         return list(selected)
     seen = context.instance.get_latest_materialization_events(list(selected))
     stale = []

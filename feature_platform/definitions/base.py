@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from types import FrameType
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     PrivateAttr,
@@ -40,6 +41,26 @@ def is_name(text: str) -> bool:
     return True
 
 
+class FrozenDict(dict[str, Any]):
+    """A dict that is shared and therefore never changes."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("definitions never change; build a new one")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+Labels = Annotated[dict[str, str], AfterValidator(FrozenDict)]
+NO_LABELS = FrozenDict()
+
+
 class Value(BaseModel):
     """An immutable value, checked when it is built.
 
@@ -51,7 +72,10 @@ class Value(BaseModel):
         frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True
     )
 
-    def __init__(self, **data: Any) -> None:
+    def __init__(self, *args: Any, **data: Any) -> None:
+        if args:
+            known = ", ".join(_arguments(type(self)))
+            raise DefinitionError(f"{type(self).__name__} takes arguments by name: {known}.")
         try:
             super().__init__(**data)
         except ValidationError as error:
@@ -73,13 +97,19 @@ class Definition(Value):
 
     name: Name
     description: str = ""
-    tags: dict[str, str] = {}
+    tags: Labels = NO_LABELS
     owner: str = ""
     _place: tuple[str, int] | None = PrivateAttr(default=None)
 
-    def __init__(self, **data: Any) -> None:
-        super().__init__(**data)
+    def __init__(self, *args: Any, **data: Any) -> None:
+        super().__init__(*args, **data)
         self._place = _caller()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Definition) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
 
     @property
     def place(self) -> tuple[str, int] | None:
@@ -105,11 +135,20 @@ class Definition(Value):
 
 
 def with_related(definitions: Iterable[Definition]) -> list[Definition]:
-    """Return definitions together with those that were only given inside another."""
+    """Return definitions together with those that were only given inside another.
+
+    Raises:
+        DefinitionError: Two that differ go by one name.
+    """
     found = {(d.kind, d.name): d for d in definitions}
     for definition in list(found.values()):
         for extra in definition.related():
-            found.setdefault((extra.kind, extra.name), extra)
+            held = found.setdefault((extra.kind, extra.name), extra)
+            if held != extra:
+                raise DefinitionError(
+                    f"{definition} brings a {extra} that differs from another {extra}. Give one "
+                    "of the two a name of its own."
+                )
     return list(found.values())
 
 

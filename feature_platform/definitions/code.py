@@ -4,13 +4,16 @@ import ast
 import hashlib
 import inspect
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
-from types import CodeType, FunctionType, ModuleType
+from types import CodeType, FunctionType
 from typing import Any, Self
 
 from feature_platform.definitions.base import Value
+
+_DECORATORS = {"OnDemandFeatureView", "on_demand_feature_view"}
+_PLAIN = (str, bytes, int, float, bool, type(None))
 
 
 class Code(Value):
@@ -19,8 +22,7 @@ class Code(Value):
     Attributes:
         module: Module, as the repo that owns it imports it.
         qualname: Name within the module.
-        sha256: Fingerprint of the function, of the helpers it calls in its own module, and of the
-            constants it reads there. Comments and layout do not count.
+        sha256: Fingerprint of the function and of everything of its repo that it refers to.
     """
 
     module: str
@@ -28,76 +30,161 @@ class Code(Value):
     sha256: str
 
     @classmethod
-    def of(cls, function: Callable[..., Any]) -> Self:
+    def of(cls, function: FunctionType) -> Self:
         """Describe a function."""
         return cls(
-            module=_module_name(function),
+            module=module_name(function),
             qualname=function.__qualname__,
             sha256=fingerprint(function),
         )
 
 
 def fingerprint(function: Callable[..., Any]) -> str:
-    """Hash what a function does, so that a change is noticed wherever it was made."""
-    parts = sorted(set(_parts(inspect.unwrap(function), set())))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    """Hash what a function does, so that a change is noticed wherever it was made.
+
+    The hash covers the statements of the module, and of other modules of the same repo, that
+    define what the function refers to, however indirectly. It is read from the files, so it does
+    not depend on when, where or in which order they are imported. Comments, layout and docstrings
+    do not count. Code of installed packages counts by name only.
+    """
+    plain = inspect.unwrap(function)
+    code = plain.__code__
+    file = Path(code.co_filename)
+    if not file.is_file():  # typed at a prompt
+        return hashlib.sha256(_byte_code(code).encode()).hexdigest()
+    name = module_name(plain)
+    root = file.resolve().parents[name.count(".")]
+    parts = {*_slice(file.resolve(), root, {plain.__qualname__.partition(".")[0]})}
+    cells = zip(code.co_freevars, plain.__closure__ or (), strict=True)
+    parts |= {f"{name} = {_captured(cell.cell_contents)}" for name, cell in cells}
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
 
 
-def _parts(value: object, seen: set[int]) -> Iterator[str]:
-    if not isinstance(value, FunctionType) or id(value) in seen:
-        return
-    seen.add(id(value))
-    yield f"{value.__qualname__} = {_source(value)} {value.__defaults__} {value.__kwdefaults__}"
-    names = set(_global_names(value.__code__))
-    cells = zip(value.__code__.co_freevars, value.__closure__ or (), strict=True)
-    reads = {name: value.__globals__[name] for name in names & value.__globals__.keys()}
-    reads |= {name: cell.cell_contents for name, cell in cells}
-    for name, read in reads.items():
-        if isinstance(read, FunctionType) and read.__module__ == value.__module__:
-            yield from _parts(read, seen)
-        else:
-            yield f"{name} = {_content(read)}"
-
-
-def _content(value: object) -> str:
-    if isinstance(value, ModuleType):
-        return f"module {value.__name__}"
-    if isinstance(value, type) or callable(value):
-        named = getattr(value, "__qualname__", type(value).__qualname__)
-        return f"{getattr(value, '__module__', '')}.{named}"
-    if isinstance(value, (set, frozenset)):
-        return repr(sorted(map(repr, value)))
-    text = repr(value)
-    return type(value).__qualname__ if " at 0x" in text else text
-
-
-def _global_names(code: CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _global_names(constant)
-
-
-def _source(function: FunctionType) -> str:
-    """Return the source without comments, layout, decorators or docstring."""
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    except (OSError, SyntaxError):  # typed at a prompt, or a lambda inside an expression
-        return _byte_code(function.__code__)
-    if isinstance(tree, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        tree.decorator_list = []
-        if ast.get_docstring(tree) is not None and len(tree.body) > 1:
-            tree.body = tree.body[1:]
-    return ast.unparse(tree)
-
-
-def _byte_code(code: CodeType) -> str:
-    inner = (_byte_code(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts)
-    return f"{code.co_code.hex()} {code.co_names} {' '.join(inner)}"
-
-
-def _module_name(function: Callable[..., Any]) -> str:
+def module_name(function: Callable[..., Any]) -> str:
+    """Return the module that a function can be imported from; a script goes by its file."""
     if function.__module__ != "__main__":
         return function.__module__
     file = getattr(sys.modules["__main__"], "__file__", None)
     return Path(file).stem if file else "__main__"
+
+
+def _slice(file: Path, root: Path, names: set[str]) -> Iterator[str]:
+    """Yield the statements behind some names of a module, and behind what those refer to."""
+    seen: set[tuple[Path, str]] = set()
+    todo = [(file, name) for name in sorted(names)]
+    while todo:
+        place = todo.pop()
+        if place in seen:
+            continue
+        seen.add(place)
+        path, name = place
+        for statement in _statements(path).get(name, ()):
+            yield f"{path.relative_to(root)}: {statement.text}"
+            todo += [(path, used) for used in statement.uses]
+            todo += [
+                (other, wanted)
+                for module, wanted in statement.imports
+                if (other := _file_of(module, path, root)) is not None
+            ]
+
+
+class _Statement:
+    """One statement at the top of a module."""
+
+    def __init__(self, node: ast.stmt) -> None:
+        node = _essential(node)
+        self.imports = tuple(_imports(node))
+        self.uses = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+        self.text = ast.unparse(node)
+
+
+@lru_cache(maxsize=256)
+def _parsed(path: Path, _stamp: tuple[int, int]) -> dict[str, list[_Statement]]:
+    """Return name → statements that bind it or change what it is bound to; `*` is all."""
+    bound: dict[str, list[_Statement]] = {}
+    for node in ast.parse(path.read_text("utf-8")).body:
+        statement = _Statement(node)
+        for name in {*_binds(node), "*"}:
+            bound.setdefault(name, []).append(statement)
+    return bound
+
+
+def _statements(path: Path) -> dict[str, list[_Statement]]:
+    stat = path.stat()
+    return _parsed(path, (stat.st_mtime_ns, stat.st_size))
+
+
+def _binds(node: ast.stmt) -> Iterator[str]:
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        yield node.name
+        return
+    if isinstance(node, (ast.Import, ast.ImportFrom)):
+        yield from (a.asname or a.name.partition(".")[0] for a in node.names)
+        return
+    for inner in ast.walk(node):
+        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield inner.name
+        elif isinstance(inner, (ast.Import, ast.ImportFrom)):
+            yield from _binds(inner)
+        elif isinstance(inner, ast.Name) and isinstance(inner.ctx, (ast.Store, ast.Del)):
+            yield inner.id
+        elif isinstance(inner, (ast.Subscript, ast.Attribute)):
+            changed = isinstance(inner.ctx, (ast.Store, ast.Del)) or isinstance(node, ast.Expr)
+            if changed and (owner := _owner(inner)):
+                yield owner
+
+
+def _owner(node: ast.expr) -> str | None:
+    while isinstance(node, (ast.Subscript, ast.Attribute)):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _imports(node: ast.stmt) -> Iterator[tuple[str, str]]:
+    """Yield (module, name) for what a statement imports; name `*` for a whole module."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Import):
+            yield from ((alias.name, "*") for alias in inner.names)
+        elif isinstance(inner, ast.ImportFrom):
+            module = "." * inner.level + (inner.module or "")
+            for alias in inner.names:
+                yield module, alias.name
+                yield f"{module}{'' if module.endswith('.') else '.'}{alias.name}", "*"
+
+
+def _file_of(module: str, importer: Path, root: Path) -> Path | None:
+    """Return the file of a module of the same repo."""
+    level = len(module) - len(module.lstrip("."))
+    base = importer.parents[level - 1] if level else root
+    path = base.joinpath(*filter(None, module.lstrip(".").split(".")))
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.is_file() and file.is_relative_to(root):
+            return file
+    return None
+
+
+def _essential(node: ast.stmt) -> ast.stmt:
+    """Drop docstrings, and the decorator that makes a function a view: the view states it."""
+    for inner in ast.walk(node):
+        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            if ast.get_docstring(inner) is not None and len(inner.body) > 1:
+                inner.body = inner.body[1:]
+            inner.decorator_list = [d for d in inner.decorator_list if not _makes_view(d)]
+    return node
+
+
+def _makes_view(decorator: ast.expr) -> bool:
+    call = decorator.func if isinstance(decorator, ast.Call) else decorator
+    name = call.attr if isinstance(call, ast.Attribute) else getattr(call, "id", "")
+    return name in _DECORATORS
+
+
+def _captured(value: object) -> str:
+    if isinstance(value, _PLAIN):
+        return repr(value)
+    return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _byte_code(code: CodeType) -> str:
+    inner = (_byte_code(c) if isinstance(c, CodeType) else _captured(c) for c in code.co_consts)
+    return f"{code.co_code.hex()} {code.co_names} {' '.join(inner)}"

@@ -9,6 +9,9 @@ from pydantic import BeforeValidator, PrivateAttr, field_validator, model_valida
 from feature_platform.definitions.base import Definition, Name, name_of
 from feature_platform.definitions.field import Field, as_tuple, repeated
 from feature_platform.definitions.reference import View
+from feature_platform.definitions.source import Source
+from feature_platform.errors import DefinitionError
+from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 
 
 class FeatureView(View):
@@ -59,6 +62,8 @@ class FeatureView(View):
     def __init__(self, **data: Any) -> None:
         super().__init__(**data)
         given = data.get("source")
+        if isinstance(given, Definition) and not isinstance(given, Source):
+            raise DefinitionError(f"{self}: source is a {given.kind}; pass a source or its name.")
         self._given_source = given if isinstance(given, Definition) else None
 
     @field_validator("ttl")
@@ -72,6 +77,9 @@ class FeatureView(View):
     def _names_are_unique(self) -> Self:
         if twice := repeated(self.fields):
             raise ValueError(f"schema declares {twice} twice.")
+        for name in (f.name for f in self.fields):
+            if name.startswith("__fp_") or name in {EVENT_TIMESTAMP, CREATED_TIMESTAMP}:
+                raise ValueError(f"schema: {name!r} is reserved; map the column to another name.")
         if len(set(self.entities)) < len(self.entities):
             raise ValueError(f"entities {list(self.entities)} name an entity twice.")
         return self

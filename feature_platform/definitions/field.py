@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from feature_platform.definitions.base import ColumnName, Value
+from feature_platform.definitions.base import NO_LABELS, ColumnName, Labels, Value
 from feature_platform.types import DType
 
 
@@ -25,7 +25,7 @@ class Field(Value):
     name: ColumnName
     dtype: DType
     description: str = ""
-    tags: dict[str, str] = {}
+    tags: Labels = NO_LABELS
 
 
 def repeated(fields: tuple[Field, ...]) -> list[str]:

@@ -69,6 +69,11 @@ class OnDemandFeatureView(View):
         if function is not None:
             if not inspect.isfunction(function):
                 raise DefinitionError(f"OnDemandFeatureView: udf {function!r} is not a function.")
+            if data.get("mode", "row") != "pandas" and _takes_frame(function):
+                raise DefinitionError(
+                    f"OnDemandFeatureView {function.__name__!r}: the function takes a DataFrame; "
+                    "pass mode='pandas'."
+                )
             data["name"] = data.get("name") or function.__name__
             data["description"] = data.get("description") or inspect.getdoc(function) or ""
             data["code"] = Code.of(function)
@@ -100,6 +105,10 @@ class OnDemandFeatureView(View):
         if self._function is None:
             raise DefinitionError(f"{self} was read from the registry, which holds no code.")
         return self._function(*args, **kwargs)
+
+
+def _takes_frame(function: Callable[..., Any]) -> bool:
+    return any("DataFrame" in str(hint) for hint in inspect.get_annotations(function).values())
 
 
 def on_demand_feature_view(**arguments: Any) -> OnDemandFeatureView:

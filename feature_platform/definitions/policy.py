@@ -1,10 +1,10 @@
 """The project's policy: what teams may register, under which names."""
 
-from typing import ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
-from feature_platform.definitions.base import Definition, Name
+from feature_platform.definitions.base import NO_LABELS, Definition, FrozenDict, Name
 
 TeamKind = Literal["on_demand_view", "feature_service"]
 
@@ -31,7 +31,7 @@ class Policy(Definition):
     type: Literal["policy"] = "policy"
     name: Name = "policy"
     team_kinds: tuple[TeamKind, ...] = ("on_demand_view", "feature_service")
-    prefixes: dict[Name, tuple[str, ...]] = {}
+    prefixes: Annotated[dict[Name, tuple[str, ...]], AfterValidator(FrozenDict)] = NO_LABELS
     teams_need_prefix: bool = False
 
     @model_validator(mode="after")

@@ -6,8 +6,15 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from feature_platform.definitions.base import ColumnName, Definition, Name, Value
-from feature_platform.definitions.field import as_tuple
+from feature_platform.definitions.base import (
+    NO_LABELS,
+    ColumnName,
+    Definition,
+    FrozenDict,
+    Name,
+    Value,
+)
+from feature_platform.definitions.field import Field, as_tuple
 
 
 class ViewReference(Value):
@@ -30,7 +37,7 @@ class ViewReference(Value):
     view: Name
     features: tuple[ColumnName, ...] | None = None
     alias: Name | None = None
-    join_key_map: dict[ColumnName, ColumnName] = {}
+    join_key_map: Annotated[dict[ColumnName, ColumnName], AfterValidator(FrozenDict)] = NO_LABELS
 
     @model_validator(mode="after")
     def _is_sound(self) -> Self:
@@ -82,6 +89,13 @@ class View(Definition):
         if unknown:
             raise KeyError(f"{self} has no feature {unknown}; it has {list(self.feature_names)}.")
         return self.reference()[features]
+
+    fields: tuple[Field, ...] = ()
+
+    @property
+    def schema(self) -> tuple[Field, ...]:  # type: ignore[override]
+        """The declared columns, as Feast calls them."""
+        return self.fields
 
     @property
     @abstractmethod

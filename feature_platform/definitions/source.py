@@ -7,8 +7,9 @@ from typing import Annotated, ClassVar, Literal, Self
 import pydantic
 from pydantic import BeforeValidator, PrivateAttr, model_validator
 
-from feature_platform.definitions.base import Definition, Value, name_of
+from feature_platform.definitions.base import NO_LABELS, Definition, Labels, Value, name_of
 from feature_platform.definitions.field import Field, repeated
+from feature_platform.errors import DefinitionError
 
 _GLOB = re.compile(r"[*?\[]")
 
@@ -32,7 +33,7 @@ class BatchSource(Source):
 
     timestamp_field: str = "event_timestamp"
     created_timestamp_column: str = ""
-    field_mapping: dict[str, str] = {}
+    field_mapping: Labels = NO_LABELS
 
     @model_validator(mode="after")
     def _mapping_is_one_to_one(self) -> Self:
@@ -71,7 +72,7 @@ class FileSource(BatchSource):
     @model_validator(mode="before")
     @classmethod
     def _is_named_after_the_path(cls, data: dict[str, object]) -> dict[str, object]:
-        path = str(data.get("path", ""))
+        path = str(data.get("path") or "")
         parts = [part for part in PurePosixPath(path).parts if not _GLOB.search(part)]
         stem = PurePosixPath(parts[-1]).name.split(".")[0] if parts else ""
         return {**data, "path": path, "name": data.get("name") or _slug(stem)}
@@ -150,6 +151,8 @@ class PushSource(Source):
     def __init__(self, **data: object) -> None:
         super().__init__(**data)
         given = data.get("batch_source")
+        if isinstance(given, Definition) and not isinstance(given, BatchSource):
+            raise DefinitionError(f"{self}: batch_source is a {given.kind}, not a batch source.")
         self._given = given if isinstance(given, Definition) else None
 
     def related(self) -> tuple[Definition, ...]:
@@ -171,7 +174,7 @@ class RequestSource(Value):
     name: str = ""
     fields: tuple[Field, ...] = pydantic.Field(alias="schema", min_length=1)
     description: str = ""
-    tags: dict[str, str] = {}
+    tags: Labels = NO_LABELS
     owner: str = ""
 
     @model_validator(mode="after")

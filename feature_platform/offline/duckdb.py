@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from feature_platform.errors import RequestError, SchemaError, StoreError, did_you_mean
 from feature_platform.offline.base import EntityRows, OfflineStore, Query, Span
-from feature_platform.offline.columns import comparable, expression, microseconds_of
+from feature_platform.offline.columns import comparable, expression, microseconds_of, sql_type
 from feature_platform.offline.point_in_time import (
     ROW,
     TIME,
@@ -73,6 +73,8 @@ class DuckDBOfflineStore(OfflineStore):
     def _span(
         self, session: "_Session", span: Span, reads: Sequence[ViewRead], *, known_only: bool
     ) -> str:
+        if not reads:
+            raise RequestError("Without entity rows, ask for a view that has a history.")
         keys = [set(read.keys.values()) for read in reads]
         if any(other != keys[0] for other in keys):
             labels = ", ".join(f"{read.label} by {sorted(read.keys.values())}" for read in reads)
@@ -145,7 +147,8 @@ class _Session:
     def entity_rows(self, rows: pa.Table | str | Path) -> str:
         if isinstance(rows, pa.Table):
             _check_unique(rows.column_names)
-            self.db.register("entity_rows", rows)
+            with translated():
+                self.db.register("entity_rows", rows)
             return "entity_rows"
         if isinstance(rows, Path):
             return f"read_parquet({literal(str(rows))})"
@@ -177,6 +180,8 @@ class _Session:
             )
         relation = self._relation(history.source, history.location)
         columns = self.columns(relation, f"Source {history.source!r}")
+        if history.location["format"] == "csv":
+            relation, columns = self._typed_csv(relation, columns, table)
         created = history.created_timestamp
         needed = [*table.keys, *features]
         raw = {name: history.column(name) for name in needed}
@@ -187,6 +192,9 @@ class _Session:
                 f"Source {history.source!r} of view {table.name!r} has no column {missing[0]!r}."
                 f"{hint} Its columns are {', '.join(columns)}."
             )
+
+        features_there = [history.column(n) for n in table.features.names]
+        features_there = [name for name in features_there if name in columns]
 
         def typed(name: str, dtype: pa.DataType | None) -> str:
             where = f"Source {history.source!r}, column {raw[name]!r}"
@@ -204,6 +212,9 @@ class _Session:
             event=instant(history.event_timestamp),
             created=instant(created) if created else None,
             features={name: typed(name, table.features.field(name).type) for name in features},
+            ties=[
+                quote(raw) for raw in map(history.column, table.features.names) if raw in columns
+            ],
             ttl=table.ttl_us,
         )
 
@@ -222,6 +233,23 @@ class _Session:
             resolved = resolved / "**" / f"*.{file_format}"
         arguments = ", union_by_name = true" if file_format == "parquet" else ""
         return f"read_{file_format}({literal(str(resolved))}{arguments})"
+
+    def _typed_csv(
+        self, relation: str, columns: Mapping[str, str], table: Table
+    ) -> tuple[str, dict[str, str]]:
+        """Read a CSV file's columns as they are declared, not as they look."""
+        declared = {**table.keys, **{f.name: f.type for f in table.features}}
+        raw = {table.history.column(n): t for n, t in declared.items() if table.history and t}
+        types = {
+            name: sql_type(dtype)
+            for name, dtype in raw.items()
+            if name in columns and not pa.types.is_list(dtype) and not pa.types.is_timestamp(dtype)
+        }
+        if not types or not relation.startswith("read_csv"):
+            return relation, dict(columns)
+        listed = ", ".join(f"{literal(name)}: {literal(kind)}" for name, kind in types.items())
+        typed = f"{relation.removesuffix(')')}, types = {{{listed}}})"
+        return typed, {**columns, **types}
 
     def _s3(self, source: str, path: str, file_format: str, endpoint: str) -> str:
         """Read S3 through pyarrow: DuckDB's own reader is an extension to be downloaded."""

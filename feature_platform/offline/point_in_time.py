@@ -7,6 +7,7 @@ ROW = "__fp_row"
 TIME = "__fp_time"
 _EVENT = "__fp_event"
 _CREATED = "__fp_created"
+_TIE = "__fp_tie"
 
 
 def quote(name: str) -> str:
@@ -29,6 +30,8 @@ class HistorySql:
         event: Expression of the event time, microseconds.
         created: Expression of the created time, microseconds; `None` without one.
         features: Feature → expression of the declared type.
+        ties: Expressions that decide between rows that agree in both times: all features, whether
+            asked for or not, so that the answer does not depend on the question.
         ttl: Microseconds; `None` means for ever.
     """
 
@@ -37,6 +40,7 @@ class HistorySql:
     event: str
     created: str | None
     features: Mapping[str, str]
+    ties: Sequence[str]
     ttl: int | None
 
     def select(self, where: Sequence[str] = ()) -> str:
@@ -47,6 +51,7 @@ class HistorySql:
             f"{created} AS {_CREATED}",
             *(f"{expression} AS {quote(key)}" for key, expression in self.keys.items()),
             *(f"{expression} AS {quote(name)}" for name, expression in self.features.items()),
+            *(f"{expression} AS {_TIE}{i}" for i, expression in enumerate(self.ties)),
         ]
         known = [f"{self.event} IS NOT NULL", *(f"{e} IS NOT NULL" for e in self.keys.values())]
         conditions = " AND ".join([*known, *where])
@@ -55,7 +60,7 @@ class HistorySql:
     def newest_per(self, partition: Sequence[str]) -> str:
         """Keep one row per partition: the newest, with ties broken by content."""
         order = [f"{_EVENT} DESC", f"{_CREATED} DESC NULLS LAST"]
-        order += [f"{quote(name)} DESC NULLS LAST" for name in self.features]
+        order += [f"{_TIE}{i} DESC NULLS LAST" for i in range(len(self.ties))]
         within = f"PARTITION BY {', '.join(partition)} " if partition else ""
         return f"QUALIFY row_number() OVER ({within}ORDER BY {', '.join(order)}) = 1"
 
@@ -133,13 +138,15 @@ def latest_sql(history: HistorySql, columns: Sequence[str], start: int, end: int
 
 def span_sql(joins: Sequence[JoinSql], event: str, start: int, end: int) -> str:
     """Build the distinct keys and times observed in any of the tables within a window."""
+    columns = list(joins[0].keys.values())
     selects = []
     for join in joins:
         window = f"{join.history.event} BETWEEN {start} AND {end}"
-        keys = (f"{quote(key)} AS {quote(column)}" for key, column in join.keys.items())
+        key_of = {column: key for key, column in join.keys.items()}
+        keys = (f"{quote(key_of[column])} AS {quote(column)}" for column in columns)
         names = ", ".join([*keys, f"make_timestamptz({_EVENT}) AS {quote(event)}"])
         selects.append(f"SELECT {names} FROM ({join.history.select([window])})")
-    order = [quote(event), *(quote(column) for column in joins[0].keys.values())]
+    order = [quote(event), *(quote(column) for column in columns)]
     return f"(SELECT * FROM ({' UNION '.join(selects)}) ORDER BY {', '.join(order)})"
 
 
@@ -167,7 +174,7 @@ def _known(join: JoinSql) -> str:
     match.append(history.fits(f"s.{TIME}", f"h.{_EVENT}"))
     features = ", ".join(f"h.{quote(name)}" for name in history.features)
     order = [f"h.{_EVENT} DESC", f"h.{_CREATED} DESC"]
-    order += [f"h.{quote(name)} DESC NULLS LAST" for name in history.features]
+    order += [f"h.{_TIE}{i} DESC NULLS LAST" for i in range(len(history.ties))]
     return (
         f"SELECT s.{ROW}, {features} FROM spine s JOIN ({history.select(_window(history))}) h "
         f"ON {' AND '.join(match)} QUALIFY row_number() OVER "

@@ -74,26 +74,26 @@ class SqliteOnlineStore(OnlineStore):
     def windows(self, table: Table) -> list[Window]:
         with self._connection() as db:
             query = "select start, stop from ledger where view = ?"
-            rows = db.execute(query, (_view(table),)).fetchall()
+            rows = db.execute(query, (table.ledger,)).fetchall()
         return merge(Window(from_microseconds(a), from_microseconds(b)) for a, b in rows)
 
     def record(self, table: Table, window: Window) -> None:
         with self._transaction() as db:
-            rows = db.execute("select start, stop from ledger where view = ?", (_view(table),))
+            rows = db.execute("select start, stop from ledger where view = ?", (table.ledger,))
             held = [Window(from_microseconds(a), from_microseconds(b)) for a, b in rows]
-            db.execute("delete from ledger where view = ?", (_view(table),))
+            db.execute("delete from ledger where view = ?", (table.ledger,))
             db.executemany(
                 "insert into ledger values (?, ?, ?)",
                 [
-                    (_view(table), microseconds(w.start), microseconds(w.end))
+                    (table.ledger, microseconds(w.start), microseconds(w.end))
                     for w in merge([*held, window])
                 ],
             )
 
     def drop(self, table: Table) -> None:
         with self._transaction() as db:
-            db.execute("delete from online_rows where view = ?", (_view(table),))
-            db.execute("delete from ledger where view = ?", (_view(table),))
+            db.execute("delete from online_rows where view = ?", (table.identity,))
+            db.execute("delete from ledger where view = ?", (table.ledger,))
 
     def _read(
         self, db: sqlite3.Connection, table: Table, keys: Sequence[bytes]
@@ -106,7 +106,7 @@ class SqliteOnlineStore(OnlineStore):
             marks = ",".join("?" * len(chunk))
             where = f"view = ? and key in ({marks})"  # marks are question marks
             query = f"select key, event, layout, body from online_rows where {where}"  # noqa: S608
-            for key, event, layout, body in db.execute(query, (_view(table), *chunk)):
+            for key, event, layout, body in db.execute(query, (table.identity, *chunk)):
                 stored = self._layout(db, layout)
                 found[key] = StoredRow(event, decode_row(body, stored, wanted))
         return [found.get(key) for key in keys]
@@ -138,16 +138,15 @@ class SqliteOnlineStore(OnlineStore):
             raise StoreError(f"Online store {self._path}: {error}.") from error
 
     def _open(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"Online store {self._path}: {error}.") from error
         db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = normal")
         db.executescript(_SCHEMA)
         return db
-
-
-def _view(table: Table) -> str:
-    return f"{table.project}.{table.name}"
 
 
 def _records(table: Table, batch: pa.RecordBatch, layout: bytes) -> Iterator[tuple[object, ...]]:
@@ -158,4 +157,4 @@ def _records(table: Table, batch: pa.RecordBatch, layout: bytes) -> Iterator[tup
     for key, event, known, *values in zip(keys, events, created, *features, strict=True):
         if key is not None and event is not None:
             when = _NEVER if known is None else known
-            yield _view(table), key, event, when, layout, encode_row(values)
+            yield table.identity, key, event, when, layout, encode_row(values)

@@ -49,10 +49,14 @@ class Commit(BaseModel):
     state: str
 
     def to_bytes(self) -> bytes:
-        """Return the canonical JSON, whose hash the next commit names."""
+        """Return the stored form: canonical JSON, and a line with its hash.
+
+        The next commit names the hash of the whole.
+        """
         content = self.model_dump(mode="json")
         text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        return text.encode()
+        body = text.encode()
+        return body + b"\n" + sha256(body).hexdigest().encode()
 
     def summary(self) -> str:
         """Describe the changes in a few words, such as `+2 ~1 feature_view`."""
@@ -103,21 +107,22 @@ def read_commit(record: bytes, *, after: int) -> Commit:
     Raises:
         CorruptLogError: It is not a commit, or a newer release wrote it.
     """
+    body, _, seal = record.rpartition(b"\n")
+    if sha256(body).hexdigest().encode() != seal:
+        raise CorruptLogError(
+            f"The registry's commit after version {after} was altered: it does not match its hash."
+        )
     try:
-        commit = Commit.model_validate_json(record)
+        commit = Commit.model_validate_json(body)
     except ValidationError as error:
         raise CorruptLogError(
             f"The registry's commit after version {after} cannot be read: {error.error_count()} "
-            "errors. The log was altered, or a newer release wrote it."
+            "errors. A newer release wrote it."
         ) from error
     if commit.format > FORMAT or commit.required_features:
         raise CorruptLogError(
             f"Registry commit {commit.version} needs a newer release of feature-platform "
             f"(format {commit.format}, features {list(commit.required_features)})."
-        )
-    if commit.to_bytes() != record:
-        raise CorruptLogError(
-            f"Registry commit {commit.version} is not in canonical form: the log was altered."
         )
     return commit
 

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -29,7 +30,7 @@ class Change(BaseModel):
             return "create"
         return "delete" if self.after is None else "update"
 
-    @property
+    @cached_property
     def definition(self) -> Definition:
         """The object as it will be, or as it was if it is deleted."""
         return from_json(self.after or self.before or "")

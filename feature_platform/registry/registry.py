@@ -8,7 +8,13 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
-from feature_platform.errors import ConflictError, NotFoundError, RefusedError
+from feature_platform.errors import (
+    ConflictError,
+    CorruptLogError,
+    NotFoundError,
+    Problem,
+    RefusedError,
+)
 from feature_platform.registry.commit import Commit, read_commit, replay, utc_now
 from feature_platform.registry.logs import CommitLog
 from feature_platform.registry.plan import Plan
@@ -60,6 +66,10 @@ class Registry:
             StoreError: The backend refused; nothing was written.
             UnknownOutcomeError: The backend never said whether the commit landed.
         """
+        if plan.owner != principal:
+            message = f"it was made for {plan.owner!r} and cannot be committed by {principal!r}."
+            problem = Problem("ownership", "the plan", message)
+            raise RefusedError(plan.owner, plan.project, [problem])
         commit_id = uuid.uuid4().hex
         deadline = time.monotonic() + _DEADLINE_SECONDS
         pause = _FIRST_PAUSE_SECONDS
@@ -109,7 +119,12 @@ class Registry:
     def _landed(self, commit: Commit) -> bool:
         """Say whether the record that took the slot is this commit after all."""
         records = self._log.read(commit.version - 1)
-        return bool(records) and records[0] == commit.to_bytes()
+        if not records:
+            raise CorruptLogError(
+                f"The registry's log ends before version {commit.version - 1}, which was read from "
+                "it before: it was restored or truncated. Nothing was written; open it again."
+            )
+        return records[0] == commit.to_bytes()
 
 
 def _next(head: Snapshot, plan: Plan, **stamp: Any) -> Commit:

@@ -4,17 +4,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from feature_platform.definitions import (
+    KINDS,
     Definition,
     Entity,
     FeatureService,
     FeatureView,
-    Field,
     OnDemandFeatureView,
     PushSource,
+    Source,
     View,
     ViewReference,
+    is_name,
 )
 from feature_platform.errors import Problem, did_you_mean
+from feature_platform.registry.offers import (
+    differences,
+    entities_of,
+    feature_names_of,
+    join_keys_of,
+    offer,
+    view_of,
+)
 from feature_platform.registry.plan import Change, Plan
 from feature_platform.registry.snapshot import PLATFORM, VIEW_KINDS, Key, Registered, Snapshot
 
@@ -29,6 +39,8 @@ def check(plan: Plan, snapshot: Snapshot) -> tuple[Problem, ...]:
     Returns:
         All problems at once, in the order of the plan; none if it may be committed.
     """
+    if malformed := tuple(_form(plan)):
+        return malformed
     state = _State(plan, snapshot, snapshot.with_entries(plan.entries()))
     rules = (_ownership, _kinds, _names, _collisions, _references, _contracts, _cycles)
     found = [problem for rule in rules for problem in rule(state)]
@@ -54,7 +66,36 @@ class _State:
 
     def view(self, name: str) -> View | None:
         """Return a view as it will be."""
-        return _view(self.after, self.plan.project, name)
+        return view_of(self.after, self.plan.project, name)
+
+
+def _form(plan: Plan) -> Iterator[Problem]:
+    """A change holds what it says it holds, in the one canonical form, and once."""
+    seen = set()
+    for change in plan.changes:
+        place = (change.kind, change.name)
+        problem = None
+        if change.kind not in KINDS or not is_name(change.name):
+            problem = "there is no such kind, or the name is not valid."
+        elif place in seen:
+            problem = "the plan changes it twice."
+        elif change.before is None and change.after is None:
+            problem = "the change is empty."
+        elif change.after is not None:
+            problem = _content_problem(change)
+        seen.add(place)
+        if problem:
+            yield _problem("form", change, problem)
+
+
+def _content_problem(change: Change) -> str | None:
+    try:
+        definition = change.definition
+    except ValueError as error:
+        return f"the content is not a definition: {str(error).splitlines()[0]}"
+    if (definition.kind, definition.name) != (change.kind, change.name):
+        return f"the content is {definition}."
+    return None if definition.to_json() == change.after else "the content is not canonical."
 
 
 def _ownership(state: _State) -> Iterator[Problem]:
@@ -91,6 +132,7 @@ def _names(state: _State) -> Iterator[Problem]:
     for change, _ in state.changed():
         if change.kind == "policy" or state.before.entries.get(state.key(change)) is not None:
             continue
+        folded = change.name.casefold()
         if own and not change.name.startswith(own):
             prefixes = " or ".join(map(repr, own))
             yield _problem("naming", change, f"names of team {owner!r} start with {prefixes}.")
@@ -99,7 +141,8 @@ def _names(state: _State) -> Iterator[Problem]:
                 "naming", change, f"team {owner!r} has no prefix; the platform's policy sets them."
             )
         for team, prefixes_of_team in policy.prefixes.items():
-            if team != owner and change.name.startswith(prefixes_of_team) and not own:
+            reserved = tuple(prefix.casefold() for prefix in prefixes_of_team)
+            if team != owner and folded.startswith(reserved) and not own:
                 yield _problem("naming", change, f"this prefix is reserved for team {team!r}.")
 
 
@@ -129,76 +172,95 @@ def _references(state: _State) -> Iterator[Problem]:
 
 
 def _contracts(state: _State) -> Iterator[Problem]:
-    """What others use stays as they use it."""
+    """Nothing is left dangling, and what others use stays as they use it."""
     own_changes = {state.key(change) for change in state.plan.changes}
+    consumers = [
+        (key, entry)
+        for key, entry in sorted(state.before.entries.items())
+        if key.project == state.plan.project and key not in own_changes
+    ]
     for change in state.plan.changes:
-        if change.action == "create":
+        if change.before is None:
             continue
+        views = _affected_views(state, change)
         used = [
             (key, entry, reason)
-            for key, entry in state.after.entries.items()
-            if key.project == state.plan.project and key not in own_changes
-            for reason in _breaks(state, change, entry)
+            for key, entry in consumers
+            for reason in _breaks(state, change, views, entry)
         ]
         if used:
-            consumers = "; ".join(
+            listed = "; ".join(
                 f"{key.kind.replace('_', ' ')} {key.name!r} of {entry.owner!r} ({reason})"
-                for key, entry, reason in sorted(used, key=lambda item: item[0])
+                for key, entry, reason in used
             )
+            count = len({key for key, _, _ in used})
             yield _problem(
                 "contract",
                 change,
-                f"the {change.action} would break {len(used)} "
-                f"consumer{'s' if len(used) > 1 else ''}: {consumers}. Keep it compatible, or let "
-                "the consumers move away first.",
+                f"the {change.action} would break {count} consumer{'s' if count > 1 else ''}: "
+                f"{listed}. Keep it compatible, or let the consumers move away first.",
             )
 
 
-def _breaks(state: _State, change: Change, entry: Registered) -> Iterator[str]:
-    """Yield the reasons why a change breaks one registered object that it does not touch."""
+def _affected_views(state: _State, change: Change) -> set[str]:
+    """Return the views that a change of an entity, a source or a view can alter."""
+    if change.kind in VIEW_KINDS:
+        return {change.name}
+    sources = {change.name} if change.kind == Source.kind else set()
     project = state.plan.project
+    for push, _ in state.before.of(PushSource, project):
+        if sources and push.batch_source == change.name:
+            sources.add(push.name)
+    return {
+        view.name
+        for view, _ in state.before.of(FeatureView, project)
+        if (change.kind == Entity.kind and change.name in view.entities) or view.source in sources
+    }
+
+
+def _breaks(state: _State, change: Change, views: set[str], entry: Registered) -> Iterator[str]:
+    """Yield the reasons why a change breaks one registered object that it does not touch."""
     consumer = entry.definition
-    if not _uses(consumer, change.kind, change.name):
+    project = state.plan.project
+    refs = [ref for ref in _view_references(consumer) if ref.view in views]
+    if change.after is None and (refs or _names_directly(consumer, change)):
+        yield "it reads this"
         return
-    broken = [message for message, _ in _broken(state.after, project, consumer)]
-    if broken and not list(_broken(state.before, project, consumer)):
-        yield from ["it reads this"] if change.action == "delete" else broken
+    after = {message for message, _ in _broken(state.after, project, consumer)}
+    if new := after - {message for message, _ in _broken(state.before, project, consumer)}:
+        yield from sorted(new)
         return
-    before, after = (_view(s, project, change.name) for s in (state.before, state.after))
-    if before is None or after is None or change.kind not in VIEW_KINDS:
+    if entry.owner == state.plan.owner:
         return
-    entities = [v.entities for v in (before, after) if isinstance(v, FeatureView)]
-    if len(set(entities)) > 1:
-        yield f"entities change from {list(entities[0])} to {list(entities[1])}"
-    for ref in _view_references(consumer):
-        if ref.view == change.name:
-            types = {f.name: f.dtype for f in _fields(after)}
-            for old in _wanted(ref, before):
-                if old.name in types and types[old.name] != old.dtype:
-                    yield f"{old.name!r} changes from {old.dtype} to {types[old.name]}"
+    for ref in refs:
+        before, now = (offer(s, project, ref.view) for s in (state.before, state.after))
+        if before is not None and now is not None:
+            yield from differences(ref, before, now)
 
 
 def _cycles(state: _State) -> Iterator[Problem]:
     for change, definition in state.changed():
-        if isinstance(definition, OnDemandFeatureView):
-            path = _path_back(state, definition, definition.name, ())
-            if path:
-                yield _problem("cycle", change, f"it reads itself: {' → '.join(path)}.")
+        if isinstance(definition, OnDemandFeatureView) and (path := _circle(state, definition)):
+            yield _problem("cycle", change, f"it reads itself: {' → '.join(path)}.")
 
 
-def _path_back(
-    state: _State, view: OnDemandFeatureView, goal: str, path: tuple[str, ...]
-) -> tuple[str, ...]:
-    path = (*path, view.name)
-    for ref in view.inputs:
-        if ref.view == goal:
-            return (*path, goal)
-        upstream = state.view(ref.view)
-        if not isinstance(upstream, OnDemandFeatureView) or upstream.name in path:
-            continue
-        if found := _path_back(state, upstream, goal, path):
-            return found
-    return ()
+def _circle(state: _State, start: OnDemandFeatureView) -> list[str]:
+    """Return the shortest way from a view back to itself."""
+    reached_from: dict[str, str] = {}
+    todo = [start]
+    while todo:
+        view = todo.pop(0)
+        for ref in view.inputs:
+            if ref.view == start.name:
+                path = [start.name, view.name]
+                while path[-1] != start.name:
+                    path.append(reached_from[path[-1]])
+                return path[::-1] if len(path) > 2 else [start.name, start.name]  # noqa: PLR2004
+            upstream = state.view(ref.view)
+            if isinstance(upstream, OnDemandFeatureView) and ref.view not in reached_from:
+                reached_from[ref.view] = view.name
+                todo.append(upstream)
+    return []
 
 
 def _broken(
@@ -208,26 +270,26 @@ def _broken(
     if isinstance(definition, FeatureView):
         yield from _missing(snapshot, project, "entity", definition.entities)
         yield from _missing(snapshot, project, "source", (definition.source,))
-        keys = _join_keys(snapshot, project, definition)
-        if not [f for f in definition.fields if f.name not in keys]:
-            yield "its schema has join keys only; declare at least one feature.", None
+        yield from ((message, None) for message in _key_problems(snapshot, project, definition))
     if isinstance(definition, PushSource) and definition.batch_source:
         yield from _missing(snapshot, project, "source", (definition.batch_source,))
     for ref in _view_references(definition):
-        view = _view(snapshot, project, ref.view)
+        view = view_of(snapshot, project, ref.view)
         if view is None:
             hint = did_you_mean(ref.view, snapshot.names(project, *VIEW_KINDS))
             yield f"view {ref.view!r} is not registered.{hint}", f"view {ref.view!r}"
             continue
-        known = _feature_names(snapshot, project, view)
+        known = feature_names_of(snapshot, project, view)
         for name in ref.features or ():
             if name not in known:
                 hint = did_you_mean(name, known)
                 yield f"view {ref.view!r} has no feature {name!r}.{hint}", f"{ref.view}:{name}"
-        keys = _join_keys(snapshot, project, view)
+        keys = join_keys_of(snapshot, project, view)
         for name in ref.join_key_map:
-            if isinstance(view, FeatureView) and name not in keys:
+            if name not in keys:
                 yield f"view {ref.view!r} has no join key {name!r}; it has {list(keys)}.", None
+        if isinstance(definition, OnDemandFeatureView):
+            yield from _request_problems(snapshot, project, definition, ref)
 
 
 def _missing(
@@ -239,51 +301,45 @@ def _missing(
             yield f"{kind} {name!r} is not registered.{hint}", f"{kind} {name!r}"
 
 
-def _uses(definition: Definition, kind: str, name: str) -> bool:
-    if kind in VIEW_KINDS:
-        return any(ref.view == name for ref in _view_references(definition))
+def _key_problems(snapshot: Snapshot, project: str, view: FeatureView) -> Iterator[str]:
+    keys = [key for entity in entities_of(snapshot, project, view) for key in entity.join_keys]
+    folded = {key.casefold() for key in keys}
+    if len(folded) < len(keys):
+        yield f"its entities share a join key: {keys}."
+    if not [f for f in view.fields if f.name not in keys]:
+        yield "its schema has join keys only; declare at least one feature."
+    for declared in view.fields:
+        if declared.name in keys and (declared.dtype.item or "Float" in declared.dtype.name):
+            yield f"join key {declared.name!r} cannot be {declared.dtype}."
+        if declared.name not in keys and declared.name.casefold() in folded:
+            yield f"feature {declared.name!r} differs from a join key in case only; rename it."
+
+
+def _request_problems(
+    snapshot: Snapshot, project: str, view: OnDemandFeatureView, ref: ViewReference
+) -> Iterator[tuple[str, str | None]]:
+    """A request field that is also a join key has the key's type."""
+    offered = offer(snapshot, project, ref.view)
+    keys = {ref.join_key_map.get(k, k): t for k, t in offered.keys.items()} if offered else {}
+    for wanted in view.request:
+        if keys.get(wanted.name, "") not in ("", str(wanted.dtype)):
+            clash = f"view {ref.view!r} is keyed by {wanted.name!r} of type {keys[wanted.name]}"
+            yield f"request field {wanted.name!r} is {wanted.dtype}, and {clash}.", None
+
+
+def _names_directly(definition: Definition, change: Change) -> bool:
+    """Say whether a view or a push source names an entity or a source."""
     if isinstance(definition, FeatureView):
-        return (kind == "entity" and name in definition.entities) or (
-            kind == "source" and name == definition.source
-        )
-    return isinstance(definition, PushSource) and (kind, name) == (
-        "source",
-        definition.batch_source,
-    )
+        entities = change.kind == Entity.kind and change.name in definition.entities
+        return entities or (change.kind == Source.kind and change.name == definition.source)
+    is_batch = isinstance(definition, PushSource) and definition.batch_source == change.name
+    return is_batch and change.kind == Source.kind
 
 
 def _view_references(definition: Definition) -> tuple[ViewReference, ...]:
     if isinstance(definition, OnDemandFeatureView):
         return definition.inputs
     return definition.features if isinstance(definition, FeatureService) else ()
-
-
-def _view(snapshot: Snapshot, project: str, name: str) -> View | None:
-    for kind in VIEW_KINDS:
-        entry = snapshot.find(project, kind, name)
-        if entry is not None and isinstance(entry.definition, View):
-            return entry.definition
-    return None
-
-
-def _join_keys(snapshot: Snapshot, project: str, view: View) -> dict[str, None]:
-    names = view.entities if isinstance(view, FeatureView) else ()
-    found = (snapshot.find(project, "entity", name) for name in names)
-    entities = [e.definition for e in found if e and isinstance(e.definition, Entity)]
-    return dict.fromkeys(key for entity in entities for key in entity.join_keys)
-
-
-def _feature_names(snapshot: Snapshot, project: str, view: View) -> list[str]:
-    keys = _join_keys(snapshot, project, view)
-    return [name for name in view.feature_names if name not in keys]
-
-
-def _fields(view: View) -> tuple[Field, ...]:
-    return view.fields if isinstance(view, (FeatureView, OnDemandFeatureView)) else ()
-
-
-def _wanted(ref: ViewReference, view: View) -> list[Field]:
-    return [f for f in _fields(view) if ref.features is None or f.name in ref.features]
 
 
 def _problem(rule: str, change: Change, message: str, missing: str | None = None) -> Problem:

@@ -1,7 +1,6 @@
 """Conversions at the edge: users' frames to Arrow, and Arrow to users' frames."""
 
-from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -9,6 +8,12 @@ from feature_platform.errors import RequestError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_NULLABLE = {
+    pa.bool_(): "boolean",
+    **{getattr(pa, f"int{n}")(): f"Int{n}" for n in (8, 16, 32, 64)},
+    **{getattr(pa, f"uint{n}")(): f"UInt{n}" for n in (8, 16, 32, 64)},
+}
 
 
 def to_arrow(frame: object, what: str) -> pa.Table:
@@ -31,52 +36,26 @@ def to_arrow(frame: object, what: str) -> pa.Table:
     )
 
 
-def exact_array(values: Any, dtype: pa.DataType | None) -> pa.Array:
-    """Return values as an Arrow array of a declared type.
-
-    Arrow by itself would cut 1.5 to the integer 1 and read the integer 5 as a time.
-
-    Raises:
-        ValueError, TypeError, OverflowError: A value is of another type or would lose something.
-    """
-    if dtype is None or hasattr(values, "dtype"):
-        array = pa.array(values, dtype, from_pandas=hasattr(values, "dtype"))
-        return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
-    for value in values:
-        _check_exact(value, dtype)
-    if pa.types.is_floating(dtype):  # Arrow refuses integers that a float has to round.
-        values = [float(v) if isinstance(v, Integral) else v for v in values]
-    return pa.array(values, dtype)
-
-
-def _check_exact(value: Any, dtype: pa.DataType) -> None:
-    if pa.types.is_list(dtype):
-        for item in value or ():
-            _check_exact(item, dtype.value_type)
-    elif pa.types.is_timestamp(dtype) and isinstance(value, Real):
-        raise TypeError(f"{value!r} is a number, not a time")
-    elif pa.types.is_integer(dtype) and isinstance(value, Real) and value % 1 != 0:
-        raise ValueError(f"{value!r} is not a whole number")
-
-
-def to_pandas(table: pa.Table) -> "pd.DataFrame":
+def to_pandas(table: pa.Table, *, nullable: bool = False) -> "pd.DataFrame":
     """Return an Arrow table as pandas, keeping integers and booleans that miss values exact.
 
-    Columns without nulls get numpy types; integers and booleans with nulls get pandas' nullable
-    ones, where plain pandas would make them floats and objects.
+    Args:
+        table: The table.
+        nullable: Give integers and booleans pandas' nullable types always, so that the types do
+            not depend on the rows. Otherwise only columns with nulls get them, where plain pandas
+            would make them floats and objects, and all others get numpy types.
     """
     import pandas as pd
 
-    nullable: dict[pa.DataType, Any] = {
-        pa.int32(): pd.Int32Dtype(),
-        pa.int64(): pd.Int64Dtype(),
-        pa.bool_(): pd.BooleanDtype(),
-    }
     columns = {}
-    for index, field in enumerate(table.schema):
-        column = table.column(index)
-        if field.type in nullable and column.null_count:
-            columns[field.name] = column.to_pandas(types_mapper=nullable.get)
+    for field, column in zip(table.schema, table.columns, strict=True):
+        if field.type in _NULLABLE and (nullable or column.null_count):
+            dtype = pd.api.types.pandas_dtype(_NULLABLE[field.type])
+            columns[field.name] = column.to_pandas(types_mapper={field.type: dtype}.get)
+        elif pa.types.is_list(field.type) and field.type.value_type in _NULLABLE:
+            values = pd.Series(index=pd.RangeIndex(len(column)), dtype=object)
+            values[:] = column.to_pylist()
+            columns[field.name] = values
         else:
             columns[field.name] = column.to_pandas()
     return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))

@@ -76,6 +76,9 @@ class RetrievalJob:
 
         target = Path(path)
         reader = self.to_batches()
+        partition_by = [partition_by] if isinstance(partition_by, str) else partition_by
+        if unknown := [name for name in partition_by if name not in reader.schema.names]:
+            raise RequestError(f"partition_by: the result has no column {unknown[0]!r}.")
         if partition_by:
             hive = dataset.partitioning(
                 pa.schema([reader.schema.field(name) for name in partition_by]), flavor="hive"

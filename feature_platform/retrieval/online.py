@@ -1,6 +1,6 @@
 """Online features: the newest values, with the status of each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -11,9 +11,10 @@ import pyarrow as pa
 from feature_platform.errors import RequestError, did_you_mean
 from feature_platform.online import OnlineStore, StoredRow, encode_keys
 from feature_platform.resolve import Retrieval
-from feature_platform.retrieval.frames import exact_array, to_arrow, to_pandas
+from feature_platform.retrieval.frames import to_arrow, to_pandas
 from feature_platform.retrieval.transform import Functions, check_request, transform
 from feature_platform.table import TIMESTAMP, ViewRead, from_microseconds, microseconds
+from feature_platform.values import exact_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -120,29 +121,34 @@ def online(
 
 
 def _request(rows: object, retrieval: Retrieval) -> dict[str, pa.Array]:
-    """Return the request's columns that matter, in their declared types."""
-    types = dict(retrieval.join_keys) | retrieval.request_fields
-    given = _column_lists(rows, types)
-    for name in retrieval.join_keys:
+    """Return the request's columns that matter; join keys in their declared types."""
+    keys = retrieval.join_keys
+    wanted = [*keys, *retrieval.request_fields]
+    given = _column_lists(rows, wanted)
+    for name in keys:
         if name not in given:
             hint = did_you_mean(name, given)
             raise RequestError(f"entity_rows lack the join key {name!r}.{hint}")
     check_request(given, retrieval.transformations)
     request = {}
-    for name, dtype in types.items():
+    for name in dict.fromkeys(wanted):
+        dtype = keys.get(name)
         try:
-            request[name] = exact_array(given[name], dtype)
-        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            wanted = f" {dtype}" if dtype else " one type"
-            raise RequestError(f"entity_rows: {name!r} is not{wanted}: {error}") from error
-        if name in retrieval.join_keys and request[name].null_count:
+            request[name] = exact_array(given[name], dtype, nan_is_null=True)
+        except ValueError as error:
+            what = dtype or "of one type"
+            raise RequestError(f"entity_rows: {name!r} is not {what}: {error}.") from error
+        if name in keys and request[name].null_count:
             row = request[name].is_null().to_pylist().index(True)
             raise RequestError(f"entity_rows: the join key {name!r} is null in row {row}.")
     return request
 
 
-def _column_lists(rows: object, wanted: Mapping[str, object]) -> dict[str, list[Any]]:
+def _column_lists(rows: object, wanted: Sequence[str]) -> dict[str, list[Any]]:
     if isinstance(rows, Mapping):
+        for name, values in rows.items():
+            if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+                raise RequestError(f"entity_rows: {name!r} must hold a list, not {values!r}.")
         columns = {str(name): list(values) for name, values in rows.items()}
     elif isinstance(rows, (list, tuple)):
         if wrong := [row for row in rows if not isinstance(row, Mapping)]:

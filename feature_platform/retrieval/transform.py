@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from feature_platform.errors import RequestError, TransformationError, did_you_mean
 from feature_platform.resolve import Transformation
-from feature_platform.retrieval.frames import exact_array, to_pandas
+from feature_platform.retrieval.frames import to_pandas
+from feature_platform.values import exact_array, exact_cast
 
 Function = Callable[[Any], Any]
 Functions = Callable[[Transformation], Function]
@@ -65,11 +66,11 @@ def _inputs(table: pa.Table, step: Transformation) -> pa.Table:
         if name in step.request.names:
             wanted = step.request.field(name).type
             try:
-                values = values.cast(wanted)
-            except pa.ArrowException as error:
+                values = exact_cast(values, wanted)
+            except ValueError as error:
                 raise RequestError(
-                    f"The request's {name!r} is {values.type}, and on-demand view {step.view!r} "
-                    f"takes {wanted}: {error}"
+                    f"The request's {name!r} is not {wanted}, which on-demand view {step.view!r} "
+                    f"takes: {error}."
                 ) from error
         arrays[name] = values
     return pa.table(arrays)
@@ -99,7 +100,7 @@ def _run_python(step: Transformation, function: Function, inputs: pa.Table) -> l
 def _run_pandas(step: Transformation, function: Function, inputs: pa.Table) -> list[pa.Array]:
     import pandas as pd
 
-    result = _call(step, function, to_pandas(inputs), f"{inputs.num_rows} rows")
+    result = _call(step, function, to_pandas(inputs, nullable=True), f"{inputs.num_rows} rows")
     if not isinstance(result, pd.DataFrame):
         raise _returned(step, f"a {type(result).__name__}; in mode 'pandas' it returns a DataFrame")
     arrays = [_array(step, name, _get(step, result, name)) for name in step.features]
@@ -112,7 +113,7 @@ _RUN = {"row": _run_row, "python": _run_python, "pandas": _run_pandas}
 def _call(step: Transformation, function: Function, argument: Any, what: str) -> Any:
     try:
         return function(argument)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frame = traceback.extract_tb(error.__traceback__)[-1]
         raise TransformationError(
             f"On-demand view {step.view!r} of {step.owner!r} failed on {what}: "
@@ -122,17 +123,16 @@ def _call(step: Transformation, function: Function, argument: Any, what: str) ->
 
 
 def _get(step: Transformation, result: Any, name: str) -> Any:
-    try:
-        return result[name]
-    except KeyError:
-        raise _returned(step, f"{sorted(map(str, result))}, without {name!r}") from None
+    if name not in result:
+        raise _returned(step, f"{sorted(map(str, result))}, without {name!r}")
+    return result[name]
 
 
 def _array(step: Transformation, name: str, values: Any) -> pa.Array:
     field = step.outputs.field(step.features[name])
     try:
         return exact_array(values, field.type)
-    except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+    except ValueError as error:
         raise _returned(step, f"{name!r} as something else than {field.type}: {error}") from error
 
 

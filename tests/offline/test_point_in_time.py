@@ -81,8 +81,8 @@ def join(
     )
     answer = query.reader().read_all()
     assert answer["row"].to_pylist() == [row["row"] for row in spine]
-    assert answer["v__value"].type == pa.int64()
-    return answer["v__value"].to_pylist()
+    assert answer["v:value"].type == pa.int64()
+    return answer["v:value"].to_pylist()
 
 
 def row(a: int | None, at: datetime | None, value: int | None, **more: Any) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def test_nanoseconds_do_not_move_rows_into_the_future_or_the_past(tmp_path: Path
     spine = pa.table({"a": [1, 1], "event_timestamp": pa.array([base, base - 1], nanoseconds)})
     query = DuckDBOfflineStore(tmp_path).point_in_time(spine, [read("v", path, ["a"], None)])
 
-    assert query.reader().read_all()["v__value"].to_pylist() == [7, None]
+    assert query.reader().read_all()["v:value"].to_pylist() == [7, None]
 
 
 def test_a_view_without_keys_answers_every_row(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_several_views_are_joined_independently(
         ("w", second, ["a", "b"], other_ttl),
     ):
         found = [newest_known(asked, history, keys, limit) for asked in spine]
-        assert answer[f"{label}__value"].to_pylist() == [f and f["value"] for f in found]
+        assert answer[f"{label}:value"].to_pylist() == [f and f["value"] for f in found]
 
 
 @settings(max_examples=60)
@@ -329,9 +329,9 @@ def test_a_span_asks_every_observation_as_of_its_own_time(tmp_path: Path) -> Non
     )
 
     assert query.reader().read_all().to_pylist() == [
-        {"a": 1, "event_timestamp": NOON, "v__value": 1},
-        {"a": 2, "event_timestamp": NOON, "v__value": 3},
-        {"a": 1, "event_timestamp": NOON + US, "v__value": 2},
+        {"a": 1, "event_timestamp": NOON, "v:value": 1},
+        {"a": 2, "event_timestamp": NOON, "v:value": 3},
+        {"a": 1, "event_timestamp": NOON + US, "v:value": 2},
     ]
 
 
@@ -377,4 +377,4 @@ def test_the_machines_time_zone_does_not_matter(
         time.tzset()
 
     assert aware == [None, 7]
-    assert answer.to_pylist() == [{"a": 1, "event_timestamp": NOON, "v__value": 7}]
+    assert answer.to_pylist() == [{"a": 1, "event_timestamp": NOON, "v:value": 7}]

@@ -3,6 +3,7 @@
 import multiprocessing
 import sqlite3
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -218,9 +219,10 @@ def test_an_altered_log_is_noticed(tmp_path: Path, version: int, how: str) -> No
 def test_a_commit_that_needs_a_newer_release_is_refused() -> None:
     log = MemoryLog()
     commit(Registry(log), DRIVER)
-    newer = log.read(0)[0].replace(b'"required_features":[]', b'"required_features":["signed"]')
+    body, _, _ = log.read(0)[0].rpartition(b"\n")
+    newer = body.replace(b'"required_features":[]', b'"required_features":["signed"]')
     fresh = MemoryLog()
-    fresh.append(1, newer)
+    fresh.append(1, newer + b"\n" + sha256(newer).hexdigest().encode())
 
     with pytest.raises(CorruptLogError, match=r"needs a newer release.*signed"):
         Registry(fresh).snapshot()

@@ -14,9 +14,11 @@ from feature_platform import (
     OnDemandFeatureView,
     Policy,
     PushSource,
+    RequestSource,
     ViewReference,
 )
-from feature_platform.errors import RefusedError
+from feature_platform.errors import DefinitionError, RefusedError, RequestError
+from feature_platform.registry import Change, Plan
 from feature_platform.types import Float64, Int64, String
 
 
@@ -208,9 +210,12 @@ def test_what_others_use_cannot_be_deleted(platform, open_store, driver_view) ->
         ({"fields": (Field(name="rate", dtype=Int64),)}, "has no feature 'trips'"),
         (
             {"fields": (Field(name="trips", dtype=String), Field(name="rate", dtype=Int64))},
-            "'trips' changes from Int64 to String",
+            "'trips' of 'driver_stats' changes from Int64 to String",
         ),
-        ({"entities": ()}, r"entities change from \['driver'\] to \[\]"),
+        (
+            {"entities": ()},
+            "the join keys of 'driver_stats' change from {'driver_id': 'Int64'} to {}",
+        ),
     ],
 )
 def test_what_others_use_cannot_be_broken(platform, open_store, driver_view, change, reason):
@@ -286,3 +291,165 @@ def test_teardown_removes_own_objects_in_the_own_project_only(platform, open_sto
 
     snapshot = platform.snapshot()
     assert {k.project for k in snapshot.entries} == {"other"}
+
+
+def whole(name: str = "risk_v1") -> FeatureService:
+    return FeatureService(name=name, features=["driver_stats"])
+
+
+def test_a_feature_of_a_view_that_others_read_whole_cannot_be_removed(
+    platform, open_store, driver_view
+) -> None:
+    open_store("risk").apply([whole()])
+    narrow = driver_view.model_copy(update={"fields": driver_view.fields[:1]})
+
+    assert "'driver_stats' loses the feature 'rate'" in refusal(platform, narrow)
+
+
+@pytest.mark.parametrize(
+    "entity",
+    [
+        Entity(name="driver", join_keys=["drv"], value_type=Int64),
+        Entity(name="driver", join_keys=["driver_id"], value_type=String),
+        Entity(name="driver", join_keys=["driver_id", "extra"]),
+    ],
+)
+def test_an_entity_behind_what_others_read_keeps_its_keys(platform, open_store, entity) -> None:
+    open_store("risk").apply([whole()])
+
+    assert "the join keys of 'driver_stats' change" in refusal(platform, entity)
+    open_store("risk").teardown()
+    platform.apply([entity])
+
+
+def test_a_source_behind_what_others_read_keeps_its_history(platform, open_store) -> None:
+    open_store("risk").apply([whole()])
+
+    assert "'driver_stats' loses its history" in refusal(platform, PushSource(name="driver_source"))
+
+
+def test_a_view_that_others_read_does_not_ask_requests_for_more(platform, open_store) -> None:
+    def view(*fields: Field) -> OnDemandFeatureView:
+        sources = ["driver_stats:trips", RequestSource(schema=list(fields))]
+        schema = [Field(name="y", dtype=Float64)]
+        return OnDemandFeatureView(name="o", sources=sources, schema=schema, udf=identity)
+
+    growth = open_store("growth")
+    growth.apply([view(Field(name="a", dtype=Int64))])
+    open_store("risk").apply([service("risk_v1", "o")])
+    more = view(Field(name="a", dtype=Int64), Field(name="b", dtype=Int64))
+
+    assert "'o' asks requests for 'b' of type Int64" in refusal(growth, more)
+
+
+def identity(inputs: dict[str, float]) -> dict[str, float]:
+    return {"y": inputs["a"]}
+
+
+def test_the_platform_may_retype_what_only_it_uses(platform, driver_view) -> None:
+    platform.apply([whole("own")])
+    fields = (Field(name="trips", dtype=String), driver_view.fields[1])
+
+    assert platform.apply([driver_view.model_copy(update={"fields": fields})])
+
+
+def change(kind: str, name: str, after: str | None, before: str | None = None) -> Change:
+    return Change(kind=kind, name=name, before=before, after=after)
+
+
+VIEW_JSON = FeatureView(
+    name="sneaky", source="driver_source", schema=[Field(name="trips", dtype=Int64)]
+).to_json()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ([change("on_demand_view", "sneaky", VIEW_JSON)], "content is feature_view 'sneaky'"),
+        (
+            [change("feature_service", "foo", service("bar").to_json())],
+            "content is feature_service",
+        ),
+        ([change("feature_service", "foo", "{}")], "content is not a definition"),
+        ([change("feature_service", "s", service("s").to_json() + " ")], "is not canonical"),
+        ([change("bogus", "s", service("s").to_json())], "no such kind"),
+        ([change("feature_service", "a b", "{}")], "name is not valid"),
+        ([change("feature_service", "s", None)], "the change is empty"),
+        ([change("feature_service", "s", service("s").to_json())] * 2, "changes it twice"),
+    ],
+)
+def test_a_plan_made_by_hand_is_checked_like_any_other(platform, open_store, changes, message):
+    risk = open_store("risk")
+    plan = Plan(project="shop", owner="risk", version=1, changes=tuple(changes))
+
+    with pytest.raises(RefusedError, match=message):
+        risk.commit(plan)
+    assert risk.snapshot().version == 1
+
+
+def test_nobody_commits_for_another_owner_or_project(platform, open_store) -> None:
+    added = change("entity", "evil", Entity(name="evil").to_json())
+    forged = Plan(project="shop", owner="platform", version=1, changes=(added,))
+    elsewhere = Plan(project="other", owner="risk", version=1, changes=(added,))
+
+    with pytest.raises(RefusedError, match="made for 'platform' and cannot be committed by 'risk'"):
+        open_store("risk").commit(forged)
+    with pytest.raises(RequestError, match="is for project 'other', not 'shop'"):
+        open_store("risk").commit(elsewhere)
+
+
+def test_a_reserved_prefix_is_reserved_in_every_case(platform, open_store) -> None:
+    platform.apply([Policy(prefixes={"risk": ["risk_"]})])
+
+    assert "reserved for team 'risk'" in refusal(open_store("growth"), service("RISK_v1"))
+
+
+def test_request_fields_and_join_keys_agree(platform, open_store) -> None:
+    clash = OnDemandFeatureView(
+        name="o",
+        sources=["driver_stats", RequestSource(schema=[Field(name="driver_id", dtype=String)])],
+        schema=[Field(name="y", dtype=Float64)],
+        udf=identity,
+    )
+
+    assert "is keyed by 'driver_id' of type Int64" in refusal(open_store("risk"), clash)
+
+
+def test_on_demand_views_have_no_join_keys_to_map(platform, open_store) -> None:
+    risk = open_store("risk")
+    risk.apply([on_demand("o", "driver_stats:trips")])
+    mapped = ViewReference(view="o").with_join_key_map({"driver_id": "d"})
+
+    assert "has no join key 'driver_id'; it has []" in refusal(risk, service("s", mapped))
+
+
+@pytest.mark.parametrize("key", [Field(name="driver_id", dtype=Float64)])
+def test_keys_that_cannot_be_keys_are_refused(platform, driver_view, key) -> None:
+    view = driver_view.model_copy(update={"name": "v", "fields": (*driver_view.fields, key)})
+
+    assert "join key 'driver_id' cannot be Float64" in refusal(platform, view)
+
+
+def test_a_web_of_on_demand_views_is_checked_quickly(platform, open_store) -> None:
+    """Two views a layer, each reading both below: there are 2^60 ways from top to bottom."""
+    layers = [on_demand(f"l0_{side}", "driver_stats:trips", output=f"y{side}") for side in "ab"]
+    for layer in range(1, 60):
+        below = [f"l{layer - 1}_{side}:y{side}" for side in "ab"]
+        layers += [on_demand(f"l{layer}_{side}", *below, output=f"y{side}") for side in "ab"]
+
+    assert open_store("risk").apply(layers)
+
+
+def test_two_inline_sources_of_one_name_are_told_apart(open_store, driver, driver_view) -> None:
+    views = [
+        FeatureView(
+            name=name,
+            entities=["driver"],
+            source=FileSource(path=f"{name}/data.parquet"),
+            schema=list(driver_view.fields),
+        )
+        for name in ("a", "b")
+    ]
+
+    with pytest.raises(DefinitionError, match="differs from another source 'data'"):
+        open_store().apply([driver, *views])

@@ -261,8 +261,38 @@ def test_code_that_is_not_what_was_registered_is_not_run(store, tmp_path: Path) 
 def test_code_of_another_repo_is_asked_for_by_name(store, tmp_path: Path, open_store) -> None:
     FeatureStore(write_team(tmp_path)).apply()
 
-    with pytest.raises(TransformationError, match="belongs to 'risk' and its module"):
+    with pytest.raises(TransformationError, match=r"belongs to 'risk'.*repos: {risk: ../risk}"):
         open_store().get_online_features(["risk_factor"], [{"driver_id": 1}])
+
+
+def test_code_of_another_repo_is_found_where_the_settings_say(store, tmp_path: Path) -> None:
+    """Both repos have a module of the same name, as repos made from one template do."""
+    FeatureStore(write_team(tmp_path)).apply()
+    growth = tmp_path / "growth"
+    growth.mkdir()
+    settings = (tmp_path / "risk" / "feature_store.yaml").read_text()
+    (growth / "feature_store.yaml").write_text(
+        settings.replace("team: risk", "team: growth\nrepos: {risk: ../risk}")
+    )
+    (growth / "on_demand_views.py").write_text("FACTOR = 1\n")
+
+    mine = FeatureStore(growth, clock=lambda: NOON)
+    answer = mine.get_online_features(["risk_factor"], [{"driver_id": 1}])
+    assert answer.to_dict()["y"] == [22.0]
+
+
+def test_many_threads_may_need_the_code_at_once(store, tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    repo = write_team(tmp_path)
+    FeatureStore(repo).apply()
+    fresh = FeatureStore(repo, clock=lambda: NOON)
+
+    def ask(_: int) -> list[float]:
+        return fresh.get_online_features(["risk_factor"], [{"driver_id": 1}]).to_dict()["y"]
+
+    with ThreadPoolExecutor(8) as threads:
+        assert list(threads.map(ask, range(64))) == [[22.0]] * 64
 
 
 def test_listing_and_planning_never_run_code(store, tmp_path: Path) -> None:

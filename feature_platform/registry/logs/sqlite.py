@@ -41,7 +41,10 @@ class SqliteLog(CommitLog):
             return [body for (body,) in db.execute(query, (after,))] if _has_log(db) else []
 
     def append(self, number: int, record: bytes) -> bool:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"Registry {self._path}: {error}.") from error
         with self._connection() as db:
             if not _has_log(db):
                 _create(db)

@@ -1,0 +1,122 @@
+"""Values in their declared types, or an error: nothing is cut, guessed or reinterpreted."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+from pyarrow import compute
+
+from feature_platform.errors import RequestError
+
+Column: TypeAlias = Any
+"""An Arrow array or chunked array."""
+
+
+def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = False) -> pa.Array:
+    """Return Python, numpy or pandas values as an Arrow array of a declared type.
+
+    Args:
+        values: The values.
+        dtype: Their type; `None` keeps what they are.
+        nan_is_null: Read NaN as missing, as pandas means it.
+
+    Raises:
+        ValueError: A value is of another type, or would lose something.
+    """
+    from_pandas = nan_is_null or hasattr(values, "dtype")
+    try:
+        if dtype is not None and pa.types.is_floating(dtype) and not hasattr(values, "dtype"):
+            values = [float(v) if type(v) is int else v for v in values]
+        found = pa.array(values, from_pandas=from_pandas)
+        if isinstance(found, pa.ChunkedArray):
+            found = found.combine_chunks()
+        return found if dtype is None else exact_cast(found, dtype)
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+
+
+def exact_cast(column: Column, dtype: pa.DataType) -> Column:
+    """Return a column in a declared type.
+
+    Integers and floats become one another where no value changes, floats are rounded to a narrower
+    float, text in ISO 8601 and naive times become UTC times, and times are floored to
+    microseconds. Everything else is refused.
+
+    Raises:
+        ValueError: The types do not fit, or a value would change.
+    """
+    if column.type == dtype:
+        return column
+    if not _fits(column.type, dtype):
+        raise ValueError(f"values of type {column.type} are not {dtype}")
+    if pa.types.is_timestamp(dtype) and pa.types.is_timestamp(column.type):
+        column = compute.floor_temporal(column, unit="microsecond")
+    if pa.types.is_timestamp(dtype) and _is_text(column.type):
+        column = _times(column)
+    try:
+        cast = column.cast(dtype)
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+    if pa.types.is_floating(dtype) and pa.types.is_floating(column.type):
+        infinite = compute.sum(compute.is_inf(cast)).as_py()
+        if infinite != compute.sum(compute.is_inf(column)).as_py():
+            raise ValueError(f"a value is too large for {dtype}")
+    return cast
+
+
+def instant(value: object, what: str) -> datetime:
+    """Return a time as UTC; a naive one is UTC.
+
+    Raises:
+        RequestError: It is not a `datetime`, or lies outside of the calendar.
+    """
+    if not isinstance(value, datetime):
+        hint = " (a date has no time of day)" if isinstance(value, date) else ""
+        raise RequestError(f"{what} must be a datetime, not {value!r}{hint}.")
+    try:
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    except OverflowError:
+        raise RequestError(f"{what} {value.isoformat()} lies outside of the calendar.") from None
+
+
+def _times(column: Column) -> Column:
+    """Return ISO 8601 text as times; without an offset they are UTC."""
+    for dtype in (pa.timestamp("us"), pa.timestamp("us", tz="UTC")):
+        try:
+            return column.cast(dtype)
+        except pa.ArrowException:
+            continue
+    return column
+
+
+def _fits(held: pa.DataType, wanted: pa.DataType) -> bool:
+    if pa.types.is_null(held):
+        return True
+    if pa.types.is_list(held) or pa.types.is_large_list(held):
+        return pa.types.is_list(wanted) and _fits(held.value_type, wanted.value_type)
+    if pa.types.is_dictionary(held):
+        return _fits(held.value_type, wanted)
+    kinds: Sequence[tuple[Any, Any]] = (
+        (_is_number, _is_number),
+        (pa.types.is_boolean, pa.types.is_boolean),
+        (_is_text, _is_text),
+        (_is_text, pa.types.is_timestamp),
+        (_is_bytes, _is_bytes),
+        (pa.types.is_timestamp, pa.types.is_timestamp),
+        (pa.types.is_date, pa.types.is_timestamp),
+    )
+    return any(left(held) and right(wanted) for left, right in kinds)
+
+
+def _is_number(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
+
+
+def _is_text(dtype: pa.DataType) -> bool:
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(kind(dtype) for kind in kinds)
+
+
+def _is_bytes(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(dtype) or pa.types.is_large_binary(dtype))
