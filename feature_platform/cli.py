@@ -190,7 +190,7 @@ def history(repo: Path, *, limit: int, as_json: bool) -> None:
         )
         for c in commits
     ]
-    print_table(["version", "time", "by", "with", "changes", "message"], rows)
+    print_table(["version", "time", "by", "with", "changes", "message"], rows, _nothing(store))
 
 
 @_command()
@@ -227,7 +227,7 @@ def list_(repo: Path, *, kind: str | None, as_json: bool) -> None:
         (k.kind, k.name, e.owner, str(e.version), e.definition.description.partition("\n")[0])
         for k, e in entries
     ]
-    print_table(["kind", "name", "owner", "version", "description"], rows)
+    print_table(["kind", "name", "owner", "version", "description"], rows, _nothing(store))
 
 
 @_command()
@@ -344,6 +344,10 @@ def _reported(*, as_json: bool) -> Iterator[None]:
         else:
             console(stderr=True).print(f"[red]{type(error).__name__}[/]: {escape(str(error))}")
         sys.exit(1)
+
+
+def _nothing(store: FeatureStore) -> str:
+    return f"Nothing is registered for project {store.project!r} in {store.config.registry}."
 
 
 def _print_undefined(store: FeatureStore) -> None:

@@ -38,14 +38,16 @@ def print_counts(counts: dict[str, int], *, as_json: bool) -> None:
         print_table(["view", "rows"], [(view, f"{n:,}") for view, n in counts.items()])
 
 
-def print_table(headers: list[str], rows: Sequence[tuple[str, ...]]) -> None:
+def print_table(
+    headers: list[str], rows: Sequence[tuple[str, ...]], nothing: str = "Nothing."
+) -> None:
     table = Table(box=None, pad_edge=False)
     for header in headers:
         free = header in _FREE_TEXT
         table.add_column(header, overflow="ellipsis" if free else "fold", no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
-    console().print(table if rows else "Nothing is registered.")
+    console().print(table if rows else escape(nothing))
 
 
 def console(*, stderr: bool = False) -> Console:

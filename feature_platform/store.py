@@ -119,7 +119,7 @@ class FeatureStore(Catalog):
         return self.registry.snapshot()
 
     def refresh_registry(self) -> None:
-        """Read commits made elsewhere. Every call does so by itself; this one is for migrants."""
+        """Read commits made elsewhere, as every call does by itself."""
         self.snapshot()
 
     def plan(
@@ -190,8 +190,8 @@ class FeatureStore(Catalog):
                 "A full sync of nothing would delete everything you own. To delete some objects, "
                 "leave partial=True; to delete all, call teardown."
             )
-        wanted = self.plan(objects, objects_to_delete, partial=partial)
-        return self.commit(wanted, message=message, client=client)
+        planned = self.plan(objects, objects_to_delete, partial=partial)
+        return self.commit(planned, message=message, client=client)
 
     def commit(self, plan: Plan, *, message: str = "", client: str = "python") -> Commit | None:
         """Write a plan that `plan` made; raises as `apply` does.
@@ -250,11 +250,9 @@ class FeatureStore(Catalog):
             RequestError: The entity rows lack something, or two features share a name.
         """
         retrieval = self._resolve(features, full_feature_names=full_feature_names)
-        if entity_df is not None and (start_date, end_date) != (None, None):
-            raise RequestError("Pass either entity_df or start_date and end_date.")
+        if (entity_df is None) == (start_date is None) or (entity_df is not None and end_date):
+            raise RequestError("Pass either entity_df, or start_date and perhaps end_date.")
         if entity_df is None:
-            if start_date is None:
-                raise RequestError("Pass entity_df, or start_date and end_date without one.")
             start, end = (
                 instant(start_date, "start_date"),
                 instant(end_date or self._clock(), "end_date"),
@@ -384,7 +382,6 @@ class FeatureStore(Catalog):
             SchemaError: A column is missing or unknown, or has another type.
         """
         snapshot = self.snapshot()
-        rows = to_arrow(df, "df")
         views = [v for v, _ in snapshot.of(FeatureView, self.project) if v.online]
         fed = [view for view in views if view.source == push_source_name]
         if not fed:
@@ -392,7 +389,7 @@ class FeatureStore(Catalog):
             what = not_found("push source", push_source_name, self.project, known)
             raise NotFoundError(f"{what} A view has to name it as its source.")
         tables = [table_of(snapshot, self.project, view) for view in fed]
-        return sum(self._write(table, rows) for table in tables)
+        return sum(self._write(table, to_arrow(df, "df")) for table in tables)
 
     def _write(self, table: Table, rows: pa.Table) -> int:
         return self.online.write(table, online_rows(table, rows).to_batches())

@@ -76,6 +76,8 @@ class ValueType:
 
     BOOL = Bool
     BYTES = Bytes
+    DOUBLE = Float64
+    FLOAT = Float32
     INT32 = Int32
     INT64 = Int64
     STRING = String

@@ -10,6 +10,7 @@ import pytest
 from tests_support import HOUR, NOON, table_for
 
 from feature_platform import (
+    Entity,
     FeatureStore,
     FeatureView,
     Field,
@@ -186,3 +187,70 @@ def test_teardown_empties_the_online_tables(platform: FeatureStore) -> None:
     platform.teardown()
 
     assert platform.online.windows(table) == []
+
+
+def test_a_view_with_other_keys_starts_from_nothing(platform: FeatureStore, driver_view) -> None:
+    platform.materialize(NOON - 3 * HOUR, NOON)
+    customer = Entity(name="customer", join_keys=["customer_id"], value_type=Int64)
+    platform.apply([customer, driver_view.model_copy(update={"entities": ("customer",)})])
+
+    answer = platform.get_online_features(["driver_stats:trips"], [{"customer_id": 1}])
+    assert answer.to_dict()["trips"] == [None]
+
+
+def test_a_view_that_was_deleted_comes_back_empty(platform, driver_view) -> None:
+    platform.materialize(NOON - 3 * HOUR, NOON)
+    platform.apply([], objects_to_delete=[driver_view])
+    platform.apply([driver_view])
+
+    assert trips(platform, 1) == [None]
+    assert windows(platform) == []
+
+
+def test_another_source_is_loaded_from_the_beginning(platform, driver_view, tmp_path) -> None:
+    platform.materialize_incremental()
+    early = rows((9, NOON - 20 * HOUR, 90))
+    early.to_parquet(tmp_path / "other.parquet")
+    platform.apply([FileSource(name="driver_source", path="other.parquet")])
+    platform.materialize_incremental(lookback=timedelta(0))
+
+    assert trips(platform, 9, 1) == [90, 11]
+
+
+def test_nothing_new_is_no_error(platform: FeatureStore) -> None:
+    platform.materialize_incremental(lookback=timedelta(0))
+
+    assert platform.materialize_incremental(lookback=timedelta(0)) == {"driver_stats": 0}
+
+
+def test_a_view_that_is_not_served_online_is_not_loaded(platform, driver_view) -> None:
+    platform.apply([driver_view.model_copy(update={"online": False})])
+
+    for act in (
+        lambda: platform.materialize(NOON - HOUR, NOON, ["driver_stats"]),
+        lambda: platform.write_to_online_store("driver_stats", rows((1, NOON, 1))),
+    ):
+        with pytest.raises(RequestError, match="is not served online"):
+            act()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda df: df.assign(event_timestamp=1767268800),
+        lambda df: df.assign(trips=NOON),
+        lambda df: df.assign(trips="7"),
+        lambda df: df.assign(trips=True),
+        lambda df: df.assign(driver_id="1"),
+        lambda df: df.assign(rate=1e300),
+    ],
+)
+def test_values_are_not_reinterpreted(platform: FeatureStore, change) -> None:
+    with pytest.raises(SchemaError):
+        platform.write_to_online_store("driver_stats", change(rows((1, NOON, 1))))
+
+
+def test_the_apply_that_would_delete_everything_is_refused(platform, driver_view) -> None:
+    with pytest.raises(RequestError, match="would delete everything you own"):
+        platform.apply([], objects_to_delete=[driver_view], partial=False)
+    assert platform.list_feature_views()

@@ -10,16 +10,38 @@ import pytest
 from feature_platform.definitions import Code, fingerprint
 
 MODULE = '''
+import functools
 import math
-RATE = 2
+from aid import aid
+
+def traced(fn):
+    @functools.wraps(fn)
+    def run(inputs):
+        return fn(inputs)
+    return run
+
 NAMES = {"b", "a", "c"}
 
 def helper(x):
     return x * RATE
 
+@traced
 def view(inputs):
     """Docs."""
-    return {"y": helper(inputs["x"]) + math.pi + len(NAMES)}
+    return {"y": later(inputs["x"]) + math.pi + len(NAMES) + TABLE["h"](1) + Tool.use(2) + aid(3)}
+
+def later(x, allowed=frozenset({"p", "q", "r"})):
+    return helper(x) if x in allowed else view(x)
+
+RATE = 2
+TABLE = {"h": helper, "s": {"k", "l", "m"}}
+TABLE["n"] = 1
+
+class Tool:
+    @staticmethod
+    @functools.lru_cache
+    def use(x):
+        return x
 
 def other(x):
     return x
@@ -28,11 +50,15 @@ def other(x):
 
 def load(folder: Path, text: str):
     folder.mkdir(exist_ok=True)
+    (folder / "aid.py").write_text("def aid(x):\n    return x\nUNUSED = 1\n")
+    sys.modules.pop("aid", None)
+    sys.path.insert(0, str(folder))
     file = folder / "views.py"
     file.write_text(text)
     spec = importlib.util.spec_from_file_location("views", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    sys.path.remove(str(folder))
     return module
 
 
@@ -44,6 +70,11 @@ def load(folder: Path, text: str):
         ("return x * RATE", "return x + RATE"),
         ("math.pi", "math.e"),
         ('{"b", "a", "c"}', '{"b", "a", "d"}'),
+        ("helper(x) if", "helper(x + 1) if"),
+        ('TABLE["n"] = 1', 'TABLE["n"] = 2'),
+        ("def use(x):\n        return x", "def use(x):\n        return -x"),
+        ("return fn(inputs)", "return fn(inputs) or {}"),
+        ('frozenset({"p", "q"', 'frozenset({"o", "q"'),
     ],
 )
 def test_a_change_of_behaviour_changes_the_fingerprint(tmp_path: Path, old, new) -> None:
@@ -66,6 +97,25 @@ def test_what_does_not_matter_leaves_the_fingerprint(tmp_path: Path, old, new) -
     after = fingerprint(load(tmp_path / "b", MODULE.replace(old, new)).view)
 
     assert before == after
+
+
+def test_helpers_in_other_modules_of_the_repo_count(tmp_path: Path) -> None:
+    view = load(tmp_path / "a", MODULE).view
+    before = fingerprint(view)
+    aid = tmp_path / "a" / "aid.py"
+    aid.write_text("def aid(x):\n    return x\nUNUSED = 22\n")
+    assert fingerprint(view) == before
+
+    aid.write_text("def aid(x):\n    return x + 1\nUNUSED = 22\n")
+    assert fingerprint(view) != before
+
+
+def test_the_fingerprint_does_not_depend_on_how_far_the_import_got(tmp_path: Path) -> None:
+    early = MODULE.replace("def later", "EARLY = __import__('feature_platform.definitions', "
+        "fromlist=['fingerprint']).fingerprint(view)\ndef later", 1)  # fmt: skip
+    module = load(tmp_path / "a", early)
+
+    assert fingerprint(module.view) == module.EARLY
 
 
 def test_the_fingerprint_is_the_same_in_every_process(tmp_path: Path) -> None:

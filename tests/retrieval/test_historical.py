@@ -320,3 +320,81 @@ def test_an_s3_source_reads_as_the_local_file_does(open_store, tmp_path: Path, s
     store.apply([missing, view])
     with pytest.raises(StoreError, match="Source 'gone': cannot read s3://lake/no"):
         answers(store, rows, ["gone_view"])
+
+
+def test_ties_do_not_depend_on_which_features_are_asked_for(open_store, tmp_path: Path) -> None:
+    rows = {"id": [1, 1], "event_timestamp": [NOON, NOON], "x": [1, 2], "y": [9, 0]}
+    pd.DataFrame(rows).to_parquet(tmp_path / "ties.parquet")
+    fields = [Field(name="x", dtype=Int64), Field(name="y", dtype=Int64)]
+    source = FileSource(path="ties.parquet")
+    view = FeatureView(name="v", entities=["id"], source=source, schema=fields)
+    store = open_store()
+    store.apply([Entity(name="id", value_type=Int64), view])
+    store.materialize(NOON - HOUR, NOON)
+    asked = pd.DataFrame({"id": [1], "event_timestamp": [NOON]})
+
+    assert answers(store, asked, ["v:y"])[0]["y"] == answers(store, asked, ["v"])[0]["y"] == 0
+    assert store.get_online_features(["v:y"], [{"id": 1}]).to_dict()["y"] == [0]
+
+
+def test_a_span_keeps_the_columns_of_composite_keys_apart(open_store, tmp_path: Path) -> None:
+    """The two views list their entities in opposite orders."""
+    entities = [Entity(name="a", value_type=Int64), Entity(name="b", value_type=Int64)]
+    store = open_store()
+    for name, order in (("v1", ["a", "b"]), ("v2", ["b", "a"])):
+        frame = {"a": [1], "b": [10], "event_timestamp": [NOON], name: [7]}
+        pd.DataFrame(frame).to_parquet(tmp_path / f"{name}.parquet")
+        schema = [Field(name=name, dtype=Int64)]
+        source = FileSource(path=f"{name}.parquet")
+        view = FeatureView(name=name, entities=order, source=source, schema=schema)
+        store.apply([*entities, view])
+
+    assert answers(store, None, ["v1", "v2"], start_date=NOON) == [
+        {"a": 1, "b": 10, "event_timestamp": NOON, "v1": 7, "v2": 7}
+    ]
+
+
+def test_names_that_look_alike_when_joined_stay_apart(open_store, tmp_path: Path) -> None:
+    store = open_store()
+    for name, feature, value in (("a", "b__c", 111), ("a__b", "c", 222)):
+        frame = {"id": [1], "event_timestamp": [NOON], feature: [value]}
+        pd.DataFrame(frame).to_parquet(tmp_path / f"{name}.parquet")
+        source = FileSource(path=f"{name}.parquet")
+        schema = [Field(name=feature, dtype=Int64)]
+        view = FeatureView(name=name, entities=["id"], source=source, schema=schema)
+        store.apply([Entity(name="id", value_type=Int64), view])
+    asked = pd.DataFrame({"id": [1], "event_timestamp": [NOON]})
+
+    assert answers(store, asked, ["a", "a__b"])[0]["b__c"] == 111
+    assert answers(store, asked, ["a", "a__b"])[0]["c"] == 222
+    with pytest.raises(RequestError, match="asked for from"):
+        answers(store, asked, ["a", "a__b"], full_feature_names=True)
+
+
+def test_text_in_csv_files_stays_text(open_store, tmp_path: Path) -> None:
+    (tmp_path / "codes.csv").write_text("id,event_timestamp,code\n007,2026-01-01,0012\n")
+    view = FeatureView(
+        name="codes",
+        entities=[Entity(name="id", value_type="String")],
+        source=FileSource(path="codes.csv"),
+        schema=[Field(name="code", dtype=String)],
+    )
+    store = open_store()
+    store.apply([Entity(name="id", value_type="String"), view])
+    asked = pd.DataFrame({"id": ["007", "7"], "event_timestamp": [NOON, NOON]})
+
+    assert [row["code"] for row in answers(store, asked, ["codes"])] == ["0012", None]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "Pass either"),
+        ({"entity_df": "select 1", "start_date": NOON}, "Pass either"),
+        ({"start_date": "2026-01-01"}, "start_date must be a datetime"),
+        ({"start_date": NOON, "end_date": NOON - HOUR}, "is after end_date"),
+    ],
+)
+def test_wrong_spans_are_explained(platform: FeatureStore, options, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        platform.get_historical_features(features=["driver_stats"], **options)
