@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PACKAGE := -c constraints.txt -e ".[aws,snowflake,ui,demo,dev]"
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
@@ -32,7 +33,7 @@ bench: $(VENV)/.installed ## Measure against raw DuckDB and SQLite
 	@$(BIN)/python -m bench
 
 lock: $(VENV)/.uv ## Resolve the dependencies again into constraints.txt
-	@$(BIN)/uv pip compile -q --upgrade --universal --python-version 3.11 --all-extras --no-annotate --no-header pyproject.toml -o constraints.txt
+	@$(BIN)/uv pip compile -q --system-certs --upgrade --universal --python-version 3.11 --all-extras --no-annotate --no-header pyproject.toml -o constraints.txt
 
 clean: ## Remove the environment and everything the demo made
 	rm -rf $(VENV) data .dagster
@@ -46,5 +47,7 @@ $(VENV)/.uv:
 
 $(VENV)/.installed: $(VENV)/.uv pyproject.toml constraints.txt
 	@echo "==> installing the pinned dependencies (about 1.2 GB, half a minute)"
-	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e ".[aws,snowflake,ui,demo,dev]"
+	@$(BIN)/uv pip install -q --system-certs --python $(BIN)/python $(PACKAGE) || \
+	  { echo "==> uv could not; pip, with its own settings, takes some minutes"; \
+	    $(BIN)/python -m pip install -q --disable-pip-version-check $(PACKAGE); }
 	@touch $@
