@@ -47,6 +47,13 @@ where (excluded.event, excluded.created) >= (online_rows.event, online_rows.crea
 """
 
 
+class _Connection(sqlite3.Connection):
+    """Closes itself with the thread or the store that it belongs to."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
 class SqliteOnlineStore(OnlineStore):
     """Readers are not blocked by writers. One connection per thread."""
 
@@ -142,7 +149,13 @@ class SqliteOnlineStore(OnlineStore):
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"Online store {self._path}: {error}.") from error
-        db = sqlite3.connect(self._path, timeout=_BUSY_SECONDS, isolation_level=None)
+        db = sqlite3.connect(
+            self._path,
+            timeout=_BUSY_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,  # used by one thread, closed by whichever comes last
+            factory=_Connection,
+        )
         db.execute("pragma journal_mode = wal")
         db.execute("pragma synchronous = normal")
         db.executescript(_SCHEMA)
