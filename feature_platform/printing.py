@@ -1,7 +1,7 @@
 """How the command line prints: plans, tables and JSON."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -20,15 +20,47 @@ _FREE_TEXT = ("description", "message", "value", "changes")
 def print_plan(planned: Plan) -> None:
     out = console()
     if not planned:
-        out.print(f"No changes: version {planned.version} is what {planned.owner!r} defines.")
+        out.print(f"No changes: version {planned.version} has all that is defined here.")
         return
     for change in planned.changes:
         kind = change.kind.replace("_", " ")
         out.print(f"  {_SIGNS[change.action]} {kind} {escape(change.name)}")
         if change.action == "update":
             for name, before, after in change.differences():
-                old, new = (escape(json.dumps(v, ensure_ascii=False)) for v in (before, after))
-                out.print(f"      {name}: {old} → {new}")
+                for line in _difference(name, before, after):
+                    out.print(f"      {escape(line)}")
+
+
+def _difference(name: str, before: object, after: object) -> Iterator[str]:
+    """Yield lines that say how an attribute changes: fields one by one, the rest as values."""
+    if name == "code" and isinstance(before, dict) and isinstance(after, dict):
+        yield f"code: {before['sha256'][:8]} → {after['sha256'][:8]} ({after['qualname']})"
+        return
+    old, new = _by_name(before), _by_name(after)
+    if old is None or new is None:
+        yield f"{name}: {_value(before)} → {_value(after)}"
+        return
+    for field in dict.fromkeys([*old, *new]):
+        if field not in old:
+            yield f"{name}: + {field} {_value(new[field])}"
+        elif field not in new:
+            yield f"{name}: - {field} {_value(old[field])}"
+        elif old[field] != new[field]:
+            yield f"{name}: ~ {field} {_value(old[field])} → {_value(new[field])}"
+    if list(old) != list(new) and old.keys() == new.keys():
+        yield f"{name}: order {', '.join(old)} → {', '.join(new)}"
+
+
+def _by_name(value: object) -> dict[str, object] | None:
+    """Return declared fields by name; `None` for anything else."""
+    if not isinstance(value, list) or not all(isinstance(v, dict) and "name" in v for v in value):
+        return None
+    rest = {v["name"]: {key: item for key, item in v.items() if key != "name"} for v in value}
+    return {name: v["dtype"] if set(v) == {"dtype"} else v for name, v in rest.items()}
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def print_counts(counts: dict[str, int], *, as_json: bool) -> None:

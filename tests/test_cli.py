@@ -90,11 +90,19 @@ def test_an_update_shows_what_changes(folders: Path) -> None:
     platform = folders / "platform"
     run("-C", platform, "apply")
     views = platform / "feature_views.py"
-    views.write_text(views.read_text().replace("timedelta(days=1)", "timedelta(days=2)"))
+    text = views.read_text().replace("timedelta(days=1)", "timedelta(days=2)")
+    text = text.replace('name="conv_rate", dtype=Float32', 'name="rating", dtype=Float32')
+    views.write_text(text.replace('"trips_today", dtype=Int64', '"trips_today", dtype=Float32'))
 
     planned = run("-C", platform, "plan").output
     assert "~ feature view driver_stats" in planned
-    assert 'ttl: "P1D" → "P2D"' in planned
+    for line in (
+        "ttl: P1D → P2D",
+        "schema: - conv_rate Float32",
+        "schema: + rating Float32",
+        "schema: ~ trips_today Int64 → Float32",
+    ):
+        assert line in planned
     views.unlink()
     assert "- feature view driver_stats" in run("-C", platform, "plan", "--full").output
 
