@@ -83,6 +83,7 @@ class Catalog(ABC):
     def _online_tables(self, names: Sequence[str] | None) -> list[Table]:
         """Return the tables of some views, or of all that are served online and have a history."""
         snapshot = self.snapshot()
+        names = [names] if isinstance(names, str) else names
         if names is None:
             views = [v for v, _ in snapshot.of(FeatureView, self.project) if v.online]
             tables = [table_of(snapshot, self.project, view) for view in views]

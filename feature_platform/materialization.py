@@ -11,7 +11,7 @@ from feature_platform.online import OnlineStore, Window
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP, Table
 from feature_platform.values import exact_cast
 
-_BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
+_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def materialize(
@@ -55,7 +55,8 @@ def incremental_start(
     """
     windows = online.windows(table)
     if windows:
-        return min(windows[-1].end, end) - lookback
+        last = min(windows[-1].end, end)
+        return max(last - min(lookback, last - _BEGINNING), _BEGINNING)
     reach = end - _BEGINNING
     return _BEGINNING if table.ttl is None or table.ttl > reach else end - table.ttl
 
@@ -85,8 +86,6 @@ def online_rows(table: Table, rows: pa.Table) -> pa.Table:
         if name not in given.column_names and name != CREATED_TIMESTAMP:
             hint = did_you_mean(name, given.column_names)
             raise SchemaError(f"Rows for view {table.name!r} lack the column {name!r}.{hint}")
-        if name in (*table.keys, EVENT_TIMESTAMP) and given[name].null_count:
-            raise SchemaError(f"Rows for view {table.name!r} have a null {name!r}.")
     if unknown := [name for name in given.column_names if name not in known]:
         hint = did_you_mean(unknown[0], known)
         raise SchemaError(f"View {table.name!r} has no column {unknown[0]!r}.{hint}")
@@ -96,6 +95,8 @@ def online_rows(table: Table, rows: pa.Table) -> pa.Table:
     for name in known:
         if name in given.column_names:
             columns[name] = _cast(table, name, given[name], types[name])
+            if name in (*table.keys, EVENT_TIMESTAMP) and columns[name].null_count:
+                raise SchemaError(f"Rows for view {table.name!r} have a null {name!r}.")
         else:
             columns[name] = pa.nulls(given.num_rows, types[name])
     return pa.table(columns)

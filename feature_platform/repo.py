@@ -41,7 +41,9 @@ class Repo:
 
     path: Path
     config: RepoConfig
-    _functions: dict[str, Function] = field(default_factory=dict, repr=False, compare=False)
+    _functions: dict[tuple[str, str], Function] = field(
+        default_factory=dict, repr=False, compare=False
+    )
     _modules: dict[str, ModuleType] = field(default_factory=dict, repr=False, compare=False)
     _repos: dict[str, "Repo"] = field(default_factory=dict, repr=False, compare=False)
 
@@ -107,7 +109,7 @@ class Repo:
         """Keep the functions of views that were built in this process."""
         for view in views:
             if view.function is not None and view.code is not None:
-                self._functions[view.code.sha256] = view.function
+                self._functions[view.name, view.code.sha256] = view.function
 
     def function(self, transformation: Transformation) -> Function:
         """Return an on-demand view's function, if it is what was registered.
@@ -118,7 +120,8 @@ class Repo:
         code = transformation.code
         if transformation.owner != self.config.team and transformation.owner in self.config.repos:
             return self._repo_of(transformation.owner).function(transformation)
-        if code.sha256 not in self._functions:
+        place = (transformation.view, code.sha256)
+        if place not in self._functions:
             value: object = self._module_of(transformation)
             for part in code.qualname.split("."):
                 value = getattr(value, part, None)
@@ -133,8 +136,8 @@ class Repo:
                     f"the code that {transformation.owner!r} registered. Apply it, or check out "
                     "the version that was applied."
                 )
-            self._functions[code.sha256] = function
-        return self._functions[code.sha256]
+            self._functions[place] = function
+        return self._functions[place]
 
     def _missing(self, transformation: Transformation) -> str:
         code, owner = transformation.code, transformation.owner
@@ -153,7 +156,12 @@ class Repo:
 
     def _repo_of(self, owner: str) -> "Repo":
         if owner not in self._repos:
-            self._repos[owner] = Repo.load(self.path / self.config.repos[owner])
+            repo = Repo.load(self.path / self.config.repos[owner])
+            if repo.config.team != owner:
+                raise ConfigError(
+                    f"repos: {repo.path} is the repo of {repo.config.team!r}, not of {owner!r}."
+                )
+            self._repos[owner] = repo
         return self._repos[owner]
 
     def _module_of(self, transformation: Transformation) -> ModuleType:
@@ -166,6 +174,11 @@ class Repo:
                 return importlib.import_module(module)
         except ImportError as error:
             raise TransformationError(self._missing(transformation)) from error
+        except (Exception, SystemExit) as error:
+            raise TransformationError(
+                f"On-demand view {transformation.view!r}: its module {module!r} failed to import: "
+                f"{type(error).__name__}: {error}"
+            ) from error
 
     def _module_names(self) -> list[str]:
         ignored = list(_ENTRY_POINTS)

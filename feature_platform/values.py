@@ -26,14 +26,30 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
     """
     from_pandas = nan_is_null or hasattr(values, "dtype")
     try:
-        if dtype is not None and pa.types.is_floating(dtype) and not hasattr(values, "dtype"):
-            values = [float(v) if type(v) is int else v for v in values]
+        if not hasattr(values, "dtype"):
+            values = [_plain(value, dtype) for value in values]
+            if len({type(v) for v in values if isinstance(v, date)}) > 1:
+                raise ValueError("some values are dates and some are times")
         found = pa.array(values, from_pandas=from_pandas)
         if isinstance(found, pa.ChunkedArray):
             found = found.combine_chunks()
         return found if dtype is None else exact_cast(found, dtype)
     except (pa.ArrowException, TypeError, OverflowError) as error:
         raise ValueError(str(error)) from error
+
+
+def _plain(value: Any, dtype: pa.DataType | None) -> Any:
+    """Return a Python value as Arrow reads it best; pandas' marks of a missing one become None."""
+    if type(value).__name__ in {"NaTType", "NAType"}:
+        return None
+    if dtype is not None and pa.types.is_floating(dtype):
+        if isinstance(value, bool):
+            raise ValueError(f"{value!r} is not a number")
+        if type(value) is int:  # Arrow refuses integers that a narrow float has to round
+            if float(value) != value:
+                raise ValueError(f"{value!r} is not exact as a float")
+            return float(value)
+    return value
 
 
 def exact_cast(column: Column, dtype: pa.DataType) -> Column:
@@ -48,6 +64,8 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
     """
     if column.type == dtype:
         return column
+    if pa.types.is_dictionary(column.type):
+        column = pa.array(column.to_pylist())
     if not _fits(column.type, dtype):
         raise ValueError(f"values of type {column.type} are not {dtype}")
     if pa.types.is_timestamp(dtype) and pa.types.is_timestamp(column.type):
@@ -58,11 +76,15 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
         cast = column.cast(dtype)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
-    if pa.types.is_floating(dtype) and pa.types.is_floating(column.type):
-        infinite = compute.sum(compute.is_inf(cast)).as_py()
-        if infinite != compute.sum(compute.is_inf(column)).as_py():
-            raise ValueError(f"a value is too large for {dtype}")
+    if _infinities(cast) != _infinities(column):
+        raise ValueError(f"a value is too large for {dtype}")
     return cast
+
+
+def _infinities(column: Column) -> int:
+    while _is_list(column.type):
+        column = compute.list_flatten(column)
+    return compute.sum(compute.is_inf(column)).as_py() or 0 if _is_float(column.type) else 0
 
 
 def instant(value: object, what: str) -> datetime:
@@ -93,10 +115,8 @@ def _times(column: Column) -> Column:
 def _fits(held: pa.DataType, wanted: pa.DataType) -> bool:
     if pa.types.is_null(held):
         return True
-    if pa.types.is_list(held) or pa.types.is_large_list(held):
+    if _is_list(held):
         return pa.types.is_list(wanted) and _fits(held.value_type, wanted.value_type)
-    if pa.types.is_dictionary(held):
-        return _fits(held.value_type, wanted)
     kinds: Sequence[tuple[Any, Any]] = (
         (_is_number, _is_number),
         (pa.types.is_boolean, pa.types.is_boolean),
@@ -109,6 +129,15 @@ def _fits(held: pa.DataType, wanted: pa.DataType) -> bool:
     return any(left(held) and right(wanted) for left, right in kinds)
 
 
+def _is_list(dtype: pa.DataType) -> bool:
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(kind(dtype) for kind in kinds)
+
+
+def _is_float(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(dtype))
+
+
 def _is_number(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
 
@@ -119,4 +148,5 @@ def _is_text(dtype: pa.DataType) -> bool:
 
 
 def _is_bytes(dtype: pa.DataType) -> bool:
-    return bool(pa.types.is_binary(dtype) or pa.types.is_large_binary(dtype))
+    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(kind(dtype) for kind in kinds)

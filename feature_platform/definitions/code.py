@@ -11,9 +11,11 @@ from types import CodeType, FunctionType
 from typing import Any, Self
 
 from feature_platform.definitions.base import Value
+from feature_platform.errors import DefinitionError
 
 _DECORATORS = {"OnDemandFeatureView", "on_demand_feature_view"}
 _PLAIN = (str, bytes, int, float, bool, type(None))
+_STAR = "from … import *"
 
 
 class Code(Value):
@@ -52,11 +54,15 @@ def fingerprint(function: Callable[..., Any]) -> str:
     file = Path(code.co_filename)
     if not file.is_file():  # typed at a prompt
         return hashlib.sha256(_byte_code(code).encode()).hexdigest()
-    name = module_name(plain)
-    root = file.resolve().parents[name.count(".")]
-    parts = {*_slice(file.resolve(), root, {plain.__qualname__.partition(".")[0]})}
-    cells = zip(code.co_freevars, plain.__closure__ or (), strict=True)
-    parts |= {f"{name} = {_captured(cell.cell_contents)}" for name, cell in cells}
+    file = file.resolve()
+    root = file.parents[module_name(plain).count(".") + (file.stem == "__init__")]
+    top = plain.__qualname__.partition(".")[0]
+    _check_unique(file, top)
+    parts = {*_slice(file, root, {top, f"line {code.co_firstlineno}"})}
+    if "<" in plain.__qualname__:  # no other process can import it, and none compares its hash
+        parts |= {_byte_code(code), repr(plain.__defaults__), repr(plain.__kwdefaults__)}
+        cells = zip(code.co_freevars, plain.__closure__ or (), strict=True)
+        parts |= {f"{name} = {cell.cell_contents!r}" for name, cell in cells}
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
 
 
@@ -66,6 +72,13 @@ def module_name(function: Callable[..., Any]) -> str:
         return function.__module__
     file = getattr(sys.modules["__main__"], "__file__", None)
     return Path(file).stem if file else "__main__"
+
+
+def _check_unique(file: Path, name: str) -> None:
+    """Refuse a name that a module gives to two functions: an import only finds the last."""
+    found = [s for s in _statements(file).get(name, ()) if s.is_function]
+    if len(found) > 1:
+        raise DefinitionError(f"{file}: {name!r} is defined {len(found)} times; rename one.")
 
 
 def _slice(file: Path, root: Path, names: set[str]) -> Iterator[str]:
@@ -78,7 +91,8 @@ def _slice(file: Path, root: Path, names: set[str]) -> Iterator[str]:
             continue
         seen.add(place)
         path, name = place
-        for statement in _statements(path).get(name, ()):
+        bound = _statements(path)
+        for statement in bound.get(name) or bound.get(_STAR) or []:
             yield f"{path.relative_to(root)}: {statement.text}"
             todo += [(path, used) for used in statement.uses]
             todo += [
@@ -92,6 +106,7 @@ class _Statement:
     """One statement at the top of a module."""
 
     def __init__(self, node: ast.stmt) -> None:
+        self.is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         node = _essential(node)
         self.imports = tuple(_imports(node))
         self.uses = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
@@ -102,9 +117,12 @@ class _Statement:
 def _parsed(path: Path, _stamp: tuple[int, int]) -> dict[str, list[_Statement]]:
     """Return name → statements that bind it or change what it is bound to; `*` is all."""
     bound: dict[str, list[_Statement]] = {}
-    for node in ast.parse(path.read_text("utf-8")).body:
+    for node in ast.parse(path.read_bytes()).body:
+        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
+        lines = {f"line {n}" for n in range(first, (node.end_lineno or first) + 1)}
+        names = {*_binds(node), *lines, "*"}
         statement = _Statement(node)
-        for name in {*_binds(node), "*"}:
+        for name in names:
             bound.setdefault(name, []).append(statement)
     return bound
 
@@ -115,23 +133,31 @@ def _statements(path: Path) -> dict[str, list[_Statement]]:
 
 
 def _binds(node: ast.stmt) -> Iterator[str]:
+    """Yield the names that a statement binds, or whose value it changes."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         yield node.name
-        return
-    if isinstance(node, (ast.Import, ast.ImportFrom)):
-        yield from (a.asname or a.name.partition(".")[0] for a in node.names)
-        return
-    for inner in ast.walk(node):
-        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            yield inner.name
-        elif isinstance(inner, (ast.Import, ast.ImportFrom)):
-            yield from _binds(inner)
-        elif isinstance(inner, ast.Name) and isinstance(inner.ctx, (ast.Store, ast.Del)):
-            yield inner.id
-        elif isinstance(inner, (ast.Subscript, ast.Attribute)):
-            changed = isinstance(inner.ctx, (ast.Store, ast.Del)) or isinstance(node, ast.Expr)
-            if changed and (owner := _owner(inner)):
-                yield owner
+        inside = (inner for inner in ast.walk(node) if isinstance(inner, ast.Global))
+        yield from (name for inner in inside for name in inner.names)
+    elif isinstance(node, (ast.Import, ast.ImportFrom)):
+        for alias in node.names:
+            yield _STAR if alias.name == "*" else alias.asname or alias.name.partition(".")[0]
+    else:
+        for inner in ast.walk(node):
+            if inner is not node and isinstance(inner, ast.stmt):
+                yield from _binds(inner)
+            yield from _changes(inner)
+
+
+def _changes(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        yield node.id
+    elif isinstance(node, (ast.MatchAs, ast.MatchStar)) and node.name:
+        yield node.name
+    elif isinstance(node, ast.Expr):  # `TABLE.update(...)` changes what TABLE is bound to
+        parts = (p for p in ast.walk(node) if isinstance(p, (ast.Subscript, ast.Attribute)))
+        yield from filter(None, map(_owner, parts))
+    elif isinstance(node, (ast.Subscript, ast.Attribute)) and not isinstance(node.ctx, ast.Load):
+        yield from filter(None, [_owner(node)])
 
 
 def _owner(node: ast.expr) -> str | None:

@@ -89,7 +89,7 @@ class FeatureView(View):
         return tuple(f.name for f in self.fields)
 
     def related(self) -> tuple[Definition, ...]:
-        if self._given_source is None:
+        if self._given_source is None or self._given_source.name != self.source:
             return ()
         return (self._given_source, *self._given_source.related())
 

@@ -156,7 +156,8 @@ class PushSource(Source):
         self._given = given if isinstance(given, Definition) else None
 
     def related(self) -> tuple[Definition, ...]:
-        return (self._given,) if self._given else ()
+        given = self._given
+        return (given,) if given is not None and given.name == self.batch_source else ()
 
 
 class RequestSource(Value):

@@ -240,10 +240,11 @@ class _Session:
         """Read a CSV file's columns as they are declared, not as they look."""
         declared = {**table.keys, **{f.name: f.type for f in table.features}}
         raw = {table.history.column(n): t for n, t in declared.items() if table.history and t}
+        # Text that looks like a number stays text; a column that is all empty has no looks.
         types = {
             name: sql_type(dtype)
             for name, dtype in raw.items()
-            if name in columns and not pa.types.is_list(dtype) and not pa.types.is_timestamp(dtype)
+            if name in columns and (pa.types.is_string(dtype) or columns[name] == "VARCHAR")
         }
         if not types or not relation.startswith("read_csv"):
             return relation, dict(columns)

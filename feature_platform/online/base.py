@@ -75,7 +75,7 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def drop(self, table: Table) -> None:
-        """Remove a table's rows and its ledger."""
+        """Remove the rows and the ledger of a view, under whatever keys it had."""
 
 
 def merge(windows: Iterable[Window]) -> list[Window]:

@@ -98,9 +98,12 @@ class SqliteOnlineStore(OnlineStore):
             )
 
     def drop(self, table: Table) -> None:
+        first = f"{table.project}.{table.name}."
+        last = f"{first[:-1]}/"  # the character after the dot: all that begins with `first`
         with self._transaction() as db:
-            db.execute("delete from online_rows where view = ?", (table.identity,))
-            db.execute("delete from ledger where view = ?", (table.ledger,))
+            for name in ("online_rows", "ledger"):
+                query = f"delete from {name} where view >= ? and view < ?"  # noqa: S608
+                db.execute(query, (first, last))
 
     def _read(
         self, db: sqlite3.Connection, table: Table, keys: Sequence[bytes]

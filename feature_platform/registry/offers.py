@@ -1,7 +1,9 @@
 """What a view offers its readers at one registry version, and how two versions differ."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from feature_platform.definitions import (
     Entity,
@@ -23,28 +25,68 @@ class Offer:
     features: dict[str, str]
     request: dict[str, str]
     has_history: bool
+    online: bool
 
 
-def offer(snapshot: Snapshot, project: str, name: str) -> Offer | None:
+Known: TypeAlias = dict[str, Offer | None]
+"""Offers of one snapshot that were worked out before."""
+
+
+def offer(snapshot: Snapshot, project: str, name: str, known: Known) -> Offer | None:
+    """Return what a view offers; an on-demand view passes on what its inputs ask and offer."""
+    if name not in known:
+        known[name] = None  # what a circle finds
+        known[name] = _offer(snapshot, project, name, known)
+    return known[name]
+
+
+def _offer(snapshot: Snapshot, project: str, name: str, known: Known) -> Offer | None:
     view = view_of(snapshot, project, name)
-    if isinstance(view, OnDemandFeatureView):
-        features = {f.name: str(f.dtype) for f in view.fields}
-        request = {f.name: str(f.dtype) for f in view.request}
-        return Offer(keys={}, features=features, request=request, has_history=True)
-    if not isinstance(view, FeatureView):
+    if isinstance(view, FeatureView):
+        types = {f.name: str(f.dtype) for f in view.fields}
+        keys: dict[str, str] = {}
+        for entity in entities_of(snapshot, project, view):
+            declared = str(entity.value_type or "")
+            keys |= {key: types.get(key, declared) for key in entity.join_keys}
+        features = {name: dtype for name, dtype in types.items() if name not in keys}
+        has_history = _has_history(snapshot, project, view)
+        return Offer(keys, features, {}, has_history=has_history, online=view.online)
+    if not isinstance(view, OnDemandFeatureView):
         return None
-    types = {f.name: str(f.dtype) for f in view.fields}
-    keys: dict[str, str] = {}
-    for entity in entities_of(snapshot, project, view):
-        declared = str(entity.value_type or "")
-        keys |= {key: types.get(key, declared) for key in entity.join_keys}
-    features = {name: dtype for name, dtype in types.items() if name not in keys}
-    has_history = _has_history(snapshot, project, view)
-    return Offer(keys=keys, features=features, request={}, has_history=has_history)
+    mine = Offer(
+        keys={},
+        features={f.name: str(f.dtype) for f in view.fields},
+        request={f.name: str(f.dtype) for f in view.request},
+        has_history=True,
+        online=True,
+    )
+    for ref in view.inputs:
+        if (read := offer(snapshot, project, ref.view, known)) is not None:
+            mapped = {ref.join_key_map.get(key, key): dtype for key, dtype in read.keys.items()}
+            mine = Offer(
+                keys=mine.keys | mapped,
+                features=mine.features,
+                request=mine.request | read.request,
+                has_history=mine.has_history and read.has_history,
+                online=mine.online and read.online,
+            )
+    return mine
+
+
+def ambiguous(
+    snapshot: Snapshot, project: str, references: tuple[ViewReference, ...], known: Known
+) -> set[str]:
+    """Return the feature names that several references bring."""
+    names: Counter[str] = Counter()
+    for ref in references:
+        found = offer(snapshot, project, ref.view, known)
+        names.update(ref.features or list(found.features if found else ()))
+    return {name for name, count in names.items() if count > 1}
 
 
 def differences(ref: ViewReference, before: Offer, after: Offer) -> Iterator[str]:
-    if before.keys != after.keys:
+    kept = {key: dtype or after.keys.get(key) for key, dtype in before.keys.items()}
+    if kept != after.keys:
         yield f"the join keys of {ref.view!r} change from {before.keys} to {after.keys}"
     for name in ref.features or before.features:
         if name not in after.features:
@@ -57,6 +99,8 @@ def differences(ref: ViewReference, before: Offer, after: Offer) -> Iterator[str
             yield f"{ref.view!r} asks requests for {name!r} of type {dtype}"
     if before.has_history and not after.has_history:
         yield f"{ref.view!r} loses its history"
+    if before.online and not after.online:
+        yield f"{ref.view!r} is no longer served online"
 
 
 def _has_history(snapshot: Snapshot, project: str, view: FeatureView) -> bool:

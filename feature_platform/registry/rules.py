@@ -1,7 +1,7 @@
 """The rules of a federated registry: pure functions from (plan, snapshot) to problems."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from feature_platform.definitions import (
     KINDS,
@@ -18,6 +18,8 @@ from feature_platform.definitions import (
 )
 from feature_platform.errors import Problem, did_you_mean
 from feature_platform.registry.offers import (
+    Known,
+    ambiguous,
     differences,
     entities_of,
     feature_names_of,
@@ -54,6 +56,8 @@ class _State:
     plan: Plan
     before: Snapshot
     after: Snapshot
+    offers_before: Known = field(default_factory=dict)
+    offers_after: Known = field(default_factory=dict)
 
     def changed(self) -> Iterator[tuple[Change, Definition]]:
         """Yield what the plan creates or updates."""
@@ -140,10 +144,11 @@ def _names(state: _State) -> Iterator[Problem]:
             yield _problem(
                 "naming", change, f"team {owner!r} has no prefix; the platform's policy sets them."
             )
-        for team, prefixes_of_team in policy.prefixes.items():
-            reserved = tuple(prefix.casefold() for prefix in prefixes_of_team)
-            if team != owner and folded.startswith(reserved) and not own:
-                yield _problem("naming", change, f"this prefix is reserved for team {team!r}.")
+        reserved = {p.casefold(): team for team, ps in policy.prefixes.items() for p in ps}
+        matching = [prefix for prefix in reserved if folded.startswith(prefix)]
+        team = reserved[max(matching, key=len)] if matching else owner
+        if team != owner and (not own or change.name.startswith(own)):
+            yield _problem("naming", change, f"this prefix is reserved for team {team!r}.")
 
 
 def _collisions(state: _State) -> Iterator[Problem]:
@@ -204,6 +209,18 @@ def _contracts(state: _State) -> Iterator[Problem]:
 
 def _affected_views(state: _State, change: Change) -> set[str]:
     """Return the views that a change of an entity, a source or a view can alter."""
+    return _with_readers(state, _directly_affected(state, change))
+
+
+def _with_readers(state: _State, views: set[str]) -> set[str]:
+    """Add the on-demand views that read some views, however indirectly."""
+    readers = list(state.before.of(OnDemandFeatureView, state.plan.project))
+    while grown := {v.name for v, _ in readers if {r.view for r in v.inputs} & views} - views:
+        views = views | grown
+    return views
+
+
+def _directly_affected(state: _State, change: Change) -> set[str]:
     if change.kind in VIEW_KINDS:
         return {change.name}
     sources = {change.name} if change.kind == Source.kind else set()
@@ -223,7 +240,7 @@ def _breaks(state: _State, change: Change, views: set[str], entry: Registered) -
     consumer = entry.definition
     project = state.plan.project
     refs = [ref for ref in _view_references(consumer) if ref.view in views]
-    if change.after is None and (refs or _names_directly(consumer, change)):
+    if change.after is None and _names_directly(consumer, change):
         yield "it reads this"
         return
     after = {message for message, _ in _broken(state.after, project, consumer)}
@@ -232,8 +249,15 @@ def _breaks(state: _State, change: Change, views: set[str], entry: Registered) -
         return
     if entry.owner == state.plan.owner:
         return
+    if not refs:
+        return
+    wanted = _view_references(consumer)
+    old = ambiguous(state.before, project, wanted, state.offers_before)
+    for name in sorted(ambiguous(state.after, project, wanted, state.offers_after) - old):
+        yield f"{name!r} would come from two of the views it reads"
     for ref in refs:
-        before, now = (offer(s, project, ref.view) for s in (state.before, state.after))
+        before = offer(state.before, project, ref.view, state.offers_before)
+        now = offer(state.after, project, ref.view, state.offers_after)
         if before is not None and now is not None:
             yield from differences(ref, before, now)
 
@@ -319,7 +343,7 @@ def _request_problems(
     snapshot: Snapshot, project: str, view: OnDemandFeatureView, ref: ViewReference
 ) -> Iterator[tuple[str, str | None]]:
     """A request field that is also a join key has the key's type."""
-    offered = offer(snapshot, project, ref.view)
+    offered = offer(snapshot, project, ref.view, {})
     keys = {ref.join_key_map.get(k, k): t for k, t in offered.keys.items()} if offered else {}
     for wanted in view.request:
         if keys.get(wanted.name, "") not in ("", str(wanted.dtype)):
@@ -328,7 +352,9 @@ def _request_problems(
 
 
 def _names_directly(definition: Definition, change: Change) -> bool:
-    """Say whether a view or a push source names an entity or a source."""
+    """Say whether an object names the one that changes."""
+    if change.kind in VIEW_KINDS:
+        return any(ref.view == change.name for ref in _view_references(definition))
     if isinstance(definition, FeatureView):
         entities = change.kind == Entity.kind and change.name in definition.entities
         return entities or (change.kind == Source.kind and change.name == definition.source)

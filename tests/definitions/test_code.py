@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from feature_platform.definitions import Code, fingerprint
+from feature_platform.errors import DefinitionError
 
 MODULE = '''
 import functools
@@ -143,3 +144,10 @@ def test_code_is_a_path_and_a_hash_and_nothing_that_runs() -> None:
 
     assert set(code.model_dump()) == {"module", "qualname", "sha256"}
     assert code.qualname == "test_code_is_a_path_and_a_hash_and_nothing_that_runs"
+
+
+def test_a_name_given_to_two_functions_is_refused(tmp_path: Path) -> None:
+    twice = "def view(i):\n    return 1\nfirst = view\ndef view(i):\n    return 2\n"
+
+    with pytest.raises(DefinitionError, match="'view' is defined 2 times"):
+        fingerprint(load(tmp_path / "a", twice).view)

@@ -453,3 +453,75 @@ def test_two_inline_sources_of_one_name_are_told_apart(open_store, driver, drive
 
     with pytest.raises(DefinitionError, match="differs from another source 'data'"):
         open_store().apply([driver, *views])
+
+
+EXTRA = Field(name="extra", dtype=Int64)
+
+
+def request_view(name: str, *sources: object) -> OnDemandFeatureView:
+    schema = [Field(name=f"{name}_y", dtype=Float64)]
+    return OnDemandFeatureView(name=name, sources=list(sources), schema=schema, udf=identity)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (Entity(name="driver", join_keys=["drv"]), "the join keys of 'chain' change"),
+        (PushSource(name="driver_source"), "'chain' loses its history"),
+        (
+            request_view("base", "driver_stats:trips", RequestSource(schema=[EXTRA])),
+            "'chain' asks requests for 'extra'",
+        ),
+    ],
+)
+def test_contracts_reach_through_on_demand_views(platform, open_store, change, reason) -> None:
+    platform.apply([request_view("base", "driver_stats:trips"), request_view("chain", "base")])
+    open_store("risk").apply([service("risk_v1", "chain")])
+
+    assert reason in refusal(platform, change)
+
+
+def test_a_new_feature_does_not_collide_in_what_others_read(
+    platform, open_store, driver_view
+) -> None:
+    other = driver_view.model_copy(update={"name": "other", "fields": (EXTRA,)})
+    platform.apply([other])
+    open_store("risk").apply([service("risk_v1", "driver_stats", "other")])
+    grown = other.model_copy(update={"fields": (EXTRA, driver_view.fields[0])})
+
+    assert "'trips' would come from two of the views it reads" in refusal(platform, grown)
+
+
+def test_a_view_that_others_read_stays_online(platform, open_store, driver_view) -> None:
+    open_store("risk").apply([whole()])
+
+    assert "is no longer served online" in refusal(
+        platform, driver_view.model_copy(update={"online": False})
+    )
+
+
+def test_a_source_and_an_entity_can_be_renamed_in_one_plan(
+    platform, open_store, driver_view, driver_source, driver
+) -> None:
+    open_store("risk").apply([whole()])
+    source = driver_source.model_copy(update={"name": "renamed"})
+    entity = driver.model_copy(update={"name": "chauffeur"})
+    moved = driver_view.model_copy(update={"source": "renamed", "entities": ("chauffeur",)})
+
+    assert platform.apply([source, entity, moved], objects_to_delete=[driver_source, driver])
+
+
+def test_a_key_type_may_be_declared_later(platform, open_store, driver_view) -> None:
+    loose = Entity(name="loose", join_keys=["loose_id"])
+    view = driver_view.model_copy(update={"name": "loose_view", "entities": ("loose",)})
+    platform.apply([loose, view])
+    open_store("risk").apply([service("risk_v1", "loose_view")])
+
+    assert platform.apply([Entity(name="loose", join_keys=["loose_id"], value_type=Int64)])
+
+
+def test_the_longest_reserved_prefix_decides(platform, open_store) -> None:
+    platform.apply([Policy(prefixes={"risk": ["r_"], "growth": ["r_g_"]})])
+
+    assert "reserved for team 'growth'" in refusal(open_store("risk"), service("r_g_x"))
+    open_store("growth").apply([service("r_g_x")])

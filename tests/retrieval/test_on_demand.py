@@ -324,3 +324,34 @@ def test_float_outputs_are_rounded_once(store: FeatureStore) -> None:
     answer = store.get_online_features(["thirds"], [{"driver_id": 1}]).to_dict()
     assert answer["wide"] == [1 / 3]
     assert answer["narrow"][0] != 1 / 3
+
+
+def test_functions_that_look_alike_are_told_apart(store: FeatureStore) -> None:
+    def make(name: str, function: Callable[..., Any]) -> OnDemandFeatureView:
+        schema = [Field(name=name, dtype=Float64)]
+        return OnDemandFeatureView(
+            name=f"{name}_view", sources=["driver_stats:trips"], schema=schema, udf=function
+        )
+
+    views = [make("a", lambda i: {"a": 1.0}), make("b", lambda i: {"b": 2.0})]
+    for name, value in (("c", 3.0), ("d", 4.0)):
+
+        def one(inputs: dict[str, Any], name: str = name, value: float = value) -> dict[str, float]:
+            return {name: value}
+
+        views.append(make(name, one))
+    store.apply(views)
+
+    answer = store.get_online_features([v.name for v in views], [{"driver_id": 1}]).to_dict()
+    assert [answer[name] for name in "abcd"] == [[1.0], [2.0], [3.0], [4.0]]
+
+
+def test_a_module_that_no_longer_imports_is_named(store, tmp_path: Path) -> None:
+    repo = write_team(tmp_path)
+    FeatureStore(repo).apply()
+    write_team(tmp_path, VIEWS + "1 / 0\n")
+
+    with pytest.raises(TransformationError, match="failed to import: ZeroDivisionError"):
+        FeatureStore(repo, clock=lambda: NOON).get_online_features(
+            ["risk_factor"], [{"driver_id": 1}]
+        )

@@ -1,0 +1,85 @@
+"""Values arrive in their declared types, exactly, or not at all."""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from feature_platform.errors import RequestError
+from feature_platform.values import exact_array, exact_cast, instant
+
+TIME = pa.timestamp("us", tz="UTC")
+NEW_YEAR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "expected"),
+    [
+        ([2**53 + 1, None], pa.int64(), [2**53 + 1, None]),
+        ([3.0], pa.int64(), [3]),
+        ([1], pa.float64(), [1.0]),
+        ([2**24 + 1], pa.float32(), [2.0**24]),
+        (["2026-01-01 00:00:00"], TIME, [NEW_YEAR]),
+        (["2026-01-01T02:00:00+02:00"], TIME, [NEW_YEAR]),
+        ([dt.date(2026, 1, 1)], TIME, [NEW_YEAR]),
+        ([pd.Timestamp("2026-01-01 00:00:00.000000999", tz="UTC")], TIME, [NEW_YEAR]),
+        ([pd.NaT, None], TIME, [None, None]),
+        ([pd.NA, 1], pa.int64(), [None, 1]),
+        (pd.Series([1, None]), pa.int64(), [1, None]),
+        (pd.Series(["a", "b"], dtype="category"), pa.string(), ["a", "b"]),
+        (np.array([1, 2]), pa.float64(), [1.0, 2.0]),
+        ([[1, None], None], pa.list_(pa.int64()), [[1, None], None]),
+        ([], pa.int64(), []),
+    ],
+)
+def test_values_that_fit(values: Any, dtype: pa.DataType, expected: list[Any]) -> None:
+    found = exact_array(values, dtype)
+
+    assert (found.type, found.to_pylist()) == (dtype, expected)
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        ([1.5], pa.int64()), ([[1.5]], pa.list_(pa.int64())), ([Decimal("1.5")], pa.int64()),
+        (["7"], pa.int64()), ([True], pa.int64()), ([np.True_], pa.int64()), ([1], pa.bool_()),
+        ([1.0, True], pa.float64()), ([2**53 + 1], pa.float64()), ([1e300], pa.float32()),
+        ([[1e300]], pa.list_(pa.float32())), ([5], TIME), (np.array([5]), TIME),
+        ([dt.date(2026, 1, 1), NEW_YEAR], TIME), ([dt.timedelta(1)], pa.int64()),
+        (["soon"], TIME), ([b"a"], pa.string()), (["a"], pa.binary()), ([1], pa.string()),
+        (["ab"], pa.list_(pa.string())), ([2**64], pa.int64()), ([1, "a"], pa.int64()),
+    ],
+)  # fmt: skip
+def test_values_that_do_not_fit_are_refused(values: Any, dtype: pa.DataType) -> None:
+    with pytest.raises(ValueError, match="."):
+        exact_array(values, dtype)
+
+
+def test_the_columns_of_polars_fit() -> None:
+    frame = pl.DataFrame(
+        {"b": [b"x"], "s": ["x"], "l": [[1]]}, schema_overrides={"l": pl.List(pl.Int32)}
+    ).with_columns(c=pl.col("s").cast(pl.Categorical), a=pl.col("l").list.to_array(1))
+    table = pa.table(frame)
+    wanted = {
+        "b": pa.binary(),
+        "s": pa.string(),
+        "c": pa.string(),
+        "l": pa.list_(pa.int64()),
+        "a": pa.list_(pa.int64()),
+    }
+
+    for name, dtype in wanted.items():
+        assert exact_cast(table[name], dtype).type == dtype
+
+
+def test_a_moment_is_a_datetime_within_the_calendar() -> None:
+    assert instant(dt.datetime(2026, 1, 1), "start") == NEW_YEAR  # noqa: DTZ001
+    early = dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=5)))
+    for wrong in ("2026-01-01", dt.date(2026, 1, 1), 5, early):
+        with pytest.raises(RequestError, match="start"):
+            instant(wrong, "start")
