@@ -24,9 +24,8 @@ IGNORE_FILE = ".featureignore"
 # Scripts and Dagster entry points use definitions; they do not declare any.
 _ENTRY_POINTS = ("apply.py", "definitions.py", "setup.py", "conftest.py", "test_*.py", ".*", "_*")
 
-
-# The folder whose modules are being imported: what they mean by `FeatureStore(repo_path=".")`.
 _LOCK = RLock()  # what a name means to `import` belongs to the whole process
+# The folder whose modules are being imported: what they mean by `FeatureStore(repo_path=".")`.
 _loading: ContextVar[Path] = ContextVar("_loading", default=Path())
 
 

@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -60,9 +61,8 @@ def fingerprint(function: Callable[..., Any]) -> str:
     _check_unique(file, top)
     parts = {*_slice(file, root, {top, f"line {code.co_firstlineno}"})}
     if "<" in plain.__qualname__:  # no other process can import it, and none compares its hash
-        parts |= {_byte_code(code), repr(plain.__defaults__), repr(plain.__kwdefaults__)}
-        cells = zip(code.co_freevars, plain.__closure__ or (), strict=True)
-        parts |= {f"{name} = {cell.cell_contents!r}" for name, cell in cells}
+        parts.add(_byte_code(code))
+        parts |= {f"{name} = {value}" for name, value in _surroundings(plain)}
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
 
 
@@ -209,6 +209,16 @@ def _captured(value: object) -> str:
     if isinstance(value, _PLAIN):
         return repr(value)
     return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def _surroundings(function: FunctionType) -> Iterator[tuple[str, str]]:
+    """Yield the defaults of a function, and what it captures where that is bound already."""
+    for name, parameter in inspect.signature(function).parameters.items():
+        yield name, _captured(parameter.default)
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    for name, cell in cells:
+        with suppress(ValueError):  # a function that refers to itself is bound when it is made
+            yield name, _captured(cell.cell_contents)
 
 
 def _byte_code(code: CodeType) -> str:

@@ -193,9 +193,6 @@ class _Session:
                 f"{hint} Its columns are {', '.join(columns)}."
             )
 
-        features_there = [history.column(n) for n in table.features.names]
-        features_there = [name for name in features_there if name in columns]
-
         def typed(name: str, dtype: pa.DataType | None) -> str:
             where = f"Source {history.source!r}, column {raw[name]!r}"
             return expression(quote(raw[name]), columns[raw[name]], dtype, where)
@@ -289,9 +286,9 @@ def translated() -> Iterator[None]:
     except duckdb.InvalidInputException as error:
         raise SchemaError(_first_line(error).removeprefix("Invalid Input Error: ")) from error
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
-        raise SchemaError(
-            f"A value does not fit its declared type: {_first_line(error)}"
-        ) from error
+        # DuckDB names the CSV column and line below its first line.
+        what = " ".join(str(error).partition("\n\n")[0].split())
+        raise SchemaError(f"A value does not fit its declared type: {what}") from error
     except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
         raise RequestError(f"The entity rows' SQL cannot run: {_first_line(error)}") from error
     except (duckdb.Error, OSError) as error:

@@ -247,9 +247,7 @@ def _breaks(state: _State, change: Change, views: set[str], entry: Registered) -
     if new := after - {message for message, _ in _broken(state.before, project, consumer)}:
         yield from sorted(new)
         return
-    if entry.owner == state.plan.owner:
-        return
-    if not refs:
+    if entry.owner == state.plan.owner or not refs:
         return
     wanted = _view_references(consumer)
     old = ambiguous(state.before, project, wanted, state.offers_before)

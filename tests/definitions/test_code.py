@@ -151,3 +151,20 @@ def test_a_name_given_to_two_functions_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DefinitionError, match="'view' is defined 2 times"):
         fingerprint(load(tmp_path / "a", twice).view)
+
+
+def test_a_function_inside_another_may_refer_to_itself() -> None:
+    def outer() -> str:
+        found: list[str] = []
+
+        def note(function):
+            found.append(fingerprint(function))
+            return function
+
+        @note
+        def again(inputs):
+            return again(inputs)
+
+        return found[0]
+
+    assert outer() == outer()

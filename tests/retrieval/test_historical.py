@@ -398,3 +398,24 @@ def test_text_in_csv_files_stays_text(open_store, tmp_path: Path) -> None:
 def test_wrong_spans_are_explained(platform: FeatureStore, options, message: str) -> None:
     with pytest.raises(RequestError, match=message):
         platform.get_historical_features(features=["driver_stats"], **options)
+
+
+def test_a_csv_value_of_another_type_is_found_by_column_and_fractions_are_kept_out(
+    open_store, tmp_path: Path
+) -> None:
+    view = FeatureView(
+        name="counts",
+        entities=[Entity(name="id", value_type=Int64)],
+        source=FileSource(path="counts.csv"),
+        schema=[Field(name="n", dtype=Int64)],
+    )
+    store = open_store()
+    store.apply([Entity(name="id", value_type=Int64), view])
+    asked = pd.DataFrame({"id": [1], "event_timestamp": [NOON]})
+
+    for value, message in (("2.5", "holds a fraction: 2.5"), ("many", "does not fit.*n")):
+        (tmp_path / "counts.csv").write_text(f"id,event_timestamp,n\n1,2026-01-01,{value}\n")
+        with pytest.raises(SchemaError, match=message):
+            answers(store, asked, ["counts"])
+    (tmp_path / "counts.csv").write_text("id,event_timestamp,n\n1,2026-01-01,\n")
+    assert answers(store, asked, ["counts"])[0]["n"] is None
