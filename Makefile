@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGE := -c constraints.txt -e ".[aws,snowflake,ui,demo,dev]"
+PACKAGE := -c constraints.txt -e ".[aws,postgres,snowflake,ui,demo,dev]"
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1

@@ -5,6 +5,7 @@ holds the Dagster side. Everything else may change.
 """
 
 from feature_platform.config import RepoConfig as RepoConfig
+from feature_platform.definitions import Deprecation as Deprecation
 from feature_platform.definitions import Entity as Entity
 from feature_platform.definitions import FeatureService as FeatureService
 from feature_platform.definitions import FeatureView as FeatureView
@@ -16,6 +17,7 @@ from feature_platform.definitions import PushSource as PushSource
 from feature_platform.definitions import RequestSource as RequestSource
 from feature_platform.definitions import SnowflakeSource as SnowflakeSource
 from feature_platform.definitions import StreamFeatureView as StreamFeatureView
+from feature_platform.definitions import Transfer as Transfer
 from feature_platform.definitions import ViewReference as ViewReference
 from feature_platform.definitions import on_demand_feature_view as on_demand_feature_view
 from feature_platform.errors import FeaturePlatformError as FeaturePlatformError

@@ -3,10 +3,17 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import ClassVar
 
 
 class FeaturePlatformError(Exception):
-    """Base of all errors of this package."""
+    """Base of all errors of this package.
+
+    Attributes:
+        retryable: Whether the same call may succeed later although nobody changes anything.
+    """
+
+    retryable: ClassVar[bool] = False
 
 
 class DefinitionError(FeaturePlatformError, ValueError):
@@ -22,15 +29,24 @@ class NotFoundError(FeaturePlatformError, LookupError):
 
 
 class ConflictError(FeaturePlatformError):
-    """Somebody else changed the same objects first, or held the log too long: plan again."""
+    """Somebody else changed the same objects first: plan again."""
 
 
 class UnknownOutcomeError(FeaturePlatformError):
-    """The storage never said whether the commit landed: look for its id in `history`."""
+    """The storage never said whether the commit landed.
+
+    Apply again: what landed is found to be there, and nothing happens twice.
+    """
+
+    retryable = True
 
 
 class CorruptLogError(FeaturePlatformError):
-    """The registry's log does not verify: restore it from a backup before writing."""
+    """The registry's log does not verify: run `feature-platform fsck`."""
+
+
+class LogReplacedError(CorruptLogError):
+    """The log is not the one read before, or was set back: start again from its present state."""
 
 
 class RequestError(FeaturePlatformError, ValueError):
@@ -42,7 +58,13 @@ class SchemaError(FeaturePlatformError, ValueError):
 
 
 class StoreError(FeaturePlatformError):
-    """A store could not do its work: look at the backend, or retry."""
+    """A store could not do its work and changed nothing: look at the backend, or retry."""
+
+    retryable = True
+
+
+class BusyError(StoreError):
+    """Others kept a store busy for too long, and nothing was written: retry."""
 
 
 class TransformationError(FeaturePlatformError):

@@ -1,37 +1,16 @@
 """The feature store of one project, as one team uses it: Feast's calls, each a few lines."""
 
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 
-from feature_platform.catalog import Catalog
-from feature_platform.config import RepoConfig
-from feature_platform.definitions import (
-    Definition,
-    FeatureView,
-    OnDemandFeatureView,
-    PushSource,
-    RequestSource,
-    applicable,
-)
-from feature_platform.errors import ConfigError, NotFoundError, RequestError
+from feature_platform.contributor import Contributor
+from feature_platform.definitions import FeatureView, PushSource
+from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.materialization import incremental_start, materialize, online_rows
-from feature_platform.offline import OfflineStore, Span, open_offline_store
-from feature_platform.online import OnlineStore, open_online_store
-from feature_platform.registry import (
-    Commit,
-    Plan,
-    Registry,
-    Snapshot,
-    not_found,
-    open_log,
-    plan,
-)
-from feature_platform.repo import Repo
+from feature_platform.offline import Span
+from feature_platform.registry import not_found
 from feature_platform.resolve import Features, Retrieval, parse_features, resolve, table_of
 from feature_platform.retrieval import (
     OnlineResponse,
@@ -49,7 +28,7 @@ from feature_platform.values import instant
 _LOOKBACK = timedelta(days=1)
 
 
-class FeatureStore(Catalog):
+class FeatureStore(Contributor):
     """One project, seen by the owner of one repo folder.
 
     Nothing is contacted before it is needed.
@@ -58,6 +37,7 @@ class FeatureStore(Catalog):
         repo_path: Folder with a `feature_store.yaml`; it may hold nothing else.
         config: Settings, instead of the folder's.
         registry: A registry, instead of the one the settings name.
+        registry_version: Read the registry as it was at this version, and apply nothing.
         clock: What "now" is, for replays and tests; ages of online values are measured by it.
 
     Attributes:
@@ -76,147 +56,6 @@ class FeatureStore(Catalog):
 
     Source: Feast's `FeatureStore`. `apply` differs: it is limited to the owner's objects.
     """
-
-    def __init__(
-        self,
-        repo_path: str | Path | None = None,
-        *,
-        config: RepoConfig | None = None,
-        registry: Registry | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None:
-        folder = repo_path or "."
-        self.repo = Repo(Path(folder).resolve(), config) if config else Repo.load(folder)
-        self.config = self.repo.config
-        self.project = self.config.project
-        self.owner = self.config.team
-        self._clock = clock
-        self._registry = registry
-
-    @cached_property
-    def registry(self) -> Registry:
-        """The registry, with its history."""
-        return self._registry or Registry(open_log(self.config.registry, self.repo.path))
-
-    @cached_property
-    def offline(self) -> OfflineStore:
-        """Where history is read."""
-        return open_offline_store(self.config.offline_store, self.repo.path)
-
-    @cached_property
-    def online(self) -> OnlineStore:
-        """Where the newest values are served from.
-
-        Raises:
-            ConfigError: The settings name no online store.
-        """
-        if self.config.online_store is None:
-            raise ConfigError("online_store is null: this repo has no online features.")
-        return open_online_store(self.config.online_store, self.repo.path)
-
-    def snapshot(self) -> Snapshot:
-        """Return the registry's newest state."""
-        return self.registry.snapshot()
-
-    def refresh_registry(self) -> None:
-        """Read commits made elsewhere, as every call does by itself."""
-        self.snapshot()
-
-    def plan(
-        self,
-        objects: Definition | RequestSource | Iterable[Definition | RequestSource] | None = None,
-        objects_to_delete: Iterable[Definition] = (),
-        *,
-        partial: bool = True,
-    ) -> Plan:
-        """Compare objects with the registry; nothing is written.
-
-        Args:
-            objects: What should be registered; everything the repo folder defines if left out.
-            objects_to_delete: Own objects that should not.
-            partial: `False` also deletes the owner's objects that are not listed.
-
-        Raises:
-            ConfigError: A module of the repo folder failed to import.
-            DefinitionError: Two objects share a name, or one is unfinished.
-        """
-        desired = self.repo.definitions if objects is None else applicable(objects)
-        if objects is None and not desired and not partial:
-            raise ConfigError(
-                f"{self.repo.path} defines nothing, and a full sync would delete everything "
-                f"{self.owner!r} has registered. If that is meant, call teardown."
-            )
-        self.repo.remember(d for d in desired if isinstance(d, OnDemandFeatureView))
-        return plan(
-            self.snapshot(),
-            project=self.project,
-            owner=self.owner,
-            desired=desired,
-            delete=applicable(objects_to_delete),
-            partial=partial,
-        )
-
-    def apply(
-        self,
-        objects: Definition | RequestSource | Iterable[Definition | RequestSource] | None = None,
-        objects_to_delete: Iterable[Definition] = (),
-        *,
-        partial: bool = True,
-        message: str = "",
-        client: str = "python",
-    ) -> Commit | None:
-        """Register objects in one commit: all of them, or none.
-
-        Args:
-            objects: What to register; everything the repo folder defines if left out.
-            objects_to_delete: Own objects to remove.
-            partial: `True` adds and updates what is listed. `False` is a full sync: own objects
-                that are not listed are deleted. Other owners' objects are never touched.
-            message: Why, for the history.
-            client: Which program asks, for the history.
-
-        Returns:
-            The commit; `None` if the registry already agrees.
-
-        Raises:
-            RefusedError: The registry's rules forbid it; all reasons are listed.
-            ConflictError: Somebody else changed the same objects meanwhile.
-            ConfigError: A module of the repo folder failed to import.
-            DefinitionError: Two objects share a name, or one is unfinished.
-        """
-        objects = None if objects is None else applicable(objects)
-        if objects == () and not partial:
-            raise RequestError(
-                "A full sync of nothing would delete everything you own. To delete some objects, "
-                "leave partial=True; to delete all, call teardown."
-            )
-        planned = self.plan(objects, objects_to_delete, partial=partial)
-        return self.commit(planned, message=message, client=client)
-
-    def commit(self, plan: Plan, *, message: str = "", client: str = "python") -> Commit | None:
-        """Write a plan that `plan` made; raises as `apply` does.
-
-        The online tables of views that it deletes are emptied.
-        """
-        if plan.project != self.project:
-            raise RequestError(f"The plan is for project {plan.project!r}, not {self.project!r}.")
-        before = self.snapshot()
-        commit = self.registry.commit(plan, principal=self.owner, client=client, message=message)
-        gone = {c.name for c in plan.changes if c.kind == FeatureView.kind and c.after is None}
-        if commit and gone and self.config.online_store is not None:
-            with suppress(ConfigError):  # A store this release cannot write holds nothing of ours.
-                for name in gone:
-                    view = before.get(FeatureView, self.project, name)
-                    self.online.drop(table_of(before, self.project, view))
-        return commit
-
-    def teardown(self) -> Commit | None:
-        """Remove the owner's objects from the project, and their online tables.
-
-        Raises:
-            RefusedError: Another owner's objects need them.
-        """
-        return self.commit(self.plan([], partial=False), message="teardown")
 
     def get_historical_features(
         self,

@@ -68,6 +68,24 @@ def parse_type(value: object) -> FeatureType:
     )
 
 
+_WIDER: Final = {("Int32", "Int64"), ("Int32", "Float64"), ("Float32", "Float64")}
+
+
+def widens(before: FeatureType, after: FeatureType) -> bool:
+    """Say whether every value of one type is, exactly, a value of another.
+
+    Int32 → Int64, Int32 → Float64 and Float32 → Float64, and arrays of these. Int64 → Float64 is
+    not among them: it loses integers beyond 2^53.
+
+    Example:
+        >>> widens(Int32, Int64), widens(Int64, Float64), widens(Array(Float32), Array(Float64))
+        (True, False, True)
+    """
+    if before.item and after.item:
+        return widens(before.item, after.item)
+    return before == after or (before.name, after.name) in _WIDER
+
+
 DType = Annotated[FeatureType, PlainValidator(parse_type), PlainSerializer(str, return_type=str)]
 
 

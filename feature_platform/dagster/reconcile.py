@@ -1,12 +1,13 @@
 """The sensor that keeps a repo's objects registered, in the right order and without help."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from hashlib import sha256
 
 import dagster as dg
 
 from feature_platform.errors import Problem
-from feature_platform.registry import Plan, check
+from feature_platform.registry import Plan, Proposal, check
 from feature_platform.repo import Repo
 from feature_platform.store import FeatureStore
 
@@ -50,7 +51,7 @@ def reconcile_sensor(
         plan = store.plan(definitions, partial=False)
         if not plan:
             return dg.SkipReason(f"In sync with registry version {snapshot.version}.")
-        if problems := check(plan, snapshot):
+        if problems := check(Proposal.of(plan, snapshot, datetime.now(UTC))):
             return dg.SkipReason(waiting_for(problems))
         return _request(context.instance, job_name, _wanted(plan))
 

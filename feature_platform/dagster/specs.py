@@ -13,6 +13,7 @@ from feature_platform.definitions import (
     Policy,
     PushSource,
     Source,
+    Transfer,
     ViewReference,
 )
 
@@ -26,6 +27,7 @@ _SEGMENTS: dict[type[Definition], str] = {
     OnDemandFeatureView: "feature_view",
     FeatureService: "feature_service",
     Policy: "policy",
+    Transfer: "transfer",
 }
 
 

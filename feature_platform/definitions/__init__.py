@@ -6,6 +6,7 @@ from pydantic import Discriminator, TypeAdapter
 
 from feature_platform.definitions.applicable import applicable as applicable
 from feature_platform.definitions.base import Definition as Definition
+from feature_platform.definitions.base import Deprecation as Deprecation
 from feature_platform.definitions.base import is_name as is_name
 from feature_platform.definitions.base import with_related as with_related
 from feature_platform.definitions.code import Code as Code
@@ -27,6 +28,7 @@ from feature_platform.definitions.source import PushSource as PushSource
 from feature_platform.definitions.source import RequestSource as RequestSource
 from feature_platform.definitions.source import SnowflakeSource as SnowflakeSource
 from feature_platform.definitions.source import Source as Source
+from feature_platform.definitions.transfer import Transfer as Transfer
 
 _ANY: TypeAdapter[Definition] = TypeAdapter(
     Annotated[
@@ -38,12 +40,21 @@ _ANY: TypeAdapter[Definition] = TypeAdapter(
         | StreamFeatureView
         | OnDemandFeatureView
         | FeatureService
-        | Policy,
+        | Policy
+        | Transfer,
         Discriminator("type"),
     ]
 )
 
-KINDS = ("entity", "source", "feature_view", "on_demand_view", "feature_service", "policy")
+KINDS = (
+    "entity",
+    "source",
+    "feature_view",
+    "on_demand_view",
+    "feature_service",
+    "policy",
+    "transfer",
+)
 
 
 def from_json(text: str) -> Definition:

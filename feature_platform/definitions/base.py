@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable
+from datetime import date
 from functools import cache
 from hashlib import sha256
 from types import FrameType
@@ -82,6 +83,33 @@ class Value(BaseModel):
             raise DefinitionError(_explain(type(self), data, error)) from None
 
 
+class Deprecation(Value):
+    """A notice that something will change or go, after which its owner may break its readers.
+
+    Attributes:
+        remove_after: The last day (UTC) on which readers can rely on it.
+        reason: Why.
+        replacement: What to use instead.
+
+    Example:
+        >>> Deprecation(remove_after="2026-12-31", replacement="hourly_weather_v2").remove_after
+        datetime.date(2026, 12, 31)
+    """
+
+    remove_after: date
+    reason: str = ""
+    replacement: str = ""
+
+    def has_passed(self, today: date) -> bool:
+        """Say whether readers can no longer rely on the thing."""
+        return today > self.remove_after
+
+    def __str__(self) -> str:
+        instead = f"; use {self.replacement}" if self.replacement else ""
+        why = f" ({self.reason})" if self.reason else ""
+        return f"deprecated, kept until {self.remove_after}{instead}{why}"
+
+
 class Definition(Value):
     """An object that exactly one owner registers.
 
@@ -91,6 +119,7 @@ class Definition(Value):
         tags: Free labels; readable by everyone who may read the registry, so no secrets.
         owner: Whom to contact. It says nothing about who may change the object: that follows
             from the repo or key that registered it.
+        deprecated: That it will go, from when on, and what to use instead.
     """
 
     kind: ClassVar[str]
@@ -99,7 +128,9 @@ class Definition(Value):
     description: str = ""
     tags: Labels = NO_LABELS
     owner: str = ""
+    deprecated: Deprecation | None = None
     _place: tuple[str, int] | None = PrivateAttr(default=None)
+    _json: str | None = PrivateAttr(default=None)
 
     def __init__(self, *args: Any, **data: Any) -> None:
         super().__init__(*args, **data)
@@ -118,9 +149,19 @@ class Definition(Value):
 
     def to_json(self) -> str:
         """Return the canonical JSON form: equal text means equal definitions."""
-        content = self.model_dump(mode="json", exclude_defaults=True)
-        content["type"] = type(self).model_fields["type"].default
-        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        if self._json is None:
+            content = self.model_dump(mode="json", exclude_defaults=True)
+            content["type"] = type(self).model_fields["type"].default
+            self._json = json.dumps(
+                content, sort_keys=True, separators=(",", ":"), ensure_ascii=False
+            )
+        return self._json
+
+    def model_copy(self, **options: Any) -> Self:
+        """Return a copy, perhaps with other values."""
+        copy = super().model_copy(**options)
+        copy._json = None  # noqa: SLF001 - one's own kind
+        return copy
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical form."""

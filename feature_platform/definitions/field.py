@@ -3,7 +3,13 @@
 from collections import Counter
 from typing import Any
 
-from feature_platform.definitions.base import NO_LABELS, ColumnName, Labels, Value
+from feature_platform.definitions.base import (
+    NO_LABELS,
+    ColumnName,
+    Deprecation,
+    Labels,
+    Value,
+)
 from feature_platform.types import DType
 
 
@@ -15,6 +21,7 @@ class Field(Value):
         dtype: Its type.
         description: What people read in the catalog.
         tags: Free labels.
+        deprecated: That it will go or change its type, and from when on.
 
     Example:
         >>> from feature_platform.types import Int64
@@ -26,6 +33,7 @@ class Field(Value):
     dtype: DType
     description: str = ""
     tags: Labels = NO_LABELS
+    deprecated: Deprecation | None = None
 
 
 def repeated(fields: tuple[Field, ...]) -> list[str]:

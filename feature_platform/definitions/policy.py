@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, NonNegativeInt, PositiveInt, model_validator
 
 from feature_platform.definitions.base import NO_LABELS, Definition, FrozenDict, Name
 
@@ -18,6 +18,9 @@ class Policy(Definition):
         prefixes: Team → prefixes its objects' names must start with, such as
             `{"risk": ["risk_"]}`. Listed prefixes are reserved: nobody else may use them.
         teams_need_prefix: Refuse teams that `prefixes` does not list.
+        reserved: Names that teams cannot take, whatever their case.
+        max_objects: How many objects one team may have registered; `None` for any number.
+        notice_days: How long before `remove_after` a deprecation has to be registered.
 
     Example:
         >>> Policy(prefixes={"risk": ["risk_"]}).name
@@ -33,6 +36,9 @@ class Policy(Definition):
     team_kinds: tuple[TeamKind, ...] = ("on_demand_view", "feature_service")
     prefixes: Annotated[dict[Name, tuple[str, ...]], AfterValidator(FrozenDict)] = NO_LABELS
     teams_need_prefix: bool = False
+    reserved: tuple[Name, ...] = ()
+    max_objects: PositiveInt | None = None
+    notice_days: NonNegativeInt = 14
 
     @model_validator(mode="after")
     def _is_the_only_one(self) -> Self:

@@ -73,6 +73,15 @@ class OfflineStore(ABC):
         """
 
     @abstractmethod
+    def count(self, table: Table, start: datetime, end: datetime) -> int:
+        """Return how many rows were observed from `start` to `end`, both inclusive.
+
+        Raises:
+            SchemaError: The source lacks a declared column, or holds another type.
+            StoreError: The source cannot be read.
+        """
+
+    @abstractmethod
     def latest(self, table: Table, start: datetime, end: datetime) -> Query:
         """Return the newest row of each key observed from `start` to `end`, both inclusive.
 

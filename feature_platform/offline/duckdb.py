@@ -18,6 +18,7 @@ from feature_platform.offline.point_in_time import (
     TIME,
     HistorySql,
     JoinSql,
+    count_sql,
     latest_sql,
     literal,
     point_in_time_sql,
@@ -69,6 +70,12 @@ class DuckDBOfflineStore(OfflineStore):
             return latest_sql(history, columns, microseconds(start), microseconds(end))
 
         return _DuckDBQuery(self._root, build)
+
+    def count(self, table: Table, start: datetime, end: datetime) -> int:
+        def build(session: _Session) -> str:
+            return count_sql(session.history(table, ()), microseconds(start), microseconds(end))
+
+        return int(_DuckDBQuery(self._root, build).reader().read_all()["n"][0].as_py())
 
     def _span(
         self, session: "_Session", span: Span, reads: Sequence[ViewRead], *, known_only: bool

@@ -136,6 +136,12 @@ def latest_sql(history: HistorySql, columns: Sequence[str], start: int, end: int
     return f"SELECT {', '.join(columns)} FROM ({newest})"
 
 
+def count_sql(history: HistorySql, start: int, end: int) -> str:
+    """Build the number of rows within a closed window of microseconds."""
+    window = f"{history.event} BETWEEN {start} AND {end}"
+    return f"SELECT count(*) AS n FROM ({history.select([window])})"
+
+
 def span_sql(joins: Sequence[JoinSql], event: str, start: int, end: int) -> str:
     """Build the distinct keys and times observed in any of the tables within a window."""
     columns = list(joins[0].keys.values())

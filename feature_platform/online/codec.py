@@ -12,6 +12,10 @@ from feature_platform.table import Table
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder().decode
 
+# Arrow's names of the pairs that `types.widens` allows.
+_WIDER = {("int32", "int64"), ("int32", "double"), ("float", "double")}
+_LIST = "list<item: "
+
 Layout = Mapping[str, str]
 """Feature → name of its Arrow type, in the order of a stored row."""
 
@@ -39,13 +43,25 @@ def encode_row(values: Sequence[object]) -> bytes:
 def decode_row(row: bytes, stored: Layout, wanted: Layout) -> Sequence[object]:
     """Decode a row written in one layout for a reader of another.
 
-    A feature that was added since, or whose type changed, reads as null.
+    A feature that was added since, or whose type changed, reads as null; one whose type was
+    widened reads as what it is.
     """
     values: Sequence[object] = _decode(row)
     if stored == wanted:
         return values
-    held = dict(zip(stored.items(), values, strict=True))
-    return [held.get(feature) for feature in wanted.items()]
+    held = dict(zip(stored, values, strict=True))
+    return [_widened(held.get(n), stored.get(n), dtype) for n, dtype in wanted.items()]
+
+
+def _widened(value: Any, stored: str | None, wanted: str) -> Any:
+    if stored == wanted or value is None:
+        return value
+    if stored and stored.startswith(_LIST) and wanted.startswith(_LIST):
+        items = stored[len(_LIST) : -1], wanted[len(_LIST) : -1]
+        return [_widened(item, *items) for item in value] if items in _WIDER else None
+    if (stored, wanted) not in _WIDER:
+        return None
+    return float(value) if wanted == "double" else value
 
 
 def _integer_times(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:

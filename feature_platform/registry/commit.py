@@ -1,16 +1,25 @@
-"""Commits: numbered, chained by hash, one canonical form."""
+"""Commits: numbered, chained by hash, and verified when they are read."""
 
-import json
+from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from feature_platform.definitions import KINDS, is_name
 from feature_platform.errors import CorruptLogError
+from feature_platform.registry.canonical import seal, unseal
+from feature_platform.registry.ownership import may_take
 from feature_platform.registry.plan import Plan
-from feature_platform.registry.snapshot import Cursor, Snapshot
+from feature_platform.registry.snapshot import Cursor, Snapshot, State
 
 FORMAT = 1
+MAX_BYTES = 32 * 2**20
+_IDENTITY = r"^[0-9a-f]{32}$"
+
+Version = Annotated[int, Field(ge=1, lt=2**62)]
 
 
 class Commit(BaseModel):
@@ -29,6 +38,7 @@ class Commit(BaseModel):
         client: Which program wrote it.
         message: Why.
         plan: What changed.
+        waived: Contracts that the platform broke on purpose; `plan.override` says why.
         state: Digest of all objects afterwards.
     """
 
@@ -36,27 +46,27 @@ class Commit(BaseModel):
 
     format: int = FORMAT
     required_features: tuple[str, ...] = ()
-    log_id: str
-    version: int
-    commit_id: str
+    log_id: Annotated[str, Field(pattern=_IDENTITY)]
+    version: Version
+    commit_id: Annotated[str, Field(pattern=_IDENTITY)]
     parent_id: str
     parent_sha256: str
-    at: datetime
+    at: AwareDatetime
     principal: str
     client: str
     message: str = ""
     plan: Plan
+    waived: tuple[str, ...] = ()
     state: str
 
     def to_bytes(self) -> bytes:
-        """Return the stored form: canonical JSON, and a line with its hash.
+        """Return the stored form; the next commit names its hash."""
+        return seal(self.model_dump(mode="json"))
 
-        The next commit names the hash of the whole.
-        """
-        content = self.model_dump(mode="json")
-        text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        body = text.encode()
-        return body + b"\n" + sha256(body).hexdigest().encode()
+    @property
+    def cursor(self) -> Cursor:
+        """The point of history that it leads to."""
+        return Cursor(self.log_id, self.version, self.commit_id)
 
     def summary(self) -> str:
         """Describe the changes in a few words, such as `+2 ~1 feature_view`."""
@@ -68,37 +78,37 @@ class Commit(BaseModel):
         return ", ".join(f"{sign}{n} {kind}" for (kind, sign), n in counts.items())
 
 
-def replay(snapshot: Snapshot, records: list[bytes]) -> Snapshot:
+def replay(snapshot: Snapshot, records: Iterable[bytes]) -> Snapshot:
     """Apply commits to a snapshot, verifying each.
 
     Raises:
-        CorruptLogError: A commit is not the successor of the one before; nothing after the last
-            good version is read.
+        CorruptLogError: A commit is not the rightful successor of the one before.
     """
+    state = State(snapshot)
+    head, sha, at = snapshot.cursor, snapshot.sha256, snapshot.at
     for record in records:
-        commit = read_commit(record, after=snapshot.version)
-        expected = (snapshot.version + 1, snapshot.cursor.commit_id, snapshot.sha256)
+        commit = read_commit(record, after=head.version)
+        expected = (head.version + 1, head.commit_id, sha)
         if (commit.version, commit.parent_id, commit.parent_sha256) != expected or (
-            snapshot.version and commit.log_id != snapshot.cursor.log_id
+            head.version and commit.log_id != head.log_id
         ):
-            raise CorruptLogError(
-                f"Registry commit {commit.version} does not follow commit {snapshot.version}: the "
-                "log was altered or swapped. Restore it from a backup."
-            )
-        changed = snapshot.with_entries(commit.plan.entries(commit.version))
-        if commit.state != f"{changed.digest:064x}":
-            raise CorruptLogError(
-                f"Registry commit {commit.version} does not lead to the state it names: the log "
-                "was altered. Restore it from a backup."
-            )
-        snapshot = Snapshot(
-            cursor=Cursor(commit.log_id, commit.version, commit.commit_id),
-            sha256=sha256(record).hexdigest(),
-            at=commit.at,
-            entries=changed.entries,
-            digest=changed.digest,
-        )
-    return snapshot
+            raise broken_after(head.version, "does not follow it")
+        if commit.at <= at:
+            raise broken_after(head.version, "is not later")
+        _audit(commit, state, head.version)
+        state.change(commit.plan.entries(commit.version), commit.at)
+        if commit.state != f"{state.digest:064x}":
+            raise broken_after(head.version, "does not lead to the state it names")
+        head, sha, at = commit.cursor, sha256(record).hexdigest(), commit.at
+    return replace(
+        snapshot,
+        cursor=head,
+        sha256=sha,
+        at=at,
+        entries=state.entries,
+        removed=state.removed,
+        digest=state.digest,
+    )
 
 
 def read_commit(record: bytes, *, after: int) -> Commit:
@@ -107,17 +117,14 @@ def read_commit(record: bytes, *, after: int) -> Commit:
     Raises:
         CorruptLogError: It is not a commit, or a newer release wrote it.
     """
-    body, _, seal = record.rpartition(b"\n")
-    if sha256(body).hexdigest().encode() != seal:
-        raise CorruptLogError(
-            f"The registry's commit after version {after} was altered: it does not match its hash."
-        )
+    body = unseal(record, f"The registry's commit after version {after}")
     try:
         commit = Commit.model_validate_json(body)
     except ValidationError as error:
+        place = ".".join(map(str, error.errors()[0]["loc"]))
         raise CorruptLogError(
-            f"The registry's commit after version {after} cannot be read: {error.error_count()} "
-            "errors. A newer release wrote it."
+            f"The registry's commit after version {after} cannot be read ({place}: "
+            f"{error.errors()[0]['msg']}). A newer release wrote it, or another program."
         ) from error
     if commit.format > FORMAT or commit.required_features:
         raise CorruptLogError(
@@ -125,6 +132,34 @@ def read_commit(record: bytes, *, after: int) -> Commit:
             f"(format {commit.format}, features {list(commit.required_features)})."
         )
     return commit
+
+
+def _audit(commit: Commit, state: State, after: int) -> None:
+    """Refuse what no honest writer can have written: it came from outside."""
+    if commit.principal != commit.plan.owner:
+        raise broken_after(after, f"is by {commit.principal!r} for {commit.plan.owner!r}")
+    if not is_name(commit.plan.project) or not is_name(commit.plan.owner):
+        raise broken_after(after, "is for a project or an owner whose name is not valid")
+    for change in commit.plan.changes:
+        if change.kind not in KINDS or not is_name(change.name):
+            raise broken_after(after, f"has a change of {change.kind!r} {change.name!r}")
+        key = commit.plan.key(change)
+        entry = state.entries.get(key)
+        if (entry.body if entry else None) != change.before:
+            raise broken_after(after, f"replaces a {change.subject} that was not there")
+        if entry and not may_take(commit.plan, change, entry, state.entries):
+            raise broken_after(
+                after, f"is by {commit.plan.owner!r} and changes {key} of {entry.owner!r}"
+            )
+
+
+def broken_after(version: int, how: str) -> CorruptLogError:
+    """Return the error of a log that is good up to a version."""
+    return CorruptLogError(
+        f"The registry's log is good up to version {version}; the commit that comes next {how}. "
+        "The log was altered or swapped. `feature-platform fsck` says what can be done; "
+        f"registry_version={version} reads what is good."
+    )
 
 
 def utc_now() -> datetime:

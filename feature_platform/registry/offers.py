@@ -3,9 +3,11 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from datetime import timedelta
+from typing import Literal, TypeAlias
 
 from feature_platform.definitions import (
+    BatchSource,
     Entity,
     FeatureView,
     OnDemandFeatureView,
@@ -15,17 +17,30 @@ from feature_platform.definitions import (
     ViewReference,
 )
 from feature_platform.registry.snapshot import VIEW_KINDS, Snapshot
+from feature_platform.types import parse_type, widens
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What a view offers its readers, and what it asks of them."""
+    """What a view offers its readers, and what it asks of them.
+
+    Attributes:
+        keys: Join key → type; empty where none is declared.
+        features: Feature → type.
+        request: What requests have to carry → type.
+        has_history: Whether training sets can read it.
+        online: Whether it is served online.
+        ttls: Feature view whose rows are read → how long one may answer; `None` for ever.
+        rows: Feature view → what says which rows it reads, and how columns are called there.
+    """
 
     keys: dict[str, str]
     features: dict[str, str]
     request: dict[str, str]
     has_history: bool
     online: bool
+    ttls: dict[str, timedelta | None]
+    rows: dict[str, tuple[object, ...]]
 
 
 Known: TypeAlias = dict[str, Offer | None]
@@ -49,8 +64,16 @@ def _offer(snapshot: Snapshot, project: str, name: str, known: Known) -> Offer |
             declared = str(entity.value_type or "")
             keys |= {key: types.get(key, declared) for key in entity.join_keys}
         features = {name: dtype for name, dtype in types.items() if name not in keys}
-        has_history = _has_history(snapshot, project, view)
-        return Offer(keys, features, {}, has_history=has_history, online=view.online)
+        rows, has_history = _rows(snapshot, project, view.source)
+        return Offer(
+            keys,
+            features,
+            {},
+            has_history=has_history,
+            online=view.online,
+            ttls={name: view.ttl},
+            rows={name: rows},
+        )
     if not isinstance(view, OnDemandFeatureView):
         return None
     mine = Offer(
@@ -59,6 +82,8 @@ def _offer(snapshot: Snapshot, project: str, name: str, known: Known) -> Offer |
         request={f.name: str(f.dtype) for f in view.request},
         has_history=True,
         online=True,
+        ttls={},
+        rows={},
     )
     for ref in view.inputs:
         if (read := offer(snapshot, project, ref.view, known)) is not None:
@@ -69,6 +94,8 @@ def _offer(snapshot: Snapshot, project: str, name: str, known: Known) -> Offer |
                 request=mine.request | read.request,
                 has_history=mine.has_history and read.has_history,
                 online=mine.online and read.online,
+                ttls=mine.ttls | read.ttls,
+                rows=mine.rows | read.rows,
             )
     return mine
 
@@ -84,29 +111,76 @@ def ambiguous(
     return {name for name, count in names.items() if count > 1}
 
 
-def differences(ref: ViewReference, before: Offer, after: Offer) -> Iterator[str]:
+Kind: TypeAlias = Literal[
+    "removed", "retyped", "keys", "request", "ttl", "source", "history", "online"
+]
+"""The ways in which a view can let its readers down."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One way in which a view lets a reader down.
+
+    Attributes:
+        kind: Which.
+        message: What a reader is told.
+        feature: The feature concerned, if it is about one.
+    """
+
+    kind: Kind
+    message: str
+    feature: str = ""
+
+
+def differences(ref: ViewReference, before: Offer, after: Offer) -> Iterator[Difference]:
+    """Yield what a reader of a view loses; what a view gains breaks nobody."""
     kept = {key: dtype or after.keys.get(key) for key, dtype in before.keys.items()}
     if kept != after.keys:
-        yield f"the join keys of {ref.view!r} change from {before.keys} to {after.keys}"
+        message = f"the join keys of {ref.view!r} change from {before.keys} to {after.keys}"
+        yield Difference("keys", message)
     for name in ref.features or before.features:
-        if name not in after.features:
-            yield f"{ref.view!r} loses the feature {name!r}"
-        elif before.features.get(name) not in (None, after.features[name]):
-            change = f"from {before.features[name]} to {after.features[name]}"
-            yield f"{name!r} of {ref.view!r} changes {change}"
+        had, has = before.features.get(name), after.features.get(name)
+        if has is None:
+            yield Difference("removed", f"{ref.view!r} loses the feature {name!r}", name)
+        elif not _fits(had, has):
+            message = f"{name!r} of {ref.view!r} changes from {had} to {has}"
+            yield Difference("retyped", message, name)
     for name, dtype in after.request.items():
-        if before.request.get(name) != dtype:
-            yield f"{ref.view!r} asks requests for {name!r} of type {dtype}"
+        if name not in before.request or not _fits(before.request[name], dtype):
+            message = f"{ref.view!r} asks requests for {name!r} of type {dtype}"
+            yield Difference("request", message)
+    yield from _serving_differences(ref, before, after)
+
+
+def _serving_differences(ref: ViewReference, before: Offer, after: Offer) -> Iterator[Difference]:
+    # An on-demand view may read other views than it did; how it computes is its owner's affair.
+    for view in before.ttls.keys() & after.ttls.keys():
+        old, new = before.ttls[view], after.ttls[view]
+        if new is not None and (old is None or new < old):
+            lasted = old if old is not None else "for ever"
+            yield Difference("ttl", f"values of {view!r} last {new} instead of {lasted}")
     if before.has_history and not after.has_history:
-        yield f"{ref.view!r} loses its history"
+        yield Difference("history", f"{ref.view!r} loses its history")
+    elif any(before.rows[v] != after.rows[v] for v in before.rows.keys() & after.rows.keys()):
+        yield Difference("source", f"{ref.view!r} reads other rows: a source changes")
     if before.online and not after.online:
-        yield f"{ref.view!r} is no longer served online"
+        yield Difference("online", f"{ref.view!r} is no longer served online")
 
 
-def _has_history(snapshot: Snapshot, project: str, view: FeatureView) -> bool:
-    entry = snapshot.find(project, Source.kind, view.source)
-    source = entry.definition if entry else None
-    return not isinstance(source, PushSource) or source.batch_source is not None
+def _fits(before: str | None, after: str) -> bool:
+    return before is None or widens(parse_type(before), parse_type(after))
+
+
+def _rows(snapshot: Snapshot, project: str, source: str) -> tuple[tuple[object, ...], bool]:
+    """Return what says which rows a source holds, and whether their history can be read."""
+    entry = snapshot.find(project, Source.kind, source)
+    found = entry.definition if entry else None
+    if isinstance(found, PushSource) and found.batch_source is not None:
+        return _rows(snapshot, project, found.batch_source)
+    if not isinstance(found, BatchSource):
+        return (), not isinstance(found, PushSource)
+    times = found.timestamp_field, found.created_timestamp_column
+    return (found.location(), dict(found.field_mapping), *times), True
 
 
 def view_of(snapshot: Snapshot, project: str, name: str) -> View | None:

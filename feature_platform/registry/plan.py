@@ -4,9 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from feature_platform.definitions import KINDS, Definition, from_json, with_related
 from feature_platform.errors import DefinitionError
@@ -23,6 +23,16 @@ class Change(BaseModel):
     before: str | None = None
     after: str | None = None
 
+    _definition: Definition | None = PrivateAttr(default=None)
+
+    @classmethod
+    def to(cls, definition: Definition, before: str | None) -> Self:
+        """Return the change that registers a definition."""
+        name, after = definition.name, definition.to_json()
+        change = cls(kind=definition.kind, name=name, before=before, after=after)
+        change._definition = definition
+        return change
+
     @property
     def action(self) -> Literal["create", "update", "delete"]:
         """What happens to the object."""
@@ -30,10 +40,25 @@ class Change(BaseModel):
             return "create"
         return "delete" if self.after is None else "update"
 
+    @property
+    def subject(self) -> str:
+        """The object in words, such as `feature view 'hourly_weather'`."""
+        return f"{self.kind.replace('_', ' ')} {self.name!r}"
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether the content was made from a definition, not read from somewhere."""
+        return self._definition is not None
+
     @cached_property
     def definition(self) -> Definition:
         """The object as it will be, or as it was if it is deleted."""
-        return from_json(self.after or self.before or "")
+        return self._definition or from_json(self.after or self.before or "")
+
+    @cached_property
+    def previous(self) -> Definition | None:
+        """The object as it was; `None` if it is new."""
+        return from_json(self.before) if self.before else None
 
     def differences(self) -> list[tuple[str, object, object]]:
         """Return (attribute, before, after) for every attribute that differs."""
@@ -51,6 +76,9 @@ class Plan(BaseModel):
     Attributes:
         version: Registry version it was made from.
         changes: What it would do, in the order entities, sources, views, services.
+        full_sync: Whether it removes what the owner no longer defines.
+        mass_delete: Whether a full sync may remove much at once.
+        override: Why the platform breaks what others rely on; empty if it does not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,12 +87,23 @@ class Plan(BaseModel):
     owner: str
     version: int
     changes: tuple[Change, ...]
+    full_sync: bool = False
+    mass_delete: bool = False
+    override: str = ""
+
+    def key(self, change: Change) -> Key:
+        """Return where a changed object lives."""
+        return Key(self.project, change.kind, change.name)
 
     def entries(self, version: int = 0) -> Iterator[tuple[Key, Registered | None]]:
         """Yield what each changed place holds afterwards."""
         for change in self.changes:
-            key = Key(self.project, change.kind, change.name)
-            yield key, (change.after and Registered(self.owner, change.after, version)) or None
+            key, entry = self.key(change), None
+            if change.after is not None:
+                entry = Registered(key, self.owner, change.after, version)
+                if change.is_trusted:
+                    entry.__dict__["definition"] = change.definition  # what would be parsed again
+            yield key, entry
 
     def __bool__(self) -> bool:
         return bool(self.changes)
@@ -78,6 +117,8 @@ def plan(
     desired: Iterable[Definition],
     delete: Iterable[Definition] = (),
     partial: bool = True,
+    mass_delete: bool = False,
+    override: str = "",
 ) -> Plan:
     """Compare what an owner wants with the registry.
 
@@ -89,6 +130,8 @@ def plan(
         delete: What the owner wants removed.
         partial: `True` adds and updates what is listed. `False` is a full sync of the owner's
             own objects: those that are not listed are deleted, and nobody else's.
+        mass_delete: Let a full sync delete much at once.
+        override: Why the platform breaks what others rely on, for the record.
 
     Returns:
         The changes; none if the registry already agrees. Making a plan writes nothing and
@@ -103,15 +146,25 @@ def plan(
         raise DefinitionError(f"{', '.join(map(str, both))} is both listed and to be deleted.")
     if not partial:
         gone |= snapshot.owned_by(project, owner).keys() - wanted.keys()
-    after = {key: d.to_json() for key, d in wanted.items()} | dict.fromkeys(gone)
     changes = []
-    for key in sorted(after, key=lambda k: (KINDS.index(k.kind), k.name)):
+    for key in sorted(wanted.keys() | gone, key=_order):
         entry = snapshot.entries.get(key)
         before = entry.body if entry else None
-        if before != after[key] or (entry and entry.owner != owner):
-            change = Change(kind=key.kind, name=key.name, before=before, after=after[key])
+        if key in wanted:
+            change = Change.to(wanted[key], before)
+        else:
+            change = Change(kind=key.kind, name=key.name, before=before)
+        if before != change.after or (entry and entry.owner != owner):
             changes.append(change)
-    return Plan(project=project, owner=owner, version=snapshot.version, changes=tuple(changes))
+    return Plan(
+        project=project,
+        owner=owner,
+        version=snapshot.version,
+        changes=tuple(changes),
+        full_sync=not partial,
+        mass_delete=mass_delete,
+        override=override,
+    )
 
 
 def _by_key(project: str, desired: Iterable[Definition]) -> dict[Key, Definition]:
@@ -120,3 +173,26 @@ def _by_key(project: str, desired: Iterable[Definition]) -> dict[Key, Definition
     if twice := sorted(f"{kind} {name!r}" for (kind, name), n in counts.items() if n > 1):
         raise DefinitionError(f"Defined more than once: {', '.join(twice)}. Rename one of them.")
     return {Key(project, d.kind, d.name): d for d in with_related(listed)}
+
+
+def differences(before: Snapshot, after: Snapshot, project: str) -> list[Plan]:
+    """Return what differs between two states of a project, as one plan per owner.
+
+    The plan of an owner, made from the present and an earlier state, restores what it had.
+    """
+    changes: dict[str, list[Change]] = {}
+    for key in sorted(before.entries.keys() | after.entries.keys(), key=_order):
+        old, new = before.entries.get(key), after.entries.get(key)
+        same = (old and (old.owner, old.body)) == (new and (new.owner, new.body))
+        owner = (new or old or before.entries[key]).owner
+        if key.project == project and not same:
+            bodies = {"before": old and old.body, "after": new and new.body}
+            changes.setdefault(owner, []).append(Change(kind=key.kind, name=key.name, **bodies))
+    return [
+        Plan(project=project, owner=owner, version=before.version, changes=tuple(found))
+        for owner, found in sorted(changes.items())
+    ]
+
+
+def _order(key: Key) -> tuple[int, str]:
+    return KINDS.index(key.kind), key.name

@@ -1,29 +1,40 @@
 """Reading and changing the registry."""
 
-import random
-import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Lock
-from typing import Any
 
 from feature_platform.errors import (
+    BusyError,
     ConflictError,
-    CorruptLogError,
+    LogReplacedError,
     NotFoundError,
     Problem,
     RefusedError,
+    StoreError,
 )
-from feature_platform.registry.commit import Commit, read_commit, replay, utc_now
-from feature_platform.registry.logs import CommitLog
+from feature_platform.registry.checkpoint import Checkpoint, is_due
+from feature_platform.registry.commit import (
+    MAX_BYTES,
+    Commit,
+    broken_after,
+    read_commit,
+    replay,
+    utc_now,
+)
+from feature_platform.registry.logs import LAST, CommitLog
 from feature_platform.registry.plan import Plan
-from feature_platform.registry.rules import check
-from feature_platform.registry.snapshot import Snapshot
+from feature_platform.registry.proposal import Proposal
+from feature_platform.registry.rules import check, waived
+from feature_platform.registry.saved_plan import SavedPlan
+from feature_platform.registry.snapshot import NOWHERE, Cursor, Key, Snapshot
 
 _DEADLINE_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 1.0
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Registry:
@@ -32,77 +43,128 @@ class Registry:
     Args:
         log: Where commits are kept.
         now: The clock that stamps commits.
+        deadline_seconds: How long to go on while other writers are faster.
     """
 
-    def __init__(self, log: CommitLog, *, now: Callable[[], datetime] = utc_now) -> None:
-        self._log = log
+    def __init__(
+        self,
+        log: CommitLog,
+        *,
+        now: Callable[[], datetime] = utc_now,
+        deadline_seconds: float = _DEADLINE_SECONDS,
+    ) -> None:
+        self.log = log
         self._now = now
+        self._deadline_seconds = deadline_seconds
         self._newest = Snapshot()
         self._lock = Lock()
 
-    def snapshot(self) -> Snapshot:
-        """Return the newest state. Only commits that were not seen before are read.
+    def snapshot(self, at: int | datetime | None = None) -> Snapshot:
+        """Return the newest state, or an earlier one.
+
+        Only commits that were not seen before are read.
+
+        Args:
+            at: A version, or a time: the state that was in force then. The newest if left out.
 
         Raises:
-            CorruptLogError: The log does not verify.
+            CorruptLogError: The log does not verify. Versions before the damage can be read.
+            LogReplacedError: The log is not the one that was read before, or was set back.
+            NotFoundError: There is no such version yet.
             StoreError: The backend cannot be read.
         """
+        if isinstance(at, datetime):
+            at = self._version_at(at)
+        if at is not None:
+            return self._earlier(at)
         with self._lock:
-            self._newest = replay(self._newest, self._log.read(self._newest.version))
+            if not self._newest.version:
+                self._newest = self._opened()
+            else:
+                self._newest = self._refreshed(self._newest)
             return self._newest
 
     def commit(
-        self, plan: Plan, *, principal: str, client: str = "python", message: str = ""
+        self,
+        plan: Plan | SavedPlan,
+        *,
+        principal: str,
+        client: str = "python",
+        message: str = "",
     ) -> Commit | None:
         """Write a plan as the next commit, or nothing if it changes nothing.
 
         The rules are checked against the head the commit will sit on, on every attempt. Commits
-        made since the plan do no harm unless they touched the same objects.
+        made since the plan do no harm unless they touched the same objects; under a saved plan,
+        unless they touched anything that it rests on.
+
+        Returns:
+            The commit; `None` if everything already is as the plan wants it.
 
         Raises:
             RefusedError: The plan breaks a rule; every broken rule is listed.
-            ConflictError: An object is no longer as the plan found it, or other writers kept the
-                log busy for half a minute.
+            ConflictError: An object is no longer as the plan found it; the commits that changed it
+                are listed.
+            LogReplacedError: The saved plan is for another log, or for one that was set back.
+            BusyError: Other writers kept the log busy; nothing was written.
             StoreError: The backend refused; nothing was written.
             UnknownOutcomeError: The backend never said whether the commit landed.
         """
-        if plan.owner != principal:
-            message = f"it was made for {plan.owner!r} and cannot be committed by {principal!r}."
-            problem = Problem("ownership", "the plan", message)
-            raise RefusedError(plan.owner, plan.project, [problem])
-        commit_id = uuid.uuid4().hex
-        deadline = time.monotonic() + _DEADLINE_SECONDS
-        pause = _FIRST_PAUSE_SECONDS
-        while plan:
-            head = self.snapshot()
-            _check_unchanged(plan, head)
-            if problems := check(plan, head):
-                raise RefusedError(plan.owner, plan.project, problems)
-            commit = _next(
-                head,
-                plan,
-                commit_id=commit_id,
-                at=max(self._now(), head.at + timedelta(milliseconds=1)),
-                principal=principal,
-                client=client,
-                message=message,
-            )
-            if self._log.append(commit.version, commit.to_bytes()) or self._landed(commit):
-                return commit
-            if time.monotonic() > deadline:
-                raise ConflictError(
-                    f"Other writers kept the registry busy for {_DEADLINE_SECONDS:.0f} seconds. "
-                    "Nothing was written; try again."
-                )
-            time.sleep(random.uniform(0, pause))  # noqa: S311 - full jitter, not a secret
-            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
-        return None
+        from tenacity import Retrying, retry_if_result, stop_after_delay, wait_random_exponential
 
-    def history(self, *, project: str | None = None, after: int = 0) -> list[Commit]:
-        """Return commits newer than version `after`, oldest first."""
-        records = self._log.read(after)
-        commits = [read_commit(r, after=after + i) for i, r in enumerate(records)]
-        return [c for c in commits if project in (None, c.plan.project)]
+        saved = plan if isinstance(plan, SavedPlan) else None
+        plan = plan.plan if isinstance(plan, SavedPlan) else plan
+        if plan.owner != principal:
+            reason = f"it was made for {plan.owner!r} and cannot be committed by {principal!r}."
+            problem = Problem("ownership", "the plan", reason)
+            raise RefusedError(plan.owner, plan.project, [problem])
+        if not plan:
+            return None
+        # A different pause for each of many writers: they spread out instead of colliding again.
+        retrying = Retrying(
+            retry=retry_if_result(lambda outcome: outcome == "taken"),
+            wait=wait_random_exponential(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS),
+            stop=stop_after_delay(self._deadline_seconds),
+            retry_error_callback=lambda _: "taken",
+        )
+        stamp = {"commit_id": uuid.uuid4().hex, "client": client, "message": message}
+        outcome = retrying(self._attempt, plan, saved, stamp)
+        if isinstance(outcome, str):
+            raise BusyError(
+                f"Other writers kept the registry busy for {self._deadline_seconds:.0f} seconds. "
+                "Nothing was written; try again."
+            )
+        return outcome
+
+    def history(
+        self,
+        *,
+        project: str | None = None,
+        owner: str | None = None,
+        name: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        after: int = 0,
+    ) -> list[Commit]:
+        """Return commits, oldest first.
+
+        Args:
+            project: Only of this project.
+            owner: Only by this owner.
+            name: Only those that changed an object of this name.
+            since: Only at this time or later.
+            until: Only at this time or earlier.
+            after: Only newer than this version.
+        """
+        return [
+            commit
+            for commit in self._commits(after)
+            if project in (None, commit.plan.project)
+            and owner in (None, commit.plan.owner)
+            and (name is None or any(change.name == name for change in commit.plan.changes))
+            and (since is None or commit.at >= since)
+            and (until is None or commit.at <= until)
+        ]
 
     def show(self, version: int) -> Commit:
         """Return one commit.
@@ -110,45 +172,148 @@ class Registry:
         Raises:
             NotFoundError: The registry has no such version.
         """
-        records = self._log.read(version - 1) if version > 0 else []
+        records = self.log.read(version - 1, 1) if version > 0 else []
         if not records:
-            head = self.snapshot().version
-            raise NotFoundError(f"The registry has versions 1 to {head}, but no {version}.")
+            raise NotFoundError(self._no_version(version))
         return read_commit(records[0], after=version - 1)
 
-    def _landed(self, commit: Commit) -> bool:
-        """Say whether the record that took the slot is this commit after all."""
-        records = self._log.read(commit.version - 1)
-        if not records:
-            raise CorruptLogError(
-                f"The registry's log ends before version {commit.version - 1}, which was read from "
-                "it before: it was restored or truncated. Nothing was written; open it again."
+    def changes(self, since: Cursor = NOWHERE) -> list[Commit]:
+        """Return the commits after a point of history, oldest first; each has a `cursor`.
+
+        Args:
+            since: A cursor of a commit or a snapshot; the beginning if left out.
+
+        Raises:
+            LogReplacedError: The log does not have that point: it was swapped, or restored from a
+                backup that was made before. Start again from `snapshot()`.
+        """
+        if not since.version:
+            return self._commits(0)
+        found = self._commits(since.version - 1)
+        if not found or found[0].cursor != since:
+            raise LogReplacedError(
+                f"Registry {self.log} does not have version {since.version} as it was read before "
+                f"(commit {since.commit_id[:8]}): the log was swapped, or restored from a backup. "
+                "Read the present state, and go on from there."
             )
-        return records[0] == commit.to_bytes()
+        return found[1:]
 
-
-def _next(head: Snapshot, plan: Plan, **stamp: Any) -> Commit:
-    version = head.version + 1
-    return Commit(
-        log_id=head.cursor.log_id or uuid.uuid4().hex,
-        version=version,
-        parent_id=head.cursor.commit_id,
-        parent_sha256=head.sha256,
-        plan=plan,
-        state=f"{head.with_entries(plan.entries(version)).digest:064x}",
-        **stamp,
-    )
-
-
-def _check_unchanged(plan: Plan, head: Snapshot) -> None:
-    stale = []
-    for change, (key, _) in zip(plan.changes, plan.entries(), strict=True):
-        entry = head.entries.get(key)
-        if (entry.body if entry else None) != change.before:
-            who = f"by {entry.owner!r} in version {entry.version}" if entry else "away"
-            stale.append(f"{key} ({who})")
-    if stale:
-        raise ConflictError(
-            f"Changed since the plan was made at version {plan.version}: {', '.join(stale)}. "
-            "Nothing was written; plan again."
+    def _attempt(
+        self, plan: Plan, saved: SavedPlan | None, stamp: dict[str, str]
+    ) -> Commit | str | None:
+        """Try once: return the commit, `None` if nothing is to be done, or "taken"."""
+        head = self.snapshot()
+        if _is_done(plan, head):
+            return None
+        at = max(self._now(), head.at + _MILLISECOND)
+        self._check_unchanged(plan, saved, head)
+        proposal = Proposal.of(plan, head, at)
+        if problems := check(proposal):
+            raise RefusedError(plan.owner, plan.project, problems)
+        version = head.version + 1
+        commit = Commit(
+            log_id=head.cursor.log_id or uuid.uuid4().hex,
+            version=version,
+            parent_id=head.cursor.commit_id,
+            parent_sha256=head.sha256,
+            principal=plan.owner,
+            plan=plan,
+            waived=waived(proposal),
+            at=at,
+            state=f"{proposal.after.digest:064x}",
+            **stamp,
         )
+        record = commit.to_bytes()
+        if len(record) > MAX_BYTES:
+            reason = f"its commit has {len(record):,} bytes; {MAX_BYTES:,} are the most."
+            problem = Problem("size", "the plan", f"{reason} Apply it in parts.")
+            raise RefusedError(plan.owner, plan.project, [problem])
+        if not self.log.append(version, commit.commit_id, record):
+            return "taken"
+        if is_due(version, len(proposal.after.entries)):
+            with suppress(StoreError):  # it is only a cache, and the commit has landed
+                kept = Checkpoint.of(replay(head, [record]))
+                self.log.keep(version, kept.to_bytes())
+        return commit
+
+    def _check_unchanged(self, plan: Plan, saved: SavedPlan | None, head: Snapshot) -> None:
+        if saved and saved.base.version:
+            self.changes(saved.base)  # raises if this is not the log it was made for
+        moved = saved.moved(head) if saved else set[Key]()
+        for change in plan.changes:
+            entry = head.entries.get(plan.key(change))
+            if (entry.body if entry else None) != change.before:
+                moved.add(plan.key(change))
+        if moved:
+            touched = [
+                f"version {commit.version} by {commit.principal!r} at {commit.at:%F %T}Z"
+                + (f" ({commit.message})" if commit.message else "")
+                for commit in self._commits(plan.version)
+                if moved & {commit.plan.key(change) for change in commit.plan.changes}
+            ]
+            names = ", ".join(str(key) for key in sorted(moved))
+            raise ConflictError(
+                f"The plan was made at version {plan.version}, and {names} changed since: "
+                f"{'; '.join(touched)}. Nothing was written; plan again."
+            )
+
+    def _opened(self) -> Snapshot:
+        """Read the log for the first time. That nothing follows its end is checked, too."""
+        start = self._from_checkpoint(LAST)
+        found = replay(start, self.log.read(start.version))
+        if (last := self.log.last(found.version)) > found.version:
+            found = replay(found, self.log.read(found.version))  # somebody just wrote it?
+            if last > found.version:
+                raise broken_after(found.version, f"is missing, though commit {last} is there")
+        return found
+
+    def _refreshed(self, known: Snapshot) -> Snapshot:
+        """Add what is new. The newest known commit is read again: it must still be there."""
+        records = self.log.read(known.version - 1)
+        head = read_commit(records[0], after=known.version - 1) if records else None
+        if head is None or head.cursor != known.cursor:
+            raise LogReplacedError(
+                f"Registry {self.log} no longer has version {known.version} as it was read before "
+                f"(commit {known.cursor.commit_id[:8]}): the log was swapped, or restored from a "
+                "backup. Nothing is read past that. Open the registry again once that is meant."
+            )
+        return replay(known, records[1:])
+
+    def _from_checkpoint(self, upto: int) -> Snapshot:
+        """Return the newest checkpointed state at a version or before; the empty one without."""
+        stored = self.log.checkpoint(upto)
+        checkpoint = Checkpoint.read(stored) if stored else None
+        if checkpoint is None or checkpoint.cursor.version > upto:
+            return Snapshot()
+        records = self.log.read(checkpoint.cursor.version - 1, 1)
+        return (checkpoint.snapshot(records[0]) if records else None) or Snapshot()
+
+    def _earlier(self, version: int) -> Snapshot:
+        with self._lock:
+            if version == self._newest.version:
+                return self._newest
+        start = self._from_checkpoint(version) if version > 0 else Snapshot()
+        found = replay(start, self.log.read(start.version, max(version - start.version, 0)))
+        if found.version != version:
+            raise NotFoundError(self._no_version(version))
+        return found
+
+    def _version_at(self, time_: datetime) -> int:
+        if time_.tzinfo is None:
+            raise NotFoundError(f"{time_} has no time zone: pass an aware time, such as UTC.")
+        return max((c.version for c in self._commits(0) if c.at <= time_), default=0)
+
+    def _commits(self, after: int) -> list[Commit]:
+        records = self.log.read(after)
+        return [read_commit(record, after=after + i) for i, record in enumerate(records)]
+
+    def _no_version(self, version: int) -> str:
+        return f"The registry has versions 1 to {self.snapshot().version}, but no {version}."
+
+
+def _is_done(plan: Plan, head: Snapshot) -> bool:
+    """Say whether a plan has nothing left to do, as when its commit landed unnoticed."""
+    if any(change.before is None and change.after is None for change in plan.changes):
+        return False  # not a plan that could be done; the rules say what is wrong with it
+    held = ((head.entries.get(key), wanted) for key, wanted in plan.entries())
+    return all((h and (h.owner, h.body)) == (w and (w.owner, w.body)) for h, w in held)

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 
 from feature_platform import Entity, FeatureService, FeatureStore, RepoConfig
 from feature_platform.errors import (
+    BusyError,
     ConflictError,
     CorruptLogError,
     DefinitionError,
     NotFoundError,
     RefusedError,
+    UnknownOutcomeError,
 )
 from feature_platform.registry import MemoryLog, Registry, SqliteLog, plan
 
@@ -65,17 +67,19 @@ def test_a_plan_whose_objects_changed_meanwhile_is_refused() -> None:
     stale = planned(registry, Entity(name="driver", description="one"))
     commit(registry, Entity(name="driver", description="two"))
 
-    with pytest.raises(ConflictError, match=r"shop/entity/driver \(by 'platform' in version 1\)"):
+    with pytest.raises(
+        ConflictError, match=r"shop/entity/driver changed since: version 1 by 'platform'"
+    ):
         registry.commit(stale, principal="platform")
     assert registry.snapshot().version == 1
 
 
 def test_a_lost_race_is_run_again_on_the_new_head() -> None:
     class Raced(MemoryLog):
-        def append(self, number: int, record: bytes) -> bool:
+        def append(self, number: int, commit_id: str, record: bytes) -> bool:
             if number == 1 and b"slow" in record:
                 commit(Registry(self), RIDER)
-            return super().append(number, record)
+            return super().append(number, commit_id, record)
 
     registry = Registry(Raced())
     slow = registry.commit(planned(registry, DRIVER), principal="platform", message="slow")
@@ -88,10 +92,10 @@ def test_the_rules_are_checked_again_on_the_new_head() -> None:
     """Write skew: a service is planned on a view that is deleted before it is committed."""
 
     class Raced(MemoryLog):
-        def append(self, number: int, record: bytes) -> bool:
+        def append(self, number: int, commit_id: str, record: bytes) -> bool:
             if b"late service" in record and number == 2:
                 commit(Registry(self), partial=False)
-            return super().append(number, record)
+            return super().append(number, commit_id, record)
 
     from feature_platform import FeatureView, Field, FileSource
     from feature_platform.types import Int64
@@ -108,16 +112,31 @@ def test_the_rules_are_checked_again_on_the_new_head() -> None:
         registry.commit(late, principal="risk", message="late service")
 
 
-def test_an_answer_that_was_lost_is_not_a_second_commit() -> None:
+def test_a_plan_that_landed_unnoticed_has_nothing_left_to_do() -> None:
+    """What a user does after an unknown outcome: apply again."""
+
     class Forgetful(MemoryLog):
-        def append(self, number: int, record: bytes) -> bool:
-            super().append(number, record)
+        def append(self, number: int, commit_id: str, record: bytes) -> bool:
+            super().append(number, commit_id, record)
+            raise UnknownOutcomeError("the answer was lost")
+
+    log = Forgetful()
+    made = planned(Registry(log), DRIVER)
+    with pytest.raises(UnknownOutcomeError):
+        Registry(log).commit(made, principal="platform")
+
+    assert Registry(log).commit(made, principal="platform") is None
+    assert [c.version for c in Registry(log).history()] == [1]
+
+
+def test_writers_that_are_never_first_give_up_in_time() -> None:
+    class Taken(MemoryLog):
+        def append(self, number: int, commit_id: str, record: bytes) -> bool:
             return False
 
-    registry = Registry(Forgetful())
-
-    assert commit(registry, DRIVER).version == 1
-    assert [c.version for c in registry.history()] == [1]
+    registry = Registry(Taken(), deadline_seconds=0.1)
+    with pytest.raises(BusyError, match="kept the registry busy for 0 seconds. Nothing was"):
+        commit(registry, DRIVER)
 
 
 def test_times_only_move_forward_though_a_clock_goes_back() -> None:
@@ -222,7 +241,7 @@ def test_a_commit_that_needs_a_newer_release_is_refused() -> None:
     body, _, _ = log.read(0)[0].rpartition(b"\n")
     newer = body.replace(b'"required_features":[]', b'"required_features":["signed"]')
     fresh = MemoryLog()
-    fresh.append(1, newer + b"\n" + sha256(newer).hexdigest().encode())
+    fresh.append(1, "id", newer + b"\n" + sha256(newer).hexdigest().encode())
 
     with pytest.raises(CorruptLogError, match=r"needs a newer release.*signed"):
         Registry(fresh).snapshot()

@@ -199,7 +199,7 @@ def test_what_others_use_cannot_be_deleted(platform, open_store, driver_view) ->
     open_store("growth").apply([service("ranking")])
 
     message = refusal(platform, delete=[driver_view])
-    assert "the delete would break 2 consumers" in message
+    assert "the delete would break 2 readers" in message
     assert "feature service 'ranking' of 'growth' (it reads this)" in message
     assert "on demand view 'risk_o' of 'risk' (it reads this)" in message
 

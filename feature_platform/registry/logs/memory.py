@@ -1,17 +1,36 @@
 """A log in memory, for tests and notebooks."""
 
-from feature_platform.registry.logs.base import CommitLog
+from threading import Lock
+
+from feature_platform.registry.logs.base import LAST, CommitLog
 
 
 class MemoryLog(CommitLog):
+    """Ends with the process."""
+
     def __init__(self) -> None:
         self._records: list[bytes] = []
+        self._checkpoints: dict[int, bytes] = {}
+        self._lock = Lock()
 
-    def read(self, after: int) -> list[bytes]:
-        return self._records[after:]
+    def __str__(self) -> str:
+        return "memory"
 
-    def append(self, number: int, record: bytes) -> bool:
-        free = number == len(self._records) + 1
-        if free:
-            self._records.append(record)
-        return free
+    def read(self, after: int, limit: int | None = None) -> list[bytes]:
+        return self._records[after:][:limit]
+
+    def append(self, number: int, commit_id: str, record: bytes) -> bool:
+        with self._lock:
+            if number == len(self._records) + 1:
+                self._records.append(record)
+            return self._records[number - 1 : number] == [record]
+
+    def last(self, after: int = 0) -> int:
+        return max(after, len(self._records))
+
+    def checkpoint(self, upto: int = LAST) -> bytes | None:
+        newest = max((number for number in self._checkpoints if number <= upto), default=0)
+        return self._checkpoints.get(newest)
+
+    def keep(self, number: int, checkpoint: bytes) -> None:
+        self._checkpoints.setdefault(number, checkpoint)

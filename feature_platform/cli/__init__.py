@@ -1,0 +1,6 @@
+"""The `feature-platform` command: translates arguments and prints, decides nothing."""
+
+from feature_platform.cli import applying as applying
+from feature_platform.cli import features as features
+from feature_platform.cli import registry as registry
+from feature_platform.cli.base import main as main

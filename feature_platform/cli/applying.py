@@ -1,0 +1,173 @@
+"""Commands that plan and apply."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from feature_platform.cli.base import CLIENT, Point, command, json_option
+from feature_platform.cli.printing import (
+    commit_json,
+    console,
+    print_json,
+    print_plan,
+    print_review,
+    review_json,
+)
+from feature_platform.contributor import Contributor
+from feature_platform.errors import RefusedError, RequestError
+from feature_platform.registry import Plan, SavedPlan
+from feature_platform.store import FeatureStore
+
+_full = click.option(
+    "--full",
+    is_flag=True,
+    help="Full sync: also delete own objects that the folder no longer defines.",
+)
+_mass_delete = click.option(
+    "--allow-mass-delete", "mass_delete", is_flag=True, help="Let a full sync delete much."
+)
+_override = click.option(
+    "--override",
+    default="",
+    metavar="REASON",
+    help="Break what other owners rely on. Only the platform can; the reason is recorded.",
+)
+_message = click.option("-m", "--message", default="", help="Why, for the history.")
+
+
+@command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--project", default="my_project", show_default=True, help="Name of the project.")
+@click.option("--team", help="Make a team's repo, on views that the platform team owns.")
+def init(_repo: Path, folder: Path, project: str, team: str | None) -> None:
+    """Make a repo folder with an example."""
+    from feature_platform.cli.templates import write_repo
+
+    written = write_repo(folder, project=project, team=team)
+    out = console()
+    out.print(f"Made {escape(str(folder))}:")
+    for path in written:
+        out.print(f"  {escape(str(path.relative_to(folder)))}")
+    command = f"feature-platform -C {escape(str(folder))}"
+    out.print(f"Next: {command} plan, and then {command} apply.")
+    if team is None:
+        out.print(
+            "Loading features asks for data/driver_stats.parquet with the columns driver_id,\n"
+            "event_timestamp, created, trips_today and conv_rate; then materialize START END."
+        )
+
+
+@command()
+@_full
+@_mass_delete
+@_override
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Save the plan, for `apply PLAN`.",
+)
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 if there are changes.")
+@json_option
+def plan(
+    repo: Path,
+    *,
+    full: bool,
+    mass_delete: bool,
+    override: str,
+    out: Path | None,
+    detailed_exitcode: bool,
+    as_json: bool,
+) -> None:
+    """Show what apply would change, whom it concerns, and if it may."""
+    store = FeatureStore(repo)
+    snapshot = store.snapshot()
+    planned = store.plan(partial=not full, mass_delete=mass_delete, override=override)
+    review = store.review(planned)
+    if as_json:
+        print_json(review_json(review))
+    else:
+        print_review(review, snapshot)
+        if not full:
+            _print_undefined(store)
+    if review.problems:
+        raise RefusedError(planned.owner, planned.project, review.problems)
+    if out is not None:
+        out.write_bytes(SavedPlan.of(planned, snapshot).to_bytes() + b"\n")
+        if not as_json:
+            path = escape(str(out))
+            console().print(f"Saved to {path}: `feature-platform apply {path}` applies just this.")
+    if detailed_exitcode and planned:
+        sys.exit(3)
+
+
+@command()
+@click.argument("saved", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@_full
+@_mass_delete
+@_override
+@_message
+@json_option
+def apply(
+    repo: Path,
+    *,
+    saved: Path | None,
+    full: bool,
+    mass_delete: bool,
+    override: str,
+    message: str,
+    as_json: bool,
+) -> None:
+    """Register what the folder defines, all or nothing; or apply just a SAVED plan."""
+    store = FeatureStore(repo)
+    if saved is None:
+        planned = store.plan(partial=not full, mass_delete=mass_delete, override=override)
+        _commit(store, planned, message=message, as_json=as_json)
+    elif full or mass_delete or override:
+        raise click.UsageError("A saved plan is applied as it is: give these options to `plan`.")
+    else:
+        try:
+            content = saved.read_bytes()
+        except OSError as error:
+            raise RequestError(f"{saved}: {error.strerror}.") from error
+        _commit(store, SavedPlan.read(content, str(saved)), message=message, as_json=as_json)
+
+
+@command()
+@click.argument("at", type=Point())
+@click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@_message
+@json_option
+def restore(repo: Path, *, at: int | datetime, dry_run: bool, message: str, as_json: bool) -> None:
+    """Register own objects again as they were AT a version or time, in a new commit."""
+    store = FeatureStore(repo)
+    planned = store.plan_restore(at)
+    if not dry_run:
+        _commit(store, planned, message=message or f"restore {at}", as_json=as_json)
+    elif as_json:
+        print_json(review_json(store.review(planned)))
+    else:
+        print_review(store.review(planned), store.snapshot())
+
+
+def _commit(store: Contributor, planned: Plan | SavedPlan, *, message: str, as_json: bool) -> None:
+    commit = store.commit(planned, message=message, client=CLIENT)
+    if as_json:
+        print_json(commit_json(commit) if commit else None)
+        return
+    print_plan(planned.plan if isinstance(planned, SavedPlan) else planned)
+    if commit:
+        console().print(f"Applied as version {commit.version}.")
+    elif isinstance(planned, SavedPlan):
+        console().print("The registry already is as this plan wants it.")
+
+
+def _print_undefined(store: Contributor) -> None:
+    """Say what a full sync would remove besides."""
+    wanted = store.plan(partial=False) if store.repo.definitions else None
+    gone = [c for c in wanted.changes if c.after is None] if wanted else []
+    if gone:
+        names = ", ".join(f"{c.kind.replace('_', ' ')} {c.name}" for c in gone)
+        console().print(f"Registered and not defined here: {escape(names)}. --full deletes it.")

@@ -1,0 +1,99 @@
+"""What all commands share: the group, how errors are told, and types of arguments."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.markup import escape
+
+from feature_platform.cli.printing import console
+from feature_platform.config import FILE_NAME
+from feature_platform.errors import FeaturePlatformError, UnknownOutcomeError
+
+CLIENT = "feature-platform"
+_ERROR, _UNKNOWN = 1, 4
+
+
+class Instant(click.ParamType[datetime]):
+    """An ISO 8601 time; a naive one is UTC."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> datetime:
+        """Read a time."""
+        try:
+            time = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a time such as 2013-12-31 or 2013-12-31T18:00", param, ctx)
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+class Point(click.ParamType[int | datetime]):
+    """A registry version, or a time."""
+
+    name = "version or time"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> int | datetime:
+        """Read a version or a time."""
+        if isinstance(value, int):
+            return value
+        if isinstance(value, str) and value.isdecimal() and len(value) < 10:  # noqa: PLR2004
+            return int(value)
+        return Instant().convert(value, param, ctx)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "-C",
+    "--repo",
+    default=".",
+    show_default="this folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help=f"Folder with the {FILE_NAME}.",
+)
+@click.version_option(package_name="feature-platform")
+@click.pass_context
+def main(context: click.Context, repo: Path) -> None:
+    """Share one feature store among a platform team and many product teams.
+
+    Exit codes: 0 done; 1 an error, a refused plan or a damaged registry; 2 wrong usage; 3 there
+    is something to apply (`plan --detailed-exitcode`); 4 the registry never said whether a commit
+    landed: apply again, nothing happens twice.
+    """
+    context.obj = repo
+
+
+def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
+    """Make a command whose errors are one clear message, and whose output may be JSON."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        @wraps(function)
+        def run(**arguments: Any) -> None:
+            with _reported(as_json=arguments.get("as_json", False)):
+                function(click.get_current_context().obj, **arguments)
+
+        return main.command(**settings)(run)
+
+    return decorate
+
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@contextmanager
+def _reported(*, as_json: bool) -> Iterator[None]:
+    """Print an expected error as a message, not as a traceback."""
+    try:
+        yield
+    except FeaturePlatformError as error:
+        if as_json:
+            click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}), err=True)
+        else:
+            console(stderr=True).print(f"[red]{type(error).__name__}[/]: {escape(str(error))}")
+        sys.exit(_UNKNOWN if isinstance(error, UnknownOutcomeError) else _ERROR)

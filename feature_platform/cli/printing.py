@@ -1,0 +1,230 @@
+"""How the command line prints: plans, tables and JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from feature_platform.definitions import Definition
+from feature_platform.registry import Commit, Effect, Plan, Registered, Snapshot
+from feature_platform.review import Backfill, Review
+
+_SIGNS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]"}
+_FREE_TEXT = ("description", "message", "value", "changes")
+
+
+def print_review(review: Review, snapshot: Snapshot) -> None:
+    """Print a plan for people: what changes, whom it concerns, what it costs."""
+    out = console()
+    planned = review.plan
+    if planned:
+        where = f"project {planned.project!r} at version {planned.version}"
+        out.print(f"Plan of {planned.owner!r} for {escape(where)}\n")
+    print_plan(planned)
+    _print_effects(review.effects)
+    _print_backfills(review.backfills)
+    if review.notices:
+        out.print("\nDeprecated, and read by your objects")
+        for notice in review.notices:
+            out.print(f"  {escape(str(notice))}")
+    if planned:
+        out.print(f"\n{_summary(review, snapshot)}")
+
+
+def _print_effects(effects: Sequence[Effect]) -> None:
+    if not effects:
+        return
+    out = console()
+    out.print("\nReaders, by owner")
+    for owner, own in groupby(sorted(effects, key=lambda e: (e.owner, e.reader)), _owner):
+        out.print(f"  {escape(owner)}")
+        for reader, found in groupby(own, lambda e: e.reader):
+            name = f"{reader.kind.replace('_', ' ')} {reader.name}"
+            losses = dict.fromkeys(
+                e.message + (f" ({e.excuse})" if e.excuse else "") for e in found if e.breaks
+            )
+            sign = "[red]![/]" if losses else "[green]=[/]"
+            what = "; ".join(losses) or "keeps all it reads"
+            out.print(f"    {sign} {escape(name)}: {escape(what)}")
+
+
+def _owner(effect: Effect) -> str:
+    return effect.owner
+
+
+def _print_backfills(backfills: Sequence[Backfill]) -> None:
+    if not backfills:
+        return
+    out = console()
+    out.print("\nOnline tables to load again")
+    for backfill in backfills:
+        rows = "an unknown number of rows" if backfill.rows is None else f"{backfill.rows:,} rows"
+        out.print(f"  {escape(backfill.view)}: {rows}, because {escape(backfill.reason)}")
+        for window in backfill.windows:
+            times = f"{window.start:%Y-%m-%dT%H:%M:%S} {window.end:%Y-%m-%dT%H:%M:%S}"
+            out.print(f"      feature-platform materialize {times} -v {escape(backfill.view)}")
+
+
+def _summary(review: Review, snapshot: Snapshot) -> str:
+    counts = Counter[str](change.action for change in review.plan.changes)
+    verbs = {"create": "to add", "update": "to change", "delete": "to delete"}
+    parts = [f"{counts[action]} {verb}" for action, verb in verbs.items() if counts[action]]
+    broken = {(e.reader, e.owner) for e in review.effects if e.breaks}
+    owners = sorted({owner for _, owner in broken})
+    if broken:
+        objects = f"{len(broken)} object{'s' if len(broken) > 1 else ''}"
+        parts.append(f"breaks {objects} of {', '.join(owners)}")
+    taken = [
+        change.name
+        for change in review.plan.changes
+        if (held := snapshot.entries.get(review.plan.key(change)))
+        and held.owner != review.plan.owner
+        and not review.problems
+    ]
+    if taken:
+        parts.append(f"takes over {', '.join(taken)}")
+    return f"{', '.join(parts)}."
+
+
+def print_plan(planned: Plan) -> None:
+    """Print what a plan changes."""
+    out = console()
+    if not planned:
+        out.print(f"No changes: version {planned.version} has all that is defined here.")
+        return
+    for change in planned.changes:
+        kind = change.kind.replace("_", " ")
+        out.print(f"  {_SIGNS[change.action]} {kind} {escape(change.name)}")
+        if change.action == "update":
+            for name, before, after in change.differences():
+                for line in _difference(name, before, after):
+                    out.print(f"      {escape(line)}")
+
+
+def _difference(name: str, before: object, after: object) -> Iterator[str]:
+    """Yield lines that say how an attribute changes: fields one by one, the rest as values."""
+    if name == "code" and isinstance(before, dict) and isinstance(after, dict):
+        yield f"code: {before['sha256'][:8]} → {after['sha256'][:8]} ({after['qualname']})"
+        return
+    old, new = _by_name(before), _by_name(after)
+    if old is None or new is None:
+        yield f"{name}: {_value(before)} → {_value(after)}"
+        return
+    for field in dict.fromkeys([*old, *new]):
+        if field not in old:
+            yield f"{name}: + {field} {_value(new[field])}"
+        elif field not in new:
+            yield f"{name}: - {field} {_value(old[field])}"
+        elif old[field] != new[field]:
+            yield f"{name}: ~ {field} {_value(old[field])} → {_value(new[field])}"
+    if list(old) != list(new) and old.keys() == new.keys():
+        yield f"{name}: order {', '.join(old)} → {', '.join(new)}"
+
+
+def _by_name(value: object) -> dict[str, object] | None:
+    """Return declared fields by name; `None` for anything else."""
+    if not isinstance(value, list) or not all(isinstance(v, dict) and "name" in v for v in value):
+        return None
+    rest = {v["name"]: {key: item for key, item in v.items() if key != "name"} for v in value}
+    return {name: v["dtype"] if set(v) == {"dtype"} else v for name, v in rest.items()}
+
+
+def _value(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def print_counts(counts: dict[str, int], *, as_json: bool) -> None:
+    if as_json:
+        print_json(counts)
+    else:
+        print_table(["view", "rows"], [(view, f"{n:,}") for view, n in counts.items()])
+
+
+def print_table(
+    headers: list[str], rows: Sequence[tuple[str, ...]], nothing: str = "Nothing."
+) -> None:
+    table = Table(box=None, pad_edge=False)
+    for header in headers:
+        free = header in _FREE_TEXT
+        table.add_column(header, overflow="ellipsis" if free else "fold", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console().print(table if rows else escape(nothing))
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that leaves lines whole: they are copied, and piped into other programs."""
+    screen = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    return screen if screen.is_terminal else Console(stderr=stderr, highlight=False, width=10_000)
+
+
+def print_json(value: object) -> None:
+    # NaN is not JSON; msgspec writes null, and times as ISO 8601.
+    text = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2)
+    click.echo(text.decode())
+
+
+def plan_json(planned: Plan) -> dict[str, Any]:
+    shown = [
+        {
+            "action": change.action,
+            "kind": change.kind,
+            "name": change.name,
+            "before": change.before and json.loads(change.before),
+            "after": change.after and json.loads(change.after),
+        }
+        for change in planned.changes
+    ]
+    return {"version": planned.version, "changes": shown}
+
+
+def review_json(review: Review) -> dict[str, Any]:
+    """Return a review as `plan --json` prints it."""
+    problems = [
+        {"rule": p.rule, "subject": p.subject, "message": p.message} for p in review.problems
+    ]
+    effects = [
+        {
+            "change": e.change.subject,
+            "kind": e.reader.kind,
+            "name": e.reader.name,
+            "owner": e.owner,
+            "breaks": e.kind if e.breaks else None,
+            "message": e.message,
+            "excuse": e.excuse,
+        }
+        for e in review.effects
+    ]
+    backfills = [
+        {
+            "view": b.view,
+            "reason": b.reason,
+            "rows": b.rows,
+            "windows": [[w.start, w.end] for w in b.windows],
+        }
+        for b in review.backfills
+    ]
+    return {
+        **plan_json(review.plan),
+        "problems": problems,
+        "effects": effects,
+        "notices": [str(notice) for notice in review.notices],
+        "backfills": backfills,
+    }
+
+
+def commit_json(commit: Commit) -> dict[str, Any]:
+    return {**commit.model_dump(mode="json", exclude={"plan"}), "changes": commit.summary()}
+
+
+def entry_json(definition: Definition, entry: Registered) -> dict[str, Any]:
+    body = json.loads(entry.body)
+    return {"kind": definition.kind, "name": definition.name, "owner": entry.owner,
+            "version": entry.version, "definition": body}  # fmt: skip

@@ -1,0 +1,49 @@
+"""Transfers: an owner offers objects to another, who takes them over by registering them."""
+
+import re
+from typing import Annotated, Any, ClassVar, Literal
+
+import pydantic
+from pydantic import AfterValidator, BeforeValidator
+
+from feature_platform.definitions.base import Definition, Name
+from feature_platform.definitions.field import as_tuple
+
+_OBJECT = re.compile(r"[a-z_]+/[A-Za-z][A-Za-z0-9_]{0,62}")
+
+
+def _written(value: Any) -> Any:
+    return f"{value.kind}/{value.name}" if isinstance(value, Definition) else value
+
+
+def _is_an_object(value: str) -> str:
+    if not _OBJECT.fullmatch(value):
+        raise ValueError(f"{value!r} is not an object; write kind/name or pass the definition.")
+    return value
+
+
+class Transfer(Definition):
+    """Objects that their owner offers to another owner.
+
+    Nothing changes hands before the other owner registers the same objects from a repo of its
+    own; from that commit on they are its own. Then the former owner removes them, and the
+    transfer, from its repo. The objects' readers notice nothing.
+
+    Attributes:
+        objects: What is offered: definitions, or `kind/name`.
+        to: The owner it is offered to: a team, or `platform`.
+
+    Example:
+        >>> Transfer(name="to_growth", objects=["feature_service/ranking_v1"], to="growth").to
+        'growth'
+    """
+
+    kind: ClassVar[str] = "transfer"
+
+    type: Literal["transfer"] = "transfer"
+    objects: Annotated[
+        tuple[Annotated[str, BeforeValidator(_written), AfterValidator(_is_an_object)], ...],
+        BeforeValidator(as_tuple),
+        pydantic.Field(min_length=1),
+    ]
+    to: Name

@@ -1,0 +1,83 @@
+"""Checkpoints: a whole state in one read, instead of every commit since the beginning.
+
+A checkpoint is only a cache. It is believed where the commit it stands for is in the log and
+states the same digest, and ignored where anything about it is wrong.
+"""
+
+from hashlib import sha256
+from typing import Annotated, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from feature_platform.errors import CorruptLogError
+from feature_platform.registry.canonical import seal, unseal
+from feature_platform.registry.commit import FORMAT, read_commit
+from feature_platform.registry.snapshot import Cursor, Key, Registered, Removed, Snapshot
+
+_COMMITS = 50
+_OBJECTS_PER_STEP = 500
+
+
+class Checkpoint(BaseModel):
+    """The stored form of a snapshot."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Annotated[int, Field(le=FORMAT)] = FORMAT
+    cursor: Cursor
+    sha256: str
+    at: AwareDatetime
+    entries: list[tuple[Key, str, str, int]]
+    removed: list[tuple[Key, str, AwareDatetime]]
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> Self:
+        """Return the checkpoint of a snapshot."""
+        held, gone = sorted(snapshot.entries.items()), sorted(snapshot.removed.items())
+        return cls(
+            cursor=snapshot.cursor,
+            sha256=snapshot.sha256,
+            at=snapshot.at,
+            entries=[(key, entry.owner, entry.body, entry.version) for key, entry in held],
+            removed=[(key, removed.owner, removed.at) for key, removed in gone],
+        )
+
+    def to_bytes(self) -> bytes:
+        """Return what is stored."""
+        return seal(self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, stored: bytes) -> Self | None:
+        """Read what is stored; `None` if it is damaged, or a newer release wrote it."""
+        try:
+            return cls.model_validate_json(unseal(stored, "The checkpoint"))
+        except (CorruptLogError, ValidationError):
+            return None
+
+    def snapshot(self, record: bytes) -> Snapshot | None:
+        """Return the snapshot, if the log agrees.
+
+        Args:
+            record: The commit that the log has under the checkpoint's number.
+        """
+        entries = {e[0]: Registered(*e) for e in self.entries}
+        removed = {gone[0]: Removed(*gone) for gone in self.removed}
+        held = sum(entry.digest() for entry in entries.values())
+        digest = (held + sum(gone.digest() for gone in removed.values())) % 2**256
+        try:
+            commit = read_commit(record, after=self.cursor.version - 1)
+        except CorruptLogError:
+            return None
+        stated = (commit.cursor, sha256(record).hexdigest(), commit.at, commit.state)
+        if stated != (self.cursor, self.sha256, self.at, f"{digest:064x}"):
+            return None
+        return Snapshot(self.cursor, self.sha256, self.at, entries, removed, digest)
+
+
+def is_due(version: int, objects: int) -> bool:
+    """Say whether the state at a version, with so many objects, is one to keep.
+
+    Every 50 commits; more rarely where there are many objects, so that checkpoints never take
+    much more room than the commits do.
+    """
+    return version % (_COMMITS * (1 + objects // _OBJECTS_PER_STEP)) == 0

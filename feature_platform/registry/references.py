@@ -1,0 +1,131 @@
+"""References: what a definition names, and whether the registry has it."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from feature_platform.definitions import (
+    Definition,
+    Entity,
+    FeatureService,
+    FeatureView,
+    OnDemandFeatureView,
+    PushSource,
+    Source,
+    ViewReference,
+)
+from feature_platform.errors import did_you_mean
+from feature_platform.registry.offers import (
+    entities_of,
+    feature_names_of,
+    join_keys_of,
+    offer,
+    view_of,
+)
+from feature_platform.registry.snapshot import VIEW_KINDS, Key, Snapshot
+
+
+class Broken(NamedTuple):
+    """A reference that does not hold.
+
+    Attributes:
+        message: What is wrong.
+        missing: The object that is not registered, if that is all.
+        feature: The feature that its view lacks, if that is all.
+    """
+
+    message: str
+    missing: str = ""
+    feature: str = ""
+
+
+def view_references(definition: Definition) -> tuple[ViewReference, ...]:
+    """Return the references to views of an on-demand view or a service."""
+    if isinstance(definition, OnDemandFeatureView):
+        return definition.inputs
+    return definition.features if isinstance(definition, FeatureService) else ()
+
+
+def upstream(snapshot: Snapshot, project: str, definition: Definition) -> Iterator[Key]:
+    """Yield everything that a definition reads, however indirectly, in a snapshot."""
+    seen: set[Key] = set()
+    todo = list(_named(project, definition))
+    while todo:
+        key = todo.pop()
+        if key not in seen and (entry := snapshot.entries.get(key)) is not None:
+            seen.add(key)
+            todo += _named(project, entry.definition)
+            yield key
+
+
+def _named(project: str, definition: Definition) -> Iterator[Key]:
+    if isinstance(definition, FeatureView):
+        yield Key(project, Source.kind, definition.source)
+        yield from (Key(project, Entity.kind, name) for name in definition.entities)
+    if isinstance(definition, PushSource) and definition.batch_source:
+        yield Key(project, Source.kind, definition.batch_source)
+    for ref in view_references(definition):
+        yield from (Key(project, kind, ref.view) for kind in VIEW_KINDS)
+
+
+def broken_references(snapshot: Snapshot, project: str, definition: Definition) -> Iterator[Broken]:
+    """Yield what a definition refers to and the registry lacks, or has otherwise."""
+    if isinstance(definition, FeatureView):
+        yield from _missing(snapshot, project, "entity", definition.entities)
+        yield from _missing(snapshot, project, "source", (definition.source,))
+        yield from map(Broken, _key_problems(snapshot, project, definition))
+    if isinstance(definition, PushSource) and definition.batch_source:
+        yield from _missing(snapshot, project, "source", (definition.batch_source,))
+    for ref in view_references(definition):
+        view = view_of(snapshot, project, ref.view)
+        if view is None:
+            hint = did_you_mean(ref.view, snapshot.names(project, *VIEW_KINDS))
+            yield Broken(f"view {ref.view!r} is not registered.{hint}", f"view {ref.view!r}")
+            continue
+        known = feature_names_of(snapshot, project, view)
+        for name in ref.features or ():
+            if name not in known:
+                hint = did_you_mean(name, known)
+                message = f"view {ref.view!r} has no feature {name!r}.{hint}"
+                yield Broken(message, f"{ref.view}:{name}", name)
+        keys = join_keys_of(snapshot, project, view)
+        for name in ref.join_key_map:
+            if name not in keys:
+                message = f"view {ref.view!r} has no join key {name!r}; it has {list(keys)}."
+                yield Broken(message)
+        if isinstance(definition, OnDemandFeatureView):
+            yield from _request_problems(snapshot, project, definition, ref)
+
+
+def _missing(
+    snapshot: Snapshot, project: str, kind: str, names: tuple[str, ...]
+) -> Iterator[Broken]:
+    for name in names:
+        if snapshot.find(project, kind, name) is None:
+            hint = did_you_mean(name, snapshot.names(project, kind))
+            yield Broken(f"{kind} {name!r} is not registered.{hint}", f"{kind} {name!r}")
+
+
+def _key_problems(snapshot: Snapshot, project: str, view: FeatureView) -> Iterator[str]:
+    keys = [key for entity in entities_of(snapshot, project, view) for key in entity.join_keys]
+    folded = {key.casefold() for key in keys}
+    if len(folded) < len(keys):
+        yield f"its entities share a join key: {keys}."
+    if not [f for f in view.fields if f.name not in keys]:
+        yield "its schema has join keys only; declare at least one feature."
+    for declared in view.fields:
+        if declared.name in keys and (declared.dtype.item or "Float" in declared.dtype.name):
+            yield f"join key {declared.name!r} cannot be {declared.dtype}."
+        if declared.name not in keys and declared.name.casefold() in folded:
+            yield f"feature {declared.name!r} differs from a join key in case only; rename it."
+
+
+def _request_problems(
+    snapshot: Snapshot, project: str, view: OnDemandFeatureView, ref: ViewReference
+) -> Iterator[Broken]:
+    """A request field that is also a join key has the key's type."""
+    offered = offer(snapshot, project, ref.view, {})
+    keys = {ref.join_key_map.get(k, k): t for k, t in offered.keys.items()} if offered else {}
+    for wanted in view.request:
+        if keys.get(wanted.name, "") not in ("", str(wanted.dtype)):
+            clash = f"view {ref.view!r} is keyed by {wanted.name!r} of type {keys[wanted.name]}"
+            yield Broken(f"request field {wanted.name!r} is {wanted.dtype}, and {clash}.")

@@ -1,0 +1,79 @@
+"""Saved plans: reviewed today, applied tomorrow, and only if they still mean the same."""
+
+import json
+from hashlib import sha256
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from feature_platform.definitions import Policy
+from feature_platform.errors import CorruptLogError, RequestError
+from feature_platform.registry.canonical import seal, unseal
+from feature_platform.registry.commit import FORMAT
+from feature_platform.registry.plan import Plan
+from feature_platform.registry.references import upstream
+from feature_platform.registry.snapshot import Cursor, Key, Snapshot
+
+
+class SavedPlan(BaseModel):
+    """A plan, the point of history it was made at, and what it was made from.
+
+    Attributes:
+        format: Version of this form.
+        base: The point of history.
+        reads: Object that the plan relies on without changing it → hash of what it was; of an
+            object that was not there, the hash of nothing.
+        plan: The plan.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Annotated[int, Field(le=FORMAT)] = FORMAT
+    base: Cursor
+    reads: dict[str, str]
+    plan: Plan
+
+    @classmethod
+    def of(cls, plan: Plan, snapshot: Snapshot) -> Self:
+        """Return a plan with what it rests on.
+
+        Args:
+            plan: The plan.
+            snapshot: The registry it was made from.
+        """
+        changed = {plan.key(change) for change in plan.changes}
+        keys = {Key(plan.project, Policy.kind, "policy")}
+        for change in plan.changes:
+            keys.update(upstream(snapshot, plan.project, change.definition))
+        reads = {str(key): _hash(snapshot, key) for key in sorted(keys - changed)}
+        return cls(base=snapshot.cursor, reads=reads, plan=plan)
+
+    def moved(self, head: Snapshot) -> set[Key]:
+        """Return what the plan relies on and is no longer as it was."""
+        keys = {name: Key(*name.split("/", 2)) for name in self.reads}
+        return {key for name, key in keys.items() if _hash(head, key) != self.reads[name]}
+
+    def to_bytes(self) -> bytes:
+        """Return what is written into a file."""
+        return seal(self.model_dump(mode="json"))
+
+    @classmethod
+    def read(cls, stored: bytes, where: str) -> Self:
+        """Read a file's content.
+
+        Raises:
+            RequestError: It is not a saved plan, or was altered.
+        """
+        try:
+            return cls.model_validate_json(unseal(stored.rstrip(b"\n"), where))
+        except (CorruptLogError, ValidationError) as error:
+            raise RequestError(
+                f"{where} is not a plan that `plan --out` wrote, or was altered since: make it "
+                "again."
+            ) from error
+
+
+def _hash(snapshot: Snapshot, key: Key) -> str:
+    entry = snapshot.entries.get(key)
+    content = [entry.owner, entry.body] if entry else None
+    return sha256(json.dumps(content).encode()).hexdigest()
