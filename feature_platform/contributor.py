@@ -58,7 +58,8 @@ class Contributor(Catalog):
     @cached_property
     def registry(self) -> Registry:
         """The registry, with its history."""
-        return self._registry or Registry(open_log(self.config.registry, self.repo.path))
+        log = open_log(self.config.registry, self.repo.path)
+        return self._registry or Registry(log, now=self._clock)
 
     @cached_property
     def offline(self) -> OfflineStore:

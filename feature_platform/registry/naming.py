@@ -68,7 +68,7 @@ def _too_soon(proposal: Proposal, created: dict[Key, Change]) -> Iterator[Proble
         removed = gone.get(_place(key))
         if removed and change.before is None and proposal.at < removed.at + _NAME_KEPT:
             free = removed.at + _NAME_KEPT
-            message = f"the name was {removed.owner!r}'s and is free again on {free:%F}."
+            message = f"the name was of {removed.owner!r} and is free again on {free:%F}."
             yield problem_of("collision", change, message)
 
 

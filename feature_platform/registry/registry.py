@@ -13,6 +13,7 @@ from feature_platform.errors import (
     NotFoundError,
     Problem,
     RefusedError,
+    RequestError,
     StoreError,
 )
 from feature_platform.registry.checkpoint import Checkpoint, is_due
@@ -71,6 +72,7 @@ class Registry:
             CorruptLogError: The log does not verify. Versions before the damage can be read.
             LogReplacedError: The log is not the one that was read before, or was set back.
             NotFoundError: There is no such version yet.
+            RequestError: The time has no zone.
             StoreError: The backend cannot be read.
         """
         if isinstance(at, datetime):
@@ -300,7 +302,7 @@ class Registry:
 
     def _version_at(self, time_: datetime) -> int:
         if time_.tzinfo is None:
-            raise NotFoundError(f"{time_} has no time zone: pass an aware time, such as UTC.")
+            raise RequestError(f"{time_} has no time zone: pass an aware time, such as UTC.")
         return max((c.version for c in self._commits(0) if c.at <= time_), default=0)
 
     def _commits(self, after: int) -> list[Commit]:

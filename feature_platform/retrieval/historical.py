@@ -78,7 +78,8 @@ def _answer(
     types = {field.name: field.type for field in reader.schema}
     types |= {field.name: field.type for t in retrieval.transformations for field in t.outputs}
     outputs = [pa.field(name, types[column]) for name, column in retrieval.outputs.items()]
-    schema = pa.schema([*given, *outputs])
+    made_from = {"feature_platform.registry_version": str(retrieval.version)}
+    schema = pa.schema([*given, *outputs], made_from)
     columns = [field.name for field in given] + list(retrieval.outputs.values())
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -86,6 +87,7 @@ def _answer(
             for batch in reader:
                 table = pa.Table.from_batches([batch])
                 computed = transform(table, retrieval.transformations, functions)
-                yield from computed.select(columns).rename_columns(schema.names).to_batches()
+                answer = computed.select(columns).rename_columns(schema.names)
+                yield from answer.replace_schema_metadata(made_from).to_batches()
 
     return stream(schema, batches())

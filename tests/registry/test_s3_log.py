@@ -61,7 +61,11 @@ class Wrapped:
     ],
 )
 def test_an_outcome_in_doubt_is_settled_by_what_is_stored(
-    s3: Any, bucket: str, error: Exception, stores: bool, puts: int
+    s3: Any,
+    bucket: str,
+    error: Exception,
+    stores: bool,  # noqa: FBT001 - a parameter of the test
+    puts: int,
 ) -> None:
     client = Wrapped(s3, (error, stores))
 

@@ -109,22 +109,27 @@ class S3Log(CommitLog):
         return self._get(keys[0]) if keys else None
 
     def keep(self, number: int, checkpoint: bytes) -> None:
-        self._attempt(self._checkpoint(number), checkpoint)
+        self._attempt(self._checkpoint(number), checkpoint, [])
 
     def _settle(self, key: str, record: bytes) -> bytes | None:
         """Put a record where none is; return what is stored then, or `None` if nobody knows."""
         from tenacity import Retrying, retry_if_result, stop_after_delay, wait_random_exponential
 
-        pause = wait_random_exponential(self._first_pause_seconds, _LONGEST_PAUSE_SECONDS)
+        in_doubt: list[Exception] = []
         retrying = Retrying(
             retry=retry_if_result(lambda stored: stored is None),
             stop=stop_after_delay(self._deadline_seconds),
-            wait=pause,
+            wait=wait_random_exponential(self._first_pause_seconds, _LONGEST_PAUSE_SECONDS),
             retry_error_callback=lambda _: None,
         )
-        return retrying(self._attempt, key, record)
+        try:
+            return retrying(self._attempt, key, record, in_doubt)
+        except StoreError:
+            if in_doubt:  # a refusal now says nothing of an earlier attempt, which may yet land
+                return None
+            raise
 
-    def _attempt(self, key: str, record: bytes) -> bytes | None:
+    def _attempt(self, key: str, record: bytes, in_doubt: list[Exception]) -> bytes | None:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -133,10 +138,11 @@ class S3Log(CommitLog):
             status = _status(error)
             if status == _UNSUPPORTED:
                 raise self._unconditional() from error
-            if status != _TAKEN and status not in _RETRY:
+            if status not in (_TAKEN, *_RETRY):
                 raise self._failed("written", error) from error
-        except BotoCoreError:
-            pass
+            in_doubt.append(error)
+        except BotoCoreError as error:
+            in_doubt.append(error)
         else:
             return record
         try:

@@ -1,0 +1,277 @@
+"""Contracts between owners: what breaks readers, and when it may all the same."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from feature_platform import (
+    Deprecation,
+    Entity,
+    FeatureService,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    OnDemandFeatureView,
+    Policy,
+    PushSource,
+)
+from feature_platform.errors import NotFoundError, RefusedError
+from feature_platform.types import Array, Float32, Float64, Int32, Int64, String
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+KEY = Entity(name="driver", join_keys=["driver_id"], value_type=Int64)
+SOURCE = FileSource(name="rows", path="rows.parquet", timestamp_field="seen")
+
+Open = Callable[..., FeatureStore]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def opened(open_store: Open, clock: Clock) -> Open:
+    return lambda team="platform": open_store(team, clock=clock)
+
+
+def view(dtype: object = Int32, **options: Any) -> FeatureView:
+    fields = {"schema": [Field(name="x", dtype=dtype), Field(name="y", dtype=Float32)]}
+    settings = {"name": "stats", "entities": ["driver"], "source": "rows", **fields}
+    return FeatureView(**{**settings, "ttl": timedelta(days=2), **options})
+
+
+def service(*features: str, name: str = "risk_v1") -> FeatureService:
+    return FeatureService(name=name, features=list(features) or ["stats"])
+
+
+@pytest.fixture
+def platform(opened: Open) -> FeatureStore:
+    store = opened()
+    store.apply([KEY, SOURCE, view()])
+    opened("risk").apply([service()])
+    return store
+
+
+X, Y = Field(name="x", dtype=Int32), Field(name="y", dtype=Float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "message"),
+    [
+        (view(schema=[Y]), "removed", "'stats' loses the feature 'x'"),
+        (view(String), "retyped", "'x' of 'stats' changes from Int32 to String"),
+        (view(entities=[]), "keys", "the join keys of 'stats' change"),
+        (Entity(name="driver", join_keys=["driver_id"], value_type=String), "keys", "join keys"),
+        (view(ttl=timedelta(days=1)), "ttl", "last 1 day, 0:00:00 instead of 2 days"),
+        (
+            FileSource(name="rows", path="moved.parquet", timestamp_field="seen"),
+            "source",
+            "'stats' reads other rows: a source changes",
+        ),
+        (
+            FileSource(name="rows", path="rows.parquet", timestamp_field="at"),
+            "source",
+            "other rows",
+        ),
+        (PushSource(name="rows"), "history", "'stats' loses its history"),
+        (view(online=False), "online", "'stats' is no longer served online"),
+    ],
+)
+def test_what_breaks_a_reader_is_classified_and_refused(platform, change, kind, message) -> None:
+    review = platform.review(platform.plan([change]))
+
+    assert [(e.kind, e.owner) for e in review.effects if e.owner == "risk"] == [(kind, "risk")]
+    with pytest.raises(RefusedError, match="would break 1 reader: feature service 'risk_v1' of"):
+        platform.apply([change])
+    assert message in review.problems[0].message
+    assert platform.snapshot().version == 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        view(schema=[X, Y, Field(name="z", dtype=String)]),
+        view(ttl=timedelta(days=3)),
+        view(ttl=None),
+        view(description="better words", tags={"a": "b"}),
+        FileSource(name="rows", path="rows.parquet", timestamp_field="seen", description="words"),
+    ],
+)
+def test_what_takes_nothing_away_is_fine(platform, change) -> None:
+    review = platform.review(platform.plan([change]))
+
+    assert {e.kind for e in review.effects} <= {"none"}
+    assert platform.apply([change])
+
+
+def test_a_ttl_for_ever_cannot_end(opened: Open) -> None:
+    opened().apply([KEY, SOURCE, view(ttl=None)])
+    opened("risk").apply([service()])
+
+    with pytest.raises(RefusedError, match="last 2 days, 0:00:00 instead of for ever"):
+        opened().apply([view()])
+
+
+WIDER = [
+    (Int32, Int64), (Int32, Float64), (Float32, Float64), (Array(Int32), Array(Int64)),
+    (Array(Float32), Array(Float64)), (Array(Int32), Array(Float64)),
+]  # fmt: skip
+TYPES = [Int32, Int64, Float32, Float64, String, Array(Int32), Array(Int64), Array(Float32),
+         Array(Float64)]  # fmt: skip
+
+
+@pytest.mark.parametrize("before", TYPES, ids=str)
+@pytest.mark.parametrize("after", TYPES, ids=str)
+def test_the_widening_matrix(opened: Open, before, after) -> None:
+    opened().apply([KEY, SOURCE, view(before)])
+    opened("risk").apply([service()])
+    fits = before == after or (before, after) in WIDER
+
+    review = opened().review(opened().plan([view(after)]))
+
+    assert bool(review.problems) is not fits
+
+
+def test_rows_stored_before_a_type_was_widened_read_as_they_are(opened: Open, clock) -> None:
+    import pandas as pd
+
+    opened().apply([KEY, SOURCE, view(Int32)])
+    rows = {"driver_id": [1], "seen": [clock.now], "x": [7], "y": [0.5]}
+    opened().write_to_online_store("stats", pd.DataFrame(rows))
+    widened = [Field(name="x", dtype=Float64), Field(name="y", dtype=Float64)]
+    opened().apply([view(schema=widened)])
+
+    answer = opened().get_online_features(["stats"], [{"driver_id": 1}]).to_dict()
+    assert answer == {"driver_id": [1], "x": [7.0], "y": [0.5]}
+    assert isinstance(answer["x"][0], float)
+
+
+def deprecated(day: date) -> FeatureView:
+    return view(deprecated=Deprecation(remove_after=day, replacement="stats_v2"))
+
+
+def test_a_deprecation_gives_readers_the_time_that_the_policy_promises(platform) -> None:
+    with pytest.raises(RefusedError, match="for 2026-01-15 or later: readers get 14 days"):
+        platform.apply([deprecated(date(2026, 1, 14))])
+    platform.apply([Policy(notice_days=3)])
+
+    platform.apply([deprecated(date(2026, 1, 4))])
+    platform.apply([deprecated(date(2026, 1, 9))])
+    with pytest.raises(RefusedError, match="for 2026-01-04 or later"):
+        platform.apply([deprecated(date(2026, 1, 3))])
+
+
+def test_after_its_date_a_deprecated_view_may_go(platform, opened: Open, clock) -> None:
+    platform.apply([deprecated(date(2026, 1, 15))])
+    [notice] = opened("risk").review(opened("risk").plan([service()])).notices
+    assert str(notice) == (
+        "feature service 'risk_v1' reads feature view 'stats': deprecated, kept until 2026-01-15; "
+        "use stats_v2."
+    )
+
+    clock.now = datetime(2026, 1, 15, 23, 59, tzinfo=UTC)
+    with pytest.raises(RefusedError, match="would break 1 reader"):
+        platform.apply([], objects_to_delete=[view()])
+    clock.now = datetime(2026, 1, 16, tzinfo=UTC)
+    [effect] = platform.review(platform.plan([], [view()])).effects
+    assert effect.excuse.startswith("deprecated, kept until 2026-01-15")
+    platform.apply([], objects_to_delete=[view()])
+
+    with pytest.raises(NotFoundError, match="'platform' removed it on 2026-01-16"):
+        opened("risk").get_online_features("risk_v1", [{"driver_id": 1}])
+    with pytest.raises(RefusedError, match="view 'stats' is not registered"):
+        opened("risk").apply([service(name="other")])
+    assert opened("risk").apply([], objects_to_delete=[service()])
+
+
+def test_one_feature_can_be_deprecated(platform, clock) -> None:
+    old = Field(name="x", dtype=Int32, deprecated=Deprecation(remove_after="2026-02-01"))
+    platform.apply([view(schema=[old, Y])])
+    clock.now = datetime(2026, 2, 2, tzinfo=UTC)
+
+    with pytest.raises(RefusedError, match="'stats' loses the feature 'y'"):
+        platform.apply([view(schema=[X])])
+    assert platform.apply([view(schema=[Y])])
+
+
+def test_an_owner_does_not_leave_its_own_readers_dangling(platform, clock) -> None:
+    platform.apply([service(name="own"), deprecated(date(2026, 1, 20))])
+    clock.now = datetime(2026, 2, 1, tzinfo=UTC)
+
+    with pytest.raises(RefusedError, match="1 reader: feature service 'own' of 'platform'"):
+        platform.apply([], objects_to_delete=[view()])
+    assert platform.apply([], objects_to_delete=[view(), service(name="own")])
+
+
+def test_the_platform_can_override_and_it_is_written_down(platform, opened: Open) -> None:
+    commit = platform.apply([view(String)], override="x was never a number (INC-7)")
+
+    shown = platform.registry.show(commit.version)
+    assert shown.plan.override == "x was never a number (INC-7)"
+    [contract] = shown.waived
+    assert contract.startswith("feature view 'stats': feature service 'risk_v1' of 'risk' (")
+    assert contract.endswith("'x' of 'stats' changes from Int32 to String)")
+    with pytest.raises(RefusedError, match="only the platform team overrides contracts"):
+        opened("risk").apply([service("stats:y")], override="because")
+
+
+def test_an_override_covers_contracts_only(platform, opened: Open) -> None:
+    foreign = FeatureService(name="risk_v1", features=["stats:y"])
+
+    with pytest.raises(RefusedError, match="belongs to 'risk'"):
+        platform.apply([foreign], override="we know better")
+    with pytest.raises(RefusedError, match="is not registered"):
+        platform.apply([service("nowhere", name="s")], override="we know better")
+
+
+def test_effects_reach_through_on_demand_views(platform, opened: Open) -> None:
+    computed = OnDemandFeatureView(
+        name="growth_double",
+        sources=["stats:x"],
+        schema=[Field(name="double", dtype=Float64)],
+        udf=double,
+    )
+    opened("growth").apply([computed, service("growth_double", name="growth_v1")])
+    review = platform.review(platform.plan([view(ttl=timedelta(hours=1))]))
+
+    assert {(e.reader.name, e.kind) for e in review.effects} == {
+        ("risk_v1", "ttl"), ("growth_double", "ttl"), ("growth_v1", "ttl"),
+    }  # fmt: skip
+
+
+def double(inputs: dict[str, float]) -> dict[str, float]:
+    return {"double": 2.0 * inputs["x"]}
+
+
+def test_a_changed_source_or_key_names_the_online_tables_to_load_again(
+    platform, opened: Open, tmp_path
+) -> None:
+    import pandas as pd
+
+    times = [NOW - timedelta(hours=h) for h in (1, 2, 30)]
+    rows = pd.DataFrame({"driver_id": [1, 1, 2], "seen": times, "x": [1, 2, 3], "y": 0.5})
+    rows["x"] = rows["x"].astype("int32")
+    rows["y"] = rows["y"].astype("float32")
+    for name in ("rows", "moved"):
+        rows.to_parquet(tmp_path / f"{name}.parquet")
+    platform.materialize(NOW - timedelta(days=1), NOW)
+    moved = FileSource(name="rows", path="moved.parquet", timestamp_field="seen")
+    more = view(schema=[X, Y, Field(name="z", dtype=String)])
+
+    [backfill] = platform.review(platform.plan([moved])).backfills
+    assert (backfill.view, backfill.rows, len(backfill.windows)) == ("stats", 2, 1)
+    [added] = platform.review(platform.plan([more])).backfills
+    assert added.reason == "z would read null until then"
+    assert platform.review(platform.plan([view(description="d")])).backfills == ()

@@ -1,0 +1,323 @@
+"""Time travel: earlier states, differences, restores, pins, filters and the change feed."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from feature_platform import Entity, FeatureService, FeatureStore, FeatureView, Field
+from feature_platform.errors import (
+    ConflictError,
+    LogReplacedError,
+    NotFoundError,
+    RefusedError,
+    RequestError,
+)
+from feature_platform.registry import (
+    Cursor,
+    FilesLog,
+    Registry,
+    differences,
+    open_log,
+    plan,
+)
+from feature_platform.types import Float32, Int64
+
+DAY = timedelta(days=1)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def apply(registry: Registry, *names: str, owner: str = "platform", message: str = "") -> int:
+    """Register entities, or services for a team; the description changes with the message."""
+    make = Entity if owner == "platform" else FeatureService
+    more = {} if owner == "platform" else {"features": ["base"]}
+    desired = [make(name=name, description=message, **more) for name in names]
+    made = plan(registry.snapshot(), project="shop", owner=owner, desired=desired)
+    return registry.commit(made, principal=owner, message=message).version
+
+
+@pytest.fixture
+def daily(log) -> Registry:
+    """A registry of each kind that was committed to on five days in a row, at midnight."""
+    days = (START + n * DAY for n in range(100))
+    registry = Registry(log, now=lambda: next(days))
+    for name in "abcde":
+        apply(registry, name, message=f"day {name}")
+    return registry
+
+
+def test_every_version_can_be_read_again(daily: Registry) -> None:
+    for version in range(6):
+        then = daily.snapshot(version)
+        assert then.version == version
+        assert then.names("shop", "entity") == list("abcde"[:version])
+    with pytest.raises(NotFoundError, match="versions 1 to 5, but no 6"):
+        daily.snapshot(6)
+    with pytest.raises(NotFoundError, match="but no -1"):
+        daily.snapshot(-1)
+
+
+def test_the_state_at_a_time(daily: Registry) -> None:
+    assert daily.snapshot(START + 2 * DAY).version == 3
+    assert daily.snapshot(START + 2 * DAY - timedelta(microseconds=1)).version == 2
+    assert daily.snapshot(START - DAY).version == 0
+    assert daily.snapshot(START + 99 * DAY).version == 5
+    with pytest.raises(RequestError, match="has no time zone"):
+        daily.snapshot(datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
+
+
+def test_history_can_be_filtered(daily: Registry) -> None:
+    assert [c.version for c in daily.history(name="c")] == [3]
+    assert [c.version for c in daily.history(since=START + DAY, until=START + 2 * DAY)] == [2, 3]
+    assert [c.version for c in daily.history(owner="nobody")] == []
+    assert [c.version for c in daily.history(project="shop", after=3)] == [4, 5]
+
+
+def test_the_difference_of_two_versions_is_told_by_owner(platform, open_store) -> None:
+    open_store("risk").apply([FeatureService(name="s", features=["driver_stats"])])
+    registry = platform.registry
+    [ours] = differences(registry.snapshot(1), registry.snapshot(2), "shop")
+
+    assert (ours.owner, [c.action for c in ours.changes]) == ("risk", ["create"])
+    [back] = differences(registry.snapshot(2), registry.snapshot(1), "shop")
+    assert [c.action for c in back.changes] == ["delete"]
+
+
+def test_an_owner_restores_what_it_had(platform: FeatureStore, open_store, driver_view) -> None:
+    service = FeatureService(name="s", features=["driver_stats:rate"])
+    open_store("risk").apply([service])
+    more = driver_view.model_copy(
+        update={"fields": (*driver_view.fields, Field(name="new", dtype=Int64))}
+    )
+    platform.apply([more, Entity(name="extra")])
+    restored = platform.restore(1)
+
+    assert (restored.version, restored.message) == (4, "restore 1")
+    assert platform.get_feature_view("driver_stats").feature_names == ("trips", "rate")
+    assert [e.name for e in platform.list_entities()] == ["driver"]
+    assert platform.list_feature_services() == [service]
+    assert platform.restore(4) is None
+
+
+def test_a_restore_breaks_nobody(platform: FeatureStore, open_store, driver_view) -> None:
+    more = driver_view.model_copy(
+        update={"fields": (*driver_view.fields, Field(name="new", dtype=Int64))}
+    )
+    platform.apply([more])
+    open_store("risk").apply([FeatureService(name="s", features=["driver_stats:new"])])
+
+    with pytest.raises(RefusedError, match="has no feature 'new'"):
+        platform.restore(1)
+
+
+def test_after_a_disaster_everything_is_as_it_was(platform: FeatureStore) -> None:
+    """T36: all objects are destroyed, and one restore brings the same state back."""
+    before = platform.snapshot()
+    platform.teardown()
+    assert not platform.snapshot().entries
+
+    platform.restore(before.version)
+
+    after = platform.snapshot()
+    bodies = {key: entry.body for key, entry in before.entries.items()}
+    assert {key: entry.body for key, entry in after.entries.items()} == bodies
+    assert after.digest == before.digest
+
+
+def test_a_pinned_store_reads_the_past_and_writes_nothing(
+    platform: FeatureStore, open_store, driver_view
+) -> None:
+    fields = (Field(name="trips", dtype=Int64),)
+    platform.apply([driver_view.model_copy(update={"fields": fields})])
+    pinned = open_store(registry_version=1)
+
+    assert pinned.get_feature_view("driver_stats").feature_names == ("trips", "rate")
+    with pytest.raises(RequestError, match="pinned to registry version 1 and only reads"):
+        pinned.apply([Entity(name="x")])
+    with pytest.raises(NotFoundError, match="no 9"):
+        open_store(registry_version=9).list_entities()
+
+
+def test_a_training_set_says_which_version_it_was_built_from(
+    platform: FeatureStore, open_store, tmp_path: Path
+) -> None:
+    from pyarrow import parquet
+
+    platform.apply([Entity(name="more")])
+    rows = pd.DataFrame({"driver_id": [1], "event_timestamp": [START + 10 * DAY]})
+    for store, version in ((platform, 2), (open_store(registry_version=1), 1)):
+        job = store.get_historical_features(rows, ["driver_stats"])
+        assert job.registry_version == version
+        marked = {b"feature_platform.registry_version": b"%d" % version}
+        assert job.to_arrow().schema.metadata == marked
+        path = job.to_parquet(tmp_path / "set.parquet")
+        assert parquet.read_schema(path).metadata.items() >= marked.items()
+
+
+def test_the_change_feed_goes_on_from_a_cursor(daily: Registry) -> None:
+    first, *rest = daily.changes()
+
+    assert [c.version for c in daily.changes(first.cursor)] == [2, 3, 4, 5]
+    assert daily.changes(daily.snapshot().cursor) == []
+    assert Cursor.parse(str(rest[0].cursor)) == rest[0].cursor
+    assert Cursor.parse("").version == 0
+    with pytest.raises(RequestError, match="not a registry cursor"):
+        Cursor.parse("5")
+
+
+def test_a_swapped_log_is_noticed_by_cursors_and_readers(tmp_path: Path) -> None:
+    mine, other = (Registry(FilesLog(tmp_path / name)) for name in ("mine", "other"))
+    for name in "abc":
+        apply(mine, name)
+        apply(other, name)
+    cursor = mine.snapshot().cursor
+    (tmp_path / "mine").rename(tmp_path / "gone")
+    (tmp_path / "other").rename(tmp_path / "mine")
+
+    for read in (mine.snapshot, lambda: Registry(FilesLog(tmp_path / "mine")).changes(cursor)):
+        with pytest.raises(LogReplacedError, match="swapped, or restored from a backup"):
+            read()
+
+
+def test_a_log_restored_from_an_old_backup_is_noticed(tmp_path: Path) -> None:
+    """F16: five versions are lost, others are written in their place, an old cursor comes back."""
+    import shutil
+
+    registry = Registry(FilesLog(tmp_path / "r"))
+    apply(registry, "a")
+    shutil.copytree(tmp_path / "r", tmp_path / "backup")
+    for name in "bcdef":
+        apply(registry, name)
+    cursor = registry.snapshot().cursor
+    shutil.rmtree(tmp_path / "r")
+    shutil.copytree(tmp_path / "backup", tmp_path / "r")
+
+    with pytest.raises(LogReplacedError):
+        registry.snapshot()
+    restored = Registry(FilesLog(tmp_path / "r"))
+    with pytest.raises(LogReplacedError, match="does not have version 6"):
+        restored.changes(cursor)
+    for name in "vwxyz":
+        apply(restored, name)
+    with pytest.raises(LogReplacedError):
+        restored.changes(cursor)
+    with pytest.raises(LogReplacedError):
+        registry.snapshot()
+    with pytest.raises(LogReplacedError):
+        apply(registry, "late")
+
+
+def test_a_hole_in_the_log_is_noticed(tmp_path: Path) -> None:
+    from feature_platform.errors import CorruptLogError
+
+    registry = Registry(FilesLog(tmp_path / "r"))
+    for name in "abcde":
+        apply(registry, name)
+    (tmp_path / "r" / "_log" / f"{3:020d}.json").unlink()
+
+    with pytest.raises(CorruptLogError, match="good up to version 2.*though commit 5 is there"):
+        Registry(FilesLog(tmp_path / "r")).snapshot()
+    assert Registry(FilesLog(tmp_path / "r")).snapshot(2).version == 2
+
+
+def test_a_refresh_reads_what_is_new_and_nothing_else(log) -> None:
+    reads: list[tuple[int, int]] = []
+    original = log.read
+
+    def watched(after: int, limit: int | None = None) -> list[bytes]:
+        records = original(after, limit)
+        reads.append((after, len(records)))
+        return records
+
+    writer = Registry(log)
+    for name in "abcdefgh":
+        apply(writer, name)
+    log.read = watched
+    reader = Registry(log)
+    reader.snapshot()
+    apply(writer, "i")
+    reads.clear()
+    reader.snapshot()
+
+    assert reads == [(7, 2)]
+
+
+def test_a_saved_plan_is_applied_later(platform: FeatureStore, open_store) -> None:
+    from feature_platform.registry import SavedPlan
+
+    risk = open_store("risk")
+    service = FeatureService(name="s", features=["driver_stats"])
+    saved = SavedPlan.of(risk.plan([service]), risk.snapshot())
+    stored = saved.to_bytes()
+    open_store("growth").apply([FeatureService(name="other", features=["driver_stats"])])
+
+    again = SavedPlan.read(stored, "plan.json")
+    assert risk.commit(again).version == 3
+    assert risk.commit(again) is None
+
+
+def test_a_saved_plan_is_stale_once_what_it_rests_on_moves(
+    platform: FeatureStore, open_store, driver_view
+) -> None:
+    from feature_platform.registry import SavedPlan
+
+    risk = open_store("risk")
+    service = FeatureService(name="s", features=["driver_stats"])
+    saved = SavedPlan.of(risk.plan([service]), risk.snapshot())
+    platform.apply([driver_view.model_copy(update={"description": "other"})], message="reworded")
+
+    with pytest.raises(
+        ConflictError,
+        match=r"shop/feature_view/driver_stats changed since: version 2 by 'platform' at .*reworde",
+    ):
+        risk.commit(saved)
+    assert risk.apply([service])
+
+
+def test_a_saved_plan_is_for_one_registry(
+    platform: FeatureStore, open_store, tmp_path: Path
+) -> None:
+    from feature_platform.registry import SavedPlan
+
+    saved = SavedPlan.of(platform.plan([Entity(name="x")]), platform.snapshot())
+    (tmp_path / "registry.db").unlink()
+    fresh = open_store()
+    fresh.apply([Entity(name="y")])
+
+    with pytest.raises(LogReplacedError, match="does not have version 1"):
+        fresh.commit(saved)
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"nonsense", b"flip"])
+def test_what_is_no_saved_plan_is_refused(platform: FeatureStore, damage: bytes) -> None:
+    from feature_platform.registry import SavedPlan
+
+    stored = SavedPlan.of(platform.plan([Entity(name="x")]), platform.snapshot()).to_bytes()
+    damaged = stored.replace(b"create", b"delete").replace(b'"x"', b'"z"')
+    with pytest.raises(RequestError, match=r"plan\.json is not a plan .* make it again"):
+        SavedPlan.read(damaged if damage == b"flip" else damage, "plan.json")
+
+
+def test_plans_are_not_stale_because_others_are_busy(open_store, driver, driver_view) -> None:
+    store = open_store()
+    store.apply([driver, driver_view])
+    wider = driver_view.model_copy(
+        update={"fields": (*driver_view.fields, Field(name="z", dtype=Float32))}
+    )
+    made = store.plan([wider])
+    assert isinstance(wider, FeatureView)
+    for number in range(5):
+        team = open_store(f"team_{number}")
+        team.apply([FeatureService(name=f"s{number}", features=["driver_stats"])])
+
+    assert store.commit(made).version == 7
+
+
+def test_the_newest_state_is_read_through_any_url(log_url: str, tmp_path: Path) -> None:
+    writer = Registry(open_log(log_url, tmp_path))
+    reader = Registry(open_log(log_url, tmp_path))
+    apply(writer, "a")
+    assert reader.snapshot().version == 1
+    apply(writer, "b")
+    assert reader.snapshot().names("shop", "entity") == ["a", "b"]
