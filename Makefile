@@ -8,10 +8,10 @@ export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check bench lock clean
+.PHONY: help demo dev test check reliability bench lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-7s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed ## A platform team and two product teams share a feature store on real flights
 	@$(BIN)/python demo.py
@@ -28,6 +28,9 @@ check: $(VENV)/.installed ## Lint, types and import layers
 	@echo "==> ruff"; $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo "==> mypy"; $(BIN)/mypy
 	@echo "==> import layers"; $(BIN)/lint-imports --no-timer 2>/dev/null || $(BIN)/lint-imports
+
+reliability: $(VENV)/.installed ## Try to make the registry lose something; writes docs/reliability.md
+	@PYTHONPATH=tests $(BIN)/python -m reliability
 
 bench: $(VENV)/.installed ## Measure against raw DuckDB and SQLite
 	@$(BIN)/python -m bench

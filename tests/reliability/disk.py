@@ -159,5 +159,3 @@ class Disk:
         if name not in folder.entries:
             raise FileNotFoundError(errno.ENOENT, "no such file", str(path))
         return folder.entries[name]
-
-

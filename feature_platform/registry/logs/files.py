@@ -120,7 +120,6 @@ class FilesLog(CommitLog):
         """Make the folders, and make sure that links are what they have to be."""
         if self._ready:
             return
-        self._make(self._path)
         for folder in (self._log, self._tmp, self._checkpoints):
             self._make(folder)
         self._sweep()
@@ -142,12 +141,14 @@ class FilesLog(CommitLog):
             self._os.unlink(probe)
 
     def _make(self, folder: Path) -> None:
-        """Make a folder and its parents, durably."""
+        """Make a folder durable, whoever made it: another process may not have come to it yet."""
+        if folder == folder.parent:
+            return
+        self._make(folder.parent)
         if not _exists(self._os, folder):
-            if not _exists(self._os, folder.parent):
-                self._make(folder.parent)
             with suppress(FileExistsError):
                 self._os.mkdir(folder)
+        with suppress(PermissionError):  # a folder far above, which is not ours to sync
             self._sync(folder.parent)
 
     def _sweep(self) -> None:
