@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, PrivateAttr
+from pydantic import BaseModel, ConfigDict
 
 from feature_platform.definitions import KINDS, Definition, from_json, with_related
 from feature_platform.errors import DefinitionError
@@ -23,14 +23,13 @@ class Change(BaseModel):
     before: str | None = None
     after: str | None = None
 
-    _definition: Definition | None = PrivateAttr(default=None)
-
     @classmethod
     def to(cls, definition: Definition, before: str | None) -> Self:
         """Return the change that registers a definition."""
         name, after = definition.name, definition.to_json()
         change = cls(kind=definition.kind, name=name, before=before, after=after)
-        change._definition = definition
+        change.__dict__["definition"] = definition  # what would be parsed again
+        change.__dict__["is_trusted"] = True
         return change
 
     @property
@@ -45,15 +44,15 @@ class Change(BaseModel):
         """The object in words, such as `feature view 'hourly_weather'`."""
         return f"{self.kind.replace('_', ' ')} {self.name!r}"
 
-    @property
+    @cached_property
     def is_trusted(self) -> bool:
         """Whether the content was made from a definition, not read from somewhere."""
-        return self._definition is not None
+        return False
 
     @cached_property
     def definition(self) -> Definition:
         """The object as it will be, or as it was if it is deleted."""
-        return self._definition or from_json(self.after or self.before or "")
+        return from_json(self.after or self.before or "")
 
     @cached_property
     def previous(self) -> Definition | None:
@@ -150,12 +149,13 @@ def plan(
     for key in sorted(wanted.keys() | gone, key=_order):
         entry = snapshot.entries.get(key)
         before = entry.body if entry else None
+        after = wanted[key].to_json() if key in wanted else None
+        if before == after and (entry is None or entry.owner == owner):
+            continue
         if key in wanted:
-            change = Change.to(wanted[key], before)
+            changes.append(Change.to(wanted[key], before))
         else:
-            change = Change(kind=key.kind, name=key.name, before=before)
-        if before != change.after or (entry and entry.owner != owner):
-            changes.append(change)
+            changes.append(Change(kind=key.kind, name=key.name, before=before))
     return Plan(
         project=project,
         owner=owner,

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from hashlib import sha256
 from threading import Lock
 
 from feature_platform.errors import (
@@ -272,8 +273,7 @@ class Registry:
     def _refreshed(self, known: Snapshot) -> Snapshot:
         """Add what is new. The newest known commit is read again: it must still be there."""
         records = self.log.read(known.version - 1)
-        head = read_commit(records[0], after=known.version - 1) if records else None
-        if head is None or head.cursor != known.cursor:
+        if not records or sha256(records[0]).hexdigest() != known.sha256:
             raise LogReplacedError(
                 f"Registry {self.log} no longer has version {known.version} as it was read before "
                 f"(commit {known.cursor.commit_id[:8]}): the log was swapped, or restored from a "

@@ -105,10 +105,9 @@ class Model:
     def _is_foreign(self, owner: str, name: str, thing: Thing | None) -> bool:
         held = self.things.get(name)
         if held is None:
-            at = self.gone.get(name)
-            return (
-                False if at is None else at[0] != owner and thing is not None and self._rests(name)
-            )
+            gone = self.gone.get(name)
+            rests = gone is not None and self.now - gone[1] < RESTING
+            return thing is not None and rests and gone[0] != owner
         offered = any(
             o == held[0] and isinstance(t, Offer) and (t.service, t.to) == (name, owner)
             for o, t in self.things.values()

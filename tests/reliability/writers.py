@@ -160,7 +160,7 @@ def problems(log: CommitLog, done: list[Done], expected: int) -> list[str]:
 
 
 def _row(
-    name: str, check: list[str], done: list[Done], bugs: dict[str, list[str]], s: float
+    name: str, check: list[str], done: list[Done], bugs: dict[str, list[str]], seconds: float
 ) -> Row:
     took = sorted(d.ended - d.started for d in done)
     slow = quantiles(took, n=100)[98] if len(took) > 1 else 0.0
