@@ -37,7 +37,9 @@ def check_strict(text: bytes | str, what: str) -> None:
         CorruptLogError: A key occurs twice, or there is a NaN, or it is no JSON at all.
     """
     try:
-        json.loads(text, object_pairs_hook=_without_twins, parse_constant=_refuse)
+        # As bytes, other encodings and byte order marks would be understood, too.
+        decoded = text if isinstance(text, str) else text.decode()
+        json.loads(decoded, object_pairs_hook=_without_twins, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise CorruptLogError(f"{what} is not what this program writes: {error}") from error
 
