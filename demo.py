@@ -65,8 +65,12 @@ class Demo:
 
     def tick(self, team: str) -> dg.RunRequest | dg.SkipReason:
         """Evaluate a team's sensor once, as the Dagster daemon does every ten seconds."""
-        sensor = self.locations[team].resolve_sensor_def(f"reconcile_{team}")
-        answer = sensor(dg.build_sensor_context(instance=self.instance))
+        location = self.locations[team]
+        sensor = location.resolve_sensor_def(f"reconcile_{team}")
+        with dg.build_sensor_context(
+            instance=self.instance, resources=location.resources
+        ) as context:
+            answer = sensor(context)
         if isinstance(answer, dg.SkipReason):
             say(f"sensor [b]reconcile_{team}[/b]: {escape(str(answer.skip_message))}")
             return answer

@@ -48,7 +48,7 @@ class RepoConfig(BaseModel):
 
     project: str
     team: str = PLATFORM
-    registry: str = "data/registry.db"
+    registry: str = Field(default="data/registry.db", repr=False)
     provider: str = "local"
     repos: dict[str, str] = {}
     online_store: dict[str, Any] | None = Field(default={"type": "sqlite"}, repr=False)

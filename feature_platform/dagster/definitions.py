@@ -1,6 +1,7 @@
 """Repos as Dagster definitions."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
@@ -17,6 +18,7 @@ def platform_definitions(
     repo_path: str | Path,
     *,
     online_partitions: dg.TimeWindowPartitionsDefinition | None = None,
+    s3: Any = None,
 ) -> dg.Definitions:
     """Turn the platform team's repo into Dagster definitions.
 
@@ -28,6 +30,7 @@ def platform_definitions(
         repo_path: The repo folder.
         online_partitions: Windows of event time that a run of an online asset loads, such as
             `dg.DailyPartitionsDefinition("2024-01-01")`. Without it, a run loads what is new.
+        s3: A `dagster_aws.s3.S3Resource` for a registry on S3.
 
     Raises:
         ConfigError: The repo cannot be loaded, or is a team's.
@@ -38,7 +41,7 @@ def platform_definitions(
             f"{repo.path} is the repo of team {repo.config.team!r}: use team_definitions."
         )
     return dg.Definitions.merge(
-        _apply_definitions(repo), online_definitions(repo, online_partitions)
+        _apply_definitions(repo, s3), online_definitions(repo, online_partitions)
     )
 
 
@@ -46,6 +49,7 @@ def team_definitions(
     repo_path: str | Path,
     *,
     sensor_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING,
+    s3: Any = None,
 ) -> dg.Definitions:
     """Turn a team's repo into Dagster definitions.
 
@@ -56,6 +60,7 @@ def team_definitions(
     Args:
         repo_path: The repo folder.
         sensor_status: Whether the sensor runs from the start, as it does unless told otherwise.
+        s3: A `dagster_aws.s3.S3Resource` for a registry on S3.
 
     Raises:
         ConfigError: The repo cannot be loaded, or names no team.
@@ -66,11 +71,11 @@ def team_definitions(
             f"{repo.path} is the platform's repo: use platform_definitions, or set `team:` in its "
             "feature_store.yaml."
         )
-    return _apply_definitions(repo, sensor_status)
+    return _apply_definitions(repo, s3, sensor_status)
 
 
 def _apply_definitions(
-    repo: Repo, sensor_status: dg.DefaultSensorStatus | None = None
+    repo: Repo, s3: Any, sensor_status: dg.DefaultSensorStatus | None = None
 ) -> dg.Definitions:
     register = apply_assets(repo)
     name = f"apply_{repo.config.team}"
@@ -80,7 +85,7 @@ def _apply_definitions(
         description="Register everything the repo defines, and remove what it no longer does.",
     )
     sensors = [reconcile_sensor(repo, name, sensor_status)] if sensor_status else []
-    resource = FeatureStoreResource(repo_path=str(repo.path))
+    resource = FeatureStoreResource(repo_path=str(repo.path), s3=s3)
     return dg.Definitions(
         assets=[register], jobs=[job], sensors=sensors, resources={"feature_store": resource}
     )

@@ -6,10 +6,10 @@ from hashlib import sha256
 
 import dagster as dg
 
+from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.errors import Problem
 from feature_platform.registry import Plan, Proposal, check
 from feature_platform.repo import Repo
-from feature_platform.store import FeatureStore
 
 WANTED_TAG = "feature_platform/wanted"
 _INTERVAL_SECONDS = 10
@@ -45,8 +45,10 @@ def reconcile_sensor(
         default_status=status,
         description="Applies this repo as soon as what it refers to is registered.",
     )
-    def reconcile(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        store = FeatureStore(repo.path)
+    def reconcile(
+        context: dg.SensorEvaluationContext, feature_store: FeatureStoreResource
+    ) -> dg.RunRequest | dg.SkipReason:
+        store = feature_store.open()
         snapshot = store.snapshot()
         plan = store.plan(definitions, partial=False)
         if not plan:

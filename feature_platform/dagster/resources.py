@@ -1,7 +1,12 @@
 """The feature store as a Dagster resource."""
 
+from pathlib import Path
+from typing import Any
+
 import dagster as dg
 
+from feature_platform.config import RepoConfig
+from feature_platform.registry import Registry, open_log
 from feature_platform.store import FeatureStore
 
 
@@ -10,6 +15,9 @@ class FeatureStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     Attributes:
         repo_path: Folder with the `feature_store.yaml`.
+        s3: A `dagster_aws.s3.S3Resource` for a registry on S3: its endpoint, region and
+            credentials. Without it, boto3 finds them as usual. The number of attempts it is set
+            to is ignored: a commit is never sent again by the SDK.
 
     Example:
         >>> import dagster as dg
@@ -19,7 +27,13 @@ class FeatureStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """
 
     repo_path: str
+    s3: dg.ResourceDependency[Any] = None  # type: ignore[assignment]
 
     def open(self) -> FeatureStore:
         """Return the feature store. Nothing is contacted before it is used."""
-        return FeatureStore(self.repo_path)
+        if self.s3 is None:
+            return FeatureStore(self.repo_path)
+        client = self.s3.model_copy(update={"max_attempts": 0}).get_client()
+        path = Path(self.repo_path)
+        log = open_log(RepoConfig.load(path).registry, path, s3=client)
+        return FeatureStore(self.repo_path, registry=Registry(log))

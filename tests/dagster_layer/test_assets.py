@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 import pytest
+from dagster_support import PLATFORM, TEAM, Workspace
 
 from feature_platform import FeatureStore
 from feature_platform.dagster import FeatureStoreResource, platform_definitions, team_definitions
@@ -219,3 +220,65 @@ b = OnDemandFeatureView(name="b", sources=["a:y"], schema=Y, udf=f)
 
     with pytest.raises(ValueError, match="read one another in a circle"):
         workspace.location("risk")
+
+
+def test_whoever_reads_something_deprecated_is_warned(workspace) -> None:
+    workspace.run("platform")
+    workspace.run("risk")
+    soon = 'deprecated=Deprecation(remove_after="2999-01-01", replacement="stats_v2"), '
+    changed = PLATFORM.replace('name="stats", ', f'name="stats", {soon}')
+    changed = changed.replace("import Entity", "import Deprecation, Entity")
+    workspace.write("platform", changed)
+    assert workspace.run("platform").success
+
+    result = workspace.run("risk")
+
+    checks = {
+        e.asset_key.path[-1]: e
+        for e in result.get_asset_check_evaluations()
+        if e.check_name == "reads_nothing_deprecated"
+    }
+    assert result.success
+    assert {name: check.passed for name, check in checks.items()} == {
+        "risk_double": False, "risk_v1": False,
+    }  # fmt: skip
+    assert checks["risk_v1"].severity == dg.AssetCheckSeverity.WARN
+    assert "kept until 2999-01-01; use stats_v2" in checks["risk_v1"].description
+
+
+def test_a_registry_on_s3_takes_its_credentials_from_the_s3_resource(
+    tmp_path, s3_endpoint, s3, bucket, monkeypatch
+) -> None:
+    from dagster_aws.s3 import S3Resource
+
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("STORE_SECRET", "from-the-environment")
+    resource = S3Resource(
+        endpoint_url=s3_endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="key",
+        aws_secret_access_key=dg.EnvVar("STORE_SECRET"),
+    )
+    workspace = Workspace(tmp_path, f"s3://{bucket}/registry", resource)
+
+    assert isinstance(workspace.tick("risk"), dg.SkipReason)
+    assert workspace.run("platform").success
+    request = workspace.tick("risk")
+    assert workspace.run("risk", tags=dict(request.tags)).success
+    keys = [entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert f"registry/_log/{2:020d}.json" in keys
+
+
+def test_a_full_sync_that_would_delete_much_is_a_failed_check(workspace) -> None:
+    services = "\n".join(
+        f'service_{n} = FeatureService(name="risk_{n}", features=["stats"])' for n in range(6)
+    )
+    workspace.run("platform")
+    workspace.write("risk", TEAM.format(team="risk") + services)
+    assert workspace.run("risk").success
+    workspace.write("risk", TEAM.format(team="risk"))
+
+    skip = workspace.tick("risk")
+    assert "would delete 6 of the 8 objects of 'risk'" in skip.skip_message
+    assert not workspace.run("risk").success

@@ -50,13 +50,15 @@ class Tally:
 
 
 def write(log: S3Log, tally: Tally, enough: Any) -> None:
+    newest = 0
     while not enough():
         record = uuid.uuid4().hex.encode()
         while True:
             try:
-                number = log.last() + 1
+                number = log.last(newest) + 1
                 while log.read(number - 1, 1):  # a listing may be behind
                     number += 1
+                newest = number - 1
                 landed = log.append(number, record.decode(), record)
             except UnknownOutcomeError:
                 tally.unknown.add(record)

@@ -169,7 +169,7 @@ def _row(
         cases=len(done),
         bad=len(check),
         detail=(check[0] if check else f"{len(done):,} kept")
-        + f"; a commit took {took[len(took) // 2] * 1000:.0f} ms, 99 of 100 less than {slow:.1f} s",
+        + f"; a commit took {took[len(took) // 2] * 1000:.0f} ms, 99 of 100 less than {slow * 1000:.0f} ms",
         controls={what: bool(seen) for what, seen in bugs.items()},
         control_detail="; ".join(f"{what}: {len(seen)} problems" for what, seen in bugs.items()),
         seconds=seconds,

@@ -1,0 +1,97 @@
+"""What only the files log does: links, leftovers, and file systems that cannot."""
+
+import errno
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from feature_platform.errors import StoreError
+from feature_platform.registry import FilesLog
+
+
+class System:
+    """The `os` module with another `link`."""
+
+    def __init__(self, link: Any) -> None:
+        self.link = link
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+
+def no_links(*_: Any) -> None:
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_a_file_system_without_hard_links_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no hard links.*Use a local disk, NFS, or another kind"):
+        FilesLog(tmp_path / "r", System(no_links)).append(1, "a", b"x")
+    assert FilesLog(tmp_path / "r").read(0) == []
+
+
+def test_a_file_system_whose_links_replace_files_is_refused(tmp_path: Path) -> None:
+    def replacing(source: Path, target: Path) -> None:
+        Path(target).unlink(missing_ok=True)
+        os.link(source, target)
+
+    with pytest.raises(StoreError, match="lets links replace files"):
+        FilesLog(tmp_path / "r", System(replacing)).append(1, "a", b"x")
+
+
+def test_a_link_that_was_made_though_the_call_failed_counts(tmp_path: Path) -> None:
+    """NFS may do that; what is stored decides."""
+
+    def lossy(source: Path, target: Path) -> None:
+        os.link(source, target)
+        raise OSError(errno.EIO, "lost the answer")
+
+    log = FilesLog(tmp_path / "r")
+    log.append(1, "a", b"first")
+    log._os = System(lossy)
+
+    assert log.append(2, "b", b"second")
+    assert log.read(0) == [b"first", b"second"]
+
+
+def test_what_a_crash_left_is_ignored_and_swept_after_a_day(tmp_path: Path) -> None:
+    FilesLog(tmp_path / "r").append(1, "a", b"first")
+    leftovers = [tmp_path / "r" / "_tmp" / name for name in ("old", "new")]
+    for path in leftovers:
+        path.write_bytes(b"half a comm")
+    day_ago = time.time() - 90_000
+    os.utime(leftovers[0], (day_ago, day_ago))
+    log = FilesLog(tmp_path / "r")
+    log.append(2, "b", b"second")
+
+    assert [path.exists() for path in leftovers] == [False, True]
+    assert sorted(p.name for p in (tmp_path / "r" / "_tmp").iterdir()) == ["new"]
+    assert log.read(0) == [b"first", b"second"]
+
+
+def test_other_files_in_the_folder_do_no_harm(tmp_path: Path) -> None:
+    log = FilesLog(tmp_path / "r")
+    log.append(1, "a", b"first")
+    log.keep(1, b"state")
+    for folder in ("_log", "_checkpoints"):
+        (tmp_path / "r" / folder / ".nfs0001").write_bytes(b"x")
+        (tmp_path / "r" / folder / "zzz.json").write_bytes(b"x")
+
+    assert log.last() == 1
+    assert log.checkpoint() == b"state"
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+
+    with pytest.raises(StoreError, match=r"file/r/ cannot be written"):
+        FilesLog(tmp_path / "file" / "r").append(1, "a", b"x")
+
+
+def test_files_are_not_for_everybody(tmp_path: Path) -> None:
+    FilesLog(tmp_path / "r").append(1, "a", b"x")
+
+    mode = (tmp_path / "r" / "_log" / f"{1:020d}.json").stat().st_mode
+    assert mode & 0o007 == 0
