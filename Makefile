@@ -8,10 +8,10 @@ export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check reliability bench lock clean
+.PHONY: help demo dev test check reliability bench bench-registry lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 demo: $(VENV)/.installed ## A platform team and two product teams share a feature store on real flights
 	@$(BIN)/python demo.py
@@ -34,6 +34,15 @@ reliability: $(VENV)/.installed ## Try to make the registry lose something; writ
 
 bench: $(VENV)/.installed ## Measure against raw DuckDB and SQLite
 	@$(BIN)/python -m bench
+
+bench-registry: $(VENV)/.installed $(VENV)/.feast ## Measure the registry beside Feast's; writes docs/bench_registry.md
+	@$(BIN)/python -m bench.registry
+
+$(VENV)/.feast: $(VENV)/.uv bench/registry/feast.txt
+	@echo "==> installing Feast into an environment of its own"
+	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(VENV)/feast
+	@$(BIN)/uv pip install -q --system-certs --python $(VENV)/feast/bin/python -r bench/registry/feast.txt
+	@touch $@
 
 lock: $(VENV)/.uv ## Resolve the dependencies again into constraints.txt
 	@$(BIN)/uv pip compile -q --system-certs --upgrade --universal --python-version 3.11 --all-extras --no-annotate --no-header pyproject.toml -o constraints.txt

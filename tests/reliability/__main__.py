@@ -58,8 +58,8 @@ def rows(scale: float, seed: int, folder: Path, databases: list[str]) -> Iterato
         return max(least, round(size * scale))
 
     count = n(16, 4)
-    disk = (f"files:///{folder}/files", f"{folder}/files_bug/")
-    yield kills.row(folder, n(500, 20), seed)
+    disk = (f"files:///{folder}/writers", f"{folder}/writers_bug/")
+    yield kills.row(folder / "kills", n(500, 20), seed)
     yield crash.row(n(10_000, 300), seed)
     yield faults.row()
     yield tamper.row(n(200, 5), 1)

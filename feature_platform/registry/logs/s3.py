@@ -14,6 +14,7 @@ _DEADLINE_SECONDS = 20.0
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 _READERS = 16
+_FEW = 8
 _PROBE = 0
 _ABSENT = {"NoSuchKey", "404"}
 _TAKEN = 412
@@ -76,8 +77,8 @@ class S3Log(CommitLog):
         records: list[bytes] = []
         with ThreadPoolExecutor(_READERS) as pool:
             while (first := after + len(records) + 1) <= last:
-                # Most reads find one record or none; a long log is read many at a time.
-                ahead = min(max(1, len(records)), _READERS, last - first + 1)
+                # Most reads find a few records or none; a long log is read many at a time.
+                ahead = min(1 if len(records) < _FEW else _READERS, last - first + 1)
                 keys = [self._commit(number) for number in range(first, first + ahead)]
                 found = [self._get(keys[0])] if ahead == 1 else pool.map(self._get, keys)
                 present = list(takewhile(lambda record: record is not None, found))

@@ -1,0 +1,1 @@
+"""`make bench-registry`: the registry beside Feast's, in one run."""
