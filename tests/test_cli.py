@@ -134,3 +134,120 @@ def test_init_overwrites_nothing(folders: Path) -> None:
 def test_every_command_explains_itself() -> None:
     for name in main.commands:
         assert run(name, "--help").output.count("\n") > 3
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    for path in folder.glob("*.py"):
+        path.write_text(path.read_text().replace(old, new))
+
+
+def test_a_plan_shows_whom_it_concerns_and_what_it_costs(folders: Path) -> None:
+    platform, growth = folders / "platform", folders / "growth"
+    run("-C", platform, "apply")
+    run("-C", growth, "apply")
+    run("-C", platform, "materialize", "2026-01-01", "2026-01-02")
+    edit(platform, "data/driver_stats.parquet", "data/moved.parquet")
+    (platform / "data" / "driver_stats.parquet").rename(platform / "data" / "moved.parquet")
+
+    result = run("-C", platform, "plan", code=1)
+    text = result.stdout
+    assert "Plan of 'platform' for project 'rides' at version 2" in text
+    assert "Readers, by owner\n  growth\n" in text
+    assert "! feature service growth_model_v1: 'driver_stats' reads other rows" in text
+    assert "driver_stats: 24 rows, because its rows come from elsewhere" in text
+    assert "feature-platform materialize 2026-01-01T00:00:00 2026-01-02" in text
+    assert "breaks 2 objects of growth, platform." in text or "of growth." in text
+    assert "Keep it compatible, deprecate it and wait" in result.stderr
+
+    shown = json.loads(run("-C", platform, "plan", "--json", code=1).stdout)
+    assert {e["owner"] for e in shown["effects"] if e["breaks"] == "source"} == {"growth"}
+    assert shown["backfills"][0]["rows"] == 24
+    overridden = run("-C", platform, "apply", "--override", "new bucket").output
+    assert "Applied as version 3" in overridden
+    told = run("-C", growth, "show", 3).output
+    assert "Overrides contracts, because: new bucket" in told
+    assert "overrides" in run("-C", growth, "history", "--owner", "platform").output
+
+
+def test_a_plan_is_saved_and_applied(folders: Path) -> None:
+    platform, growth = folders / "platform", folders / "growth"
+    saved = folders / "plan.json"
+    assert "Saved to" in run("-C", platform, "plan", "--out", saved).output
+    assert "Applied as version 1" in run("-C", platform, "apply", saved).output
+    assert "already is as this plan wants it" in run("-C", platform, "apply", saved).output
+
+    late = folders / "late.json"
+    run("-C", growth, "plan", "--out", late)
+    edit(platform, "class", "class")
+    edit(platform, "driver_stats = FeatureView(", "driver_stats = FeatureView(\n    owner='x',")
+    run("-C", platform, "apply", "-m", "say who")
+    error = run("-C", growth, "apply", late, code=1).stderr
+    assert "driver_stats changed since: version 2 by 'platform'" in " ".join(error.split())
+    assert "(say who)" in error
+    assert "given to" not in run("-C", growth, "apply", late, "--full", code=2).stderr
+    saved.write_text("{}")
+    assert "make it again" in run("-C", platform, "apply", saved, code=1).stderr
+    assert "No such file" in run("-C", platform, "apply", folders / "none", code=1).stderr
+
+
+def test_time_travel(folders: Path) -> None:
+    platform = folders / "platform"
+    run("-C", platform, "apply")
+    edit(platform, "driver_stats = FeatureView(", "driver_stats = FeatureView(\n    owner='x',")
+    run("-C", platform, "apply")
+
+    difference = run("-C", platform, "diff", 1).output
+    assert "platform, from version 1 to 2:" in difference
+    assert "owner: null → x" in difference
+    assert "Nothing differs" in run("-C", platform, "diff", 2, 2).output
+    assert "owner: x → null" in run("-C", platform, "restore", 1, "--dry-run").output
+    assert "Applied as version 3" in run("-C", platform, "restore", 1).output
+    assert "restore 1" in run("-C", platform, "history").output
+    assert run("-C", platform, "list", "--at", 1).output.count("feature_view") == 1
+    assert "no 9" in run("-C", platform, "list", "--at", 9, code=1).stderr
+    assert json.loads(run("-C", platform, "diff", 1, 3, "--json").output)["changes"] == {}
+    assert "version" in run("-C", platform, "history", "--since", "2020-01-01").output
+    assert "Nothing is registered" in run("-C", platform, "history", "--name", "nobody").output
+
+
+def test_backup_examination_and_repair(folders: Path) -> None:
+    platform = folders / "platform"
+    config = platform / "feature_store.yaml"
+    [line] = [text for text in config.read_text().splitlines() if text.startswith("registry:")]
+    config.write_text(config.read_text().replace(line, "registry: registry/"))
+    run("-C", platform, "apply")
+    edit(platform, "driver_stats = FeatureView(", "driver_stats = FeatureView(\n    owner='x',")
+    run("-C", platform, "apply")
+    backup = folders / "backup.jsonl"
+    assert "Exported 2 commits" in run("-C", platform, "export", backup).stderr
+    assert "commits 1 to 2 verify" in run("-C", platform, "fsck").output
+
+    damaged = platform / "registry" / "_log" / f"{1:020d}.json"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    report = run("-C", platform, "fsck", code=1).output
+    assert "commits 1 to 0 verify" in report
+    assert "damaged at commit 1" in report
+    assert "fsck --repair NEW_URL --backup EXPORT" in report
+    assert json.loads(run("-C", platform, "fsck", "--json", code=1).output)["stored"] == 2
+    assert "CorruptLogError" in run("-C", platform, "list", code=1).stderr
+    assert "needs --repair" in run("-C", platform, "fsck", "--backup", backup, code=1).stderr
+
+    repaired = run("-C", platform, "fsck", "--repair", "repaired/", "--backup", backup)
+    assert "Wrote 2 commits to" in repaired.stderr
+    config.write_text(config.read_text().replace("registry: registry/", "registry: repaired/"))
+    assert "No changes: version 2" in run("-C", platform, "plan").output
+    config.write_text(config.read_text().replace("registry: repaired/", "registry: fresh.db"))
+    assert "has 2 commits now; 2 were added" in run("-C", platform, "import", backup).output
+    assert "has 2 commits now; 0 were added" in run("-C", platform, "import", backup).output
+    assert "No changes: version 2" in run("-C", platform, "plan").output
+
+
+def test_an_unknown_outcome_has_an_exit_code_of_its_own(folders: Path, monkeypatch) -> None:
+    from feature_platform.errors import UnknownOutcomeError
+    from feature_platform.registry import SqliteLog
+
+    def lost(*_: object) -> bool:
+        raise UnknownOutcomeError("nobody answered")
+
+    monkeypatch.setattr(SqliteLog, "append", lost)
+    assert "nobody answered" in run("-C", folders / "platform", "apply", code=4).stderr

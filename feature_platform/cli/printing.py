@@ -119,21 +119,34 @@ def _difference(name: str, before: object, after: object) -> Iterator[str]:
         return
     for field in dict.fromkeys([*old, *new]):
         if field not in old:
-            yield f"{name}: + {field} {_value(new[field])}"
+            yield f"{name}: + {field} {_type_of(new[field])}"
         elif field not in new:
-            yield f"{name}: - {field} {_value(old[field])}"
+            yield f"{name}: - {field} {_type_of(old[field])}"
         elif old[field] != new[field]:
-            yield f"{name}: ~ {field} {_value(old[field])} → {_value(new[field])}"
+            yield f"{name}: ~ {field} {_changed(old[field], new[field])}"
     if list(old) != list(new) and old.keys() == new.keys():
         yield f"{name}: order {', '.join(old)} → {', '.join(new)}"
 
 
-def _by_name(value: object) -> dict[str, object] | None:
+def _by_name(value: object) -> dict[str, dict[str, object]] | None:
     """Return declared fields by name; `None` for anything else."""
     if not isinstance(value, list) or not all(isinstance(v, dict) and "name" in v for v in value):
         return None
-    rest = {v["name"]: {key: item for key, item in v.items() if key != "name"} for v in value}
-    return {name: v["dtype"] if set(v) == {"dtype"} else v for name, v in rest.items()}
+    return {v["name"]: {key: item for key, item in v.items() if key != "name"} for v in value}
+
+
+def _type_of(field: dict[str, object]) -> str:
+    return _value(field.get("dtype", field))
+
+
+def _changed(old: dict[str, object], new: dict[str, object]) -> str:
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    parts = [
+        ("" if name == "dtype" else f"{name}: ")
+        + f"{_value(old.get(name))} → {_value(new.get(name))}"
+        for name in names
+    ]
+    return ", ".join(parts)
 
 
 def _value(value: object) -> str:

@@ -76,7 +76,8 @@ def row(folder: Path, kills: int, seed: int) -> Row:
         name="writers killed (SIGKILL)",
         cases=kills,
         bad=len(files_bad) + len(sqlite_bad),
-        detail=f"{files:,} acknowledged commits on files and {sqlite:,} on SQLite, all there",
+        detail=(files_bad + sqlite_bad + ["all there"])[0]
+        + f": {files:,} acknowledged commits on files and {sqlite:,} on SQLite",
         controls={"writes in place": bool(torn)},
         control_detail=torn[0][:60] if torn else "",
         seconds=clock.seconds,
