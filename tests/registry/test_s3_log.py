@@ -89,6 +89,30 @@ def test_a_refusal_is_told_with_advice(s3: Any, bucket: str) -> None:
         S3Log(bucket, "a", client, **QUICK).append(1, "id", b"mine")
 
 
+class Flaky(Wrapped):
+    """A client whose reads fail so many times before one succeeds."""
+
+    failures = 0
+
+    def get_object(self, **arguments: Any) -> Any:
+        self.failures -= 1
+        if self.failures >= 0:
+            raise lost() if self.failures % 2 else failing(503, "SlowDown")
+        return self._client.get_object(**arguments)
+
+
+def test_reads_are_repeated_when_s3_is_not_well(s3: Any, bucket: str) -> None:
+    client = Flaky(s3)
+    log = S3Log(bucket, "a", client, **QUICK)
+    log.append(1, "id", b"mine")
+
+    client.failures = 5
+    assert log.read(0) == [b"mine"]
+    client.failures = 6
+    with pytest.raises(StoreError, match="cannot be read"):
+        log.read(0)
+
+
 @pytest.mark.parametrize("answer", ["ignores", "refuses"])
 def test_a_store_without_conditions_is_refused(s3: Any, bucket: str, answer: str) -> None:
     class Ignoring(Wrapped):

@@ -14,7 +14,8 @@ _DEADLINE_SECONDS = 20.0
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 _READERS = 16
-_FEW = 8
+_FEW = 16
+_READ_ATTEMPTS = 6
 _PROBE = 0
 _ABSENT = {"NoSuchKey", "404"}
 _TAKEN = 412
@@ -181,16 +182,28 @@ class S3Log(CommitLog):
         )
 
     def _get(self, key: str) -> bytes | None:
-        from botocore.exceptions import ClientError
+        """Read an object; unlike writes, reads are simply repeated when S3 is not well."""
+        from botocore.exceptions import BotoCoreError, ClientError
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt
+        from tenacity import wait_random_exponential as jitter
 
+        retrying = Retrying(
+            retry=retry_if_exception(_is_passing),
+            stop=stop_after_attempt(_READ_ATTEMPTS),
+            wait=jitter(self._first_pause_seconds, _LONGEST_PAUSE_SECONDS),
+            reraise=True,
+        )
         try:
-            with self._failing("read", reraise=ClientError):
-                answer = self._client.get_object(Bucket=self._bucket, Key=key)
-                body: bytes = answer["Body"].read()
+            return retrying(self._get_once, key)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in _ABSENT:
                 return None
             raise self._failed("read", error) from error
+        except BotoCoreError as error:
+            raise self._failed("read", error) from error
+
+    def _get_once(self, key: str) -> bytes:
+        body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
         return body
 
     def _list(self, prefix: str, after: str, limit: int | None = None) -> list[str]:
@@ -246,6 +259,15 @@ class S3Log(CommitLog):
             max_pool_connections=_READERS,
         )
         return boto3.client("s3", config=config)
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Say whether an error may be gone a moment later."""
+    from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+    if isinstance(error, ClientError):
+        return _status(error) in _RETRY
+    return isinstance(error, BotoCoreError) and not isinstance(error, NoCredentialsError)
 
 
 def _status(error: Any) -> int:
