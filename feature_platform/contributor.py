@@ -130,17 +130,22 @@ class Contributor(Catalog):
             override=override,
         )
 
-    def review(self, plan: Plan) -> Review:
+    def review(self, plan: Plan, *, costs: bool = True) -> Review:
         """Say what a plan would do, and what speaks against it; nothing is written.
+
+        Args:
+            plan: The plan.
+            costs: Whether to look for online tables to load again, which reads the stores.
 
         Returns:
             Problems, effects on everybody's readers, deprecations that concern the owner, and
             online tables to load again.
         """
         offline = online = None
-        with suppress(ConfigError):  # a store that this release cannot open has nothing to say
-            online = self.online
-            offline = self.offline
+        if costs:
+            with suppress(ConfigError):  # a store that this release cannot open has no costs
+                online = self.online
+                offline = self.offline
         return review(Proposal.of(plan, self.snapshot(), self._clock()), offline, online)
 
     def apply(

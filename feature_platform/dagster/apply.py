@@ -68,7 +68,7 @@ def _register(
     context: dg.AssetExecutionContext, store: FeatureStore, selected: Objects, *, partial: bool
 ) -> Events:
     plan = store.plan(list(selected.values()), partial=partial)
-    review = store.review(plan)
+    review = store.review(plan, costs=False)
     if problems := review.problems:
         yield from _refused(selected, problems)
         refused = RefusedError(plan.owner, plan.project, problems)

@@ -73,10 +73,13 @@ class Contracts:
     def effects(self) -> Iterator[Effect]:
         """Yield what happens to every reader that the plan does not change itself."""
         own = {self.plan.key(change) for change in self.plan.changes}
+        changed = {change.name for change in self.plan.changes if change.kind in VIEW_KINDS}
         for change in self.plan.changes:
             if change.before is None:
                 continue
-            views = self._affected_views(change)
+            # What happens to a view that the plan changes itself is that change's doing.
+            itself = {change.name} if change.kind in VIEW_KINDS else set()
+            views = self._affected_views(change) - (changed - itself)
             for key in self._readers(change, views):
                 if key not in own:
                     yield from self._effects_on(change, views, self.before.entries[key])
@@ -113,7 +116,8 @@ class Contracts:
             yield "reference", "it reads this", ""
             return
         held = set(broken_references(self.before, project, reader))
-        lost = [b for b in broken_references(self.after, project, reader) if b not in held]
+        now = broken_references(self.after, project, reader)
+        lost = [b for b in now if b not in held and (not b.view or b.view in views)]
         for broken in sorted(lost):
             yield "reference", broken.message, broken.feature
         if lost or entry.owner == self.plan.owner:

@@ -29,11 +29,13 @@ class Broken(NamedTuple):
 
     Attributes:
         message: What is wrong.
+        view: The view that is referred to, if it is about one.
         missing: The object that is not registered, if that is all.
-        feature: The feature that its view lacks, if that is all.
+        feature: The feature that the view lacks, if that is all.
     """
 
     message: str
+    view: str = ""
     missing: str = ""
     feature: str = ""
 
@@ -79,19 +81,20 @@ def broken_references(snapshot: Snapshot, project: str, definition: Definition) 
         view = view_of(snapshot, project, ref.view)
         if view is None:
             hint = did_you_mean(ref.view, snapshot.names(project, *VIEW_KINDS))
-            yield Broken(f"view {ref.view!r} is not registered.{hint}", f"view {ref.view!r}")
+            message = f"view {ref.view!r} is not registered.{hint}"
+            yield Broken(message, ref.view, f"view {ref.view!r}")
             continue
         known = feature_names_of(snapshot, project, view)
         for name in ref.features or ():
             if name not in known:
                 hint = did_you_mean(name, known)
                 message = f"view {ref.view!r} has no feature {name!r}.{hint}"
-                yield Broken(message, f"{ref.view}:{name}", name)
+                yield Broken(message, ref.view, f"{ref.view}:{name}", name)
         keys = join_keys_of(snapshot, project, view)
         for name in ref.join_key_map:
             if name not in keys:
                 message = f"view {ref.view!r} has no join key {name!r}; it has {list(keys)}."
-                yield Broken(message)
+                yield Broken(message, ref.view)
         if isinstance(definition, OnDemandFeatureView):
             yield from _request_problems(snapshot, project, definition, ref)
 
@@ -102,7 +105,8 @@ def _missing(
     for name in names:
         if snapshot.find(project, kind, name) is None:
             hint = did_you_mean(name, snapshot.names(project, kind))
-            yield Broken(f"{kind} {name!r} is not registered.{hint}", f"{kind} {name!r}")
+            message = f"{kind} {name!r} is not registered.{hint}"
+            yield Broken(message, missing=f"{kind} {name!r}")
 
 
 def _key_problems(snapshot: Snapshot, project: str, view: FeatureView) -> Iterator[str]:
@@ -128,4 +132,5 @@ def _request_problems(
     for wanted in view.request:
         if keys.get(wanted.name, "") not in ("", str(wanted.dtype)):
             clash = f"view {ref.view!r} is keyed by {wanted.name!r} of type {keys[wanted.name]}"
-            yield Broken(f"request field {wanted.name!r} is {wanted.dtype}, and {clash}.")
+            message = f"request field {wanted.name!r} is {wanted.dtype}, and {clash}."
+            yield Broken(message, ref.view)

@@ -196,6 +196,27 @@ def test_after_its_date_a_deprecated_view_may_go(platform, opened: Open, clock) 
     assert opened("risk").apply([], objects_to_delete=[service()])
 
 
+def test_a_deprecated_view_may_go_together_with_its_source(platform, clock) -> None:
+    """Though the two have the same name."""
+    twin = FileSource(name="stats", path="rows.parquet", timestamp_field="seen")
+    moved = view(source="stats", deprecated=Deprecation(remove_after="2026-01-20"))
+    platform.apply([KEY, twin, moved], partial=False)
+    clock.now = datetime(2026, 2, 1, tzinfo=UTC)
+
+    assert platform.apply([KEY], partial=False)
+    assert not platform.list_data_sources()
+
+
+def test_a_change_of_a_source_is_not_excused_by_a_view_that_stays(platform, clock) -> None:
+    platform.apply([deprecated(date(2026, 1, 20)), service(name="own")])
+    other = view(name="other")
+    platform.apply([other])
+    clock.now = datetime(2026, 2, 1, tzinfo=UTC)
+
+    with pytest.raises(RefusedError, match="source 'rows': the update would break 1 reader"):
+        platform.apply([FileSource(name="rows", path="moved.parquet", timestamp_field="seen")])
+
+
 def test_one_feature_can_be_deprecated(platform, clock) -> None:
     old = Field(name="x", dtype=Int32, deprecated=Deprecation(remove_after="2026-02-01"))
     platform.apply([view(schema=[old, Y])])
