@@ -19,6 +19,8 @@ from feature_platform.registry import (
     repair,
 )
 
+DIGEST = "5e0bea7128813d5112c7202139ced82761d90409a20c8c915ed10c943d3aee53"
+
 
 def filled(log: CommitLog, *names: str) -> Registry:
     registry = Registry(log)
@@ -134,3 +136,17 @@ def test_nothing_can_be_saved_of_nothing() -> None:
 
     with pytest.raises(NotFoundError, match="no commit verifies"):
         repair(log, MemoryLog())
+
+
+def test_a_log_of_format_1_is_read_for_ever() -> None:
+    """The file is never made again: a release that cannot read it breaks every registry."""
+    golden = Path(__file__).parent / "golden" / "format_1.jsonl"
+    log = MemoryLog()
+    import_records(read_export(golden.read_bytes()), log)
+    state = Registry(log).snapshot()
+
+    assert f"{state.digest:064x}" == DIGEST
+    assert len(state.entries) == 9
+    assert all(entry.definition.to_json() == entry.body for entry in state.entries.values())
+    assert not examine(log).findings
+    assert Registry(log).show(4).waived
