@@ -7,7 +7,16 @@ from feature_platform.definitions import FeatureView
 from feature_platform.errors import FeaturePlatformError, Problem
 from feature_platform.offline import OfflineStore
 from feature_platform.online import OnlineStore, Window
-from feature_platform.registry import Effect, Notice, Plan, Proposal, Snapshot, check, notices
+from feature_platform.registry import (
+    Contracts,
+    Effect,
+    Notice,
+    Plan,
+    Proposal,
+    Snapshot,
+    check,
+    notices,
+)
 from feature_platform.resolve import table_of
 from feature_platform.table import Table
 
@@ -62,7 +71,7 @@ def review(proposal: Proposal, offline: OfflineStore | None, online: OnlineStore
     return Review(
         plan,
         problems,
-        () if malformed else tuple(proposal.contracts.effects()),
+        () if malformed else tuple(Contracts(proposal).effects()),
         () if malformed else tuple(notices(proposal.after, plan.project, plan.owner)),
         () if malformed or not online else tuple(_backfills(proposal, offline, online)),
     )
@@ -71,7 +80,7 @@ def review(proposal: Proposal, offline: OfflineStore | None, online: OnlineStore
 def _backfills(
     proposal: Proposal, offline: OfflineStore | None, online: OnlineStore
 ) -> Iterator[Backfill]:
-    for name in sorted(proposal.contracts.altered_views()):
+    for name in sorted(Contracts(proposal).altered_views()):
         old = _online_table(proposal.before, proposal.plan.project, name)
         new = _online_table(proposal.after, proposal.plan.project, name)
         reason = _reason(old, new) if old and new else ""

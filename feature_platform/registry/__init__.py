@@ -4,6 +4,7 @@ from feature_platform.registry.backup import export_records as export_records
 from feature_platform.registry.backup import import_records as import_records
 from feature_platform.registry.backup import read_export as read_export
 from feature_platform.registry.commit import Commit as Commit
+from feature_platform.registry.contracts import Contracts as Contracts
 from feature_platform.registry.contracts import Effect as Effect
 from feature_platform.registry.fsck import Report as Report
 from feature_platform.registry.fsck import examine as examine

@@ -1,8 +1,7 @@
 """Contracts: what readers rely on, which change takes it away, and when it may."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import date
+from dataclasses import dataclass
 from typing import TypeVar
 
 from feature_platform.definitions import (
@@ -14,9 +13,10 @@ from feature_platform.definitions import (
     Source,
 )
 from feature_platform.registry.offers import Known, ambiguous, differences, offer
-from feature_platform.registry.plan import Change, Plan
+from feature_platform.registry.plan import Change
+from feature_platform.registry.proposal import Proposal
 from feature_platform.registry.references import broken_references, view_references
-from feature_platform.registry.snapshot import VIEW_KINDS, Key, Registered, Snapshot
+from feature_platform.registry.snapshot import VIEW_KINDS, Key, Registered
 
 D = TypeVar("D", bound=Definition)
 
@@ -52,23 +52,20 @@ class Effect:
         return f"{self.reader.kind.replace('_', ' ')} {self.reader.name!r} of {self.owner!r}"
 
 
-@dataclass(frozen=True)
 class Contracts:
     """What a plan does to the readers of what it changes.
 
-    Attributes:
-        plan: The plan.
-        before: The registry it would sit on.
-        after: The registry as it would be.
-        today: The day that deprecations are compared with.
+    Args:
+        proposal: The plan, and the registry before and after it. Deprecations are compared with
+            the day on which it would be committed.
     """
 
-    plan: Plan
-    before: Snapshot
-    after: Snapshot
-    today: date
-    _offers_before: Known = field(default_factory=dict)
-    _offers_after: Known = field(default_factory=dict)
+    def __init__(self, proposal: Proposal) -> None:
+        self.plan = proposal.plan
+        self.before, self.after = proposal.before, proposal.after
+        self.today = proposal.at.date()
+        self._offers_before: Known = {}
+        self._offers_after: Known = {}
 
     def effects(self) -> Iterator[Effect]:
         """Yield what happens to every reader that the plan does not change itself."""

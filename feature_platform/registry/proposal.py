@@ -7,7 +7,6 @@ from typing import Self
 
 from feature_platform.definitions import Definition, View
 from feature_platform.errors import Problem
-from feature_platform.registry.contracts import Contracts
 from feature_platform.registry.offers import view_of
 from feature_platform.registry.plan import Change, Plan
 from feature_platform.registry.snapshot import Snapshot
@@ -22,20 +21,17 @@ class Proposal:
         before: The registry it would sit on.
         after: The registry as it would be.
         at: When.
-        contracts: What happens to readers.
     """
 
     plan: Plan
     before: Snapshot
     after: Snapshot
     at: datetime
-    contracts: Contracts
 
     @classmethod
     def of(cls, plan: Plan, snapshot: Snapshot, at: datetime) -> Self:
         """Work out what a plan leads to."""
-        after = snapshot.with_entries(plan.entries(), at)
-        return cls(plan, snapshot, after, at, Contracts(plan, snapshot, after, at.date()))
+        return cls(plan, snapshot, snapshot.with_entries(plan.entries(), at), at)
 
     def changed(self) -> Iterator[tuple[Change, Definition]]:
         """Yield what the plan creates or updates."""

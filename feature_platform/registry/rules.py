@@ -13,7 +13,7 @@ from feature_platform.definitions import (
     is_name,
 )
 from feature_platform.errors import Problem
-from feature_platform.registry.contracts import Effect
+from feature_platform.registry.contracts import Contracts, Effect
 from feature_platform.registry.naming import collisions, names
 from feature_platform.registry.ownership import may_take
 from feature_platform.registry.plan import Change, Plan
@@ -58,7 +58,7 @@ def waived(proposal: Proposal) -> tuple[str, ...]:
         return ()
     return tuple(
         f"{effect.change.subject}: {effect} ({effect.message})"
-        for effect in proposal.contracts.effects()
+        for effect in Contracts(proposal).effects()
         if effect.breaks and not effect.excuse and _is_overridden(proposal.plan, effect)
     )
 
@@ -172,7 +172,7 @@ def _transferable(proposal: Proposal, change: Change, transfer: Transfer) -> Ite
 def _contracts(proposal: Proposal) -> Iterator[Problem]:
     """Nothing is left dangling, and what others use stays as they use it."""
     broken: dict[Change, list[Effect]] = {}
-    for effect in proposal.contracts.effects():
+    for effect in Contracts(proposal).effects():
         if effect.breaks and not effect.excuse and not _is_overridden(proposal.plan, effect):
             broken.setdefault(effect.change, []).append(effect)
     for change, effects in broken.items():
