@@ -16,7 +16,7 @@ warnings.simplefilter("ignore")
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType  # noqa: E402
 from feast.types import Float32, Int64  # noqa: E402
 
-WRITERS, EACH = 8, 10
+WRITERS, EACH, REFRESHES = 8, 10, 3
 
 
 def objects(count: int, changed: int | None = None, first: int = 0) -> list[Any]:
@@ -53,7 +53,7 @@ def cpu(action: Callable[[], object]) -> float:
 
 
 def measure(kind: str, count: int) -> dict[str, float]:
-    """Apply, apply again, change one, open, and see another process's commit."""
+    """Apply, apply again, change one, open, list the views, and see another process's commits."""
     with tempfile.TemporaryDirectory() as folder:
         prepare(folder, kind)
         first, same, one = objects(count), objects(count), objects(count, changed=count // 2)
@@ -70,8 +70,13 @@ def measure(kind: str, count: int) -> dict[str, float]:
 
         readers: list[FeatureStore] = []
         cells["open"] = cpu(lambda: readers.append(read()))
-        FeatureStore(folder).apply([Entity(name="foreign", value_type=ValueType.INT64)])
-        cells["refresh"] = cpu(readers[0].refresh_registry)
+        cells["list"] = cpu(readers[0].list_feature_views)
+        spent = 0.0
+        for n in range(REFRESHES):
+            foreign = Entity(name=f"foreign_{n}", value_type=ValueType.INT64)
+            FeatureStore(folder).apply([foreign])
+            spent += cpu(readers[0].refresh_registry)
+        cells["refresh"] = spent / REFRESHES
         return cells
 
 

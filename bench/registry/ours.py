@@ -12,7 +12,7 @@ from typing import Any
 from feature_platform import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig
 from feature_platform.types import Float32, Int64
 
-WRITERS, EACH = 8, 10
+WRITERS, EACH, REFRESHES = 8, 10, 20
 
 
 def objects(count: int, changed: int | None = None, first: int = 0) -> list[Any]:
@@ -45,7 +45,7 @@ def cpu(action: Callable[[], object]) -> float:
 
 
 def measure(registry: str, count: int) -> dict[str, float]:
-    """Apply, apply again, change one, open, and see another process's commit."""
+    """Apply, apply again, change one, open, list the views, and see another process's commits."""
     with tempfile.TemporaryDirectory() as folder:
         store(folder, registry).list_entities()  # what is imported when first used
         first, same, one = objects(count), objects(count), objects(count, changed=count // 2)
@@ -54,8 +54,12 @@ def measure(registry: str, count: int) -> dict[str, float]:
         cells["one changed"] = cpu(lambda: store(folder, registry).apply(one))
         reader = store(folder, registry)
         cells["open"] = cpu(reader.snapshot)
-        store(folder, registry).apply([Entity(name="foreign")])
-        cells["refresh"] = cpu(reader.snapshot)
+        cells["list"] = cpu(reader.list_feature_views)
+        spent = 0.0
+        for n in range(REFRESHES):
+            store(folder, registry).apply([Entity(name=f"foreign_{n}")])
+            spent += cpu(reader.snapshot)
+        cells["refresh"] = spent / REFRESHES
         return cells
 
 

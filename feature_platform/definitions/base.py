@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Iterable
 from datetime import date
-from functools import cache
+from functools import cache, cached_property
 from hashlib import sha256
 from types import FrameType
 from typing import Annotated, Any, ClassVar, Self
@@ -130,7 +130,6 @@ class Definition(Value):
     owner: str = ""
     deprecated: Deprecation | None = None
     _place: tuple[str, int] | None = PrivateAttr(default=None)
-    _json: str | None = PrivateAttr(default=None)
 
     def __init__(self, *args: Any, **data: Any) -> None:
         super().__init__(*args, **data)
@@ -149,18 +148,19 @@ class Definition(Value):
 
     def to_json(self) -> str:
         """Return the canonical JSON form: equal text means equal definitions."""
-        if self._json is None:
-            content = self.model_dump(mode="json", exclude_defaults=True)
-            content["type"] = type(self).model_fields["type"].default
-            self._json = json.dumps(
-                content, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-            )
-        return self._json
+        return self.canonical
+
+    @cached_property
+    def canonical(self) -> str:
+        """The canonical JSON form, worked out once."""
+        content = self.model_dump(mode="json", exclude_defaults=True)
+        content["type"] = type(self).model_fields["type"].default
+        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     def model_copy(self, **options: Any) -> Self:
         """Return a copy, perhaps with other values."""
         copy = super().model_copy(**options)
-        copy._json = None  # noqa: SLF001 - one's own kind
+        copy.__dict__.pop("canonical", None)
         return copy
 
     def digest(self) -> str:

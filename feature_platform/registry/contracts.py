@@ -1,6 +1,6 @@
 """Contracts: what readers rely on, which change takes it away, and when it may."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -19,6 +19,8 @@ from feature_platform.registry.references import broken_references, view_referen
 from feature_platform.registry.snapshot import VIEW_KINDS, Key, Registered
 
 D = TypeVar("D", bound=Definition)
+
+_FEW = 10
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,19 @@ class Contracts:
         """Return the views that the plan can alter, those that read others included."""
         return set().union(*(self._affected_views(change) for change in self.plan.changes))
 
+    def _mentioning(self, name: str) -> Sequence[Key]:
+        """Return the objects that may name something.
+
+        A few names are looked for quicker than all are indexed.
+        """
+        if len(self.plan.changes) > _FEW:
+            return self.before.mentions.get(name, ())
+        word = f'"{name}"'
+        return [key for key, entry in self.before.entries.items() if word in entry.body]
+
     def _readers(self, change: Change, views: set[str]) -> list[Key]:
         """Return the objects that may name the changed object or a view that it alters."""
-        mentions = self.before.mentions
-        found = {key for name in {change.name, *views} for key in mentions.get(name, ())}
+        found = {key for name in {change.name, *views} for key in self._mentioning(name)}
         return sorted(key for key in found if key.project == self.plan.project)
 
     def _effects_on(self, change: Change, views: set[str], entry: Registered) -> Iterator[Effect]:
@@ -145,7 +156,7 @@ class Contracts:
         todo = list(views)
         while todo:
             name = todo.pop()
-            for key in self.before.mentions.get(name, ()):
+            for key in self._mentioning(name):
                 if key.project != self.plan.project or key.kind != OnDemandFeatureView.kind:
                     continue
                 reader = self.before.entries[key].definition
@@ -170,7 +181,7 @@ class Contracts:
 
     def _naming(self, name: str, kind: type[D]) -> list[D]:
         """Return the definitions of a kind that may name something."""
-        keys = self.before.mentions.get(name, ())
+        keys = self._mentioning(name)
         same = [key for key in keys if key.project == self.plan.project and key.kind == kind.kind]
         found = [self.before.entries[key].definition for key in same]
         return [definition for definition in found if isinstance(definition, kind)]

@@ -37,7 +37,7 @@ def notices(snapshot: Snapshot, project: str, owner: str) -> Iterator[Notice]:
         owner: Their owner.
     """
     # Nearly always there are none, and then nothing has to be followed.
-    if not snapshot.mentions.get("deprecated"):
+    if not any('"deprecated"' in entry.body for entry in snapshot.entries.values()):
         return
     for key, entry in sorted(snapshot.owned_by(project, owner).items()):
         for read in sorted(set(upstream(snapshot, project, entry.definition))):
