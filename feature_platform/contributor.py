@@ -1,5 +1,6 @@
 """One owner's part of a project: what it registers, and everything about registering it."""
 
+import warnings
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -15,10 +16,11 @@ from feature_platform.definitions import (
     RequestSource,
     applicable,
 )
-from feature_platform.errors import ConfigError, RequestError
+from feature_platform.errors import ConfigError, NotFoundError, RequestError, StoreError
 from feature_platform.offline import OfflineStore, open_offline_store
 from feature_platform.online import OnlineStore, open_online_store
 from feature_platform.registry import (
+    Change,
     Commit,
     Plan,
     Proposal,
@@ -204,22 +206,44 @@ class Contributor(Catalog):
         anything that it rests on has changed since.
         """
         saved, plan = plan, plan.plan if isinstance(plan, SavedPlan) else plan
-        if self._registry_version is not None:
-            raise RequestError(
-                f"This store is pinned to registry version {self._registry_version} and only "
-                "reads. Leave registry_version out to apply."
-            )
+        self._check_not_pinned()
         if plan.project != self.project:
             raise RequestError(f"The plan is for project {plan.project!r}, not {self.project!r}.")
         before = self.snapshot()
+        views = [change for change in plan.changes if change.kind == FeatureView.kind]
+        # Rows that a deleted view could not take with it must not come back with a new one.
+        again = [c for c in views if c.before is None and plan.key(c) in before.removed]
+        self._empty(again, Proposal.of(plan, before, self._clock()).after)
         commit = self.registry.commit(saved, principal=self.owner, client=client, message=message)
-        gone = {c.name for c in plan.changes if c.kind == FeatureView.kind and c.after is None}
-        if commit and gone and self.config.online_store is not None:
-            with suppress(ConfigError):  # A store this release cannot write holds nothing of ours.
-                for name in gone:
-                    view = before.get(FeatureView, self.project, name)
-                    self.online.drop(table_of(before, self.project, view))
+        if commit is not None:
+            try:
+                self._empty([change for change in views if change.after is None], before)
+            except StoreError as error:
+                warnings.warn(
+                    f"Applied as version {commit.version}, but online rows of deleted views are "
+                    f"still stored: {error} They go before a view of that name is registered.",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
         return commit
+
+    def _empty(self, changes: Iterable[Change], snapshot: Snapshot) -> None:
+        """Remove the online rows of views, as a snapshot has them."""
+        if self.config.online_store is None:
+            return
+        # A store that this release cannot write holds nothing of ours, and a view that refers to
+        # what is not there is refused.
+        with suppress(ConfigError, NotFoundError):
+            for change in changes:
+                view = snapshot.get(FeatureView, self.project, change.name)
+                self.online.drop(table_of(snapshot, self.project, view))
+
+    def _check_not_pinned(self) -> None:
+        if self._registry_version is not None:
+            raise RequestError(
+                f"This store is pinned to registry version {self._registry_version} and only "
+                "reads. Leave registry_version out to write."
+            )
 
     def teardown(self) -> Commit | None:
         """Remove the owner's objects from the project, and their online tables.
@@ -230,26 +254,44 @@ class Contributor(Catalog):
         planned = self.plan([], partial=False, mass_delete=True)
         return self.commit(planned, message="teardown")
 
-    def restore(self, at: int | datetime, *, message: str = "") -> Commit | None:
+    def restore(
+        self, at: int | datetime, *, mass_delete: bool = False, message: str = ""
+    ) -> Commit | None:
         """Register the owner's objects again as they were, in a new commit.
 
-        Objects that the owner has registered since are deleted, others' are not touched, and the
-        rules hold as for any plan.
+        Objects that the owner has registered since are deleted, what belongs to others by now is
+        left alone, and the rules hold as for any plan.
 
         Args:
             at: A registry version, or a time.
+            mass_delete: Let that delete much at once.
             message: Why, for the history.
 
         Raises:
             NotFoundError: There is no such version.
+            RequestError: Nothing was registered then.
             RefusedError: The registry's rules forbid it; all reasons are listed.
         """
-        planned = self.plan_restore(at)
+        planned = self.plan_restore(at, mass_delete=mass_delete)
         return self.commit(planned, message=message or f"restore {at}")
 
-    def plan_restore(self, at: int | datetime) -> Plan:
+    def plan_restore(self, at: int | datetime, *, mass_delete: bool = False) -> Plan:
         """Return the plan that `restore` commits."""
         now, then = self.snapshot(), self.registry.snapshot(at)
+        if not then.version:
+            raise RequestError(f"Nothing was registered at {at}: there is nothing to restore.")
         plans = {p.owner: p for p in differences(now, then, self.project)}
-        nothing = Plan(project=self.project, owner=self.owner, version=now.version, changes=())
-        return plans.get(self.owner, nothing)
+        changes = plans[self.owner].changes if self.owner in plans else ()
+        own = [c for c in changes if self._may_restore(now, c)]
+        return Plan(
+            project=self.project,
+            owner=self.owner,
+            version=now.version,
+            changes=tuple(own),
+            full_sync=True,
+            mass_delete=mass_delete,
+        )
+
+    def _may_restore(self, now: Snapshot, change: Change) -> bool:
+        entry = now.find(self.project, change.kind, change.name)
+        return entry is None or entry.owner == self.owner

@@ -153,6 +153,7 @@ class FeatureStore(Contributor):
             NotFoundError: A view is not registered.
             RequestError: The window is empty.
         """
+        self._check_not_pinned()
         start, end = instant(start_date, "start_date"), instant(end_date, "end_date")
         return {
             table.name: materialize(self.offline, self.online, table, start, end, now=self._clock())
@@ -177,6 +178,7 @@ class FeatureStore(Contributor):
         Returns:
             View → rows loaded, at most one per key.
         """
+        self._check_not_pinned()
         end = instant(end_date or self._clock(), "end_date")
         counts = {}
         for table in self._online_tables(feature_views):
@@ -203,6 +205,7 @@ class FeatureStore(Contributor):
             NotFoundError: The view is not registered.
             SchemaError: A column is missing or unknown, or has another type.
         """
+        self._check_not_pinned()
         [table] = self._online_tables([feature_view_name])
         return self._write(table, to_arrow(df, "df"))
 
@@ -220,6 +223,7 @@ class FeatureStore(Contributor):
             NotFoundError: No registered view has that push source.
             SchemaError: A column is missing or unknown, or has another type.
         """
+        self._check_not_pinned()
         snapshot = self.snapshot()
         views = [v for v, _ in snapshot.of(FeatureView, self.project) if v.online]
         fed = [view for view in views if view.source == push_source_name]

@@ -232,7 +232,9 @@ def test_backup_examination_and_repair(folders: Path) -> None:
     assert "needs --repair" in run("-C", platform, "fsck", "--backup", backup, code=1).stderr
 
     repaired = run("-C", platform, "fsck", "--repair", "repaired/", "--backup", backup)
-    assert "Wrote 2 commits to" in repaired.stderr
+    assert "Wrote 0 commits that verify, and 2 from the backup, to" in repaired.stderr
+    again = run("-C", platform, "fsck", "--repair", "repaired/", code=1).stderr
+    assert "is not empty; repair into a new one" in " ".join(again.split())
     config.write_text(config.read_text().replace("registry: registry/", "registry: repaired/"))
     assert "No changes: version 2" in run("-C", platform, "plan").output
     config.write_text(config.read_text().replace("registry: repaired/", "registry: fresh.db"))
@@ -250,3 +252,37 @@ def test_an_unknown_outcome_has_an_exit_code_of_its_own(folders: Path, monkeypat
 
     monkeypatch.setattr(SqliteLog, "append", lost)
     assert "nobody answered" in run("-C", folders / "platform", "apply", code=4).stderr
+
+
+def test_an_export_never_harms_the_registry_or_an_older_backup(folders: Path, monkeypatch) -> None:
+    platform = folders / "platform"
+    run("-C", platform, "apply")
+    [database] = folders.rglob("registry.db")
+    refused = run("-C", platform, "export", database, code=1).stderr
+    assert "is the registry itself; export to another file" in " ".join(refused.split())
+    assert "driver_stats" in run("-C", platform, "list").output
+    backup = folders / "backup"
+    run("-C", platform, "export", backup)
+    good = backup.read_bytes()
+
+    def broken(*_: object) -> object:
+        yield good[:10]
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("feature_platform.cli.registry.export_records", broken)
+    assert "No space left" in run("-C", platform, "export", backup, code=1).stderr
+    assert backup.read_bytes() == good
+    monkeypatch.undo()
+    assert run("-C", platform, "export", "-").stdout.encode() == good
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["plan", "--out", "nowhere/plan.json"], ["export", "nowhere/backup"], ["init", "afile/repo"]],
+)
+def test_files_that_cannot_be_written_are_named(folders: Path, monkeypatch, command) -> None:
+    monkeypatch.chdir(folders)
+    (folders / "afile").write_text("x")
+
+    told = run("-C", folders / "platform", *command, code=1)
+    assert command[-1].partition("/")[0] in told.stderr

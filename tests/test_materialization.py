@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -18,7 +19,13 @@ from feature_platform import (
     PushSource,
     StreamFeatureView,
 )
-from feature_platform.errors import ConfigError, NotFoundError, RequestError, SchemaError
+from feature_platform.errors import (
+    ConfigError,
+    NotFoundError,
+    RequestError,
+    SchemaError,
+    StoreError,
+)
 from feature_platform.online import Window
 from feature_platform.types import Float32, Int64
 
@@ -254,3 +261,24 @@ def test_the_apply_that_would_delete_everything_is_refused(platform, driver_view
     with pytest.raises(RequestError, match="would delete everything you own"):
         platform.apply([], objects_to_delete=[driver_view], partial=False)
     assert platform.list_feature_views()
+
+
+def test_rows_of_a_deleted_view_do_not_come_back_with_a_new_one(
+    platform: FeatureStore, open_store: Any, driver_view: FeatureView, tmp_path: Path
+) -> None:
+    """Though the online store could not be reached when the view was deleted."""
+    platform.materialize(NOON - 3 * HOUR, NOON)
+    (tmp_path / "online.db").rename(tmp_path / "away")
+    (tmp_path / "online.db").mkdir()
+    with pytest.warns(RuntimeWarning, match="Applied as version 2, but online rows of deleted"):
+        open_store().apply([], objects_to_delete=[driver_view])
+    with pytest.raises(StoreError):
+        open_store().apply([driver_view])
+    assert open_store().snapshot().version == 2
+
+    (tmp_path / "online.db").rmdir()
+    (tmp_path / "away").rename(tmp_path / "online.db")
+    again = open_store()
+    again.apply([driver_view])
+    answer = again.get_online_features(["driver_stats:trips"], [{"driver_id": 1}])
+    assert answer.to_dict()["trips"] == [None]

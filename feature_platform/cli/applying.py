@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from feature_platform.cli.base import CLIENT, Point, command, json_option
+from feature_platform.cli.base import CLIENT, Point, command, json_option, writing
 from feature_platform.cli.printing import (
     commit_json,
     console,
@@ -27,7 +27,7 @@ _full = click.option(
     help="Full sync: also delete own objects that the folder no longer defines.",
 )
 _mass_delete = click.option(
-    "--allow-mass-delete", "mass_delete", is_flag=True, help="Let a full sync delete much."
+    "--allow-mass-delete", "mass_delete", is_flag=True, help="Let it delete much at once."
 )
 _override = click.option(
     "--override",
@@ -95,7 +95,8 @@ def plan(
     if review.problems:
         raise RefusedError(planned.owner, planned.project, review.problems)
     if out is not None:
-        out.write_bytes(SavedPlan.of(planned, snapshot).to_bytes() + b"\n")
+        with writing(out) as file:
+            file.write(SavedPlan.of(planned, snapshot).to_bytes() + b"\n")
         if not as_json:
             path = escape(str(out))
             console().print(f"Saved to {path}: `feature-platform apply {path}` applies just this.")
@@ -138,12 +139,21 @@ def apply(
 @command()
 @click.argument("at", type=Point())
 @click.option("--dry-run", is_flag=True, help="Only show what would change.")
+@_mass_delete
 @_message
 @json_option
-def restore(repo: Path, *, at: int | datetime, dry_run: bool, message: str, as_json: bool) -> None:
+def restore(
+    repo: Path,
+    *,
+    at: int | datetime,
+    dry_run: bool,
+    mass_delete: bool,
+    message: str,
+    as_json: bool,
+) -> None:
     """Register own objects again as they were AT a version or time, in a new commit."""
     store = FeatureStore(repo)
-    planned = store.plan_restore(at)
+    planned = store.plan_restore(at, mass_delete=mass_delete)
     if not dry_run:
         _commit(store, planned, message=message or f"restore {at}", as_json=as_json)
     elif as_json:

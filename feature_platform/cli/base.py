@@ -2,19 +2,20 @@
 
 import json
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, NoReturn
 
 import click
 from rich.markup import escape
 
 from feature_platform.cli.printing import console
 from feature_platform.config import FILE_NAME
-from feature_platform.errors import FeaturePlatformError, UnknownOutcomeError
+from feature_platform.errors import FeaturePlatformError, RequestError, UnknownOutcomeError
 
 CLIENT = "feature-platform"
 _ERROR, _UNKNOWN = 1, 4
@@ -91,9 +92,33 @@ def _reported(*, as_json: bool) -> Iterator[None]:
     """Print an expected error as a message, not as a traceback."""
     try:
         yield
+    except OSError as error:
+        _tell(RequestError(f"{error.filename or 'output'}: {error.strerror}."), as_json=as_json)
     except FeaturePlatformError as error:
-        if as_json:
-            click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}), err=True)
-        else:
-            console(stderr=True).print(f"[red]{type(error).__name__}[/]: {escape(str(error))}")
-        sys.exit(_UNKNOWN if isinstance(error, UnknownOutcomeError) else _ERROR)
+        _tell(error, as_json=as_json)
+
+
+def _tell(error: FeaturePlatformError, *, as_json: bool) -> NoReturn:
+    if as_json:
+        click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}), err=True)
+    else:
+        console(stderr=True).print(f"[red]{type(error).__name__}[/]: {escape(str(error))}")
+    sys.exit(_UNKNOWN if isinstance(error, UnknownOutcomeError) else _ERROR)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that is there as a whole, or not at all; what was there before stays until then.
+
+    Raises:
+        RequestError: It cannot be written.
+    """
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with unfinished.open("xb") as file:
+            yield file
+        unfinished.replace(path)
+    except OSError as error:
+        raise RequestError(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        unfinished.unlink(missing_ok=True)

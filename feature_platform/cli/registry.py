@@ -11,7 +11,7 @@ import yaml
 from rich.markup import escape
 from rich.table import Table
 
-from feature_platform.cli.base import Instant, Point, command, json_option
+from feature_platform.cli.base import Instant, Point, command, json_option, writing
 from feature_platform.cli.printing import (
     commit_json,
     console,
@@ -25,6 +25,7 @@ from feature_platform.contributor import Contributor
 from feature_platform.definitions import KINDS, Definition
 from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.registry import (
+    Registry,
     Report,
     differences,
     examine,
@@ -185,13 +186,21 @@ def describe(repo: Path, *, name: str, as_json: bool) -> None:
 
 
 @command()
-@click.argument("file", type=click.File("wb"))
-def export(repo: Path, *, file: BinaryIO) -> None:
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+def export(repo: Path, *, file: Path) -> None:
     """Write the whole registry, all projects and all history, to FILE (- for standard output)."""
-    store = FeatureStore(repo)
-    version = store.registry.snapshot().version  # what does not verify is no backup
-    file.writelines(export_records(store.registry.log.read(0, version)))
-    console(stderr=True).print(f"Exported {version} commits of {escape(str(store.registry.log))}.")
+    log = FeatureStore(repo).registry.log
+    version = Registry(log).snapshot().version  # what does not verify is no backup
+    lines = export_records(log.read(0, version))
+    if str(file) == "-":
+        for line in lines:
+            click.echo(line, nl=False)
+        return
+    if file.resolve() == Path(str(log)).resolve():
+        raise RequestError(f"{file} is the registry itself; export to another file.")
+    with writing(file) as target:
+        target.writelines(lines)
+    console(stderr=True).print(f"Exported {version} commits of {escape(str(log))}.")
 
 
 @command(name="import")
@@ -227,9 +236,10 @@ def fsck(repo: Path, *, repair: str | None, backup: BinaryIO | None, as_json: bo
         _print_report(str(log), report, repair=repair)
     if repair is not None:
         target = open_log(repair, store.repo.path)
-        count = repair_log(log, target, read_export(backup.read()) if backup else ())
+        kept, more = repair_log(log, target, read_export(backup.read()) if backup else ())
         console(stderr=True).print(
-            f"Wrote {count} commits to {escape(str(target))}. Set `registry:` to it in every "
+            f"Wrote {kept} commits that verify, and {more} from the backup, to "
+            f"{escape(str(target))}. Set `registry:` to it in every "
             "feature_store.yaml, and keep the damaged one for a while."
         )
     elif report.is_damaged:

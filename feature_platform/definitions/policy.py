@@ -2,7 +2,7 @@
 
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, NonNegativeInt, PositiveInt, model_validator
+from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
 from feature_platform.definitions.base import NO_LABELS, Definition, FrozenDict, Name
 
@@ -38,7 +38,7 @@ class Policy(Definition):
     teams_need_prefix: bool = False
     reserved: tuple[Name, ...] = ()
     max_objects: PositiveInt | None = None
-    notice_days: NonNegativeInt = 14
+    notice_days: Annotated[int, Field(ge=0, le=3650)] = 14
 
     @model_validator(mode="after")
     def _is_the_only_one(self) -> Self:

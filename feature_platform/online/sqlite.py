@@ -3,7 +3,7 @@
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import local
 
@@ -51,7 +51,8 @@ class _Connection(sqlite3.Connection):
     """Closes itself with the thread or the store that it belongs to."""
 
     def __del__(self) -> None:
-        self.close()
+        with suppress(sqlite3.ProgrammingError):  # it was never opened
+            self.close()
 
 
 class SqliteOnlineStore(OnlineStore):

@@ -56,8 +56,8 @@ def import_records(records: Sequence[bytes], log: CommitLog) -> int:
     present = log.read(0)
     if present != list(records[: len(present)]):
         raise ConflictError(
-            f"Registry {log} already has {len(present)} commits that are not in the backup. "
-            "Import into an empty one: nothing is ever overwritten."
+            f"Registry {log} already has {len(present)} commits, which are not the beginning of "
+            "the backup. Import into an empty one: nothing is ever overwritten."
         )
     for number, record in enumerate(records[len(present) :], len(present) + 1):
         commit = read_commit(record, after=number - 1)

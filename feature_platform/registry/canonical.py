@@ -4,15 +4,25 @@ import json
 from hashlib import sha256
 from typing import Any
 
-from feature_platform.errors import CorruptLogError
+from feature_platform.errors import CorruptLogError, RequestError
 
 
 def seal(content: Any) -> bytes:
-    """Return canonical JSON (sorted keys, no spaces, UTF-8) and a line with its SHA-256."""
+    """Return canonical JSON (sorted keys, no spaces, UTF-8) and a line with its SHA-256.
+
+    Raises:
+        RequestError: A text is not Unicode.
+    """
     text = json.dumps(
         content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )
-    body = text.encode()
+    try:
+        body = text.encode()
+    except UnicodeEncodeError as error:
+        bad = text[max(error.start - 20, 0) : error.start]
+        raise RequestError(
+            f"A text holds characters that are not Unicode, after {bad!r}: they cannot be stored."
+        ) from error
     return body + b"\n" + sha256(body).hexdigest().encode()
 
 

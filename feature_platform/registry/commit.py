@@ -19,7 +19,7 @@ FORMAT = 1
 MAX_BYTES = 32 * 2**20
 _IDENTITY = r"^[0-9a-f]{32}$"
 
-Version = Annotated[int, Field(ge=1, lt=2**62)]
+LAST_VERSION = 2**62
 
 
 class Commit(BaseModel):
@@ -47,7 +47,7 @@ class Commit(BaseModel):
     format: int = FORMAT
     required_features: tuple[str, ...] = ()
     log_id: Annotated[str, Field(pattern=_IDENTITY)]
-    version: Version
+    version: Annotated[int, Field(ge=1, lt=LAST_VERSION)]
     commit_id: Annotated[str, Field(pattern=_IDENTITY)]
     parent_id: str
     parent_sha256: str

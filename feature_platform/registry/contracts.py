@@ -65,7 +65,7 @@ class Contracts:
     def __init__(self, proposal: Proposal) -> None:
         self.plan = proposal.plan
         self.before, self.after = proposal.before, proposal.after
-        self.today = proposal.at.date()
+        self.today = proposal.now.date()
         self._offers_before: Known = {}
         self._offers_after: Known = {}
 

@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
-from feature_platform.errors import CorruptLogError, NotFoundError
+from feature_platform.errors import ConflictError, CorruptLogError, NotFoundError
 from feature_platform.registry.backup import import_records
 from feature_platform.registry.checkpoint import Checkpoint
-from feature_platform.registry.commit import read_commit, replay
+from feature_platform.registry.commit import read_commit, replay, utc_now
 from feature_platform.registry.logs import CommitLog
 from feature_platform.registry.proposal import Proposal
 from feature_platform.registry.rules import check
 from feature_platform.registry.snapshot import Snapshot
+
+_CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def examine(log: CommitLog) -> Report:
     """
     records = log.read(0)
     stored = max(log.last(), len(records))
-    snapshot, findings, ids = Snapshot(), [], set[str]()
+    snapshot, findings, ids = Snapshot(), list[Finding](), set[str]()
     good = 0
     for record in records:
         try:
@@ -74,6 +77,9 @@ def examine(log: CommitLog) -> Report:
             findings.append(Finding(good, f"commit id {commit.commit_id} occurs twice", False))  # noqa: FBT003
         ids.add(commit.commit_id)
         findings += [Finding(good, f"breaks the rules: {p}", damage=False) for p in problems]
+    if snapshot.at > utc_now() + _CLOCKS_DIFFER:
+        message = f"it is dated {snapshot.at:%F %T}Z, which is to come: a writer's clock was ahead"
+        findings.append(Finding(good, message, damage=False))
     if good == len(records) < stored:
         message = f"commit {good + 1} is missing, and commits up to {stored} are there"
         findings.append(Finding(good + 1, message))
@@ -99,7 +105,7 @@ def _about_checkpoints(log: CommitLog, records: Sequence[bytes]) -> list[Finding
     return []
 
 
-def repair(log: CommitLog, target: CommitLog, backup: Sequence[bytes] = ()) -> int:
+def repair(log: CommitLog, target: CommitLog, backup: Sequence[bytes] = ()) -> tuple[int, int]:
     """Write what verifies into another log, and leave the damaged one as it is.
 
     Args:
@@ -108,16 +114,21 @@ def repair(log: CommitLog, target: CommitLog, backup: Sequence[bytes] = ()) -> i
         backup: Records of a backup of the same registry, to go on where the log breaks off.
 
     Returns:
-        How many commits the new log has.
+        How many commits came from the log, and how many more from the backup.
 
     Raises:
         NotFoundError: Not even the first commit verifies.
-        ConflictError: The target is not empty.
+        ConflictError: The target is the damaged log or is not empty, or the backup is of another
+            registry.
     """
+    if str(log) == str(target) or target.read(0, 1):
+        raise ConflictError(f"Registry {target} is not empty; repair into a new one.")
     good = examine(log).good
-    if len(backup) > len(good) and tuple(backup[: len(good)]) == good:
-        good = tuple(backup)
-    if not good:
+    shared = min(len(good), len(backup))
+    if tuple(backup[:shared]) != good[:shared]:
+        raise ConflictError(f"The backup is of another registry than {log}; nothing was written.")
+    records = [*good, *backup[len(good) :]]
+    if not records:
         raise NotFoundError(f"Registry {log}: no commit verifies, so there is nothing to save.")
-    import_records(good, target)
-    return len(good)
+    import_records(records, target)
+    return len(good), len(records) - len(good)

@@ -7,7 +7,7 @@ from feature_platform.definitions import Policy
 from feature_platform.errors import Problem
 from feature_platform.registry.plan import Change
 from feature_platform.registry.proposal import Proposal, problem_of
-from feature_platform.registry.snapshot import PLATFORM, VIEW_KINDS, Key
+from feature_platform.registry.snapshot import PLATFORM, VIEW_KINDS, Key, Removed
 
 _NAME_KEPT = timedelta(days=30)
 
@@ -59,16 +59,16 @@ def collisions(proposal: Proposal) -> Iterator[Problem]:
 
 def _too_soon(proposal: Proposal, created: dict[Key, Change]) -> Iterator[Problem]:
     """Who deleted an object keeps its name for a while: its readers must not get another's."""
-    gone = {
-        _place(key): removed
-        for key, removed in proposal.before.removed.items()
-        if key.project == proposal.plan.project and removed.owner != proposal.plan.owner
-    }
+    resting: dict[tuple[str, str], Removed] = {}
+    for key, removed in proposal.before.removed.items():
+        others = key.project == proposal.plan.project and removed.owner != proposal.plan.owner
+        if others and proposal.now < removed.at + _NAME_KEPT:
+            resting[_place(key)] = removed
     for key, change in created.items():
-        removed = gone.get(_place(key))
-        if removed and change.before is None and proposal.at < removed.at + _NAME_KEPT:
-            free = removed.at + _NAME_KEPT
-            message = f"the name was of {removed.owner!r} and is free again on {free:%F}."
+        held = resting.get(_place(key)) if change.before is None else None
+        if held:
+            free = held.at + _NAME_KEPT
+            message = f"the name was of {held.owner!r} and is free again on {free:%F}."
             yield problem_of("collision", change, message)
 
 

@@ -103,12 +103,14 @@ def _offer(snapshot: Snapshot, project: str, name: str, known: Known) -> Offer |
 def ambiguous(
     snapshot: Snapshot, project: str, references: tuple[ViewReference, ...], known: Known
 ) -> set[str]:
-    """Return the feature names that several references bring."""
+    """Return the names that come from several references, join keys included."""
     names: Counter[str] = Counter()
+    keys: set[str] = set()
     for ref in references:
         found = offer(snapshot, project, ref.view, known)
         names.update(ref.features or list(found.features if found else ()))
-    return {name for name, count in names.items() if count > 1}
+        keys |= {ref.join_key_map.get(key, key) for key in (found.keys if found else ())}
+    return {name for name, count in names.items() if count > 1 or name in keys}
 
 
 Kind: TypeAlias = Literal[
@@ -161,7 +163,7 @@ def _serving_differences(ref: ViewReference, before: Offer, after: Offer) -> Ite
             yield Difference("ttl", f"values of {view!r} last {new} instead of {lasted}")
     if before.has_history and not after.has_history:
         yield Difference("history", f"{ref.view!r} loses its history")
-    elif any(before.rows[v] != after.rows[v] for v in before.rows.keys() & after.rows.keys()):
+    elif any(before.rows[v] not in ((), after.rows[v]) for v in before.rows.keys() & after.rows):
         yield Difference("source", f"{ref.view!r} reads other rows: a source changes")
     if before.online and not after.online:
         yield Difference("online", f"{ref.view!r} is no longer served online")

@@ -4,9 +4,9 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from feature_platform.definitions import KINDS, Definition, from_json, with_related
 from feature_platform.errors import DefinitionError
@@ -84,7 +84,7 @@ class Plan(BaseModel):
 
     project: str
     owner: str
-    version: int
+    version: Annotated[int, Field(ge=0, lt=2**62)]
     changes: tuple[Change, ...]
     full_sync: bool = False
     mass_delete: bool = False

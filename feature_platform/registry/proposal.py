@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
 from feature_platform.definitions import Definition, View
@@ -10,6 +10,8 @@ from feature_platform.errors import Problem
 from feature_platform.registry.offers import view_of
 from feature_platform.registry.plan import Change, Plan
 from feature_platform.registry.snapshot import Snapshot
+
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True)
@@ -20,18 +22,22 @@ class Proposal:
         plan: The plan.
         before: The registry it would sit on.
         after: The registry as it would be.
-        at: When.
+        now: What the writer's clock says; dates in rules are compared with it.
+        at: What the commit would be stamped with: later than its parent, whoever's clock was ahead.
     """
 
     plan: Plan
     before: Snapshot
     after: Snapshot
+    now: datetime
     at: datetime
 
     @classmethod
-    def of(cls, plan: Plan, snapshot: Snapshot, at: datetime) -> Self:
+    def of(cls, plan: Plan, snapshot: Snapshot, now: datetime) -> Self:
         """Work out what a plan leads to."""
-        return cls(plan, snapshot, snapshot.with_entries(plan.entries(), at), at)
+        at = max(now, snapshot.at + _MILLISECOND)
+        after = snapshot.with_entries(plan.entries(snapshot.version + 1), at)
+        return cls(plan, snapshot, after, now, at)
 
     def changed(self) -> Iterator[tuple[Change, Definition]]:
         """Yield what the plan creates or updates."""

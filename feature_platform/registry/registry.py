@@ -3,7 +3,8 @@
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from hashlib import sha256
 from threading import Lock
 
@@ -19,6 +20,7 @@ from feature_platform.errors import (
 )
 from feature_platform.registry.checkpoint import Checkpoint, is_due
 from feature_platform.registry.commit import (
+    LAST_VERSION,
     MAX_BYTES,
     Commit,
     broken_after,
@@ -36,7 +38,6 @@ from feature_platform.registry.snapshot import NOWHERE, Cursor, Key, Snapshot
 _DEADLINE_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 1.0
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 class Registry:
@@ -78,6 +79,8 @@ class Registry:
         """
         if isinstance(at, datetime):
             at = self._version_at(at)
+        if at is not None and not isinstance(at, int):
+            raise RequestError(f"{at!r} is not a registry version or a time with a zone.")
         if at is not None:
             return self._earlier(at)
         with self._lock:
@@ -159,9 +162,11 @@ class Registry:
             until: Only at this time or earlier.
             after: Only newer than this version.
         """
+        for moment in (since, until):
+            _check_aware(moment)
         return [
             commit
-            for commit in self._commits(after)
+            for commit in self._commits(max(after, 0))
             if project in (None, commit.plan.project)
             and owner in (None, commit.plan.owner)
             and (name is None or any(change.name == name for change in commit.plan.changes))
@@ -175,7 +180,7 @@ class Registry:
         Raises:
             NotFoundError: The registry has no such version.
         """
-        records = self.log.read(version - 1, 1) if version > 0 else []
+        records = self.log.read(version - 1, 1) if 0 < version < LAST_VERSION else []
         if not records:
             raise NotFoundError(self._no_version(version))
         return read_commit(records[0], after=version - 1)
@@ -208,21 +213,19 @@ class Registry:
         head = self.snapshot()
         if _is_done(plan, head):
             return None
-        at = max(self._now(), head.at + _MILLISECOND)
         self._check_unchanged(plan, saved, head)
-        proposal = Proposal.of(plan, head, at)
+        proposal = Proposal.of(plan, head, self._now())
         if problems := check(proposal):
             raise RefusedError(plan.owner, plan.project, problems)
-        version = head.version + 1
         commit = Commit(
             log_id=head.cursor.log_id or uuid.uuid4().hex,
-            version=version,
+            version=head.version + 1,
             parent_id=head.cursor.commit_id,
             parent_sha256=head.sha256,
             principal=plan.owner,
             plan=plan,
             waived=waived(proposal),
-            at=at,
+            at=proposal.at,
             state=f"{proposal.after.digest:064x}",
             **stamp,
         )
@@ -231,13 +234,20 @@ class Registry:
             reason = f"its commit has {len(record):,} bytes; {MAX_BYTES:,} are the most."
             problem = Problem("size", "the plan", f"{reason} Apply it in parts.")
             raise RefusedError(plan.owner, plan.project, [problem])
-        if not self.log.append(version, commit.commit_id, record):
+        if not self.log.append(commit.version, commit.commit_id, record):
             return "taken"
-        if is_due(version, len(proposal.after.entries)):
-            with suppress(StoreError):  # it is only a cache, and the commit has landed
-                kept = Checkpoint.of(replay(head, [record]))
-                self.log.keep(version, kept.to_bytes())
+        digest = sha256(record).hexdigest()
+        self._remember(replace(proposal.after, cursor=commit.cursor, sha256=digest, at=commit.at))
         return commit
+
+    def _remember(self, written: Snapshot) -> None:
+        """Know the state after an own commit, and keep it as a checkpoint now and then."""
+        with self._lock:
+            if self._newest.version < written.version:
+                self._newest = written
+        if is_due(written.version, len(written.entries)):
+            with suppress(StoreError):  # it is only a cache, and the commit has landed
+                self.log.keep(written.version, Checkpoint.of(written).to_bytes())
 
     def _check_unchanged(self, plan: Plan, saved: SavedPlan | None, head: Snapshot) -> None:
         if saved and saved.base.version:
@@ -255,9 +265,10 @@ class Registry:
                 if moved & {commit.plan.key(change) for change in commit.plan.changes}
             ]
             names = ", ".join(str(key) for key in sorted(moved))
+            told = "; ".join(touched) or "no commit since says so: the plan was altered"
             raise ConflictError(
                 f"The plan was made at version {plan.version}, and {names} changed since: "
-                f"{'; '.join(touched)}. Nothing was written; plan again."
+                f"{told}. Nothing was written; plan again."
             )
 
     def _opened(self) -> Snapshot:
@@ -294,15 +305,16 @@ class Registry:
         with self._lock:
             if version == self._newest.version:
                 return self._newest
-        start = self._from_checkpoint(version) if version > 0 else Snapshot()
+        if not 0 <= version < LAST_VERSION:
+            raise NotFoundError(self._no_version(version))
+        start = self._from_checkpoint(version) if version else Snapshot()
         found = replay(start, self.log.read(start.version, max(version - start.version, 0)))
         if found.version != version:
             raise NotFoundError(self._no_version(version))
         return found
 
     def _version_at(self, time_: datetime) -> int:
-        if time_.tzinfo is None:
-            raise RequestError(f"{time_} has no time zone: pass an aware time, such as UTC.")
+        _check_aware(time_)
         return max((c.version for c in self._commits(0) if c.at <= time_), default=0)
 
     def _commits(self, after: int) -> list[Commit]:
@@ -311,6 +323,11 @@ class Registry:
 
     def _no_version(self, version: int) -> str:
         return f"The registry has versions 1 to {self.snapshot().version}, but no {version}."
+
+
+def _check_aware(moment: datetime | None) -> None:
+    if moment is not None and moment.tzinfo is None:
+        raise RequestError(f"{moment} has no time zone: pass an aware time, such as UTC.")
 
 
 def _is_done(plan: Plan, head: Snapshot) -> bool:

@@ -137,14 +137,10 @@ def _kinds(proposal: Proposal) -> Iterator[Problem]:
 def _quota(proposal: Proposal) -> Iterator[Problem]:
     limit = proposal.after.policy(proposal.plan.project).max_objects
     owner = proposal.plan.owner
-    if (
-        limit is None
-        or owner == PLATFORM
-        or not any(c.before is None for c in proposal.plan.changes)
-    ):
-        return
-    count = len(proposal.after.owned_by(proposal.plan.project, owner))
-    if count > limit:
+    project = proposal.plan.project
+    had = len(proposal.before.owned_by(project, owner))
+    count = len(proposal.after.owned_by(project, owner))
+    if owner != PLATFORM and limit is not None and count > max(limit, had):
         message = f"{owner!r} would have {count} objects; the policy allows {limit}."
         yield Problem("quota", "the plan", message)
 
@@ -194,7 +190,7 @@ def _is_overridden(plan: Plan, effect: Effect) -> bool:
 def _notice(proposal: Proposal) -> Iterator[Problem]:
     """Readers get the time that the policy promises them."""
     days = proposal.after.policy(proposal.plan.project).notice_days
-    earliest = proposal.at.date() + timedelta(days=days)
+    earliest = proposal.now.date() + timedelta(days=days)
     for change in proposal.plan.changes:
         if change.before is None or change.after is None or proposal.plan.override:
             continue
@@ -256,6 +252,6 @@ def _brake(proposal: Proposal) -> Iterator[Problem]:
         yield Problem(
             "brake",
             "the plan",
-            f"the full sync would delete {len(gone)} of the {owned} objects of {plan.owner!r}. If "
+            f"it would delete {len(gone)} of the {owned} objects of {plan.owner!r}. If "
             "that is meant, allow it: --allow-mass-delete, or mass_delete=True.",
         )

@@ -30,7 +30,7 @@ class SavedPlan(BaseModel):
 
     format: Annotated[int, Field(le=FORMAT)] = FORMAT
     base: Cursor
-    reads: dict[str, str]
+    reads: dict[Annotated[str, Field(pattern=r"^\w+/\w+/\w+$")], str]
     plan: Plan
 
     @classmethod

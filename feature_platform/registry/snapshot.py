@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
-from typing import NamedTuple, Self, TypeAlias, TypeVar
+from typing import Annotated, NamedTuple, Self, TypeAlias, TypeVar
+
+import pydantic
 
 from feature_platform.definitions import (
     Definition,
@@ -105,7 +107,7 @@ class Cursor(NamedTuple):
     """A point of a log's history. A bare number would not notice a restored or swapped log."""
 
     log_id: str
-    version: int
+    version: Annotated[int, pydantic.Field(ge=0, lt=2**62)]
     commit_id: str
 
     def __str__(self) -> str:

@@ -116,6 +116,11 @@ def online(
     for read, stored in zip(retrieval.reads, found, strict=True):
         columns |= _columns(read, stored, microseconds(now))
     columns |= _computed(retrieval, request, columns, functions)
+    if taken := sorted(answer.keys() & retrieval.outputs):
+        raise RequestError(
+            f"{taken[0]!r} is a join key of the request and also a feature asked for. Pass "
+            "full_feature_names=True, or leave the feature out."
+        )
     answer |= {name: columns[column] for name, column in retrieval.outputs.items()}
     return OnlineResponse(answer, registry_version=retrieval.version)
 

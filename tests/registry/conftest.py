@@ -13,7 +13,7 @@ BACKENDS = ["sqlite", "files", "postgres", "s3"]
 def log_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of an empty log of each kind that outlives a process."""
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/deep/registry.db"
+        return f"sqlite:////{tmp_path}/deep/registry.db"
     if request.param == "files":
         return f"files:///{tmp_path}/deep/registry"
     if request.param == "postgres":

@@ -105,9 +105,9 @@ def test_fsck_says_what_is_wrong_and_repairs_into_a_new_registry(
         Registry(log).snapshot()
     assert Registry(log).snapshot(2) == state
 
-    assert repair(log, FilesLog(tmp_path / "saved")) == 2
+    assert repair(log, FilesLog(tmp_path / "saved")) == (2, 0)
     assert Registry(FilesLog(tmp_path / "saved")).snapshot() == state
-    assert repair(log, FilesLog(tmp_path / "better"), backup) == 4
+    assert repair(log, FilesLog(tmp_path / "better"), backup) == (2, 2)
     assert Registry(FilesLog(tmp_path / "better")).snapshot().version == 4
     assert not examine(FilesLog(tmp_path / "better")).findings
     assert examine(log) == report
@@ -128,6 +128,34 @@ def test_fsck_tells_of_lost_commits_and_bad_checkpoints() -> None:
     log._checkpoints[50] = b"noise"
     assert "the newest checkpoint is damaged" in examine(log).findings[0].message
     assert not examine(log).is_damaged
+
+
+def test_a_repair_touches_nothing_that_is_there(tmp_path: Path) -> None:
+    log, other = FilesLog(tmp_path / "r"), MemoryLog()
+    filled(log, *"abc")
+    filled(other, *"abcd")
+    damage(tmp_path / "r", 2, b"torn")
+    stored = sorted((p.name, p.read_bytes()) for p in (tmp_path / "r" / "_log").iterdir())
+
+    for target in (FilesLog(tmp_path / "r"), other):
+        with pytest.raises(ConflictError, match="is not empty; repair into a new one"):
+            repair(log, target, other.read(0))
+    with pytest.raises(ConflictError, match="The backup is of another registry"):
+        repair(log, MemoryLog(), other.read(0))
+    assert sorted((p.name, p.read_bytes()) for p in (tmp_path / "r" / "_log").iterdir()) == stored
+
+
+def test_fsck_tells_of_a_clock_that_was_ahead() -> None:
+    from datetime import UTC, datetime
+
+    log = MemoryLog()
+    registry = Registry(log, now=lambda: datetime(2999, 1, 1, tzinfo=UTC))
+    made = plan(registry.snapshot(), project="p", owner="platform", desired=[Entity(name="e")])
+    registry.commit(made, principal="platform")
+
+    [finding] = examine(log).findings
+    assert "a writer's clock was ahead" in finding.message
+    assert not finding.damage
 
 
 def test_nothing_can_be_saved_of_nothing() -> None:

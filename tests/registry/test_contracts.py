@@ -296,3 +296,28 @@ def test_a_changed_source_or_key_names_the_online_tables_to_load_again(
     [added] = platform.review(platform.plan([more])).backfills
     assert added.reason == "z would read null until then"
     assert platform.review(platform.plan([view(description="d")])).backfills == ()
+
+
+def test_a_new_feature_does_not_take_the_name_of_a_key_that_a_reader_passes(
+    platform, opened: Open
+) -> None:
+    other = Entity(name="rider", join_keys=["rider_id"], value_type=Int64)
+    second = view(name="rides", entities=["rider"])
+    opened().apply([other, second])
+    both = FeatureService(name="growth_v1", features=["stats:x", "rides:y"])
+    whole = FeatureService(name="ops_v1", features=["stats", second[["y"]].with_name("r")])
+    opened("growth").apply([both])
+    opened("ops").apply([whole])
+    grown = view(schema=[X, Y, Field(name="rider_id", dtype=Int64)])
+
+    with pytest.raises(RefusedError, match="1 reader: feature service 'ops_v1' of 'ops' .'rider_"):
+        platform.apply([grown])
+
+
+def test_a_push_source_may_gain_a_history(opened: Open) -> None:
+    pushed = PushSource(name="rows")
+    opened().apply([KEY, pushed, view()])
+    opened("risk").apply([service()])
+
+    assert opened().apply([SOURCE.model_copy(update={"name": "batch"}),
+                           PushSource(name="rows", batch_source="batch")])  # fmt: skip

@@ -321,3 +321,99 @@ def test_the_newest_state_is_read_through_any_url(log_url: str, tmp_path: Path) 
     assert reader.snapshot().version == 1
     apply(writer, "b")
     assert reader.snapshot().names("shop", "entity") == ["a", "b"]
+
+
+def test_a_restore_is_held_when_it_would_delete_much(platform: FeatureStore, open_store) -> None:
+    risk = open_store("risk")
+    services = [FeatureService(name=f"s{n}", features=["driver_stats"]) for n in range(6)]
+    risk.apply(services)
+
+    with pytest.raises(RequestError, match="Nothing was registered at 2020-01-01"):
+        risk.restore(datetime(2020, 1, 1, tzinfo=UTC))
+    with pytest.raises(RequestError, match="Nothing was registered at 0"):
+        risk.restore(0)
+    with pytest.raises(RefusedError, match="would delete 6 of the 6 objects of 'risk'"):
+        risk.restore(1)
+    assert risk.restore(1, mass_delete=True)
+
+
+def test_a_restore_leaves_alone_what_changed_hands(platform: FeatureStore, open_store) -> None:
+    from feature_platform import Transfer
+
+    risk, growth = open_store("risk"), open_store("growth")
+    one, two = (FeatureService(name=n, features=["driver_stats"]) for n in ("one", "two"))
+    risk.apply([one, two])
+    damaged = two.model_copy(update={"description": "damaged"})
+    risk.apply([damaged, Transfer(name="t", objects=[one], to="growth")])
+    growth.apply([one])
+    risk.restore(2)
+
+    assert risk.get_feature_service("two") == two
+    assert platform.snapshot().find("shop", "feature_service", "one").owner == "growth"
+
+
+def test_a_process_remembers_its_own_commits(tmp_path: Path) -> None:
+    registry = Registry(FilesLog(tmp_path / "r"))
+    apply(registry, "a")
+    apply(registry, "b")
+    (tmp_path / "r" / "_log" / f"{2:020d}.json").unlink()
+
+    with pytest.raises(LogReplacedError, match="no longer has version 2"):
+        apply(registry, "c")
+
+
+@pytest.mark.parametrize("wrong", ["1", START.date(), 1.5])
+def test_what_is_no_point_of_history_is_said_to_be_none(daily: Registry, wrong: object) -> None:
+    with pytest.raises(RequestError, match="is not a registry version"):
+        daily.snapshot(wrong)
+
+
+def test_versions_beyond_all_and_times_without_zones(daily: Registry) -> None:
+    for version in (2**63, 10**30, -(10**30)):
+        with pytest.raises(NotFoundError, match="versions 1 to 5"):
+            daily.snapshot(version)
+        with pytest.raises(NotFoundError, match="versions 1 to 5"):
+            daily.show(version)
+    assert len(daily.history(after=-5)) == 5
+    with pytest.raises(RequestError, match="has no time zone"):
+        daily.history(since=datetime(2026, 1, 1))  # noqa: DTZ001 - that is the point
+
+
+def test_a_pinned_store_writes_no_features_either(platform: FeatureStore, open_store) -> None:
+    pinned = open_store(registry_version=1)
+    rows = pd.DataFrame({"driver_id": [1], "event_timestamp": [START]})
+    for write in (
+        lambda: pinned.materialize(START, START + DAY),
+        lambda: pinned.materialize_incremental(START),
+        lambda: pinned.push("x", rows),
+        lambda: pinned.write_to_online_store("driver_stats", rows),
+        lambda: pinned.restore(1),
+    ):
+        with pytest.raises(RequestError, match="pinned to registry version 1"):
+            write()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"reads": {"x": "y"}},
+        {"base": ["a" * 32, 10**30, "b" * 32]},
+        {"plan": {"project": "shop", "owner": "platform", "version": 10**30, "changes": []}},
+    ],
+)
+def test_a_saved_plan_that_was_edited_and_sealed_again_is_refused(platform, edit) -> None:
+    import json
+
+    from feature_platform.registry import SavedPlan
+    from feature_platform.registry.canonical import seal
+
+    made = SavedPlan.of(platform.plan([Entity(name="x")]), platform.snapshot())
+    content = json.loads(made.to_bytes().partition(b"\n")[0]) | edit
+    with pytest.raises(RequestError, match="make it again"):
+        SavedPlan.read(seal(content), "plan.json")
+
+
+def test_texts_that_are_not_unicode_are_refused(platform: FeatureStore) -> None:
+    with pytest.raises(RequestError, match="characters that are not Unicode"):
+        platform.apply([Entity(name="x")], message="bad \udcff")
+    assert platform.snapshot().version == 1

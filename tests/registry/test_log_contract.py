@@ -112,13 +112,26 @@ def test_the_url_chooses_the_backend(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
 
     assert isinstance(open_log("data/registry.db", tmp_path), SqliteLog)
-    assert isinstance(open_log("sqlite:///registry.db", tmp_path), SqliteLog)
+    assert str(open_log("sqlite:///registry.db", tmp_path)) == f"{tmp_path}/registry.db"
+    assert str(open_log("sqlite:////elsewhere/r.db", tmp_path)) == "/elsewhere/r.db"
+    assert str(open_log("~/r.db", tmp_path)) == f"{Path.home()}/r.db"
     assert isinstance(open_log("registry/", tmp_path), FilesLog)
     assert isinstance(open_log("folder", tmp_path), FilesLog)
-    assert str(open_log("files:///registry", tmp_path)) == f"{tmp_path}/registry/"
+    assert str(open_log("files:///shared/registry", tmp_path)) == "/shared/registry/"
     assert str(open_log("postgres://u:secret@h:5/d?x=1", tmp_path)) == "postgresql://h:5/d"
     assert str(open_log("postgresql+psycopg://u:secret@h/d", tmp_path)) == "postgresql://h/d"
     assert str(open_log("s3://bucket/a/b", tmp_path)) == "s3://bucket/a/b/"
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", ".", "./", "sqlite://", "sqlite:data/r.db", "files:reg", "C:\\data\\r.db", "r.db?mode=ro",
+     "a\0b.db", "files://relative"],
+)  # fmt: skip
+def test_what_would_quietly_be_another_registry_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match="registry: "):
+        open_log(url, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unknown_url_lists_the_known_ones(tmp_path: Path) -> None:

@@ -131,3 +131,51 @@ def test_a_full_sync_that_deletes_much_is_held(platform, open_store, owned, kept
             risk.apply(rest, partial=False)
     assert risk.apply(rest, partial=False, mass_delete=not allowed)
     assert len(risk.list_feature_services()) == max(kept, 1)
+
+
+def test_taking_over_counts_as_having(platform, open_store) -> None:
+    platform.apply([Policy(max_objects=2)])
+    growth = open_store("growth")
+    growth.apply([service("a"), service("b")])
+    open_store("risk").apply([RANKING, OFFER])
+
+    with pytest.raises(RefusedError, match="'growth' would have 3 objects; the policy allows 2"):
+        growth.apply([RANKING])
+
+
+def test_a_name_rests_whoever_had_it_before_and_however_the_registry_was_opened(
+    platform, open_store
+) -> None:
+    """An old memory of one spelling does not hide a fresh one of another."""
+    from feature_platform.registry.checkpoint import Checkpoint
+
+    now = [datetime(2026, 1, 1, tzinfo=UTC)]
+
+    def store(team: str):
+        return open_store(team, clock=lambda: now[0])
+
+    store("b").apply([service("foo")])
+    store("b").apply([], objects_to_delete=[service("foo")])
+    now[0] += timedelta(days=40)
+    store("a").apply([service("FOO")])
+    store("a").apply([], objects_to_delete=[service("FOO")])
+    for _ in range(2):
+        with pytest.raises(RefusedError, match="the name was of 'a'"):
+            store("c").apply([service("Foo")])
+        log, snapshot = platform.registry.log, platform.snapshot()
+        log.keep(snapshot.version, Checkpoint.of(snapshot).to_bytes())
+
+
+def test_one_clock_that_is_ahead_does_not_end_what_was_promised(platform, open_store) -> None:
+    from feature_platform import Deprecation
+
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    ours = open_store(clock=lambda: now)
+    view = ours.get_feature_view("driver_stats")
+    ours.apply([view.model_copy(update={"deprecated": Deprecation(remove_after="2026-03-01")})])
+    open_store("risk").apply([service("s")])
+    ahead = open_store("growth", clock=lambda: datetime(2099, 1, 1, tzinfo=UTC))
+    ahead.apply([service("t")])
+
+    with pytest.raises(RefusedError, match="would break 2 readers"):
+        open_store(clock=lambda: now).apply([], objects_to_delete=[view])

@@ -1,5 +1,6 @@
 """Registry backends, chosen by URL."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from feature_platform.registry.logs.files import FilesLog as FilesLog
 from feature_platform.registry.logs.memory import MemoryLog as MemoryLog
 from feature_platform.registry.logs.sqlite import SqliteLog as SqliteLog
 
+# A drive, a scheme without its slashes, options: SQLite would make files of such names.
+_NO_PATH = re.compile(r"^[A-Za-z][A-Za-z0-9+]*:|[?\0]")
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
@@ -17,20 +20,22 @@ def open_log(url: str, root: Path, *, s3: Any = None) -> CommitLog:
     """Open the log behind a registry URL. Nothing is contacted before the first read.
 
     Args:
-        url: `path/registry.db` or `sqlite:///path` for a SQLite file, `path/` or `files:///path`
-            for a folder, `postgresql://user@host/database`, or `s3://bucket/prefix`.
+        url: `path/registry.db` for a SQLite file (also `sqlite:///relative/path` and
+            `sqlite:////whole/path`), `path/` or `files:///whole/path` for a folder,
+            `postgresql://user@host/database`, or `s3://bucket/prefix`.
         root: What a relative path is resolved against.
         s3: A boto3 S3 client; made from the environment if left out.
 
     Raises:
-        ConfigError: No backend answers to the URL.
+        ConfigError: No backend answers to the URL, or it is not a path.
     """
     scheme, separator, rest = url.partition("://")
-    path = root / (rest.removeprefix("/") if separator else url)
-    if scheme == "files" or (not separator and (url.endswith("/") or path.is_dir())):
-        return FilesLog(path)
-    if scheme == "sqlite" or not separator:
-        return SqliteLog(path)
+    if not separator or scheme == "sqlite":
+        return _on_disk(url, rest.removeprefix("/") if separator else url, root)
+    if scheme == "files":
+        if not rest.startswith("/"):
+            raise ConfigError(f"registry: write files:///folder, with a whole path, not {url!r}.")
+        return FilesLog(Path(rest))
     if scheme in _POSTGRES:
         from feature_platform.registry.logs.postgres import PostgresLog
 
@@ -43,3 +48,13 @@ def open_log(url: str, root: Path, *, s3: Any = None) -> CommitLog:
         f"registry: no backend for {scheme}://. Known are a path of a SQLite file, sqlite:///path, "
         "a folder ending in /, files:///path, postgresql://host/database and s3://bucket/prefix."
     )
+
+
+def _on_disk(url: str, place: str, root: Path) -> CommitLog:
+    path = root / Path(place).expanduser()
+    if not place or _NO_PATH.search(place) or path.resolve() == root.resolve():
+        raise ConfigError(
+            f"registry: {url!r} is not a path of a SQLite file, nor of a folder that ends in /."
+        )
+    folder = not url.startswith("sqlite://") and (url.endswith("/") or path.is_dir())
+    return FilesLog(path) if folder else SqliteLog(path)

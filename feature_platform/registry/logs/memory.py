@@ -14,7 +14,7 @@ class MemoryLog(CommitLog):
         self._lock = Lock()
 
     def __str__(self) -> str:
-        return "memory"
+        return f"memory:{id(self):x}"
 
     def read(self, after: int, limit: int | None = None) -> list[bytes]:
         return self._records[after:][:limit]
