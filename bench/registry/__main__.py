@@ -8,6 +8,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from rich.console import Console
@@ -25,6 +26,7 @@ GOALS = {
     ("open", 5000): 0.3,
 }
 MOST_CPU_SECONDS = 300
+QUICK_CPU_SECONDS = 8
 SYSTEMS = {
     "ours, SQLite": [sys.executable, "-m", "bench.registry.ours", "sqlite"],
     "ours, files": [sys.executable, "-m", "bench.registry.ours", "files"],
@@ -33,7 +35,7 @@ SYSTEMS = {
 }
 PAGE = """# The registry beside Feast's
 
-`make bench-registry` made this page on {day}: {machine}, Feast 0.67.0, in cpu seconds of the process that calls, each cell once in a process of its own. n views have n entities and n sources. Imports are not counted. A dash is a cell that took more than {most} cpu seconds, all steps together.
+`make bench-registry` made this page on {day}: {machine}, Feast 0.67.0, in cpu seconds of the process that calls, each cell in a process of its own, the median of three where one takes less than 8 seconds. n views have n entities and n sources. Imports are not counted. A dash is a cell that took more than {most} cpu seconds, all steps together.
 
 {tables}
 
@@ -50,6 +52,15 @@ What was to be reached, and what it is:
 
 
 def cell(command: list[str], what: str) -> dict[str, Any] | None:
+    """Run one cell, three times if it is quick; return the medians, or nothing if it is too long."""
+    first = once(command, what)
+    if first is None or what == "contend" or sum(first.values()) > QUICK_CPU_SECONDS:
+        return first
+    runs = [first, *(once(command, what) or first for _ in range(2))]
+    return {step: median(run[step] for run in runs) for step in first}
+
+
+def once(command: list[str], what: str) -> dict[str, Any] | None:
     """Run one cell; nothing if it takes too long."""
 
     def limit() -> None:

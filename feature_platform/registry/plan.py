@@ -29,7 +29,7 @@ class Change(BaseModel):
         name, after = definition.name, definition.to_json()
         change = cls(kind=definition.kind, name=name, before=before, after=after)
         change.__dict__["definition"] = definition  # what would be parsed again
-        change.__dict__["is_trusted"] = True
+        change.__dict__["trusted"] = True
         return change
 
     @property
@@ -44,10 +44,10 @@ class Change(BaseModel):
         """The object in words, such as `feature view 'hourly_weather'`."""
         return f"{self.kind.replace('_', ' ')} {self.name!r}"
 
-    @cached_property
+    @property
     def is_trusted(self) -> bool:
         """Whether the content was made from a definition, not read from somewhere."""
-        return False
+        return "trusted" in self.__dict__
 
     @cached_property
     def definition(self) -> Definition:
