@@ -52,7 +52,7 @@ What was to be reached, and what it is:
 
 
 def cell(command: list[str], what: str) -> dict[str, Any] | None:
-    """Run one cell, three times if it is quick; return the medians, or nothing if it is too long."""
+    """Run one cell, three times if it is quick; return medians, or nothing if it takes too long."""
     first = once(command, what)
     if first is None or what == "contend" or sum(first.values()) > QUICK_CPU_SECONDS:
         return first
