@@ -206,7 +206,10 @@ def test_time_travel(folders: Path) -> None:
     assert "no 9" in run("-C", platform, "list", "--at", 9, code=1).stderr
     assert json.loads(run("-C", platform, "diff", 1, 3, "--json").output)["changes"] == {}
     assert "version" in run("-C", platform, "history", "--since", "2020-01-01").output
-    assert "Nothing is registered" in run("-C", platform, "history", "--name", "nobody").output
+    assert "No commits match" in run("-C", platform, "history", "--name", "nobody").output
+    long_ago = run("-C", platform, "list", "--at", "2020-01-01").output
+    assert "Nothing was registered at 2020-01-01" in long_ago
+    assert "give a reason" in run("-C", platform, "apply", "--override", "", code=2).stderr
 
 
 def test_backup_examination_and_repair(folders: Path) -> None:
@@ -224,12 +227,13 @@ def test_backup_examination_and_repair(folders: Path) -> None:
     damaged = platform / "registry" / "_log" / f"{1:020d}.json"
     damaged.write_bytes(damaged.read_bytes()[:-1])
     report = run("-C", platform, "fsck", code=1).output
-    assert "commits 1 to 0 verify" in report
+    assert "no commit verifies" in report
     assert "damaged at commit 1" in report
     assert "fsck --repair NEW_URL --backup EXPORT" in report
     assert json.loads(run("-C", platform, "fsck", "--json", code=1).output)["stored"] == 2
     assert "CorruptLogError" in run("-C", platform, "list", code=1).stderr
-    assert "needs --repair" in run("-C", platform, "fsck", "--backup", backup, code=1).stderr
+    compared = run("-C", platform, "fsck", "--backup", backup, code=1).output
+    assert "the backup goes on to version 2: commits were lost" in compared
 
     repaired = run("-C", platform, "fsck", "--repair", "repaired/", "--backup", backup)
     assert "Wrote 0 commits that verify, and 2 from the backup, to" in repaired.stderr

@@ -21,6 +21,14 @@ from feature_platform.errors import RefusedError, RequestError
 from feature_platform.registry import Plan, SavedPlan
 from feature_platform.store import FeatureStore
 
+
+def _reason(_context: click.Context, parameter: click.Parameter, value: str) -> str:
+    source = _context.get_parameter_source(parameter.name or "")
+    if not value.strip() and source is click.core.ParameterSource.COMMANDLINE:
+        raise click.BadParameter("give a reason: it is kept in the history.")
+    return value
+
+
 _full = click.option(
     "--full",
     is_flag=True,
@@ -33,6 +41,7 @@ _override = click.option(
     "--override",
     default="",
     metavar="REASON",
+    callback=_reason,
     help="Break what other owners rely on. Only the platform can; the reason is recorded.",
 )
 _message = click.option("-m", "--message", default="", help="Why, for the history.")
@@ -167,11 +176,11 @@ def _commit(store: Contributor, planned: Plan | SavedPlan, *, message: str, as_j
     if as_json:
         print_json(commit_json(commit) if commit else None)
         return
-    print_plan(planned.plan if isinstance(planned, SavedPlan) else planned)
     if commit:
+        print_plan(commit.plan)
         console().print(f"Applied as version {commit.version}.")
-    elif isinstance(planned, SavedPlan):
-        console().print("The registry already is as this plan wants it.")
+    else:
+        console().print("No changes: the registry already is as this plan wants it.")
 
 
 def _print_undefined(store: Contributor) -> None:

@@ -31,7 +31,7 @@ def print_review(review: Review, snapshot: Snapshot) -> None:
     _print_effects(review.effects)
     _print_backfills(review.backfills)
     if review.notices:
-        out.print("\nDeprecated, and read by your objects")
+        out.print("\nWhat your objects should know")
         for notice in review.notices:
             out.print(f"  {escape(str(notice))}")
     if planned:

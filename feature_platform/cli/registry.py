@@ -27,6 +27,7 @@ from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.registry import (
     Registry,
     Report,
+    compare,
     differences,
     examine,
     export_records,
@@ -38,7 +39,7 @@ from feature_platform.registry import (
 from feature_platform.registry import repair as repair_log
 from feature_platform.store import FeatureStore
 
-_ADVICE = """{lost} commits after version {good} cannot be verified. What can be done:
+_ADVICE = """What comes after version {good} cannot be read. What can be done:
   1. Bring the damaged record back, from a backup of the storage or an older object version.
   2. `fsck --repair NEW_URL --backup EXPORT` writes a new registry that goes on from an export.
   3. `fsck --repair NEW_URL` writes one with what verifies; then the owners apply again.
@@ -89,7 +90,8 @@ def history(
         )
         for c in commits
     ]
-    print_table(["version", "time", "by", "with", "changes", "message"], rows, _nothing(store))
+    nothing = "No commits match." if (owner or name or since or until) else _nothing(store)
+    print_table(["version", "time", "by", "with", "changes", "message"], rows, nothing)
 
 
 @command()
@@ -153,7 +155,8 @@ def list_(repo: Path, *, kind: str | None, at: int | datetime | None, as_json: b
         print_json([entry_json(entry.definition, entry) for _, entry in entries])
         return
     rows = [(k.kind, k.name, e.owner, str(e.version), _about(e.definition)) for k, e in entries]
-    print_table(["kind", "name", "owner", "version", "description"], rows, _nothing(store))
+    nothing = _nothing(store) if at is None else f"Nothing was registered at {at}."
+    print_table(["kind", "name", "owner", "version", "description"], rows, nothing)
 
 
 @command()
@@ -216,16 +219,17 @@ def import_(repo: Path, *, file: BinaryIO) -> None:
 @command()
 @click.option("--repair", metavar="URL", help="Write what verifies to this new, empty registry.")
 @click.option(
-    "--backup", type=click.File("rb"), help="With --repair: go on from this export where it breaks."
+    "--backup",
+    type=click.File("rb"),
+    help="Compare with this export; with --repair, go on from it where the registry breaks off.",
 )
 @json_option
 def fsck(repo: Path, *, repair: str | None, backup: BinaryIO | None, as_json: bool) -> None:
     """Examine the registry, all of it, and say what can be saved."""
-    if backup is not None and repair is None:
-        raise RequestError("--backup needs --repair URL: the damaged registry is left as it is.")
     store = FeatureStore(repo)
     log = store.registry.log
-    report = examine(log)
+    records = read_export(backup.read()) if backup else []
+    report = compare(examine(log), records, log)
     if as_json:
         found = [
             {"version": f.version, "message": f.message, "damage": f.damage}
@@ -236,7 +240,7 @@ def fsck(repo: Path, *, repair: str | None, backup: BinaryIO | None, as_json: bo
         _print_report(str(log), report, repair=repair)
     if repair is not None:
         target = open_log(repair, store.repo.path)
-        kept, more = repair_log(log, target, read_export(backup.read()) if backup else ())
+        kept, more = repair_log(log, target, records)
         console(stderr=True).print(
             f"Wrote {kept} commits that verify, and {more} from the backup, to "
             f"{escape(str(target))}. Set `registry:` to it in every "
@@ -248,13 +252,13 @@ def fsck(repo: Path, *, repair: str | None, backup: BinaryIO | None, as_json: bo
 
 def _print_report(where: str, report: Report, *, repair: str | None) -> None:
     out = console()
-    out.print(f"{escape(where)}: commits 1 to {len(report.good)} verify.")
+    good = f"commits 1 to {len(report.good)} verify" if report.good else "no commit verifies"
+    out.print(f"{escape(where)}: {good if report.stored else 'there are no commits'}.")
     for finding in report.findings:
         mark = "[red]damaged[/]" if finding.damage else "[yellow]note[/]"
         out.print(f"  {mark} at commit {finding.version}: {escape(finding.message)}")
     if report.is_damaged and repair is None:
-        good = len(report.good)
-        out.print(_ADVICE.format(lost=report.stored - good, good=good))
+        out.print(_ADVICE.format(good=len(report.good)))
 
 
 def _about(definition: Definition) -> str:

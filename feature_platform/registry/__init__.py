@@ -7,6 +7,7 @@ from feature_platform.registry.commit import Commit as Commit
 from feature_platform.registry.contracts import Contracts as Contracts
 from feature_platform.registry.contracts import Effect as Effect
 from feature_platform.registry.fsck import Report as Report
+from feature_platform.registry.fsck import compare as compare
 from feature_platform.registry.fsck import examine as examine
 from feature_platform.registry.fsck import repair as repair
 from feature_platform.registry.logs import CommitLog as CommitLog

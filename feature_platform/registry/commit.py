@@ -117,7 +117,13 @@ def read_commit(record: bytes, *, after: int) -> Commit:
     Raises:
         CorruptLogError: It is not a commit, or a newer release wrote it.
     """
-    body = unseal(record, f"The registry's commit after version {after}")
+    try:
+        body = unseal(record, f"The registry's commit after version {after}")
+    except CorruptLogError as error:
+        raise CorruptLogError(
+            f"{error} `feature-platform fsck` says what can be done; registry_version={after} "
+            "reads what is good."
+        ) from error
     try:
         commit = Commit.model_validate_json(body)
     except ValidationError as error:

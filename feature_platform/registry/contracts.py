@@ -127,7 +127,11 @@ class Contracts:
         now = broken_references(self.after, project, reader)
         lost = [b for b in now if b not in held and (not b.view or b.view in views)]
         for broken in sorted(lost):
-            yield "reference", broken.message, broken.feature
+            if broken.feature:
+                message = f"{broken.view!r} loses the feature {broken.feature!r}"
+                yield "removed", message, broken.feature
+            else:
+                yield "reference", broken.message.rstrip("."), ""
         if lost or entry.owner == self.plan.owner:
             return
         wanted = view_references(reader)

@@ -1,7 +1,7 @@
 """Examining a log: what is wrong with it, and what of it can be saved."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from feature_platform.errors import ConflictError, CorruptLogError, NotFoundError
@@ -87,6 +87,25 @@ def examine(log: CommitLog) -> Report:
     return Report(tuple(records[:good]), stored, tuple(findings))
 
 
+def compare(report: Report, backup: Sequence[bytes], log: CommitLog) -> Report:
+    """Add what a backup of the same registry shows to be lost.
+
+    Raises:
+        ConflictError: The backup is of another registry.
+    """
+    _check_same(report.good, backup, log)
+    if len(backup) <= len(report.good):
+        return report
+    message = f"the backup goes on to version {len(backup)}: commits were lost"
+    return replace(report, findings=(*report.findings, Finding(len(report.good) + 1, message)))
+
+
+def _check_same(good: Sequence[bytes], backup: Sequence[bytes], log: CommitLog) -> None:
+    shared = min(len(good), len(backup))
+    if list(backup[:shared]) != list(good[:shared]):
+        raise ConflictError(f"The backup is of another registry than {log}.")
+
+
 def _about_checkpoints(log: CommitLog, records: Sequence[bytes]) -> list[Finding]:
     stored = log.checkpoint()
     if stored is None:
@@ -124,9 +143,7 @@ def repair(log: CommitLog, target: CommitLog, backup: Sequence[bytes] = ()) -> t
     if str(log) == str(target) or target.read(0, 1):
         raise ConflictError(f"Registry {target} is not empty; repair into a new one.")
     good = examine(log).good
-    shared = min(len(good), len(backup))
-    if tuple(backup[:shared]) != good[:shared]:
-        raise ConflictError(f"The backup is of another registry than {log}; nothing was written.")
+    _check_same(good, backup, log)
     records = [*good, *backup[len(good) :]]
     if not records:
         raise NotFoundError(f"Registry {log}: no commit verifies, so there is nothing to save.")

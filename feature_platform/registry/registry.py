@@ -164,6 +164,7 @@ class Registry:
         """
         for moment in (since, until):
             _check_aware(moment)
+        self.snapshot()  # what does not verify is no history
         return [
             commit
             for commit in self._commits(max(after, 0))
@@ -181,20 +182,27 @@ class Registry:
             NotFoundError: The registry has no such version.
         """
         records = self.log.read(version - 1, 1) if 0 < version < LAST_VERSION else []
+        self.snapshot()
         if not records:
             raise NotFoundError(self._no_version(version))
         return read_commit(records[0], after=version - 1)
 
-    def changes(self, since: Cursor = NOWHERE) -> list[Commit]:
+    def changes(self, since: Cursor | str = NOWHERE) -> list[Commit]:
         """Return the commits after a point of history, oldest first; each has a `cursor`.
 
         Args:
-            since: A cursor of a commit or a snapshot; the beginning if left out.
+            since: A cursor of a commit or a snapshot, or its text; the beginning if left out.
 
         Raises:
+            RequestError: It is no cursor.
             LogReplacedError: The log does not have that point: it was swapped, or restored from a
                 backup that was made before. Start again from `snapshot()`.
         """
+        if isinstance(since, str):
+            since = Cursor.parse(since)
+        if not isinstance(since, Cursor):
+            raise RequestError(f"{since!r} is not a registry cursor (log:version:commit).")
+        self.snapshot()
         if not since.version:
             return self._commits(0)
         found = self._commits(since.version - 1)
@@ -250,9 +258,12 @@ class Registry:
                 self.log.keep(written.version, Checkpoint.of(written).to_bytes())
 
     def _check_unchanged(self, plan: Plan, saved: SavedPlan | None, head: Snapshot) -> None:
-        if saved and saved.base.version:
-            self.changes(saved.base)  # raises if this is not the log it was made for
         moved = saved.moved(head) if saved else set[Key]()
+        if saved and saved.base.version:
+            # Also what was changed and changed back: a plan that was undone is not applied again.
+            own = {plan.key(change) for change in plan.changes}
+            for commit in self.changes(saved.base):
+                moved |= own & {commit.plan.key(change) for change in commit.plan.changes}
         for change in plan.changes:
             entry = head.entries.get(plan.key(change))
             if (entry.body if entry else None) != change.before:

@@ -178,9 +178,15 @@ def _contracts(proposal: Proposal) -> Iterator[Problem]:
             "contract",
             change,
             f"the {change.action} would break {count} reader{'s' if count > 1 else ''}: "
-            f"{listed}. Keep it compatible, deprecate it and wait, or let the readers move away "
-            "first.",
+            f"{listed}. {_way_out(proposal, change)}",
         )
+
+
+def _way_out(proposal: Proposal, change: Change) -> str:
+    notice = change.previous.deprecated if change.previous else None
+    wait = f"wait until {notice.remove_after} has passed" if notice else "deprecate it and wait"
+    force = ", or override (--override)" if proposal.plan.owner == PLATFORM else ""
+    return f"Keep it compatible, {wait}, let the readers move away first{force}."
 
 
 def _is_overridden(plan: Plan, effect: Effect) -> bool:

@@ -321,3 +321,24 @@ def test_a_push_source_may_gain_a_history(opened: Open) -> None:
 
     assert opened().apply([SOURCE.model_copy(update={"name": "batch"}),
                            PushSource(name="rows", batch_source="batch")])  # fmt: skip
+
+
+def test_whoever_was_overridden_is_told(platform, opened: Open) -> None:
+    platform.apply([view(schema=[Y])], override="x was wrong")
+    risk = opened("risk")
+    risk.apply([service("stats:y", name="other")])
+    platform.apply([view(schema=[X])], override="y was wrong")
+
+    [notice] = risk.review(risk.plan([])).notices
+    assert str(notice) == (
+        "feature service 'other' is broken: view 'stats' has no feature 'y'"
+        " ('platform' changed it in version 5)."
+    )
+
+
+def test_a_refusal_names_the_ways_out(platform) -> None:
+    with pytest.raises(RefusedError, match=r"deprecate it and wait, .*, or override"):
+        platform.apply([view(schema=[Y])])
+    platform.apply([deprecated(date(2026, 1, 20))])
+    with pytest.raises(RefusedError, match="wait until 2026-01-20 has passed"):
+        platform.apply([view(schema=[Y])])

@@ -107,7 +107,7 @@ def test_a_restore_breaks_nobody(platform: FeatureStore, open_store, driver_view
     platform.apply([more])
     open_store("risk").apply([FeatureService(name="s", features=["driver_stats:new"])])
 
-    with pytest.raises(RefusedError, match="has no feature 'new'"):
+    with pytest.raises(RefusedError, match="loses the feature 'new'"):
         platform.restore(1)
 
 
@@ -161,6 +161,10 @@ def test_the_change_feed_goes_on_from_a_cursor(daily: Registry) -> None:
     assert [c.version for c in daily.changes(first.cursor)] == [2, 3, 4, 5]
     assert daily.changes(daily.snapshot().cursor) == []
     assert Cursor.parse(str(rest[0].cursor)) == rest[0].cursor
+    assert daily.changes(str(rest[0].cursor)) == rest[1:]
+    for wrong in (3, None, "f:3"):
+        with pytest.raises(RequestError, match="not a registry cursor"):
+            daily.changes(wrong)
     assert Cursor.parse("").version == 0
     with pytest.raises(RequestError, match="not a registry cursor"):
         Cursor.parse("5")
@@ -219,6 +223,24 @@ def test_a_hole_in_the_log_is_noticed(tmp_path: Path) -> None:
     with pytest.raises(CorruptLogError, match="good up to version 2.*though commit 5 is there"):
         Registry(FilesLog(tmp_path / "r")).snapshot()
     assert Registry(FilesLog(tmp_path / "r")).snapshot(2).version == 2
+    for read in (Registry.history, Registry.changes, lambda r: r.show(5)):
+        with pytest.raises(CorruptLogError):
+            read(Registry(FilesLog(tmp_path / "r")))
+
+
+def test_a_saved_plan_that_was_applied_and_undone_is_not_applied_again(
+    platform: FeatureStore, open_store
+) -> None:
+    from feature_platform.registry import SavedPlan
+
+    risk = open_store("risk")
+    service = FeatureService(name="s", features=["driver_stats"])
+    saved = SavedPlan.of(risk.plan([service]), risk.snapshot())
+    risk.commit(saved)
+    risk.apply([], objects_to_delete=[service])
+
+    with pytest.raises(ConflictError, match="s changed since: version 2 by 'risk'.*version 3"):
+        risk.commit(saved)
 
 
 def test_a_refresh_reads_what_is_new_and_nothing_else(log) -> None:

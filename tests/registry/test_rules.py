@@ -207,7 +207,10 @@ def test_what_others_use_cannot_be_deleted(platform, open_store, driver_view) ->
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"fields": (Field(name="rate", dtype=Int64),)}, "has no feature 'trips'"),
+        (
+            {"fields": (Field(name="rate", dtype=Int64),)},
+            "'driver_stats' loses the feature 'trips'",
+        ),
         (
             {"fields": (Field(name="trips", dtype=String), Field(name="rate", dtype=Int64))},
             "'trips' of 'driver_stats' changes from Int64 to String",
