@@ -100,7 +100,7 @@ def test_a_plan_says_which_models_a_change_would_break(applied: Path) -> None:
 
     result = CliRunner().invoke(main, ["-C", str(applied), "plan"])
     assert result.exit_code == 1
-    assert "has no feature 'conv_rate'" in " ".join(result.stderr.split())
+    assert "loses the feature 'conv_rate'" in " ".join(result.stderr.split())
 
 
 def entity_df() -> pd.DataFrame:
