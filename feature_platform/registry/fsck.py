@@ -67,11 +67,12 @@ def examine(log: CommitLog) -> Report:
     for record in records:
         try:
             commit = read_commit(record, after=good)
+            after = replay(snapshot, [record])
             problems = check(Proposal.of(commit.plan, snapshot, commit.at))
-            snapshot = replay(snapshot, [record])
         except CorruptLogError as error:
             findings.append(Finding(good + 1, str(error)))
             break
+        snapshot = after
         good += 1
         if commit.commit_id in ids:
             findings.append(Finding(good, f"commit id {commit.commit_id} occurs twice", False))  # noqa: FBT003

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from feature_platform.errors import StoreError
+from feature_platform.errors import StoreError, UnknownOutcomeError
 from feature_platform.registry import FilesLog
 
 
@@ -54,6 +54,31 @@ def test_a_link_that_was_made_though_the_call_failed_counts(tmp_path: Path) -> N
 
     assert log.append(2, "b", b"second")
     assert log.read(0) == [b"first", b"second"]
+
+
+def test_a_link_that_nobody_can_look_up_is_of_unknown_outcome(tmp_path: Path) -> None:
+    class Dead(System):
+        dead = False
+
+        def open(self, *arguments: Any) -> int:
+            if self.dead:
+                raise OSError(errno.EIO, "the server went away")
+            return os.open(*arguments)
+
+    def lossy(source: Path, target: Path) -> None:
+        os.link(source, target)
+        system.dead = True
+        raise OSError(errno.EIO, "lost the answer")
+
+    log = FilesLog(tmp_path / "r")
+    log.append(1, "a", b"first")
+    system = log._os = Dead(lossy)
+
+    with pytest.raises(UnknownOutcomeError, match="cannot be seen whether commit 2 was written"):
+        log.append(2, "b", b"second")
+    again = FilesLog(tmp_path / "r")
+    assert again.append(2, "b", b"second")
+    assert again.read(0) == [b"first", b"second"]
 
 
 def test_what_a_crash_left_is_ignored_and_swept_after_a_day(tmp_path: Path) -> None:

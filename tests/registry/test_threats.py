@@ -25,7 +25,15 @@ from feature_platform import (
 from feature_platform.config import FILE_NAME
 from feature_platform.definitions import KINDS, is_name
 from feature_platform.errors import ConfigError, CorruptLogError, DefinitionError, RefusedError
-from feature_platform.registry import Change, MemoryLog, Plan, Registry, SavedPlan, plan
+from feature_platform.registry import (
+    Change,
+    MemoryLog,
+    Plan,
+    Registry,
+    SavedPlan,
+    examine,
+    plan,
+)
 from feature_platform.registry.canonical import check_strict, seal
 from feature_platform.registry.commit import MAX_BYTES, Commit, replay
 from feature_platform.registry.snapshot import Snapshot
@@ -199,7 +207,7 @@ def forged_commits(registry: Registry) -> dict[str, bytes]:
         VIEW.model_copy(update={"description": "mine"}), VIEW.to_json()
     ).model_dump()
     unread = json.loads(json.dumps(good))
-    unread["plan"]["changes"][0]["before"] = RISK.to_json()
+    unread["plan"]["changes"][0]["before"] = "no definition at all"
     return {
         "of another log": other.log.read(1)[0],
         "another parent": forge(registry, 1, dict(good), parent_sha256="0" * 64),
@@ -241,6 +249,7 @@ def test_t10_a_forged_commit_ends_what_is_read(registry: Registry, what: str) ->
     with pytest.raises(CorruptLogError):
         commit(Registry(log), "platform", Entity(name="more"))
     assert len(log.read(0)) == 2
+    assert [finding.version for finding in examine(log).findings] == [2]
 
 
 def test_t10_the_same_commit_unforged_is_read(registry: Registry) -> None:
@@ -250,8 +259,6 @@ def test_t10_the_same_commit_unforged_is_read(registry: Registry) -> None:
 
 def test_t10_a_forgery_that_keeps_the_chain_is_found_by_fsck(registry: Registry) -> None:
     """Who can write the storage can break rules that readers do not check; fsck says which."""
-    from feature_platform.registry import examine
-
     service = FeatureService(name="dangling", features=["nowhere"])
     body = stored(registry, 2)
     body["plan"]["changes"] = [Change.to(service, None).model_dump()]
@@ -387,8 +394,6 @@ def test_t26_an_old_commit_cannot_be_written_again(registry: Registry) -> None:
         except CorruptLogError as error:
             findings.append(str(error))
         else:
-            from feature_platform.registry import examine
-
             findings += [finding.message for finding in examine(log).findings]
         assert findings
 

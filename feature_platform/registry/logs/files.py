@@ -101,8 +101,13 @@ class FilesLog(CommitLog):
         try:
             self._os.link(written, target)
         except OSError as error:  # A network file system may have made the link all the same.
-            with self._failing("read"):
+            try:
                 stored = self._read(target)
+            except OSError as unread:
+                raise UnknownOutcomeError(
+                    f"Registry {self}: it cannot be seen whether commit {number} was written: "
+                    f"{unread}. Apply again once the disk is in order."
+                ) from unread
             if stored is None:
                 raise StoreError(f"Registry {self} cannot be written: {error}.") from error
             if stored != record:
