@@ -43,6 +43,7 @@ class History:
             `table` and `query`, as declared; values are strings.
         event_timestamp: Source column that says when a row was observed.
         created_timestamp: Source column that says when it became known; `None` without one.
+        day_column: Partition column that holds the event time's day; `None` without one.
         renamed: Table column → source column, where the two differ.
     """
 
@@ -50,6 +51,7 @@ class History:
     location: Mapping[str, str]
     event_timestamp: str
     created_timestamp: str | None = None
+    day_column: str | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
 
     def column(self, name: str) -> str:

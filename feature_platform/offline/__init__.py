@@ -22,6 +22,8 @@ def open_offline_store(settings: dict[str, Any], root: Path) -> OfflineStore:
             f"{settings['type']!r}. Applying definitions works; training sets and "
             "materialization need `offline_store: {type: duckdb}`."
         )
-    from feature_platform.offline.duckdb import DuckDBOfflineStore
+    from feature_platform.offline.duckdb.session import Settings
+    from feature_platform.offline.duckdb.store import DuckDBOfflineStore
 
-    return DuckDBOfflineStore(root / settings.get("root", "."))
+    options = {key: value for key, value in settings.items() if key not in {"type", "root"}}
+    return DuckDBOfflineStore(Settings(root / settings.get("root", "."), **options))

@@ -1,7 +1,7 @@
 """What an offline store does: answer from history."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -24,20 +24,34 @@ EntityRows: TypeAlias = pa.Table | str | Path | Span
 """Rows to answer: a table, a SQL query, a Parquet path, or a span of the history itself."""
 
 
+Progress: TypeAlias = Callable[[str], None]
+"""Is told in a few words what is done next."""
+
+
 class Query(ABC):
     """A prepared query: nothing is read before one of its methods is called."""
 
-    sql: str
+    @property
+    @abstractmethod
+    def sql(self) -> str:
+        """The query as one statement of the engine."""
 
     @abstractmethod
-    def reader(self) -> pa.RecordBatchReader:
+    def reader(self, progress: Progress | None = None) -> pa.RecordBatchReader:
         """Run it and stream the result.
+
+        Args:
+            progress: Is told what is done next.
 
         Raises:
             RequestError: The entity rows lack a column, or a key has another type.
             SchemaError: A source lacks a declared column, or holds another type.
             StoreError: A source cannot be read.
         """
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Stop what another thread is running; its reader fails with a `StoreError`."""
 
     @abstractmethod
     def explain(self) -> str:

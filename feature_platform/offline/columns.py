@@ -1,68 +1,39 @@
-"""How DuckDB's column types become declared types, without losing anything."""
-
-import re
+"""How the columns that an engine finds become declared types, without losing anything."""
 
 import pyarrow as pa
 
-from feature_platform.errors import RequestError, SchemaError
-
-_SQL = {
-    pa.bool_(): "BOOLEAN",
-    pa.binary(): "BLOB",
-    pa.float32(): "FLOAT",
-    pa.float64(): "DOUBLE",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-    pa.string(): "VARCHAR",
-}
-_INTEGERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|UINTEGER")
-_FLOATS = ("FLOAT", "DOUBLE", "DECIMAL")
-_TIMES = ("TIMESTAMP", "DATE")
+from feature_platform.errors import SchemaError
+from feature_platform.offline.dialect import Dialect
 
 
-def sql_type(dtype: pa.DataType) -> str:
-    """Return DuckDB's name of an Arrow type."""
-    if pa.types.is_list(dtype):
-        return f"{sql_type(dtype.value_type)}[]"
-    return "TIMESTAMPTZ" if pa.types.is_timestamp(dtype) else _SQL[dtype]
-
-
-def family(dtype: str) -> str:
+def family(dtype: pa.DataType) -> str:
     """Return the family within which values can be compared and widened."""
-    if dtype.endswith("[]"):
-        return f"array of {family(dtype[:-2])}"
-    if _INTEGERS.fullmatch(dtype):
+    types = pa.types
+    if types.is_dictionary(dtype):
+        return family(dtype.value_type)
+    if types.is_list(dtype) or types.is_large_list(dtype) or types.is_fixed_size_list(dtype):
+        return f"array of {family(dtype.value_type)}"
+    if types.is_integer(dtype) or (types.is_decimal(dtype) and dtype.scale == 0):
         return "integer"
-    if dtype.startswith(_FLOATS):
+    if types.is_floating(dtype) or types.is_decimal(dtype):
         return "number"
-    if dtype.startswith("TIME") or dtype == "DATE":
+    if types.is_timestamp(dtype) or types.is_date(dtype):
         return "time"
-    return "text" if dtype.startswith(("VARCHAR", "ENUM")) else dtype.lower()
+    if types.is_string(dtype) or types.is_large_string(dtype) or types.is_string_view(dtype):
+        return "text"
+    if types.is_binary(dtype) or types.is_large_binary(dtype) or types.is_binary_view(dtype):
+        return "bytes"
+    return str(dtype)
 
 
-def comparable(left: str, right: str) -> bool:
+def comparable(left: pa.DataType, right: pa.DataType) -> bool:
     """Say whether two columns can hold the same key."""
     return family(left) == family(right) != "number"
 
 
-def microseconds_of(column: str, dtype: str) -> str:
-    """Return the SQL of a time as microseconds since 1970 UTC; naive times are UTC.
-
-    Nanoseconds are floored, so that nothing moves into the future or out of it.
-
-    Raises:
-        RequestError: The column is not a time.
-    """
-    if dtype.endswith("_NS"):
-        nanoseconds = f"epoch_ns({column})"
-        floor = f"({nanoseconds} - ({nanoseconds} % 1000 + 1000) % 1000)"
-        return f"({floor} // 1000)"
-    if dtype.startswith(_TIMES) or family(dtype) == "text":
-        return f"epoch_us(CAST({column} AS TIMESTAMPTZ))"
-    raise RequestError(f"column {column} is {dtype}, not a time.")
-
-
-def expression(column: str, found: str, declared: pa.DataType | None, where: str) -> str:
+def typed(
+    dialect: Dialect, column: str, found: pa.DataType, declared: pa.DataType | None, where: str
+) -> str:
     """Return the SQL that reads a column as its declared type.
 
     Raises:
@@ -70,19 +41,20 @@ def expression(column: str, found: str, declared: pa.DataType | None, where: str
     """
     if declared is None:
         return column
-    wanted = sql_type(declared)
-    if wanted == "TIMESTAMPTZ" and found.startswith(_TIMES):
-        return f"make_timestamptz({microseconds_of(column, found)})"
-    held, needed = family(found), family(wanted)
-    if held == needed or (held, needed) == ("integer", "number"):
-        return column if found == wanted else f"CAST({column} AS {wanted})"
-    if (held, needed) == ("array of integer", "array of number"):
-        return f"CAST({column} AS {wanted})"
-    if (held, needed) == ("number", "integer"):  # whole numbers that missed values in pandas
-        message = f"{where} is declared {wanted} and holds a fraction: "
-        return (
-            f"CASE WHEN {column} IS NULL OR isnan({column}) THEN NULL WHEN {column} = "
-            f"trunc({column}) THEN CAST({column} AS {wanted}) ELSE "
-            f"error('{message.replace(chr(39), chr(39) * 2)}' || {column}) END"
-        )
-    raise SchemaError(f"{where} is {found} and is declared {wanted}. Correct the one or the other.")
+    held, wanted = family(found), family(declared)
+    if wanted == "time" and held == "time":
+        microseconds = dialect.microseconds(column, found)
+        if microseconds:
+            return dialect.instant(microseconds)
+    if held == wanted or (held, wanted) == ("integer", "number"):
+        same = found == declared and not pa.types.is_list(declared)
+        return column if same else f"CAST({column} AS {dialect.type_name(declared)})"
+    if (held, wanted) == ("array of integer", "array of number"):
+        return f"CAST({column} AS {dialect.type_name(declared)})"
+    if (held, wanted) == ("number", "integer"):  # whole numbers that missed values in pandas
+        message = f"{where} is declared {declared} and holds a fraction: "
+        if (whole := dialect.whole(column, declared, message)) is not None:
+            return whole
+    raise SchemaError(
+        f"{where} is {found} and is declared {declared}. Correct the one or the other."
+    )

@@ -210,10 +210,10 @@ def test_every_type_comes_back_in_its_declared_type(open_store, tmp_path: Path) 
             "there is none",
         ),
         (lambda df: df.rename(columns={"event_timestamp": "t"}).assign(u=NOON), "2 columns of a"),
-        (lambda df: df.astype({"driver_id": float}), 'is DOUBLE.*astype\\("Int64"\\)'),
-        (lambda df: df.astype({"driver_id": str}), "is VARCHAR, and view .* is keyed by BIGINT"),
+        (lambda df: df.astype({"driver_id": float}), 'is double.*astype\\("Int64"\\)'),
+        (lambda df: df.astype({"driver_id": str}), "is string, and view .* is keyed by int64"),
         (lambda df: df.assign(trips=1), "column 'trips', which is also a feature"),
-        (lambda df: df.assign(event_timestamp=5), "event_timestamp. is BIGINT, not a time"),
+        (lambda df: df.assign(event_timestamp=5), "event_timestamp. is int64, not a time"),
         (lambda df: df.assign(DRIVER_ID=1), "two columns 'driver_id'; names ignore case"),
         (lambda df: "select 1; drop table x", "exactly one SELECT"),
         (lambda df: "copy (select 1) to '/tmp/x'", "exactly one SELECT"),
@@ -253,9 +253,9 @@ def test_a_source_that_drifted_is_explained(platform: FeatureStore, tmp_path: Pa
     job = platform.get_historical_features(spine(), ["driver_stats"])
     for change, message in (
         (good.rename(columns={"trips": "tripz"}), "no column 'trips'. Did you mean 'tripz'"),
-        (good.astype({"trips": str}), "column 'trips' is VARCHAR and is declared BIGINT"),
-        (good.assign(trips=[1.5, 2.0, 3.0]), "declared BIGINT and holds a fraction: 1.5"),
-        (good.assign(event_timestamp=1), "'driver_source': column .* is BIGINT, not a time"),
+        (good.astype({"trips": str}), "column 'trips' is string and is declared int64"),
+        (good.assign(trips=[1.5, 2.0, 3.0]), "declared int64 and holds a fraction: 1.5"),
+        (good.assign(event_timestamp=1), "'driver_source': column .* is int64, not a time"),
     ):
         change.to_parquet(file)
         with pytest.raises(SchemaError, match=message):

@@ -1,0 +1,66 @@
+"""What differs between engines: how names, types and times are written in SQL."""
+
+from abc import ABC, abstractmethod
+
+import pyarrow as pa
+
+
+class Dialect(ABC):
+    """The SQL of one engine. Times are microseconds since 1970 UTC, as integers."""
+
+    @abstractmethod
+    def quote(self, name: str) -> str:
+        """Quote an identifier."""
+
+    @abstractmethod
+    def literal(self, text: str) -> str:
+        """Quote a string."""
+
+    @abstractmethod
+    def type_name(self, dtype: pa.DataType) -> str:
+        """Return the engine's name of a declared type."""
+
+    @abstractmethod
+    def microseconds(self, column: str, dtype: pa.DataType) -> str | None:
+        """Return the SQL of a time as an integer; naive times are UTC.
+
+        Nanoseconds are floored, so that nothing moves into the future or out of it. `None` if the
+        engine does not read times from that type.
+        """
+
+    @abstractmethod
+    def instant(self, microseconds: str) -> str:
+        """Return the SQL of the time so many microseconds after 1970."""
+
+    @abstractmethod
+    def between(
+        self, column: str, dtype: pa.DataType, low: int | None, high: int | None
+    ) -> list[str] | None:
+        """Return the conditions that a raw time column lies from `low` to `high`, both inclusive.
+
+        They are written so that storage can be pruned by them; `None` where that cannot be done
+        without changing what they mean.
+        """
+
+    @abstractmethod
+    def whole(self, column: str, dtype: pa.DataType, otherwise: str) -> str | None:
+        """Return the SQL of a whole number that is held as a float.
+
+        It fails with `otherwise` and the value where that holds a fraction; `None` if the engine
+        cannot fail with a message.
+        """
+
+    @abstractmethod
+    def pack(self, major: str, minor: str) -> str:
+        """Return one number that orders as (major, minor) do."""
+
+    @abstractmethod
+    def packed_bound(self, major: str) -> str:
+        """Return the least number that `pack` gives for a major part."""
+
+    def asof_join(self, rows: str, history: str, conditions: str) -> str | None:
+        """Return the join of each row with the newest history row that meets the conditions.
+
+        `None` for engines where a running maximum is better.
+        """
+        return None

@@ -1,0 +1,1 @@
+"""Offline store over files, with DuckDB inside this process."""

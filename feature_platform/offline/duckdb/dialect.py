@@ -1,0 +1,84 @@
+"""DuckDB's SQL."""
+
+import pyarrow as pa
+
+from feature_platform.offline.columns import family
+from feature_platform.offline.dialect import Dialect
+
+_TYPES = {
+    pa.bool_(): "BOOLEAN",
+    pa.binary(): "BLOB",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.string(): "VARCHAR",
+}
+_RANGES = {  # what every time of a unit can be compared with, in microseconds
+    "us": (-62_135_596_800_000_000, 253_402_300_799_999_999),
+    "ns": (-9_223_372_036_854_775, 9_223_372_036_854_775),
+}
+
+
+class DuckDBDialect(Dialect):
+    """DuckDB's SQL."""
+
+    def quote(self, name: str) -> str:
+        return '"' + name.replace('"', '""') + '"'
+
+    def literal(self, text: str) -> str:
+        return "'" + text.replace("'", "''") + "'"
+
+    def type_name(self, dtype: pa.DataType) -> str:
+        if pa.types.is_list(dtype):
+            return f"{self.type_name(dtype.value_type)}[]"
+        return "TIMESTAMPTZ" if pa.types.is_timestamp(dtype) else _TYPES[dtype]
+
+    def microseconds(self, column: str, dtype: pa.DataType) -> str | None:
+        if pa.types.is_timestamp(dtype) and dtype.unit == "ns":
+            nanoseconds = f"epoch_ns({column})"
+            return f"(({nanoseconds} - ({nanoseconds} % 1000 + 1000) % 1000) // 1000)"
+        if family(dtype) in {"time", "text"}:
+            return f"epoch_us(CAST({column} AS TIMESTAMPTZ))"
+        return None
+
+    def instant(self, microseconds: str) -> str:
+        return f"make_timestamptz({microseconds})"
+
+    def between(
+        self, column: str, dtype: pa.DataType, low: int | None, high: int | None
+    ) -> list[str] | None:
+        if not pa.types.is_timestamp(dtype) or dtype.unit not in _RANGES:
+            return None
+        least, most = _RANGES[dtype.unit]
+        if not all(bound is None or least <= bound < most for bound in (low, high)):
+            return None
+        zone = "tz" if dtype.tz else ""
+        time = f"make_timestamp{zone}({{}})"
+        if dtype.unit == "ns":
+            time = f"CAST({time} AS TIMESTAMP{zone.upper()}_NS)"
+        conditions = [f"{column} >= {time.format(low)}"] if low is not None else []
+        if high is not None and dtype.unit == "us":
+            conditions.append(f"{column} <= {time.format(high)}")
+        elif high is not None:  # nanoseconds are floored
+            conditions.append(f"{column} < {time.format(high + 1)}")
+        return conditions
+
+    def whole(self, column: str, dtype: pa.DataType, otherwise: str) -> str | None:
+        return (
+            f"CASE WHEN {column} IS NULL OR isnan({column}) THEN NULL WHEN {column} = "
+            f"trunc({column}) THEN CAST({column} AS {self.type_name(dtype)}) ELSE "
+            f"error({self.literal(otherwise)} || {column}) END"
+        )
+
+    def pack(self, major: str, minor: str) -> str:
+        # 64 bits each: every time that DuckDB has fits.
+        return (
+            f"(CAST({major} AS HUGEINT) * 18446744073709551616 + ({minor} + 9223372036854775808))"
+        )
+
+    def packed_bound(self, major: str) -> str:
+        return f"(CAST({major} AS HUGEINT) * 18446744073709551616)"
+
+    def asof_join(self, rows: str, history: str, conditions: str) -> str | None:
+        return f"{rows} ASOF JOIN {history} ON {conditions}"

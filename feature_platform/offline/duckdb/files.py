@@ -1,0 +1,130 @@
+"""Which files a source consists of, listed once, so that one retrieval sees one set of files."""
+
+import glob
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from pyarrow import fs
+
+from feature_platform.errors import StoreError
+
+_WILD = re.compile(r"[*?\[]")
+_SUFFIXES = {"parquet": (".parquet",), "csv": (".csv", ".tsv", ".csv.gz", ".tsv.gz")}
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of one source.
+
+    Attributes:
+        paths: Sorted, as the client names them.
+        partitioned: Whether folders named `column=value` add columns.
+        client: Where they are.
+    """
+
+    paths: tuple[str, ...]
+    partitioned: bool
+    client: fs.FileSystem
+
+    def state(self) -> list[tuple[str, int, int]]:
+        """Return path, size and time of change of each file."""
+        found = self.client.get_file_info(list(self.paths))
+        return [(info.path, info.size or 0, info.mtime_ns or 0) for info in found]
+
+
+def local_files(source: str, location: Mapping[str, str], root: Path) -> Files:
+    """List the files of a local path, glob or directory.
+
+    Raises:
+        StoreError: There are none, or the path leads out of its root.
+    """
+    path = location["path"].removeprefix("file://")
+    check_path(source, path)
+    base = root / path
+    hint = f" Relative paths start at {root}." if not PurePosixPath(path).is_absolute() else ""
+    if _WILD.search(path) and not base.exists():
+        found = [Path(name) for name in glob.glob(str(base), recursive=True)]  # noqa: PTH207
+        paths = [str(p) for p in found if p.is_file() and not _hidden(p.relative_to(p.anchor))]
+        fixed = str(root / _before_wild(path))
+    elif base.is_dir():
+        inside = (p.relative_to(base) for p in base.rglob("*"))
+        wanted = [p for p in inside if p.name.endswith(_SUFFIXES[location["format"]])]
+        paths = [str(base / p) for p in wanted if not _hidden(p) and (base / p).is_file()]
+        fixed = str(base)
+    else:
+        paths = [str(base)] if base.is_file() else []
+        fixed = str(base)
+    if not paths:
+        raise StoreError(f"Source {source!r} cannot be read: no files at {base}.{hint}")
+    return _files(paths, fixed, fs.LocalFileSystem())
+
+
+def s3_files(source: str, location: Mapping[str, str], client: fs.FileSystem) -> Files:
+    """List the files of an `s3://` path, glob or prefix.
+
+    Raises:
+        StoreError: There are none, or they cannot be listed.
+    """
+    path = location["path"].removeprefix("s3://")
+    check_path(source, path)
+    fixed = _before_wild(path) if _WILD.search(path) else path.rstrip("/")
+    try:
+        here = client.get_file_info(fixed)
+        if here.is_file:
+            return _files([fixed], fixed, client)
+        found = client.get_file_info(fs.FileSelector(fixed, recursive=True, allow_not_found=True))
+    except OSError as error:
+        reason = " ".join(str(error).split())
+        raise StoreError(f"Source {source!r}: cannot read s3://{path}: {reason}") from error
+    names = [info.path for info in found if info.is_file]
+    if _WILD.search(path):
+        pattern = re.compile(_pattern(path))
+        wanted = [name for name in names if pattern.fullmatch(name)]
+    else:
+        wanted = [name for name in names if name.endswith(_SUFFIXES[location["format"]])]
+    paths = [n for n in wanted if not _hidden(PurePosixPath(n.removeprefix(fixed).lstrip("/")))]
+    if not paths:
+        raise StoreError(f"Source {source!r}: cannot read s3://{path}: there are no files.")
+    return _files(paths, fixed, client)
+
+
+def check_path(source: str, path: str) -> None:
+    """Refuse paths that climb out of where they start.
+
+    Raises:
+        StoreError: The path has a part `..`, or a zero byte.
+    """
+    if ".." in PurePosixPath(path).parts or "\0" in path:
+        raise StoreError(
+            f"Source {source!r} cannot be read: its path {path!r} holds '..' or a zero byte. Write "
+            "it without, relative to the offline store's root or absolute."
+        )
+
+
+def _files(paths: list[str], fixed: str, client: fs.FileSystem) -> Files:
+    inside = (PurePosixPath(path.removeprefix(fixed)).parent for path in paths)
+    partitioned = all(any("=" in part for part in parts.parts) for parts in inside)
+    return Files(tuple(sorted(paths)), partitioned, client)
+
+
+def _hidden(path: PurePosixPath | Path) -> bool:
+    """Say whether writers mark a file as not data, such as `_SUCCESS` or `.part.tmp`."""
+    return path.name.startswith(("_", "."))
+
+
+def _before_wild(path: str) -> str:
+    parts = PurePosixPath(path).parts
+    fixed = next(i for i, part in enumerate(parts) if _WILD.search(part))
+    return str(PurePosixPath(*parts[:fixed]))
+
+
+def _pattern(path: str) -> str:
+    """Return the regular expression of a glob whose stars stay within one folder."""
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]*\])", path)
+    means = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(
+        means.get(piece) or (piece if piece.startswith("[") else re.escape(piece))
+        for piece in pieces
+    )

@@ -1,0 +1,100 @@
+"""S3 for DuckDB without its downloadable extension: pyarrow's client behind fsspec's interface."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from fsspec.spec import AbstractFileSystem
+from pyarrow import fs
+
+
+def s3_client(endpoint: str) -> fs.S3FileSystem:
+    """Return pyarrow's S3 client; credentials and region come from the environment.
+
+    Args:
+        endpoint: Another S3 than Amazon's; empty for what `AWS_ENDPOINT_URL` says.
+    """
+    options: dict[str, Any] = {}
+    if endpoint:
+        scheme, separator, host = endpoint.partition("://")
+        options["endpoint_override"] = host if separator else endpoint
+        options["scheme"] = scheme if separator else "https"
+    return fs.S3FileSystem(**options)
+
+
+class ArrowFiles(AbstractFileSystem):  # type: ignore[misc]
+    """Files that several of DuckDB's threads may read through one handle.
+
+    Args:
+        protocol: What URLs begin with, such as `s3a0`.
+        client: Opens what follows.
+        count: Is told how many bytes were read.
+    """
+
+    cachable = False
+
+    def __init__(self, protocol: str, client: fs.FileSystem, count: Callable[[int], None]) -> None:
+        self.protocol = protocol
+        self._client = client
+        self._count = count
+        super().__init__()
+
+    def _key(self, path: str) -> str:
+        return path.removeprefix(f"{self.protocol}://")
+
+    def info(self, path: str, **_: Any) -> dict[str, Any]:
+        found = self._client.get_file_info(self._key(path))
+        kind = "file" if found.is_file else "directory"
+        return {"name": path, "size": found.size, "type": kind, "mtime": found.mtime}
+
+    def exists(self, path: str, **_: Any) -> bool:
+        return bool(self._client.get_file_info(self._key(path)).is_file)
+
+    def modified(self, path: str) -> Any:
+        return self.info(path)["mtime"]
+
+    def glob(self, path: str, **_: Any) -> list[str]:
+        return [path]
+
+    def open(self, path: str, *_: Any, **__: Any) -> "_SharedFile":
+        return _SharedFile(self._client.open_input_file(self._key(path)), self._count)
+
+
+class _SharedFile:
+    """A file with one position per thread: DuckDB's threads seek and read at the same time."""
+
+    def __init__(self, file: Any, count: Callable[[int], None]) -> None:
+        self._file = file
+        self._count = count
+        self._size = file.size()
+        self._here = threading.local()
+        self._here.position = 0
+        self.closed = False
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        start = (0, getattr(self._here, "position", 0), self._size)[whence]
+        self._here.position = start + offset
+        return int(self._here.position)
+
+    def tell(self) -> int:
+        return int(self._here.position)
+
+    def read(self, size: int = -1) -> bytes:
+        if not hasattr(self._here, "position"):  # it would be a guess where to go on
+            raise OSError("a thread has to seek before it reads a shared file")
+        position = self._here.position
+        wanted = self._size - position if size < 0 else size
+        content: bytes = self._file.read_at(wanted, position)
+        self._here.position = position + len(content)
+        self._count(len(content))
+        return content
+
+    def seekable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        self._file.close()
+        self.closed = True

@@ -1,0 +1,287 @@
+"""One connection to an embedded DuckDB, and the sources that one question needs."""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+from pyarrow import fs
+
+from feature_platform.errors import (
+    ConfigError,
+    FeaturePlatformError,
+    RequestError,
+    SchemaError,
+    StoreError,
+)
+from feature_platform.offline.duckdb.dialect import DuckDBDialect
+from feature_platform.offline.duckdb.files import Files, check_path, local_files, s3_files
+from feature_platform.offline.duckdb.remote import ArrowFiles, s3_client
+from feature_platform.offline.history import Relation, history_of
+from feature_platform.offline.spine import check_unique
+from feature_platform.table import History, Table
+
+_ROW_ID = ("file_index", "file_row_number")
+_LAKES = ("delta", "iceberg")
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+_log = logging.getLogger("feature_platform.offline")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What users can set.
+
+    Attributes:
+        root: What relative paths are resolved against.
+        memory_limit: Such as `4GB`; DuckDB's default, 80% of the machine's, if empty. What does
+            not fit is written to `temp_directory`.
+        threads: How many; all cores if 0.
+        temp_directory: Where; a folder of its own in the system's if empty.
+    """
+
+    root: Path
+    memory_limit: str = ""
+    threads: int = 0
+    temp_directory: str = ""
+
+
+class Session:
+    """A connection of its own, with its own temporary folder; close it."""
+
+    def __init__(self, settings: Settings, progress: Callable[[str], None] | None = None) -> None:
+        self.sql = DuckDBDialect()
+        self.progress = progress
+        self.bytes_read = 0
+        self._settings = settings
+        self._folder = tempfile.mkdtemp(prefix="feature_platform-", dir=settings.temp_directory or None)
+        config: dict[str, Any] = {
+            # What DuckDB needs is in its wheel: nothing is downloaded.
+            "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "python_enable_replacements": "false",  # SQL never sees our variables
+            "temp_directory": self._folder,
+        }
+        if settings.memory_limit:
+            config["memory_limit"] = settings.memory_limit
+        if settings.threads:
+            config["threads"] = str(settings.threads)
+        try:
+            self.db = duckdb.connect(config=config)
+            self.db.execute("SET TimeZone = 'UTC'")
+        except duckdb.Error as error:
+            self.close()
+            raise ConfigError(f"offline_store: {first_line(error)}") from error
+        self._relations: dict[tuple[str, ...], Relation] = {}
+        self._listed: list[tuple[str, Files, list[tuple[str, int, int]]]] = []
+
+    def close(self) -> None:
+        """Close the connection and remove what was spilled."""
+        if hasattr(self, "db"):
+            self.db.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def step(self, what: str) -> None:
+        """Say what is done next."""
+        _log.debug(what)
+        if self.progress:
+            self.progress(what)
+
+    def memory_limit(self) -> int:
+        """Return how many bytes DuckDB takes before it spills."""
+        [text] = self.row("SELECT current_setting('memory_limit')")
+        number, unit = str(text).split()
+        return int(float(number) * 1024 ** _UNITS.index(unit))
+
+    def run(self, sql: str) -> None:
+        """Run a statement."""
+        with translated():
+            self.db.execute(sql)
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """Return the only row of a query."""
+        with translated():
+            return tuple(self.db.execute(sql).fetchall()[0])
+
+    def columns(self, relation: str, unreadable: Callable[[str], Exception]) -> dict[str, pa.DataType]:
+        """Return the columns of a relation and their types.
+
+        Args:
+            relation: What stands after FROM.
+            unreadable: Makes the error out of the reason.
+        """
+        try:
+            schema = self.db.sql(f"SELECT * FROM {relation} LIMIT 0").to_arrow_table().schema
+        except (duckdb.Error, OSError) as error:
+            raise unreadable(first_line(error)) from error
+        return {field.name: field.type for field in schema}
+
+    def entity_rows(self, rows: pa.Table | str | Path) -> str:
+        """Return the relation of users' entity rows."""
+        if isinstance(rows, pa.Table):
+            check_unique(rows.column_names)
+            with translated():
+                self.db.register("entity_rows", rows)
+            return "entity_rows"
+        if isinstance(rows, Path):
+            return f"read_parquet({self.sql.literal(str(rows))})"
+        return f"({self.one_select(rows, 'Entity rows as SQL')}\n)"
+
+    def one_select(self, text: str, what: str) -> str:
+        """Return the text of a query that is nothing but a query."""
+        with translated():
+            statements = self.db.extract_statements(text)
+        if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+            raise RequestError(f"{what} must be exactly one SELECT statement.")
+        return str(statements[0].query.strip().rstrip(";"))
+
+    def relation(self, table: Table) -> Relation:
+        """Return a table's source, listed and described once.
+
+        Raises:
+            RequestError: The table has no history.
+            StoreError: The source cannot be read.
+        """
+        history = history_of(table)
+        key = (history.source, *history.location.values(), *_csv_key(table, history))
+        if key not in self._relations:
+            self._relations[key] = self._open(table, history)
+        return self._relations[key]
+
+    def check_unchanged(self) -> None:
+        """Check that files are what they were when they were listed.
+
+        Raises:
+            StoreError: One was replaced or removed meanwhile.
+        """
+        for source, files, before in self._listed:
+            if files.state() != before:
+                raise StoreError(
+                    f"Source {source!r}: a file was replaced or removed while it was read. Ask "
+                    "again; writers should add files, never replace them."
+                )
+
+    def _open(self, table: Table, history: History) -> Relation:
+        location, source = history.location, history.source
+        file_format = location["format"]
+        if file_format in _LAKES:
+            return self._lake(source, location)
+        if file_format not in {"parquet", "csv"}:
+            raise StoreError(
+                f"Source {source!r} is in {file_format}, and this offline store reads Parquet, "
+                "CSV, Delta and Iceberg. Set offline_store in feature_store.yaml to the engine "
+                "that holds it."
+            )
+        names, files = self._list(source, location)
+        if file_format == "csv":
+            return self._csv(table, history, names)
+        options = ["union_by_name = true"] if len(names) > 1 else []
+        options.append(f"hive_partitioning = {str(files.partitioned).lower()}")
+        relation = f"read_parquet([{self._listing(names)}], {', '.join(options)})"
+        columns = self.columns(relation, _unreadable(source))
+        row_id = () if set(_ROW_ID) & columns.keys() else _ROW_ID
+        return Relation(relation, columns, row_id)
+
+    def _list(self, source: str, location: Mapping[str, str]) -> tuple[list[str], Files]:
+        if not location["path"].startswith("s3://"):
+            files = local_files(source, location, self._settings.root)
+            names = list(files.paths)
+        else:
+            client = s3_client(location["endpoint"])
+            files = s3_files(source, location, client)
+            names = self._mount(files, location)
+        self._listed.append((source, files, files.state()))
+        return names, files
+
+    def _mount(self, files: Files, location: Mapping[str, str]) -> list[str]:
+        if location["format"] == "csv":  # it is read once and from end to end
+            folder = Path(self._folder) / f"csv{len(self._listed)}"
+            folder.mkdir()
+            names = [str(folder / f"{i}-{Path(p).name}") for i, p in enumerate(files.paths)]
+            local = fs.LocalFileSystem()
+            for path, name in zip(files.paths, names, strict=True):
+                fs.copy_files(path, name, source_filesystem=files.client, destination_filesystem=local)
+            return names
+        protocol = f"s3a{len(self._listed)}"
+        self.db.register_filesystem(ArrowFiles(protocol, files.client, self._count))
+        return [f"{protocol}://{path}" for path in files.paths]
+
+    def _count(self, read: int) -> None:
+        self.bytes_read += read
+
+    def _listing(self, names: list[str]) -> str:
+        return ", ".join(self.sql.literal(name) for name in names)
+
+    def _csv(self, table: Table, history: History, names: list[str]) -> Relation:
+        """Parse CSV files once, with columns as they are declared, not as they look."""
+        options = "hive_partitioning = false" + (", union_by_name = true" if len(names) > 1 else "")
+        relation = f"read_csv([{self._listing(names)}], {options}"
+        looks = self.columns(f"{relation})", _unreadable(history.source))
+        declared = {**table.keys, **{f.name: f.type for f in table.features}}
+        raw = {history.column(n): t for n, t in declared.items() if t}
+        # Text that looks like a number stays text; a column that is all empty has no looks.
+        types = {
+            name: self.sql.type_name(dtype)
+            for name, dtype in raw.items()
+            if name in looks and pa.string() in {dtype, looks[name]}
+        }
+        if types:
+            pairs = (f"{self.sql.literal(n)}: {self.sql.literal(t)}" for n, t in types.items())
+            relation += f", types = {{{', '.join(pairs)}}}"
+        name = f"csv{len(self._relations)}"
+        self.run(f"CREATE TEMP TABLE {name} AS SELECT * FROM {relation})")
+        return Relation(name, self.columns(name, _unreadable(history.source)), ("rowid",))
+
+    def _lake(self, source: str, location: Mapping[str, str]) -> Relation:
+        from feature_platform.offline.duckdb.lakes import lake_dataset
+
+        check_path(source, location["path"])
+        name = f"lake{len(self._relations)}"
+        dataset = lake_dataset(source, location, self._settings.root)
+        with translated():
+            self.db.register(name, dataset)
+        return Relation(name, self.columns(name, _unreadable(source)))
+
+
+def _csv_key(table: Table, history: History) -> tuple[str, ...]:
+    """CSV columns are read as each table declares them."""
+    return (table.identity, str(table.features)) if history.location["format"] == "csv" else ()
+
+
+def _unreadable(source: str) -> Callable[[str], StoreError]:
+    return lambda reason: StoreError(f"Source {source!r} cannot be read: {reason}.")
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn an engine error into one that says whose data is at fault."""
+    try:
+        yield
+    except FeaturePlatformError:
+        raise
+    except duckdb.InterruptException as error:
+        raise StoreError("The query was cancelled.") from error
+    except duckdb.OutOfMemoryException as error:
+        raise StoreError(
+            f"The query needs more memory than offline_store.memory_limit: {first_line(error)}"
+        ) from error
+    except duckdb.InvalidInputException as error:
+        raise SchemaError(first_line(error).removeprefix("Invalid Input Error: ")) from error
+    except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+        # DuckDB names the CSV column and line below its first line.
+        what = " ".join(str(error).partition("\n\n")[0].split())
+        raise SchemaError(f"A value does not fit its declared type: {what}") from error
+    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
+        raise RequestError(f"The entity rows' SQL cannot run: {first_line(error)}") from error
+    except (duckdb.Error, OSError) as error:
+        raise StoreError(f"The query failed: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error."""
+    return str(error).partition("\n")[0]

@@ -1,0 +1,94 @@
+"""From a table and what an engine found of its source to SQL expressions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from feature_platform.errors import RequestError, SchemaError, did_you_mean
+from feature_platform.offline.columns import typed
+from feature_platform.offline.dialect import Dialect
+from feature_platform.offline.point_in_time import HistorySql
+from feature_platform.table import History, Table
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """A source as an engine sees it.
+
+    Attributes:
+        sql: What stands after FROM.
+        columns: Column → type.
+        row_id: Columns that find a row again; empty where there are none.
+    """
+
+    sql: str
+    columns: Mapping[str, pa.DataType]
+    row_id: Sequence[str] = ()
+
+
+def history_of(table: Table) -> History:
+    """Return where a table's past rows are.
+
+    Raises:
+        RequestError: It is only pushed to.
+    """
+    if table.history is None:
+        raise RequestError(
+            f"View {table.name!r} has no history: its push source names no batch_source."
+        )
+    return table.history
+
+
+def history_sql(
+    dialect: Dialect, table: Table, features: Sequence[str], relation: Relation
+) -> HistorySql:
+    """Return the SQL that reads a table's past rows in their declared types.
+
+    Raises:
+        RequestError: The table has no history.
+        SchemaError: The source lacks a column, or one has another type than is declared.
+    """
+    history = history_of(table)
+    columns = relation.columns
+    created, day = history.created_timestamp, history.day_column
+    raw = {name: history.column(name) for name in (*table.keys, *features)}
+    wanted = [*raw.values(), *(n for n in (history.event_timestamp, created, day) if n)]
+    if missing := [name for name in wanted if name not in columns]:
+        hint = did_you_mean(missing[0], columns)
+        raise SchemaError(
+            f"Source {history.source!r} of view {table.name!r} has no column {missing[0]!r}."
+            f"{hint} Its columns are {_listed(columns)}."
+        )
+
+    def read(name: str, dtype: pa.DataType | None) -> str:
+        where = f"Source {history.source!r}, column {raw[name]!r}"
+        return typed(dialect, dialect.quote(raw[name]), columns[raw[name]], dtype, where)
+
+    def instant(name: str) -> str:
+        microseconds = dialect.microseconds(dialect.quote(name), columns[name])
+        if microseconds is None:
+            raise SchemaError(
+                f"Source {history.source!r}: column {name!r} is {columns[name]}, not a time."
+            )
+        return microseconds
+
+    event = history.event_timestamp
+    own = map(history.column, table.features.names)
+    return HistorySql(
+        relation=relation.sql,
+        keys={key: read(key, dtype) for key, dtype in table.keys.items()},
+        event=instant(event),
+        created=instant(created) if created else None,
+        features={name: read(name, table.features.field(name).type) for name in features},
+        ties=[dialect.quote(name) for name in own if name in columns],
+        ttl=table.ttl_us,
+        event_column=(dialect.quote(event), columns[event]),
+        day_column=dialect.quote(day) if day else "",
+        row_id=relation.row_id,
+    )
+
+
+def _listed(columns: Mapping[str, object]) -> str:
+    names = list(columns)
+    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
