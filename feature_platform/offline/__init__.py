@@ -8,6 +8,7 @@ from feature_platform.offline.base import EntityRows as EntityRows
 from feature_platform.offline.base import OfflineStore as OfflineStore
 from feature_platform.offline.base import Query as Query
 from feature_platform.offline.base import Span as Span
+from feature_platform.offline.store import SqlOfflineStore
 
 
 def open_offline_store(settings: dict[str, Any], root: Path) -> OfflineStore:
@@ -22,8 +23,8 @@ def open_offline_store(settings: dict[str, Any], root: Path) -> OfflineStore:
             f"{settings['type']!r}. Applying definitions works; training sets and "
             "materialization need `offline_store: {type: duckdb}`."
         )
-    from feature_platform.offline.duckdb.session import Settings
-    from feature_platform.offline.duckdb.store import DuckDBOfflineStore
+    from feature_platform.offline.duckdb.session import DuckDBSession, Settings
 
     options = {key: value for key, value in settings.items() if key not in {"type", "root"}}
-    return DuckDBOfflineStore(Settings(root / settings.get("root", "."), **options))
+    duckdb_settings = Settings(root / settings.get("root", "."), **options)
+    return SqlOfflineStore(lambda progress: DuckDBSession(duckdb_settings, progress))

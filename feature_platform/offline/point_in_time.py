@@ -153,8 +153,7 @@ class PointInTime:
 
     def statement(self, found: Sequence[Search]) -> str:
         """Return the whole join as one statement."""
-        spine = self.spine.relation
-        parts = [] if spine == "spine" else [f"spine AS ({spine})"]
+        parts = [f"spine AS (SELECT * FROM {self.spine.relation})"]
         tables = []
         for i, search in enumerate(found):
             parts.append(f"narrow{i} AS ({self.narrow(search)})")
@@ -163,8 +162,7 @@ class PointInTime:
                 name = f"best{i}_{j}"
                 parts.append(f"{name} AS ({self.best(search, join, f'nearest{i}')})")
                 tables.append((search, join, name))
-        heading = "WITH\n" + ",\n".join(parts) + "\n" if parts else ""
-        return heading + self.answer(tables)
+        return "WITH\n" + ",\n".join(parts) + "\n" + self.answer(tables)
 
     def narrow(self, search: Search, *, more: Sequence[str] = (), where: Sequence[str] = ()) -> str:
         """Part 1: keys and times of the rows that can answer anything.

@@ -13,9 +13,13 @@ from pyarrow import parquet
 from tests_support import NOON
 
 from feature_platform.offline.base import Span
-from feature_platform.offline.duckdb.session import Settings
-from feature_platform.offline.duckdb.store import DuckDBOfflineStore
+from feature_platform.offline import OfflineStore, open_offline_store
 from feature_platform.table import TIMESTAMP, History, Table, ViewRead
+
+
+def duckdb_store(folder: Path) -> OfflineStore:
+    return open_offline_store({"type": "duckdb"}, folder)
+
 
 US = timedelta(microseconds=1)
 BIG = 2**53 + 1
@@ -75,7 +79,7 @@ def join(
 ) -> list[int | None]:
     path = folder / "history.parquet"
     parquet.write_table(pa.Table.from_pylist(history, schema=HISTORY), path)
-    query = DuckDBOfflineStore(Settings(folder)).point_in_time(
+    query = duckdb_store(folder).point_in_time(
         pa.Table.from_pylist(spine, schema=SPINE),
         [read("v", path, keys, ttl)],
         known_only=known_only,
@@ -207,7 +211,7 @@ def test_nanoseconds_do_not_move_rows_into_the_future_or_the_past(tmp_path: Path
     }
     parquet.write_table(pa.table(history), path)
     spine = pa.table({"a": [1, 1], "event_timestamp": pa.array([base, base - 1], nanoseconds)})
-    query = DuckDBOfflineStore(Settings(tmp_path)).point_in_time(spine, [read("v", path, ["a"], None)])
+    query = duckdb_store(tmp_path).point_in_time(spine, [read("v", path, ["a"], None)])
 
     assert query.reader().read_all()["v:value"].to_pylist() == [7, None]
 
@@ -267,7 +271,7 @@ def test_several_views_are_joined_independently(
         parquet.write_table(pa.Table.from_pylist(history, schema=HISTORY), path)
     spine = [{"row": number, **asked} for number, asked in enumerate(spine)]
     reads = [read("v", paths[0], ["a"], ttl), read("w", paths[1], ["a", "b"], other_ttl)]
-    query = DuckDBOfflineStore(Settings(tmp_path)).point_in_time(
+    query = duckdb_store(tmp_path).point_in_time(
         pa.Table.from_pylist(spine, schema=SPINE), reads
     )
     answer = query.reader().read_all()
@@ -309,7 +313,7 @@ def test_latest_is_the_newest_row_of_each_key_in_the_closed_window(
     path = tmp_path / "history.parquet"
     parquet.write_table(pa.Table.from_pylist(history, schema=HISTORY), path)
     start, end = min(start, end), max(start, end)
-    query = DuckDBOfflineStore(Settings(tmp_path)).latest(table("v", path, ["a"], None), start, end)
+    query = duckdb_store(tmp_path).latest(table("v", path, ["a"], None), start, end)
     found = {r["a"]: r for r in query.reader().read_all().to_pylist()}
 
     window = [r for r in history if r["event_timestamp"] and start <= r["event_timestamp"] <= end]
@@ -325,7 +329,7 @@ def test_a_span_asks_every_observation_as_of_its_own_time(tmp_path: Path) -> Non
     path = tmp_path / "history.parquet"
     rows = [row(1, NOON, 1), row(1, NOON + US, 2), row(2, NOON, 3), row(2, NOON - US, 4)]
     parquet.write_table(pa.Table.from_pylist(rows, schema=HISTORY), path)
-    query = DuckDBOfflineStore(Settings(tmp_path)).point_in_time(
+    query = duckdb_store(tmp_path).point_in_time(
         Span(NOON, NOON + US), [read("v", path, ["a"], None)]
     )
 
@@ -339,7 +343,7 @@ def test_a_span_asks_every_observation_as_of_its_own_time(tmp_path: Path) -> Non
 def test_explain_and_sql_read_nothing_twice(tmp_path: Path) -> None:
     path = tmp_path / "history.parquet"
     parquet.write_table(pa.Table.from_pylist([row(1, NOON, 1)], schema=HISTORY), path)
-    query = DuckDBOfflineStore(Settings(tmp_path)).point_in_time(
+    query = duckdb_store(tmp_path).point_in_time(
         pa.Table.from_pylist(ask(NOON), schema=SPINE), [read("v", path, ["a"], None)]
     )
 
@@ -368,7 +372,7 @@ def test_the_machines_time_zone_does_not_matter(
     time.tzset()
     try:
         aware = join(tmp_path, spine, history, ["a"], None)
-        query = DuckDBOfflineStore(Settings(tmp_path)).point_in_time(
+        query = duckdb_store(tmp_path).point_in_time(
             pa.table({"a": [1], "event_timestamp": pa.array([NOON.replace(tzinfo=None)])}),
             [read("v", path, ["a"], None)],
         )

@@ -1,9 +1,8 @@
 """One connection to an embedded DuckDB, and the sources that one question needs."""
 
-import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +19,21 @@ from feature_platform.errors import (
     SchemaError,
     StoreError,
 )
+from feature_platform.offline.base import EntityRows, Progress
 from feature_platform.offline.duckdb.dialect import DuckDBDialect
 from feature_platform.offline.duckdb.files import Files, check_path, local_files, s3_files
 from feature_platform.offline.duckdb.remote import ArrowFiles, s3_client
+from feature_platform.offline.duckdb.staged import StagedJoin
 from feature_platform.offline.history import Relation, history_of
+from feature_platform.offline.point_in_time import ROW, TIME, HistorySql, Search, SpineSql
+from feature_platform.offline.session import Session
 from feature_platform.offline.spine import check_unique
 from feature_platform.table import History, Table
 
 _ROW_ID = ("file_index", "file_row_number")
 _LAKES = ("delta", "iceberg")
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
-_log = logging.getLogger("feature_platform.offline")
+_BATCH_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -51,12 +54,12 @@ class Settings:
     temp_directory: str = ""
 
 
-class Session:
+class DuckDBSession(Session):
     """A connection of its own, with its own temporary folder; close it."""
 
-    def __init__(self, settings: Settings, progress: Callable[[str], None] | None = None) -> None:
+    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+        super().__init__(progress)
         self.sql = DuckDBDialect()
-        self.progress = progress
         self.bytes_read = 0
         self._settings = settings
         self._folder = tempfile.mkdtemp(prefix="feature_platform-", dir=settings.temp_directory or None)
@@ -77,7 +80,6 @@ class Session:
         except duckdb.Error as error:
             self.close()
             raise ConfigError(f"offline_store: {first_line(error)}") from error
-        self._relations: dict[tuple[str, ...], Relation] = {}
         self._listed: list[tuple[str, Files, list[tuple[str, int, int]]]] = []
 
     def close(self) -> None:
@@ -85,12 +87,6 @@ class Session:
         if hasattr(self, "db"):
             self.db.close()
         shutil.rmtree(self._folder, ignore_errors=True)
-
-    def step(self, what: str) -> None:
-        """Say what is done next."""
-        _log.debug(what)
-        if self.progress:
-            self.progress(what)
 
     def memory_limit(self) -> int:
         """Return how many bytes DuckDB takes before it spills."""
@@ -108,50 +104,81 @@ class Session:
         with translated():
             return tuple(self.db.execute(sql).fetchall()[0])
 
-    def columns(self, relation: str, unreadable: Callable[[str], Exception]) -> dict[str, pa.DataType]:
-        """Return the columns of a relation and their types.
-
-        Args:
-            relation: What stands after FROM.
-            unreadable: Makes the error out of the reason.
-        """
+    def _describe(
+        self, relation: str, unreadable: Callable[[str], Exception]
+    ) -> dict[str, pa.DataType]:
         try:
             schema = self.db.sql(f"SELECT * FROM {relation} LIMIT 0").to_arrow_table().schema
         except (duckdb.Error, OSError) as error:
             raise unreadable(first_line(error)) from error
         return {field.name: field.type for field in schema}
 
-    def entity_rows(self, rows: pa.Table | str | Path) -> str:
-        """Return the relation of users' entity rows."""
+    def entity_rows(self, rows: EntityRows) -> tuple[str, Mapping[str, pa.DataType]]:
         if isinstance(rows, pa.Table):
             check_unique(rows.column_names)
             with translated():
                 self.db.register("entity_rows", rows)
-            return "entity_rows"
-        if isinstance(rows, Path):
-            return f"read_parquet({self.sql.literal(str(rows))})"
-        return f"({self.one_select(rows, 'Entity rows as SQL')}\n)"
+            relation = "entity_rows"
+        elif isinstance(rows, Path):
+            relation = f"read_parquet({self.sql.literal(str(rows))})"
+        else:
+            relation = f"({self._one_select(str(rows))}\n)"
+        what = "SQL cannot run" if isinstance(rows, str) else "cannot be read"
+        owner = "The entity rows' " if isinstance(rows, str) else "The entity rows "
+        return relation, self._describe(relation, lambda why: RequestError(f"{owner}{what}: {why}"))
 
-    def one_select(self, text: str, what: str) -> str:
-        """Return the text of a query that is nothing but a query."""
+    def _one_select(self, text: str) -> str:
         with translated():
             statements = self.db.extract_statements(text)
         if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-            raise RequestError(f"{what} must be exactly one SELECT statement.")
+            raise RequestError("Entity rows as SQL must be exactly one SELECT statement.")
         return str(statements[0].query.strip().rstrip(";"))
 
-    def relation(self, table: Table) -> Relation:
-        """Return a table's source, listed and described once.
+    def reads_as(self, table: Table) -> tuple[str, ...]:
+        """CSV columns are read as each table declares them."""
+        is_csv = history_of(table).location["format"] == "csv"
+        return (table.identity, str(table.features)) if is_csv else ()
 
-        Raises:
-            RequestError: The table has no history.
-            StoreError: The source cannot be read.
-        """
-        history = history_of(table)
-        key = (history.source, *history.location.values(), *_csv_key(table, history))
-        if key not in self._relations:
-            self._relations[key] = self._open(table, history)
-        return self._relations[key]
+    def number(self, relation: str, time: str, *, store: bool) -> str:
+        numbered = f"SELECT row_number() OVER () AS {ROW}, {time} AS {TIME}, * FROM {relation}"
+        if not store:
+            return f"({numbered})"
+        self.run(f"CREATE TEMP TABLE spine AS {numbered}")
+        return "spine"
+
+    def reader(self, sql: str) -> pa.RecordBatchReader:
+        with translated():
+            reader = self.db.sql(sql).to_arrow_reader(_BATCH_ROWS)
+        return pa.RecordBatchReader.from_batches(reader.schema, self._stream(reader))
+
+    def _stream(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        try:
+            with translated():
+                yield from reader
+            self.check_unchanged()
+        finally:
+            self.close()
+
+    def explain(self, sql: str) -> str:
+        with translated():
+            return str(self.db.execute(f"EXPLAIN {sql}").fetchall()[0][1])
+
+    def cancel(self) -> None:
+        self.db.interrupt()
+
+    def join(self, spine: SpineSql, found: Sequence[Search]) -> str:
+        join = StagedJoin(self, spine)
+        for number, search in enumerate(found):
+            join.find(number, search)
+        return join.select()
+
+    def latest(
+        self, history: HistorySql, columns: Mapping[str, str], start: int, end: int
+    ) -> str:
+        if not history.row_id:
+            return super().latest(history, columns, start, end)
+        join = StagedJoin(self, SpineSql("", {}, (start, end), 0))
+        return join.latest(history, columns)
 
     def check_unchanged(self) -> None:
         """Check that files are what they were when they were listed.
@@ -166,7 +193,7 @@ class Session:
                     "again; writers should add files, never replace them."
                 )
 
-    def _open(self, table: Table, history: History) -> Relation:
+    def open(self, table: Table, history: History) -> Relation:
         location, source = history.location, history.source
         file_format = location["format"]
         if file_format in _LAKES:
@@ -183,7 +210,7 @@ class Session:
         options = ["union_by_name = true"] if len(names) > 1 else []
         options.append(f"hive_partitioning = {str(files.partitioned).lower()}")
         relation = f"read_parquet([{self._listing(names)}], {', '.join(options)})"
-        columns = self.columns(relation, _unreadable(source))
+        columns = self._describe(relation, _unreadable(source))
         row_id = () if set(_ROW_ID) & columns.keys() else _ROW_ID
         return Relation(relation, columns, row_id)
 
@@ -221,7 +248,7 @@ class Session:
         """Parse CSV files once, with columns as they are declared, not as they look."""
         options = "hive_partitioning = false" + (", union_by_name = true" if len(names) > 1 else "")
         relation = f"read_csv([{self._listing(names)}], {options}"
-        looks = self.columns(f"{relation})", _unreadable(history.source))
+        looks = self._describe(f"{relation})", _unreadable(history.source))
         declared = {**table.keys, **{f.name: f.type for f in table.features}}
         raw = {history.column(n): t for n, t in declared.items() if t}
         # Text that looks like a number stays text; a column that is all empty has no looks.
@@ -235,7 +262,7 @@ class Session:
             relation += f", types = {{{', '.join(pairs)}}}"
         name = f"csv{len(self._relations)}"
         self.run(f"CREATE TEMP TABLE {name} AS SELECT * FROM {relation})")
-        return Relation(name, self.columns(name, _unreadable(history.source)), ("rowid",))
+        return Relation(name, self._describe(name, _unreadable(history.source)), ("rowid",))
 
     def _lake(self, source: str, location: Mapping[str, str]) -> Relation:
         from feature_platform.offline.duckdb.lakes import lake_dataset
@@ -245,12 +272,7 @@ class Session:
         dataset = lake_dataset(source, location, self._settings.root)
         with translated():
             self.db.register(name, dataset)
-        return Relation(name, self.columns(name, _unreadable(source)))
-
-
-def _csv_key(table: Table, history: History) -> tuple[str, ...]:
-    """CSV columns are read as each table declares them."""
-    return (table.identity, str(table.features)) if history.location["format"] == "csv" else ()
+        return Relation(name, self._describe(name, _unreadable(source)))
 
 
 def _unreadable(source: str) -> Callable[[str], StoreError]:

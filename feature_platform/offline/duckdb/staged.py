@@ -6,8 +6,9 @@ that answer something, which a Parquet file finds by their number.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, Protocol
 
-from feature_platform.offline.duckdb.session import Session
+from feature_platform.offline.dialect import Dialect
 from feature_platform.offline.point_in_time import (
     AT,
     CREATED,
@@ -22,7 +23,25 @@ from feature_platform.offline.point_in_time import (
     every,
 )
 
-_FEW = 8
+class Tables(Protocol):
+    """What a join needs of its session."""
+
+    sql: Dialect
+
+    def run(self, sql: str) -> None:
+        """Run a statement."""
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """Return the only row of a query."""
+
+    def memory_limit(self) -> int:
+        """Return how many bytes may be taken."""
+
+    def step(self, what: str) -> None:
+        """Say what is done next."""
+
+
+_FEW = 20
 """History rows per entity row from which on it pays to keep only those of the asked keys."""
 _BYTES_PER_VALUE = 20
 """What sorting one value for an ASOF join takes at its peak, as measured."""
@@ -36,7 +55,7 @@ class StagedJoin(PointInTime):
         spine: The entity rows, in the temporary table `spine`.
     """
 
-    def __init__(self, session: Session, spine: SpineSql) -> None:
+    def __init__(self, session: Tables, spine: SpineSql) -> None:
         super().__init__(session.sql, spine)
         self._session = session
         self._parts: dict[str, str] = {}
@@ -64,15 +83,24 @@ class StagedJoin(PointInTime):
             self._found.append((search, join, f"found{number}_{j}"))
             self._parts[f"found{number}_{j}"] = self.best(search, join, f"nearest{number}")
 
-    def find_latest(self, search: Search) -> str:
-        """Return the relation that has, by row id, the newest row of each key."""
-        narrow = f"({self.narrow(search, more=search.history.row_id)})"
+    def latest(self, history: HistorySql, columns: Mapping[str, str]) -> str:
+        """Return the query of the newest row of each key within the span.
+
+        Args:
+            history: The rows; they have row ids.
+            columns: Column of the result → expression over the relation.
+        """
+        keys = {key: key for key in history.keys}
+        search = Search((JoinSql(history, keys, {}),), ttl=0, known_only=False)
+        narrow = f"({self.narrow(search, more=history.row_id)})"
         names = search.names
         group = f"GROUP BY {', '.join(names)}" if names else "HAVING count(*) > 0"
         newest = f"SELECT {', '.join([*names, f'max({VALUE}) AS {VALUE}'])} FROM {narrow} {group}"
         self._table("nearest0", f"SELECT row_number() OVER () AS {ROW}, * FROM ({newest})")
         self._table("match0", self._candidates(search, narrow, "nearest0"))
-        return self._settled("match0", search.history, "settled0")
+        match = self._settled("match0", history, "settled0")
+        listed = ", ".join(self.sql.quote(name) for name in columns)
+        return f"SELECT {listed} FROM ({self._fetched(history, match, columns)})"
 
     def _few(self, number: int, search: Search) -> None:
         """Keep the history of the asked keys, and look at all pairs if they are few."""
@@ -140,12 +168,12 @@ class StagedJoin(PointInTime):
         if not self._ties(match):
             joins = [_renamed(join, f"{j}:") for j, join in enumerate(search.joins)]
             features = {n: e for join in joins for n, e in join.history.features.items()}
-            self._parts[found] = fetched(self, search.history, match, features)
+            self._parts[found] = self._fetched(search.history, match, features)
             self._found += [(search, join, found) for join in joins]
             return
         for j, join in enumerate(search.joins):
             settled = self._settled(match, join.history, f"settled{number}_{j}")
-            self._parts[f"{found}_{j}"] = fetched(self, join.history, settled, join.history.features)
+            self._parts[f"{found}_{j}"] = self._fetched(join.history, settled, join.history.features)
             self._found.append((search, join, f"{found}_{j}"))
 
     def _ties(self, match: str) -> bool:
@@ -171,22 +199,19 @@ class StagedJoin(PointInTime):
         )
         return name
 
+    def _fetched(self, history: HistorySql, match: str, columns: Mapping[str, str]) -> str:
+        """Return row number, value and columns over the relation of matched rows."""
+        ids = list(history.row_id)
+        wanted = ", ".join([*ids, *(f"{e} AS {self.sql.quote(n)}" for n, e in columns.items())])
+        names = "".join(f", h.{self.sql.quote(name)}" for name in columns)
+        return (
+            f"SELECT m.{ROW}, m.{VALUE}{names} FROM {match} m JOIN (SELECT {wanted} FROM "
+            f"{history.relation}) h ON {every(f'm.{c} = h.{c}' for c in ids)}"
+        )
+
     def _table(self, name: str, sql: str, *, add: bool = False) -> None:
         head = f"INSERT INTO {name}" if add else f"CREATE OR REPLACE TEMP TABLE {name} AS"
         self._session.run(f"{head} {sql}")
-
-
-def fetched(
-    join: PointInTime, history: HistorySql, match: str, columns: Mapping[str, str]
-) -> str:
-    """Return row number, value and columns over the relation of matched rows."""
-    ids = list(history.row_id)
-    wanted = ", ".join([*ids, *(f"{e} AS {join.sql.quote(n)}" for n, e in columns.items())])
-    names = "".join(f", h.{join.sql.quote(name)}" for name in columns)
-    return (
-        f"SELECT m.{ROW}, m.{VALUE}{names} FROM {match} m JOIN (SELECT {wanted} FROM "
-        f"{history.relation}) h ON {every(f'm.{c} = h.{c}' for c in ids)}"
-    )
 
 
 def _renamed(join: JoinSql, prefix: str) -> JoinSql:

@@ -1,0 +1,119 @@
+"""What an engine has to offer so that the queries of this package run on it."""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import pyarrow as pa
+
+from feature_platform.offline.base import EntityRows, Progress
+from feature_platform.offline.dialect import Dialect
+from feature_platform.offline.history import Relation, history_of
+from feature_platform.offline.point_in_time import (
+    HistorySql,
+    PointInTime,
+    Search,
+    SpineSql,
+    latest_sql,
+)
+from feature_platform.table import History, Table
+
+_log = logging.getLogger("feature_platform.offline")
+
+
+class Session(ABC):
+    """One question's connection to an engine; what it creates is gone once it is closed.
+
+    Attributes:
+        sql: The engine's SQL.
+    """
+
+    sql: Dialect
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+        self._relations: dict[tuple[str, ...], Relation] = {}
+
+    def step(self, what: str) -> None:
+        """Say what is done next."""
+        _log.debug(what)
+        if self._progress:
+            self._progress(what)
+
+    def relation(self, table: Table) -> Relation:
+        """Return a table's source, opened and described once.
+
+        Raises:
+            RequestError: The table has no history.
+            StoreError: The source cannot be read.
+        """
+        history = history_of(table)
+        key = (history.source, *history.location.values(), *self.reads_as(table))
+        if key not in self._relations:
+            self._relations[key] = self.open(table, history)
+        return self._relations[key]
+
+    def reads_as(self, table: Table) -> tuple[str, ...]:
+        """Return what a source's relation depends on besides its location."""
+        return ()
+
+    @abstractmethod
+    def open(self, table: Table, history: History) -> Relation:
+        """Describe a table's source.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+
+    @abstractmethod
+    def entity_rows(self, rows: EntityRows) -> tuple[str, Mapping[str, pa.DataType]]:
+        """Return the relation of users' entity rows, and its columns.
+
+        Raises:
+            RequestError: They cannot be read.
+        """
+
+    @abstractmethod
+    def number(self, relation: str, time: str, *, store: bool) -> str:
+        """Number entity rows.
+
+        Args:
+            relation: The entity rows.
+            time: Expression of their time.
+            store: Whether the relation will be read more than once.
+
+        Returns:
+            A relation with the columns `ROW` and `TIME` besides those of the entity rows.
+        """
+
+    @abstractmethod
+    def row(self, sql: str) -> tuple[object, ...]:
+        """Return the only row of a query."""
+
+    @abstractmethod
+    def reader(self, sql: str) -> pa.RecordBatchReader:
+        """Stream the result of a query; the session closes with the last batch."""
+
+    @abstractmethod
+    def explain(self, sql: str) -> str:
+        """Return the engine's plan."""
+
+    @abstractmethod
+    def cancel(self) -> None:
+        """Stop what is running, from another thread."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back what the session holds."""
+
+    def join(self, spine: SpineSql, found: Sequence[Search]) -> str:
+        """Do what has to come before the last statement of a join, and return that."""
+        return PointInTime(self.sql, spine).statement(found)
+
+    def latest(
+        self, history: HistorySql, columns: Mapping[str, str], start: int, end: int
+    ) -> str:
+        """Do what has to come before the last statement for newest rows, and return that."""
+        return latest_sql(self.sql, history, columns, start, end)
+
+
