@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGE := -c constraints.txt -e ".[aws,postgres,snowflake,ui,demo,dev]"
+PACKAGE := -c constraints.txt -e ".[aws,lakes,postgres,snowflake,spark,ui,demo,dev]"
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
@@ -58,7 +58,7 @@ $(VENV)/.uv:
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.uv pyproject.toml constraints.txt
-	@echo "==> installing the pinned dependencies (about 1.2 GB, half a minute)"
+	@echo "==> installing the pinned dependencies (about 2 GB, a minute)"
 	@$(BIN)/uv pip install -q --system-certs --python $(BIN)/python $(PACKAGE) || \
 	  { echo "==> uv could not; pip, with its own settings, takes some minutes"; \
 	    $(BIN)/python -m pip install -q --disable-pip-version-check $(PACKAGE); }

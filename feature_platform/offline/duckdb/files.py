@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from pyarrow import fs
 
 from feature_platform.errors import StoreError
+from feature_platform.offline.paths import check_path
 
 _WILD = re.compile(r"[*?\[]")
 _SUFFIXES = {"parquet": (".parquet",), "csv": (".csv", ".tsv", ".csv.gz", ".tsv.gz")}
@@ -88,19 +89,6 @@ def s3_files(source: str, location: Mapping[str, str], client: fs.FileSystem) ->
     if not paths:
         raise StoreError(f"Source {source!r}: cannot read s3://{path}: there are no files.")
     return _files(paths, fixed, client)
-
-
-def check_path(source: str, path: str) -> None:
-    """Refuse paths that climb out of where they start.
-
-    Raises:
-        StoreError: The path has a part `..`, or a zero byte.
-    """
-    if ".." in PurePosixPath(path).parts or "\0" in path:
-        raise StoreError(
-            f"Source {source!r} cannot be read: its path {path!r} holds '..' or a zero byte. Write "
-            "it without, relative to the offline store's root or absolute."
-        )
 
 
 def _files(paths: list[str], fixed: str, client: fs.FileSystem) -> Files:

@@ -21,10 +21,11 @@ from feature_platform.errors import (
 )
 from feature_platform.offline.base import EntityRows, Progress
 from feature_platform.offline.duckdb.dialect import DuckDBDialect
-from feature_platform.offline.duckdb.files import Files, check_path, local_files, s3_files
+from feature_platform.offline.duckdb.files import Files, local_files, s3_files
 from feature_platform.offline.duckdb.remote import ArrowFiles, s3_client
 from feature_platform.offline.duckdb.staged import StagedJoin
 from feature_platform.offline.history import Relation, history_of
+from feature_platform.offline.paths import check_path
 from feature_platform.offline.point_in_time import ROW, TIME, HistorySql, Search, SpineSql
 from feature_platform.offline.session import Session
 from feature_platform.offline.spine import check_unique

@@ -1,0 +1,1 @@
+"""Offline store on Apache Spark: local, a standalone cluster, or Spark Connect."""

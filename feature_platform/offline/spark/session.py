@@ -1,0 +1,242 @@
+"""One question's use of a SparkSession."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
+from feature_platform.offline.base import EntityRows, Progress
+from feature_platform.offline.paths import check_path
+from feature_platform.offline.history import Relation
+from feature_platform.offline.point_in_time import ROW, TIME
+from feature_platform.offline.session import Session
+from feature_platform.offline.spark.dialect import SparkDialect
+from feature_platform.offline.spine import check_unique
+from feature_platform.table import History, Table
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What users can set; a SparkSession that is active already is used as it is.
+
+    Attributes:
+        root: What relative paths are resolved against.
+        master: Such as `local[*]` or `spark://host:7077`.
+        remote: A Spark Connect server, such as `sc://host:15002`, instead of a master.
+        spark_conf: Spark's own settings for a new session.
+    """
+
+    root: Path
+    master: str = "local[*]"
+    remote: str = ""
+    spark_conf: Mapping[str, str] = field(default_factory=dict)
+
+
+def spark_session(settings: Settings) -> "SparkSession":
+    """Return the active SparkSession, or a new one.
+
+    Raises:
+        ConfigError: pyspark is not installed, or there is no session to be had.
+    """
+    try:
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise ConfigError(
+            "offline_store: type 'spark' needs pyspark: install feature-platform[spark]."
+        ) from error
+    if active := SparkSession.getActiveSession():
+        return active
+    builder = SparkSession.builder.appName("feature_platform")
+    where = settings.remote or settings.master
+    builder = builder.remote(where) if settings.remote else builder.master(where)
+    for key, value in settings.spark_conf.items():
+        builder = builder.config(key, value)
+    try:
+        return builder.getOrCreate()
+    except (PySparkException, OSError, RuntimeError) as error:
+        raise ConfigError(f"offline_store: no Spark session at {where}: {_reason(error)}") from error
+
+
+class SparkQuerySession(Session):
+    """Temporary views under names of their own in a shared SparkSession."""
+
+    def __init__(
+        self, spark: "SparkSession", root: Path, progress: Progress | None = None
+    ) -> None:
+        super().__init__(progress)
+        self.sql = SparkDialect()
+        self._spark = spark
+        self._root = root
+        self._prefix = f"fp_{uuid.uuid4().hex[:12]}"
+        self._views: list[str] = []
+        self._kept: list[DataFrame] = []
+        self._tag = f"{self._prefix}_jobs"
+        with suppress(AttributeError, NotImplementedError):
+            spark.addTag(self._tag)
+
+    def open(self, table: Table, history: History) -> Relation:
+        location, source = history.location, history.source
+        with _translated(lambda why: StoreError(f"Source {source!r} cannot be read: {why}")):
+            frame = self._source(source, location)
+            columns = _columns(frame)
+        return Relation(self._view(frame), columns)
+
+    def _source(self, source: str, location: Mapping[str, str]) -> "DataFrame":
+        if location["format"] == "spark" and location["table"]:
+            return self._spark.table(location["table"])
+        if location["format"] == "spark" and location["query"]:
+            return self._spark.sql(f"SELECT * FROM ({location['query']}\n)")
+        kind = location.get("file_format") or location["format"]
+        if kind not in {"parquet", "csv", "orc", "delta", "iceberg"}:
+            raise StoreError(
+                f"Source {source!r} is in {kind}, which Spark does not read here. Set "
+                "offline_store in feature_store.yaml to the engine that holds it."
+            )
+        path = location["path"]
+        check_path(source, path)
+        if "://" not in path:
+            base = path if PurePosixPath(path).is_absolute() else str(self._root / path)
+            path = f"file://{base}"
+        elif path.startswith("s3://"):
+            path = f"s3a://{path.removeprefix('s3://')}"
+        reader = self._spark.read
+        if kind == "csv":
+            reader = reader.option("header", "true").option("inferSchema", "true")
+        if kind == "parquet":
+            reader = reader.option("mergeSchema", "true")
+        return reader.format(kind).load(path)
+
+    def entity_rows(self, rows: EntityRows) -> tuple[str, Mapping[str, pa.DataType]]:
+        if isinstance(rows, pa.Table):
+            check_unique(rows.column_names)
+            numbered = _uploadable(rows).append_column(ROW, pa.array(range(rows.num_rows)))
+            with _translated(lambda why: RequestError(f"The entity rows cannot be read: {why}")):
+                view = self._view(self._spark.createDataFrame(numbered))
+            return view, {f.name: f.type for f in numbered.schema if f.name != ROW}
+        if isinstance(rows, Path):
+            with _translated(lambda why: RequestError(f"The entity rows cannot be read: {why}")):
+                frame = self._spark.read.parquet(f"file://{rows.resolve()}")
+                return self._view(frame), _columns(frame)
+        with _translated(lambda why: RequestError(f"The entity rows' SQL cannot run: {why}")):
+            frame = self._spark.sql(f"SELECT * FROM ({rows}\n)")
+            return self._view(frame), _columns(frame)
+
+    def number(self, relation: str, time: str, *, store: bool) -> str:
+        frame = self._spark.table(relation)
+        number = "" if ROW in frame.columns else f"monotonically_increasing_id() AS {ROW}, "
+        numbered = self._spark.sql(f"SELECT {number}{time} AS {TIME}, * FROM {relation}")
+        if store:
+            numbered = numbered.persist()
+            self._kept.append(numbered)
+        return self._view(numbered)
+
+    def row(self, sql: str) -> tuple[object, ...]:
+        with _translated(_failed):
+            return tuple(self._spark.sql(sql).collect()[0])
+
+    def frame(self, sql: str) -> "DataFrame":
+        """Return the result of a query as a Spark DataFrame."""
+        with _translated(_failed):
+            return self._spark.sql(sql)
+
+    def reader(self, sql: str) -> pa.RecordBatchReader:
+        with _translated(_failed):
+            answer = _as_utc(self._spark.sql(sql).toArrow())
+        self.close()
+        return answer.to_reader()
+
+    def explain(self, sql: str) -> str:
+        with _translated(_failed):
+            frame = self._spark.sql(f"EXPLAIN FORMATTED {sql}")
+            return str(frame.collect()[0][0])
+
+    def cancel(self) -> None:
+        with suppress(AttributeError, NotImplementedError):
+            self._spark.interruptTag(self._tag)
+
+    def close(self) -> None:
+        for frame in self._kept:
+            frame.unpersist()
+        for view in self._views:
+            self._spark.catalog.dropTempView(view)
+        self._kept, self._views = [], []
+        with suppress(AttributeError, NotImplementedError):
+            self._spark.removeTag(self._tag)
+
+    def _view(self, frame: "DataFrame") -> str:
+        name = f"{self._prefix}_{len(self._views)}"
+        frame.createOrReplaceTempView(name)
+        self._views.append(name)
+        return name
+
+
+def _columns(frame: "DataFrame") -> dict[str, pa.DataType]:
+    return {field.name: field.type for field in frame.limit(0).toArrow().schema}
+
+
+def _uploadable(rows: pa.Table) -> pa.Table:
+    """Return entity rows in types that Spark has; no value changes."""
+    for i, column in enumerate(rows.schema):
+        wanted = _spark_type(column.type)
+        if wanted != column.type:
+            try:
+                rows = rows.set_column(i, column.name, rows.column(i).cast(wanted))
+            except pa.ArrowException as error:
+                raise RequestError(
+                    f"The entity rows' column {column.name!r} is {column.type}, which Spark "
+                    f"cannot hold: {error}"
+                ) from error
+    return rows
+
+
+def _spark_type(dtype: pa.DataType) -> pa.DataType:
+    types = pa.types
+    if types.is_dictionary(dtype):
+        return _spark_type(dtype.value_type)
+    if types.is_timestamp(dtype):
+        return pa.timestamp("us", tz="UTC" if dtype.tz else None)
+    if types.is_unsigned_integer(dtype):
+        return pa.int64()
+    if types.is_null(dtype):
+        return pa.string()
+    return dtype
+
+
+def _as_utc(table: pa.Table) -> pa.Table:
+    """Return times in UTC, whatever the session's zone is called."""
+    fields = [
+        field.with_type(pa.timestamp("us", tz="UTC"))
+        if pa.types.is_timestamp(field.type) and field.type.tz
+        else field
+        for field in table.schema
+    ]
+    return table.cast(pa.schema(fields))
+
+
+@contextmanager
+def _translated(error: Any) -> Iterator[None]:
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except PySparkException as caught:
+        raise error(_reason(caught)) from caught
+
+
+def _failed(reason: str) -> Exception:
+    if "USER_RAISED_EXCEPTION" in reason or "declared" in reason:
+        return SchemaError(reason)
+    return StoreError(f"The query failed: {reason}")
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0][:500]

@@ -1,0 +1,17 @@
+"""Every contract test runs on every engine."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from offline.engines import Engine, Files, Spark, Statement
+
+
+@pytest.fixture(params=["duckdb", "statement", "spark"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    if request.param == "duckdb":
+        return Files(tmp_path)
+    if request.param == "statement":
+        return Statement(tmp_path)
+    return Spark(tmp_path, request.getfixturevalue("spark"))
