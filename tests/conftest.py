@@ -2,6 +2,7 @@
 
 import tempfile
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -173,3 +174,36 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     session.sparkContext.setLogLevel("OFF")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def snowflake() -> Iterator[dict[str, Any]]:
+    """Settings of an emulated Snowflake that the real connector talks to over HTTP."""
+    import socket
+    import subprocess
+    import sys
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "fakesnow", "-s", "-p", str(port)]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        for _ in range(300):
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield {
+            "account": "test",
+            "user": "test",
+            "password": "test",
+            "database": "FEAST_DB",
+            "schema": "PLATFORM",
+            "host": "127.0.0.1",
+            "port": port,
+            "protocol": "http",
+            "network_timeout": 8,
+        }
+        server.terminate()

@@ -1,12 +1,19 @@
 """What differs between engines: how names, types and times are written in SQL."""
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 import pyarrow as pa
 
 
 class Dialect(ABC):
-    """The SQL of one engine. Times are microseconds since 1970 UTC, as integers."""
+    """The SQL of one engine. Times are microseconds since 1970 UTC, as integers.
+
+    Attributes:
+        folds_names: Whether people write names in another case than the engine stores them in.
+    """
+
+    folds_names: ClassVar[bool] = False
 
     @abstractmethod
     def quote(self, name: str) -> str:

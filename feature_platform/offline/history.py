@@ -51,9 +51,16 @@ def history_sql(
     """
     history = history_of(table)
     columns = relation.columns
-    created, day = history.created_timestamp, history.day_column
-    raw = {name: history.column(name) for name in (*table.keys, *features)}
-    wanted = [*raw.values(), *(n for n in (history.event_timestamp, created, day) if n)]
+    stored = _stored(columns) if dialect.folds_names else {}
+
+    def column(name: str) -> str:
+        return name if name in columns else stored.get(name.casefold(), name)
+
+    event = column(history.event_timestamp)
+    created = column(history.created_timestamp) if history.created_timestamp else None
+    day = column(history.day_column) if history.day_column else None
+    raw = {name: column(history.column(name)) for name in (*table.keys, *features)}
+    wanted = [*raw.values(), *(n for n in (event, created, day) if n)]
     if missing := [name for name in wanted if name not in columns]:
         hint = did_you_mean(missing[0], columns)
         raise SchemaError(
@@ -73,8 +80,7 @@ def history_sql(
             )
         return microseconds
 
-    event = history.event_timestamp
-    own = map(history.column, table.features.names)
+    own = [column(history.column(name)) for name in table.features.names]
     return HistorySql(
         relation=relation.sql,
         keys={key: read(key, dtype) for key, dtype in table.keys.items()},
@@ -87,6 +93,12 @@ def history_sql(
         day_column=dialect.quote(day) if day else "",
         row_id=relation.row_id,
     )
+
+
+def _stored(columns: Mapping[str, object]) -> dict[str, str]:
+    """Return names without case → column, where that is clear."""
+    folded = [name.casefold() for name in columns]
+    return {name.casefold(): name for name in columns if folded.count(name.casefold()) == 1}
 
 
 def _listed(columns: Mapping[str, object]) -> str:

@@ -12,7 +12,7 @@ To answer with what was *known*, a row counts from the later of its two times on
 greatest among the rows that count is the pair of event and created time, packed into one number.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -65,11 +65,19 @@ class HistorySql:
 
 @dataclass(frozen=True, slots=True)
 class JoinSql:
-    """One table to join: its history, the columns to match and the columns to produce."""
+    """One table to join.
+
+    Attributes:
+        history: Its rows.
+        keys: Join key → column of the entity rows.
+        columns: Feature → column of the result.
+        position: Where its columns come in the result, among those of the other tables.
+    """
 
     history: HistorySql
     keys: Mapping[str, str]
     columns: Mapping[str, str]
+    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,11 +153,18 @@ class PointInTime:
     Args:
         dialect: The engine's SQL.
         spine: The entity rows, which the SQL calls `spine`.
+        outgoing: Changes how a column of the result is written, given its name and SQL.
     """
 
-    def __init__(self, dialect: Dialect, spine: SpineSql) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        spine: SpineSql,
+        outgoing: Callable[[str, str], str] = lambda _, sql: sql,
+    ) -> None:
         self.sql = dialect
         self.spine = spine
+        self._outgoing = outgoing
 
     def statement(self, found: Sequence[Search]) -> str:
         """Return the whole join as one statement."""
@@ -250,18 +265,21 @@ class PointInTime:
         Args:
             tables: What was searched, for which table, and the relation with what was found.
         """
-        selected = [f"{e} AS {self.sql.quote(n)}" for n, e in self.spine.columns.items()]
+        selected = [self._selected(name, e) for name, e in self.spine.columns.items()]
         joined = ["FROM spine"]
         for relation in dict.fromkeys(found for _, _, found in tables):
             joined.append(f"LEFT JOIN {relation} ON spine.{ROW} = {relation}.{ROW}")
-        for search, join, found in tables:
+        for search, join, found in sorted(tables, key=lambda table: table[1].position):
             own = join.history.ttl != search.ttl
             fits = self.fits(join.history.ttl, search, "spine", found) if own else None
             for feature, column in join.columns.items():
                 value = f"{found}.{self.sql.quote(feature)}"
                 valid = f"CASE WHEN {fits} THEN {value} END" if fits else value
-                selected.append(f"{valid} AS {self.sql.quote(column)}")
+                selected.append(self._selected(column, valid))
         return "\n".join(["SELECT", ",\n".join(selected), *joined, f"ORDER BY spine.{ROW}"])
+
+    def _selected(self, name: str, sql: str) -> str:
+        return f"{self._outgoing(name, sql)} AS {self.sql.quote(name)}"
 
     def same_keys(self, search: Search) -> list[str]:
         """Return the conditions that an entity row and a narrow history row have equal keys."""

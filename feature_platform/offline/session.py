@@ -91,8 +91,13 @@ class Session(ABC):
         """Return the only row of a query."""
 
     @abstractmethod
-    def reader(self, sql: str) -> pa.RecordBatchReader:
-        """Stream the result of a query; the session closes with the last batch."""
+    def reader(self, sql: str, schema: pa.Schema) -> pa.RecordBatchReader:
+        """Stream the result of a query; the session closes with the last batch.
+
+        Args:
+            sql: The query.
+            schema: What its columns are declared as, in their order.
+        """
 
     @abstractmethod
     def explain(self, sql: str) -> str:
@@ -106,14 +111,27 @@ class Session(ABC):
     def close(self) -> None:
         """Give back what the session holds."""
 
-    def join(self, spine: SpineSql, found: Sequence[Search]) -> str:
+    def join(self, spine: SpineSql, found: Sequence[Search], schema: pa.Schema) -> str:
         """Do what has to come before the last statement of a join, and return that."""
-        return PointInTime(self.sql, spine).statement(found)
+
+        def outgoing(name: str, sql: str) -> str:
+            return self.outgoing(sql, schema.field(name).type)
+
+        return PointInTime(self.sql, spine, outgoing).statement(found)
 
     def latest(
-        self, history: HistorySql, columns: Mapping[str, str], start: int, end: int
+        self,
+        history: HistorySql,
+        columns: Mapping[str, str],
+        span: tuple[int, int],
+        schema: pa.Schema,
     ) -> str:
         """Do what has to come before the last statement for newest rows, and return that."""
-        return latest_sql(self.sql, history, columns, start, end)
+        sent = {n: self.outgoing(sql, schema.field(n).type) for n, sql in columns.items()}
+        return latest_sql(self.sql, history, sent, *span)
+
+    def outgoing(self, sql: str, dtype: pa.DataType) -> str:
+        """Return how a column of a result that is read here is written."""
+        return sql
 
 

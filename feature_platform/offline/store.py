@@ -28,8 +28,16 @@ from feature_platform.offline.spine import (
     check_same_keys,
     spine_sql,
     time_sql,
+    timestamp_column,
 )
-from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table, ViewRead, microseconds
+from feature_platform.table import (
+    CREATED_TIMESTAMP,
+    EVENT_TIMESTAMP,
+    TIMESTAMP,
+    Table,
+    ViewRead,
+    microseconds,
+)
 
 OpenSession: TypeAlias = Callable[[Progress | None], Session]
 
@@ -74,8 +82,8 @@ class _SqlQuery(Query):
         """Return the question as one statement."""
 
     @abstractmethod
-    def _last_statement(self, session: Session) -> str:
-        """Do all that comes before the last statement, and return that."""
+    def _last_statement(self, session: Session) -> tuple[str, pa.Schema]:
+        """Do all that comes before the last statement, and return that and what it answers."""
 
     @property
     def sql(self) -> str:
@@ -88,9 +96,9 @@ class _SqlQuery(Query):
     def reader(self, progress: Progress | None = None) -> pa.RecordBatchReader:
         session = self._running = self._open(progress)
         try:
-            sql = self._last_statement(session)
+            sql, schema = self._last_statement(session)
             session.step("joining and writing the answer")
-            return session.reader(sql)
+            return session.reader(sql, schema)
         except BaseException:
             session.close()
             raise
@@ -122,19 +130,22 @@ class _PointInTimeQuery(_SqlQuery):
         self._known_only = known_only
 
     def _statement(self, session: Session) -> str:
-        spine, found = self._prepare(session, store=False)
+        spine, found, _ = self._prepare(session, store=False)
         return PointInTime(session.sql, spine).statement(found)
 
-    def _last_statement(self, session: Session) -> str:
-        return session.join(*self._prepare(session, store=True))
+    def _last_statement(self, session: Session) -> tuple[str, pa.Schema]:
+        spine, found, schema = self._prepare(session, store=True)
+        return session.join(spine, found, schema), schema
 
-    def _prepare(self, session: Session, *, store: bool) -> tuple[SpineSql, list[Search]]:
+    def _prepare(
+        self, session: Session, *, store: bool
+    ) -> tuple[SpineSql, list[Search], pa.Schema]:
         """Check the request, number the entity rows and describe what to search."""
         sources = [session.relation(read.table) for read in self._reads]
         joins = []
-        for read, source in zip(self._reads, sources, strict=True):
+        for i, (read, source) in enumerate(zip(self._reads, sources, strict=True)):
             history = history_sql(session.sql, read.table, read.features, source)
-            joins.append(JoinSql(history, read.keys, read.columns))
+            joins.append(JoinSql(history, read.keys, read.columns, i))
         relation, columns = session.entity_rows(self._entity_rows(session, joins))
         check_entity_rows(columns, self._reads)
         for read, source in zip(self._reads, sources, strict=True):
@@ -144,7 +155,10 @@ class _PointInTimeQuery(_SqlQuery):
         low, high, rows = session.row(f"SELECT min({TIME}), max({TIME}), count(*) FROM {numbered}")
         span = None if low is None else (int(str(low)), int(str(high)))
         spine = spine_sql(session.sql, numbered, columns, span, int(str(rows)))
-        return spine, searches(joins, known_only=self._known_only)
+        types = {**columns, timestamp_column(columns): TIMESTAMP}
+        for read in self._reads:
+            types |= {c: read.table.features.field(f).type for f, c in read.columns.items()}
+        return spine, searches(joins, known_only=self._known_only), pa.schema(types)
 
     def _entity_rows(self, session: Session, joins: list[JoinSql]) -> EntityRows:
         if not isinstance(self._rows, Span):
@@ -165,10 +179,19 @@ class _LatestQuery(_SqlQuery):
         history, columns = self._history(session)
         return latest_sql(session.sql, history, columns, self._start, self._end)
 
-    def _last_statement(self, session: Session) -> str:
+    def _last_statement(self, session: Session) -> tuple[str, pa.Schema]:
         session.step(f"searching the newest rows of {self._table.name}")
         history, columns = self._history(session)
-        return session.latest(history, columns, self._start, self._end)
+        found = session.relation(self._table).columns
+        own = self._table.history
+        types = {
+            key: dtype or (found[own.column(key)] if own else pa.null())
+            for key, dtype in self._table.keys.items()
+        }
+        types |= {EVENT_TIMESTAMP: TIMESTAMP, CREATED_TIMESTAMP: TIMESTAMP}
+        types |= {field.name: field.type for field in self._table.features}
+        schema = pa.schema(types)
+        return session.latest(history, columns, (self._start, self._end), schema), schema
 
     def _history(self, session: Session) -> tuple[HistorySql, dict[str, str]]:
         table = self._table

@@ -1,6 +1,7 @@
 """The engines that the contract holds for, as tests use them."""
 
 from abc import ABC, abstractmethod
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from feature_platform.offline import OfflineStore, Query, SqlOfflineStore, open_offline_store
+from feature_platform.table import TIMESTAMP
 
 
 class Engine(ABC):
@@ -47,7 +49,8 @@ class Statement(Files):
 
     def answer(self, query: Any) -> pa.Table:
         session = query._open(None)
-        return session.reader(query._statement(session)).read_all()
+        statement = query._statement(session)
+        return session.reader(statement, pa.schema([])).read_all()
 
 
 class Spark(Files):
@@ -60,3 +63,41 @@ class Spark(Files):
 
         super().__init__(folder)
         self.store = SqlOfflineStore(lambda progress: SparkQuerySession(spark, folder, progress))
+
+
+class Snowflake(Engine):
+    """Tables of an emulated Snowflake, through the real connector."""
+
+    cases = 10
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        from feature_platform.offline.snowflake.session import SnowflakeSession, connector
+
+        self.connect = connector(settings)
+        self.store = SqlOfflineStore(lambda progress: SnowflakeSession(self.connect, progress))
+
+    def table(self, name: str, rows: pa.Table) -> dict[str, str]:
+        connection = self.connect()
+        kinds = {pa.int64(): "NUMBER(38,0)", pa.string(): "VARCHAR", TIMESTAMP: "TIMESTAMP_TZ"}
+        kinds[pa.timestamp("us")] = "TIMESTAMP_NTZ"
+        columns = [f"{_quoted(field.name)} {kinds[field.type]}" for field in rows.schema]
+        target = _quoted(name.upper())
+        cursor = connection.cursor()
+        cursor.execute(f"CREATE OR REPLACE TABLE {target} ({', '.join(columns)})")
+        lines = [", ".join(map(_literal, row.values())) for row in rows.to_pylist()]
+        if lines:
+            cursor.execute(f"INSERT INTO {target} SELECT {' UNION ALL SELECT '.join(lines)}")
+        connection.close()
+        empty = {"database": "", "schema": "", "query": "", "warehouse": ""}
+        return {"format": "snowflake", **empty, "table": name.upper()}
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, datetime):
+        kind = "TIMESTAMP_TZ" if value.tzinfo else "TIMESTAMP_NTZ"
+        return f"'{value:%Y-%m-%d %H:%M:%S.%f}'::{kind}"
+    return "NULL" if value is None else repr(value)

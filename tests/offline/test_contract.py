@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from offline.engines import Engine
+from offline.engines import Engine, Snowflake
 from oracle import newest_known
 from tests_support import NOON
 
@@ -212,6 +212,7 @@ def test_views_of_one_source_are_searched_once_and_answer_apart(engine: Engine) 
         spine = pa.Table.from_pylist(ask(NOON, NOON + timedelta(hours=2)), schema=SPINE)
         answer = engine.answer(engine.store.point_in_time(spine, reads))
 
+        assert answer.column_names[-2:] == ["v:value", "w:value"]
         assert answer["v:value"].to_pylist() == ([2, 2] if ties else [1, 1])
         assert answer["w:value"].to_pylist() == [9, None]
 
@@ -282,6 +283,7 @@ def test_several_views_are_joined_independently(
         engine.store.point_in_time(pa.Table.from_pylist(spine, schema=SPINE), reads)
     )
 
+    assert answer.column_names[-3:] == ["v:value", "w:value", "x:value"]
     for label, history, keys, limit in (
         ("v", first, ["a"], ttl),
         ("w", second, ["a", "b"], other_ttl),
@@ -373,7 +375,9 @@ def test_names_are_only_names(engine: Engine) -> None:
     ]
 
 
-def test_explain_and_sql_say_how(engine: Engine) -> None:
+def test_explain_and_sql_say_how(engine: Engine, request: pytest.FixtureRequest) -> None:
+    if isinstance(engine, Snowflake):
+        request.applymarker(pytest.mark.xfail(reason="fakesnow explains nothing over HTTP"))
     location = engine.table("v", pa.Table.from_pylist([row(1, NOON, 1)], schema=HISTORY))
     query = engine.store.point_in_time(
         pa.Table.from_pylist(ask(NOON), schema=SPINE), [read("v", location, ["a"])]

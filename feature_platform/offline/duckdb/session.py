@@ -147,7 +147,7 @@ class DuckDBSession(Session):
         self.run(f"CREATE TEMP TABLE spine AS {numbered}")
         return "spine"
 
-    def reader(self, sql: str) -> pa.RecordBatchReader:
+    def reader(self, sql: str, schema: pa.Schema) -> pa.RecordBatchReader:
         with translated():
             reader = self.db.sql(sql).to_arrow_reader(_BATCH_ROWS)
         return pa.RecordBatchReader.from_batches(reader.schema, self._stream(reader))
@@ -167,18 +167,22 @@ class DuckDBSession(Session):
     def cancel(self) -> None:
         self.db.interrupt()
 
-    def join(self, spine: SpineSql, found: Sequence[Search]) -> str:
+    def join(self, spine: SpineSql, found: Sequence[Search], schema: pa.Schema) -> str:
         join = StagedJoin(self, spine)
         for number, search in enumerate(found):
             join.find(number, search)
         return join.select()
 
     def latest(
-        self, history: HistorySql, columns: Mapping[str, str], start: int, end: int
+        self,
+        history: HistorySql,
+        columns: Mapping[str, str],
+        span: tuple[int, int],
+        schema: pa.Schema,
     ) -> str:
         if not history.row_id:
-            return super().latest(history, columns, start, end)
-        join = StagedJoin(self, SpineSql("", {}, (start, end), 0))
+            return super().latest(history, columns, span, schema)
+        join = StagedJoin(self, SpineSql("", {}, span, 0))
         return join.latest(history, columns)
 
     def check_unchanged(self) -> None:

@@ -148,7 +148,7 @@ class SparkQuerySession(Session):
         with _translated(_failed):
             return self._spark.sql(sql)
 
-    def reader(self, sql: str) -> pa.RecordBatchReader:
+    def reader(self, sql: str, schema: pa.Schema) -> pa.RecordBatchReader:
         with _translated(_failed):
             answer = _as_utc(self._spark.sql(sql).toArrow())
         self.close()

@@ -1,0 +1,1 @@
+"""Offline store on Snowflake, through its official connector."""

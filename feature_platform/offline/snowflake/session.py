@@ -1,0 +1,265 @@
+"""One question's connection to Snowflake."""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+from pyarrow import parquet
+
+from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
+from feature_platform.offline.base import EntityRows, Progress
+from feature_platform.offline.columns import family
+from feature_platform.offline.history import Relation
+from feature_platform.offline.point_in_time import ROW, TIME
+from feature_platform.offline.session import Session
+from feature_platform.offline.snowflake.dialect import SnowflakeDialect
+from feature_platform.offline.spine import check_unique
+from feature_platform.table import TIMESTAMP, History, Table
+
+_FROM_ENVIRONMENT = ("account", "user", "password", "role", "warehouse", "database", "schema")
+_FOUND = {  # the connector's type codes, by what comes back as Arrow
+    1: pa.float64(),
+    2: pa.string(),
+    3: pa.date32(),
+    6: TIMESTAMP,
+    7: TIMESTAMP,
+    8: pa.timestamp("ns"),
+    11: pa.binary(),
+    13: pa.bool_(),
+}
+_COLUMN = {  # what an uploaded column is stored as
+    "integer": "NUMBER(38, 0)",
+    "number": "FLOAT",
+    "text": "VARCHAR",
+    "bytes": "BINARY",
+    "bool": "BOOLEAN",
+    "time": "NUMBER(38, 0)",  # microseconds: COPY reads times of Parquet files in several ways
+}
+Connect = Callable[[], Any]
+
+
+def connector(settings: Mapping[str, Any]) -> Connect:
+    """Return what opens a connection.
+
+    Args:
+        settings: Arguments of `snowflake.connector.connect`. What is missing is looked for in
+            `SNOWFLAKE_ACCOUNT`, `SNOWFLAKE_USER` and so on.
+
+    Raises:
+        ConfigError: The connector is not installed.
+    """
+    try:
+        import snowflake.connector
+    except ImportError as error:
+        raise ConfigError(
+            "offline_store: type 'snowflake' needs its connector: install "
+            "feature-platform[snowflake]."
+        ) from error
+    given = {
+        name: value
+        for name in _FROM_ENVIRONMENT
+        if (value := os.environ.get(f"SNOWFLAKE_{name.upper()}"))
+    }
+    parameters = {"TIMEZONE": "UTC", **settings.get("session_parameters", {})}
+    arguments = {**given, **settings, "session_parameters": parameters}
+
+    def connect() -> Any:
+        try:
+            return snowflake.connector.connect(**arguments)
+        except snowflake.connector.Error as error:
+            reason = _reason(error)
+            raise ConfigError(f"offline_store: no connection to Snowflake: {reason}") from error
+
+    return connect
+
+
+class SnowflakeSession(Session):
+    """Works in the connection's schema; what it creates there is temporary or dropped.
+
+    Args:
+        connect: Opens a connection.
+        progress: Is told what is done next.
+    """
+
+    def __init__(self, connect: Connect, progress: Progress | None = None) -> None:
+        super().__init__(progress)
+        self.sql = SnowflakeDialect()
+        self._connection = connect()
+        self._cursor = self._connection.cursor()
+        self._prefix = f"FP_{uuid.uuid4().hex[:12].upper()}"
+        self._uploaded: list[str] = []
+        self._unnumbered = False
+
+    def open(self, table: Table, history: History) -> Relation:
+        location, source = history.location, history.source
+        if location["format"] != "snowflake":
+            raise StoreError(
+                f"Source {source!r} is in {location['format']}, which Snowflake does not hold. "
+                "Set offline_store in feature_store.yaml to the engine that reads it."
+            )
+        if location["query"]:
+            relation = f"({location['query']}\n)"
+        else:
+            parts = [location[part] for part in ("database", "schema", "table")]
+            if parts[0] and not parts[1]:
+                raise StoreError(f"Source {source!r} names a database and no schema; name both.")
+            relation = ".".join(self.sql.quote(part) for part in parts if part)
+        unreadable = _because(lambda why: StoreError(f"Source {source!r} cannot be read: {why}"))
+        return Relation(relation, self._describe(relation, unreadable))
+
+    def _describe(self, relation: str, unreadable: Any) -> dict[str, pa.DataType]:
+        with unreadable:
+            found = self._cursor.describe(f"SELECT * FROM {relation}")
+        return {column.name: _arrow_type(column) for column in found}
+
+    def entity_rows(self, rows: EntityRows) -> tuple[str, Mapping[str, pa.DataType]]:
+        if isinstance(rows, Path):
+            try:
+                rows = parquet.read_table(rows)
+            except (OSError, pa.ArrowException) as error:
+                raise RequestError(f"The entity rows cannot be read: {error}") from error
+        if isinstance(rows, pa.Table):
+            return self._upload(rows), {field.name: field.type for field in rows.schema}
+        self._unnumbered = True
+        relation = f"({rows}\n)"
+        because = _because(lambda why: RequestError(f"The entity rows' SQL cannot run: {why}"))
+        return relation, self._describe(relation, because)
+
+    def number(self, relation: str, time: str, *, store: bool) -> str:
+        number = f"row_number() OVER (ORDER BY 1) AS {ROW}, " if self._unnumbered else ""
+        numbered = f"SELECT {number}{time} AS {TIME}, r.* FROM {relation} r"
+        if not store:
+            return f"({numbered})"
+        name = f"{self._prefix}_SPINE"
+        self._run(f"CREATE TEMPORARY TABLE {name} AS {numbered}")
+        return name
+
+    def row(self, sql: str) -> tuple[object, ...]:
+        with _because(_failed):
+            return tuple(self._cursor.execute(sql).fetchone())
+
+    def reader(self, sql: str, schema: pa.Schema) -> pa.RecordBatchReader:
+        with _because(_failed):
+            self._cursor.execute(sql)
+        return pa.RecordBatchReader.from_batches(schema, self._stream(schema))
+
+    def _stream(self, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        try:
+            with _because(_failed):
+                for batch in self._cursor.fetch_arrow_batches():
+                    yield from _as_declared(batch, schema).to_batches()
+        finally:
+            self.close()
+
+    def outgoing(self, sql: str, dtype: pa.DataType) -> str:
+        """Send times as integers: they are exact, and take no detour over nanoseconds."""
+        is_time = pa.types.is_timestamp(dtype)
+        return f"DATE_PART(EPOCH_MICROSECOND, {sql})" if is_time else sql
+
+    def explain(self, sql: str) -> str:
+        with _because(_failed):
+            return "\n".join(str(row) for row in self._cursor.execute(f"EXPLAIN {sql}").fetchall())
+
+    def cancel(self) -> None:
+        if query := self._cursor.sfqid:
+            self._connection.cursor().execute(f"SELECT SYSTEM$CANCEL_QUERY('{query}')")
+
+    def close(self) -> None:
+        if self._connection.is_closed():
+            return
+        for name in self._uploaded:
+            self._run(f"DROP TABLE IF EXISTS {name}")
+        self._connection.close()
+
+    def _run(self, sql: str) -> None:
+        with _because(_failed):
+            self._cursor.execute(sql)
+
+    def _upload(self, rows: pa.Table) -> str:
+        """Upload entity rows, with a column for their number; times as microseconds."""
+        check_unique(rows.column_names)
+        name, stage = f"{self._prefix}_UPLOAD", f"{self._prefix}_STAGE"
+        columns = [f"{ROW} NUMBER(38, 0)"]
+        read_back = [ROW]
+        arrays = {ROW: pa.array(range(rows.num_rows), pa.int64())}
+        for field in rows.schema:
+            column, kind = self.sql.quote(field.name), _COLUMN.get(family(field.type))
+            if kind is None:
+                raise RequestError(
+                    f"The entity rows' column {field.name!r} is {field.type}, which is not "
+                    "uploaded to Snowflake. Leave it out, or pass the entity rows as SQL."
+                )
+            columns.append(f"{column} {kind}")
+            arrays[field.name] = _uploadable(rows[field.name])
+            read_back.append(self._read_back(column, field.type))
+        table = self._copy(name, stage, columns, pa.table(arrays))
+        return f"(SELECT {', '.join(read_back)} FROM {table})"
+
+    def _read_back(self, column: str, dtype: pa.DataType) -> str:
+        if family(dtype) != "time":
+            return column
+        time = self.sql.instant(column)
+        return f"{f'CAST({time} AS DATE)' if pa.types.is_date(dtype) else time} AS {column}"
+
+    def _copy(self, name: str, stage: str, columns: list[str], rows: pa.Table) -> str:
+        self._run(f"CREATE TRANSIENT TABLE {name} ({', '.join(columns)})")
+        self._uploaded.append(name)
+        if rows.num_rows:
+            self._run(f"CREATE TEMPORARY STAGE {stage}")
+            with tempfile.TemporaryDirectory(prefix="feature_platform-") as folder:
+                file = Path(folder) / "rows.parquet"
+                parquet.write_table(rows, file)
+                self._run(f"PUT 'file://{file}' @{stage}")
+            options = "FILE_FORMAT = (TYPE = PARQUET) MATCH_BY_COLUMN_NAME = CASE_INSENSITIVE"
+            self._run(f"COPY INTO {name} FROM @{stage} {options}")
+        return name
+
+
+def _arrow_type(column: Any) -> pa.DataType:
+    if column.type_code == 0:
+        return pa.decimal128(38, column.scale) if column.scale else pa.int64()
+    return _FOUND.get(column.type_code, pa.null())
+
+
+def _uploadable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    dtype = column.type
+    if pa.types.is_dictionary(dtype):
+        return column.cast(dtype.value_type)
+    if family(dtype) == "time":
+        zone = dtype.tz if pa.types.is_timestamp(dtype) else None
+        return column.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
+    return column
+
+
+def _as_declared(batch: pa.Table, schema: pa.Schema) -> pa.Table:
+    """Return Snowflake's Arrow, whose integers are as wide as the values, in declared types."""
+    columns = []
+    for column, field in zip(batch.columns, schema, strict=True):
+        if pa.types.is_timestamp(field.type) and pa.types.is_integer(column.type):
+            column = column.cast(pa.int64()).cast(pa.timestamp("us"))
+        columns.append(column.cast(field.type))
+    return pa.table(columns, schema=schema)
+
+
+@contextmanager
+def _because(error: Callable[[str], Exception]) -> Iterator[None]:
+    from snowflake.connector import Error
+
+    try:
+        yield
+    except Error as caught:
+        raise error(_reason(caught)) from caught
+
+
+def _failed(reason: str) -> Exception:
+    kind = SchemaError if "is not recognized" in reason else StoreError
+    return kind(f"The query failed: {reason}")
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "msg", None) or error).split())[:500]
