@@ -16,6 +16,7 @@ from feature_platform.definitions import Policy as Policy
 from feature_platform.definitions import PushSource as PushSource
 from feature_platform.definitions import RequestSource as RequestSource
 from feature_platform.definitions import SnowflakeSource as SnowflakeSource
+from feature_platform.definitions import SparkSource as SparkSource
 from feature_platform.definitions import StreamFeatureView as StreamFeatureView
 from feature_platform.definitions import Transfer as Transfer
 from feature_platform.definitions import ViewReference as ViewReference

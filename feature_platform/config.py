@@ -26,7 +26,10 @@ _OFFLINE = {
     "spark": "spark",
 }
 _ONLINE = ("sqlite", "redis", "dynamodb", "postgres")
-_EMBEDDED: dict[str, tuple[str, ...]] = {"sqlite": ("type", "path"), "duckdb": ("type", "root")}
+_EMBEDDED: dict[str, dict[str, type]] = {
+    "sqlite": {"path": str},
+    "duckdb": {"root": str, "memory_limit": str, "threads": int, "temp_directory": str},
+}
 _LARGEST_BYTES = 1 << 20
 
 
@@ -154,13 +157,16 @@ def _typed(value: Any, known: dict[str, str]) -> Any:
 
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:
     """Check the settings of the embedded stores; those of others are theirs to check."""
-    allowed = _EMBEDDED.get(settings["type"], ())
-    for key, value in settings.items() if allowed else ():
+    allowed = _EMBEDDED.get(settings["type"])
+    for key, value in settings.items():
+        if allowed is None or key == "type":
+            continue
         if key not in allowed:
             hint = did_you_mean(key, allowed)
             raise ValueError(f"{key!r} is not a setting of {settings['type']!r}.{hint}")
-        if not isinstance(value, str):
-            raise ValueError(f"{key} must be text, not {value!r}.")
+        if type(value) is not allowed[key]:
+            kind = {str: "text", int: "a whole number"}[allowed[key]]
+            raise ValueError(f"{key} must be {kind}, not {value!r}.")
     return settings
 
 

@@ -45,6 +45,7 @@ class Contributor(Catalog):
         *,
         config: RepoConfig | None = None,
         registry: Registry | None = None,
+        offline: OfflineStore | None = None,
         registry_version: int | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -55,6 +56,7 @@ class Contributor(Catalog):
         self.owner = self.config.team
         self._clock = clock
         self._registry = registry
+        self._offline = offline
         self._registry_version = registry_version
 
     @cached_property
@@ -66,7 +68,7 @@ class Contributor(Catalog):
     @cached_property
     def offline(self) -> OfflineStore:
         """Where history is read."""
-        return open_offline_store(self.config.offline_store, self.repo.path)
+        return self._offline or open_offline_store(self.config.offline_store, self.repo.path)
 
     @cached_property
     def online(self) -> OnlineStore:

@@ -158,11 +158,13 @@ def _history(snapshot: Snapshot, project: str, view: FeatureView) -> History | N
         raise NotFoundError(not_found("source", view.source, project, known))
     renamed = {name: raw for raw, name in source.field_mapping.items()}
     created = source.created_timestamp_column
+    day = getattr(source, "date_partition_column", "")
     return History(
         source=source.name,
         location=source.location(),
         event_timestamp=renamed.get(source.timestamp_field, source.timestamp_field),
         created_timestamp=renamed.get(created, created) or None,
+        day_column=day or None,
         renamed=renamed,
     )
 

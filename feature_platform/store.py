@@ -37,6 +37,7 @@ class FeatureStore(Contributor):
         repo_path: Folder with a `feature_store.yaml`; it may hold nothing else.
         config: Settings, instead of the folder's.
         registry: A registry, instead of the one the settings name.
+        offline: An offline store, instead of the one the settings name.
         registry_version: Read the registry as it was at this version, and apply nothing.
         clock: What "now" is, for replays and tests; ages of online values are measured by it.
 

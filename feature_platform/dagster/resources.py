@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from feature_platform.config import RepoConfig
+from feature_platform.offline import open_offline_store
 from feature_platform.registry import Registry, open_log
 from feature_platform.store import FeatureStore
 
@@ -18,6 +19,8 @@ class FeatureStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         s3: A `dagster_aws.s3.S3Resource` for a registry on S3: its endpoint, region and
             credentials. Without it, boto3 finds them as usual. The number of attempts it is set
             to is ignored: a commit is never sent again by the SDK.
+        snowflake: A `dagster_snowflake.SnowflakeResource` for history in Snowflake: its account,
+            credentials, database and schema. Without it, `feature_store.yaml` says them.
 
     Example:
         >>> import dagster as dg
@@ -28,12 +31,23 @@ class FeatureStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     repo_path: str
     s3: dg.ResourceDependency[Any] = None  # type: ignore[assignment]
+    snowflake: dg.ResourceDependency[Any] = None  # type: ignore[assignment]
 
     def open(self) -> FeatureStore:
         """Return the feature store. Nothing is contacted before it is used."""
-        if self.s3 is None:
+        if self.s3 is None and self.snowflake is None:
             return FeatureStore(self.repo_path)
-        client = self.s3.model_copy(update={"max_attempts": 0}).get_client()
         path = Path(self.repo_path)
-        log = open_log(RepoConfig.load(path).registry, path, s3=client)
-        return FeatureStore(self.repo_path, registry=Registry(log))
+        config = RepoConfig.load(path)
+        registry, offline = None, None
+        if self.s3 is not None:
+            client = self.s3.model_copy(update={"max_attempts": 0}).get_client()
+            registry = Registry(open_log(config.registry, path, s3=client))
+        if self.snowflake is not None:
+            offline = open_offline_store(config.offline_store, path, snowflake=self._connect)
+        return FeatureStore(self.repo_path, registry=registry, offline=offline)
+
+    def _connect(self) -> Any:
+        connection = self.snowflake.get_connection(raw_conn=True).__enter__()
+        connection.cursor().execute("ALTER SESSION SET TIMEZONE = 'UTC'")
+        return connection

@@ -28,6 +28,7 @@ from feature_platform.definitions.source import PushSource as PushSource
 from feature_platform.definitions.source import RequestSource as RequestSource
 from feature_platform.definitions.source import SnowflakeSource as SnowflakeSource
 from feature_platform.definitions.source import Source as Source
+from feature_platform.definitions.source import SparkSource as SparkSource
 from feature_platform.definitions.transfer import Transfer as Transfer
 
 _ANY: TypeAdapter[Definition] = TypeAdapter(
@@ -35,6 +36,7 @@ _ANY: TypeAdapter[Definition] = TypeAdapter(
         Entity
         | FileSource
         | SnowflakeSource
+        | SparkSource
         | PushSource
         | FeatureView
         | StreamFeatureView

@@ -47,15 +47,18 @@ class BatchSource(Source):
 
 
 class FileSource(BatchSource):
-    """Parquet or CSV files: one path, a glob, or a directory.
+    """Parquet or CSV files - one path, a glob, or a directory - or a Delta or Iceberg table.
 
     Attributes:
         name: Taken from the path if left out.
         path: A file, a glob such as `trips/*.parquet`, or a directory that is read recursively.
             A relative path is resolved against the reader's offline store `root`, which is the
             repo folder unless `feature_store.yaml` says otherwise.
-        file_format: `parquet` or `csv`; follows from the path if left out.
+        file_format: `parquet`, `csv`, `delta` or `iceberg`; the first two follow from the path if
+            left out. An Iceberg table is named by its metadata file.
         s3_endpoint_override: S3 endpoint for `s3://` paths.
+        date_partition_column: Hive partition column that holds the UTC day of each row's event
+            time as `YYYY-MM-DD`, so that other days are not even listed for reading.
 
     Example:
         >>> FileSource(path="data/driver_stats.parquet").name
@@ -66,8 +69,9 @@ class FileSource(BatchSource):
 
     type: Literal["file_source"] = "file_source"
     path: Annotated[str, pydantic.Field(min_length=1)]
-    file_format: Literal["parquet", "csv"] | None = None
+    file_format: Literal["parquet", "csv", "delta", "iceberg"] | None = None
     s3_endpoint_override: str = ""
+    date_partition_column: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -83,6 +87,54 @@ class FileSource(BatchSource):
             "path": self.path,
             "format": self.file_format or ("csv" if csv else "parquet"),
             "endpoint": self.s3_endpoint_override,
+        }
+
+
+class SparkSource(BatchSource):
+    """A table, a query or files that Spark reads.
+
+    Attributes:
+        name: Taken from the table or the path if left out.
+        table: A table of Spark's catalog. Give either this, `query` or `path`.
+        query: A SELECT statement; needs a `name`.
+        path: Files in `file_format`.
+        file_format: `parquet`, `csv`, `orc`, `delta` or `iceberg`.
+        date_partition_column: Column that holds the UTC day of each row's event time as
+            `YYYY-MM-DD`.
+
+    Example:
+        >>> SparkSource(table="lake.trips").name
+        'lake_trips'
+
+    Source: Feast's `SparkSource`.
+    """
+
+    type: Literal["spark_source"] = "spark_source"
+    table: str = ""
+    query: str = ""
+    path: str = ""
+    file_format: Literal["parquet", "csv", "orc", "delta", "iceberg"] = "parquet"
+    date_partition_column: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_named_after_the_table(cls, data: dict[str, object]) -> dict[str, object]:
+        path = PurePosixPath(str(data.get("path") or "")).name.split(".")[0]
+        return {**data, "name": data.get("name") or _slug(str(data.get("table") or path))}
+
+    @model_validator(mode="after")
+    def _reads_one_thing(self) -> Self:
+        if [bool(self.table), bool(self.query), bool(self.path)].count(True) != 1:
+            raise ValueError("give one of table, query and path.")
+        return self
+
+    def location(self) -> dict[str, str]:
+        return {
+            "format": "spark",
+            "table": self.table,
+            "query": self.query,
+            "path": self.path,
+            "file_format": self.file_format,
         }
 
 

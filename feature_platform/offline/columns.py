@@ -1,29 +1,32 @@
 """How the columns that an engine finds become declared types, without losing anything."""
 
+from collections.abc import Callable
+
 import pyarrow as pa
 
 from feature_platform.errors import SchemaError
 from feature_platform.offline.dialect import Dialect
 
+_FAMILIES: tuple[tuple[str, tuple[Callable[[pa.DataType], bool], ...]], ...] = (
+    ("integer", (pa.types.is_integer,)),
+    ("number", (pa.types.is_floating, pa.types.is_decimal)),
+    ("time", (pa.types.is_timestamp, pa.types.is_date)),
+    ("text", (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)),
+    ("bytes", (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)),
+)
+_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+
 
 def family(dtype: pa.DataType) -> str:
     """Return the family within which values can be compared and widened."""
-    types = pa.types
-    if types.is_dictionary(dtype):
+    if pa.types.is_dictionary(dtype):
         return family(dtype.value_type)
-    if types.is_list(dtype) or types.is_large_list(dtype) or types.is_fixed_size_list(dtype):
+    if any(is_list(dtype) for is_list in _LISTS):
         return f"array of {family(dtype.value_type)}"
-    if types.is_integer(dtype) or (types.is_decimal(dtype) and dtype.scale == 0):
+    if pa.types.is_decimal(dtype) and dtype.scale == 0:
         return "integer"
-    if types.is_floating(dtype) or types.is_decimal(dtype):
-        return "number"
-    if types.is_timestamp(dtype) or types.is_date(dtype):
-        return "time"
-    if types.is_string(dtype) or types.is_large_string(dtype) or types.is_string_view(dtype):
-        return "text"
-    if types.is_binary(dtype) or types.is_large_binary(dtype) or types.is_binary_view(dtype):
-        return "bytes"
-    return str(dtype)
+    of = (name for name, tests in _FAMILIES if any(test(dtype) for test in tests))
+    return next(of, str(dtype))
 
 
 def comparable(left: pa.DataType, right: pa.DataType) -> bool:

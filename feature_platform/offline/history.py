@@ -8,8 +8,9 @@ import pyarrow as pa
 from feature_platform.errors import RequestError, SchemaError, did_you_mean
 from feature_platform.offline.columns import typed
 from feature_platform.offline.dialect import Dialect
-from feature_platform.offline.point_in_time import HistorySql
 from feature_platform.table import History, Table
+
+_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,59 @@ class Relation:
     sql: str
     columns: Mapping[str, pa.DataType]
     row_id: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class HistorySql:
+    """One table's past rows, as SQL expressions over `relation`.
+
+    Attributes:
+        relation: What stands after FROM.
+        keys: Join key → expression.
+        event: Expression of the event time, microseconds.
+        created: Expression of the created time, microseconds; `None` without one.
+        features: Feature → expression of the declared type.
+        ties: Expressions that decide between rows that agree in both times: all features, whether
+            asked for or not, so that the answer does not depend on the question.
+        ttl: Microseconds; `None` means for ever.
+        event_column: The event time as stored, and its type.
+        day_column: A partition column with the event time's day as `YYYY-MM-DD`; empty without.
+        row_id: Columns that find a row again; empty where the engine has none.
+    """
+
+    relation: str
+    keys: Mapping[str, str]
+    event: str
+    created: str | None
+    features: Mapping[str, str]
+    ties: Sequence[str]
+    ttl: int | None
+    event_column: tuple[str, pa.DataType]
+    day_column: str = ""
+    row_id: Sequence[str] = ()
+
+    def same_times(self, other: "HistorySql") -> bool:
+        """Say whether one search finds the rows of both."""
+        mine = (self.relation, list(self.keys.values()), self.event, self.created)
+        theirs = (other.relation, list(other.keys.values()), other.event, other.created)
+        return mine == theirs
+
+
+@dataclass(frozen=True, slots=True)
+class JoinSql:
+    """One table to join.
+
+    Attributes:
+        history: Its rows.
+        keys: Join key → column of the entity rows.
+        columns: Feature → column of the result.
+        position: Where its columns come in the result, among those of the other tables.
+    """
+
+    history: HistorySql
+    keys: Mapping[str, str]
+    columns: Mapping[str, str]
+    position: int = 0
 
 
 def history_of(table: Table) -> History:
@@ -102,5 +156,5 @@ def _stored(columns: Mapping[str, object]) -> dict[str, str]:
 
 
 def _listed(columns: Mapping[str, object]) -> str:
-    names = list(columns)
-    return ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
+    names, more = list(columns)[:_SHOWN], len(columns) - _SHOWN
+    return ", ".join(names) + (f" and {more} more" if more > 0 else "")

@@ -12,72 +12,18 @@ To answer with what was *known*, a row counts from the later of its two times on
 greatest among the rows that count is the pair of event and created time, packed into one number.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from feature_platform.offline.dialect import Dialect
-from feature_platform.table import from_microseconds
+from feature_platform.offline.history import HistorySql, JoinSql
+from feature_platform.offline.windows import every, partition_by, within
 
 ROW = "__fp_row"
 TIME = "__fp_time"
 AT = "__fp_at"
 VALUE = "__fp_value"
 CREATED = "__fp_created"
-
-
-@dataclass(frozen=True, slots=True)
-class HistorySql:
-    """One table's past rows, as SQL expressions over `relation`.
-
-    Attributes:
-        relation: What stands after FROM.
-        keys: Join key → expression.
-        event: Expression of the event time, microseconds.
-        created: Expression of the created time, microseconds; `None` without one.
-        features: Feature → expression of the declared type.
-        ties: Expressions that decide between rows that agree in both times: all features, whether
-            asked for or not, so that the answer does not depend on the question.
-        ttl: Microseconds; `None` means for ever.
-        event_column: The event time as stored, and its type.
-        day_column: A partition column with the event time's day as `YYYY-MM-DD`; empty without.
-        row_id: Columns that find a row again; empty where the engine has none.
-    """
-
-    relation: str
-    keys: Mapping[str, str]
-    event: str
-    created: str | None
-    features: Mapping[str, str]
-    ties: Sequence[str]
-    ttl: int | None
-    event_column: tuple[str, pa.DataType]
-    day_column: str = ""
-    row_id: Sequence[str] = ()
-
-    def same_times(self, other: "HistorySql") -> bool:
-        """Say whether one search finds the rows of both."""
-        mine = (self.relation, list(self.keys.values()), self.event, self.created)
-        theirs = (other.relation, list(other.keys.values()), other.event, other.created)
-        return mine == theirs
-
-
-@dataclass(frozen=True, slots=True)
-class JoinSql:
-    """One table to join.
-
-    Attributes:
-        history: Its rows.
-        keys: Join key → column of the entity rows.
-        columns: Feature → column of the result.
-        position: Where its columns come in the result, among those of the other tables.
-    """
-
-    history: HistorySql
-    keys: Mapping[str, str]
-    columns: Mapping[str, str]
-    position: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +147,7 @@ class PointInTime:
         if search.known_only:
             history = (
                 f"(SELECT {', '.join([*search.names, AT])}, max({VALUE}) OVER "
-                f"({_partition(search.names)}ORDER BY {AT}) AS {VALUE} FROM {narrow})"
+                f"({partition_by(search.names)}ORDER BY {AT}) AS {VALUE} FROM {narrow})"
             )
         match = every([*self.same_keys(search), f"s.{TIME} >= h.{AT}"])
         joined = self.sql.asof_join("spine s", f"{history} h", match)
@@ -221,7 +167,7 @@ class PointInTime:
         )
         running = (
             f"SELECT {', '.join([ROW, f'{AT} AS {TIME}', *names])}, "
-            f"max({VALUE}) OVER ({_partition(names)}ORDER BY {AT} "
+            f"max({VALUE}) OVER ({partition_by(names)}ORDER BY {AT} "
             f"RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS {VALUE} FROM ({both}) u"
         )
         fits = self.fits(search.ttl, search, "s", "s")
@@ -249,9 +195,7 @@ class PointInTime:
         )
         chosen = ", ".join([f"n.{ROW}", f"n.{VALUE}", *(f"b.{name}" for name in names)])
         same = every(f"n.{c} = b.{c}" for c in by)
-        return (
-            f"SELECT {chosen} FROM {nearest} n JOIN ({ranked}) b ON {same} WHERE b.__fp_rank = 1"
-        )
+        return f"SELECT {chosen} FROM {nearest} n JOIN ({ranked}) b ON {same} WHERE b.__fp_rank = 1"
 
     def order(self, join: JoinSql) -> str:
         """Return the order of rows of one key and event time, best first."""
@@ -266,9 +210,8 @@ class PointInTime:
             tables: What was searched, for which table, and the relation with what was found.
         """
         selected = [self._selected(name, e) for name, e in self.spine.columns.items()]
-        joined = ["FROM spine"]
-        for relation in dict.fromkeys(found for _, _, found in tables):
-            joined.append(f"LEFT JOIN {relation} ON spine.{ROW} = {relation}.{ROW}")
+        relations = dict.fromkeys(found for _, _, found in tables)
+        joined = [f"LEFT JOIN {name} ON spine.{ROW} = {name}.{ROW}" for name in relations]
         for search, join, found in sorted(tables, key=lambda table: table[1].position):
             own = join.history.ttl != search.ttl
             fits = self.fits(join.history.ttl, search, "spine", found) if own else None
@@ -276,7 +219,9 @@ class PointInTime:
                 value = f"{found}.{self.sql.quote(feature)}"
                 valid = f"CASE WHEN {fits} THEN {value} END" if fits else value
                 selected.append(self._selected(column, valid))
-        return "\n".join(["SELECT", ",\n".join(selected), *joined, f"ORDER BY spine.{ROW}"])
+        return "\n".join(
+            ["SELECT", ",\n".join(selected), "FROM spine", *joined, f"ORDER BY spine.{ROW}"]
+        )
 
     def _selected(self, name: str, sql: str) -> str:
         return f"{self._outgoing(name, sql)} AS {self.sql.quote(name)}"
@@ -320,88 +265,3 @@ class PointInTime:
         if not search.known_only or not history.created:
             return history.event
         return self.sql.pack(history.event, history.created)
-
-
-def latest_sql(
-    dialect: Dialect, history: HistorySql, columns: Mapping[str, str], start: int, end: int
-) -> str:
-    """Return the newest row of each key within a closed window, as one statement.
-
-    Args:
-        dialect: The engine's SQL.
-        history: The rows.
-        columns: Column of the result → expression over the relation.
-        start: Microseconds.
-        end: Microseconds.
-    """
-    order = [f"{history.event} DESC"]
-    order += [f"{history.created} DESC NULLS LAST"] if history.created else []
-    order += [f"{expression} DESC NULLS LAST" for expression in history.ties]
-    selected = [f"{e} AS {dialect.quote(n)}" for n, e in columns.items()]
-    ranked = (
-        f"SELECT {', '.join(selected)}, row_number() OVER ({_partition(history.keys.values())}"
-        f"ORDER BY {', '.join(order)}) AS __fp_rank FROM {history.relation} "
-        f"WHERE {every(present(dialect, history, start, end))}"
-    )
-    names = ", ".join(dialect.quote(name) for name in columns)
-    return f"SELECT {names} FROM ({ranked}) r WHERE __fp_rank = 1"
-
-
-def count_sql(dialect: Dialect, history: HistorySql, start: int, end: int) -> str:
-    """Return how many rows were observed within a closed window, as SQL."""
-    conditions = every(present(dialect, history, start, end))
-    return f"SELECT count(*) AS n FROM {history.relation} WHERE {conditions}"
-
-
-def span_sql(dialect: Dialect, joins: Sequence[JoinSql], event: str, start: int, end: int) -> str:
-    """Return the distinct keys and times observed in any of the tables within a window."""
-    columns = list(joins[0].keys.values())
-    selects = []
-    for join in joins:
-        of = {column: join.history.keys[key] for key, column in join.keys.items()}
-        keys = [f"{of[column]} AS {dialect.quote(column)}" for column in columns]
-        time = f"{dialect.instant(join.history.event)} AS {dialect.quote(event)}"
-        conditions = every(present(dialect, join.history, start, end))
-        selects.append(
-            f"SELECT {', '.join([*keys, time])} FROM {join.history.relation} WHERE {conditions}"
-        )
-    order = ", ".join(dialect.quote(name) for name in (event, *columns))
-    return f"SELECT * FROM ({' UNION '.join(selects)}) r ORDER BY {order}"
-
-
-def present(dialect: Dialect, history: HistorySql, start: int, end: int) -> list[str]:
-    """Return the conditions that a row counts and lies within a closed window."""
-    needed = [*history.keys.values(), history.event]
-    return [f"{e} IS NOT NULL" for e in needed] + within(dialect, history, start, end)
-
-
-def within(dialect: Dialect, history: HistorySql, low: int | None, high: int | None) -> list[str]:
-    """Return the conditions that rows were observed from `low` to `high`, both inclusive."""
-    conditions = dialect.between(*history.event_column, low, high)
-    if conditions is None:
-        conditions = [f"{history.event} >= {low}"] if low is not None else []
-        conditions += [f"{history.event} <= {high}"] if high is not None else []
-    if history.day_column:
-        day = f"CAST({history.day_column} AS {dialect.type_name(pa.string())})"
-        if low is not None and (first := _day(low)):
-            conditions.append(f"{day} >= {dialect.literal(first)}")
-        if high is not None and (last := _day(high)):
-            conditions.append(f"{day} <= {dialect.literal(last)}")
-    return conditions
-
-
-def _day(microseconds: int) -> str | None:
-    try:
-        return from_microseconds(microseconds).date().isoformat()
-    except OverflowError:
-        return None
-
-
-def _partition(names: Iterable[str]) -> str:
-    listed = ", ".join(names)
-    return f"PARTITION BY {listed} " if listed else ""
-
-
-def every(conditions: Iterable[str]) -> str:
-    """Return the condition that all of them hold."""
-    return " AND ".join(conditions) or "1 = 1"

@@ -8,14 +8,9 @@ import pyarrow as pa
 
 from feature_platform.offline.base import EntityRows, Progress
 from feature_platform.offline.dialect import Dialect
-from feature_platform.offline.history import Relation, history_of
-from feature_platform.offline.point_in_time import (
-    HistorySql,
-    PointInTime,
-    Search,
-    SpineSql,
-    latest_sql,
-)
+from feature_platform.offline.history import HistorySql, Relation, history_of
+from feature_platform.offline.point_in_time import PointInTime, Search, SpineSql
+from feature_platform.offline.windows import latest_sql
 from feature_platform.table import History, Table
 
 _log = logging.getLogger("feature_platform.offline")
@@ -133,5 +128,3 @@ class Session(ABC):
     def outgoing(self, sql: str, dtype: pa.DataType) -> str:
         """Return how a column of a result that is read here is written."""
         return sql
-
-

@@ -8,19 +8,8 @@ from typing import TypeAlias
 import pyarrow as pa
 
 from feature_platform.offline.base import EntityRows, OfflineStore, Progress, Query, Span
-from feature_platform.offline.history import history_sql
-from feature_platform.offline.point_in_time import (
-    TIME,
-    HistorySql,
-    JoinSql,
-    PointInTime,
-    Search,
-    SpineSql,
-    count_sql,
-    latest_sql,
-    searches,
-    span_sql,
-)
+from feature_platform.offline.history import HistorySql, JoinSql, history_sql
+from feature_platform.offline.point_in_time import TIME, PointInTime, Search, SpineSql, searches
 from feature_platform.offline.session import Session
 from feature_platform.offline.spine import (
     check_entity_rows,
@@ -30,6 +19,7 @@ from feature_platform.offline.spine import (
     time_sql,
     timestamp_column,
 )
+from feature_platform.offline.windows import count_sql, latest_sql, span_sql
 from feature_platform.table import (
     CREATED_TIMESTAMP,
     EVENT_TIMESTAMP,

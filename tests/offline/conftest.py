@@ -1,10 +1,9 @@
 """Every contract test runs on every engine."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+
 from offline.engines import Engine, Files, Snowflake, Spark, Statement
 
 

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from offline.engines import Engine, Snowflake
 from oracle import newest_known
 from tests_support import NOON
 
 from feature_platform.offline import Span
 from feature_platform.table import TIMESTAMP, History, Table, ViewRead
+from offline.engines import Engine, Snowflake
 
 US = timedelta(microseconds=1)
 BIG = 2**53 + 1
@@ -198,15 +198,15 @@ def test_views_of_one_source_are_searched_once_and_answer_apart(engine: Engine) 
             {"a": 1, "event_timestamp": NOON, "created": NOON, "x": 1, "y": 9},
             {"a": 1, "event_timestamp": NOON, "created": NOON if ties else None, "x": 2, "y": 0},
         ]
-        schema = pa.schema(
-            [("a", pa.int64()), ("event_timestamp", TIMESTAMP), ("created", TIMESTAMP)]
-            + [("x", pa.int64()), ("y", pa.int64())]
-        )
+        times = [("event_timestamp", TIMESTAMP), ("created", TIMESTAMP)]
+        schema = pa.schema([("a", pa.int64()), *times, ("x", pa.int64()), ("y", pa.int64())])
         location = engine.table("shared", pa.Table.from_pylist(rows, schema=schema))
         reads = []
         for label, column, ttl in (("v", "x", None), ("w", "y", timedelta(hours=1))):
             one = read(label, location, ["a"], ttl)
-            history = History("s", location, "event_timestamp", "created", renamed={"value": column})
+            history = History(
+                "s", location, "event_timestamp", "created", renamed={"value": column}
+            )
             table = Table("p", label, one.table.keys, one.table.features, ttl, history)
             reads.append(ViewRead(label, table, ("value",), {"a": "a"}))
         spine = pa.Table.from_pylist(ask(NOON, NOON + timedelta(hours=2)), schema=SPINE)
@@ -348,7 +348,9 @@ def test_a_span_asks_every_observation_as_of_its_own_time(engine: Engine) -> Non
     location = engine.table("v", pa.Table.from_pylist(rows, schema=HISTORY))
     query = engine.store.point_in_time(Span(NOON, NOON + US), [read("v", location, ["a"])])
 
-    assert sorted(engine.answer(query).to_pylist(), key=lambda r: (r["event_timestamp"], r["a"])) == [
+    assert sorted(
+        engine.answer(query).to_pylist(), key=lambda r: (r["event_timestamp"], r["a"])
+    ) == [
         {"a": 1, "event_timestamp": NOON, "v:value": 1},
         {"a": 2, "event_timestamp": NOON, "v:value": 3},
         {"a": 1, "event_timestamp": NOON + US, "v:value": 2},
@@ -356,7 +358,7 @@ def test_a_span_asks_every_observation_as_of_its_own_time(engine: Engine) -> Non
 
 
 def test_names_are_only_names(engine: Engine) -> None:
-    nasty = 'x"\'`; drop table spine; -- \\'
+    nasty = "x\"'`; drop table spine; -- \\"
     rows = pa.table(
         {
             nasty: pa.array([1]),
@@ -370,9 +372,7 @@ def test_names_are_only_names(engine: Engine) -> None:
     spine = pa.table({nasty: [1], "event_timestamp": pa.array([NOON], TIMESTAMP)})
     query = engine.store.point_in_time(spine, [ViewRead("v", table, ("value",), {"k": nasty})])
 
-    assert engine.answer(query).to_pylist() == [
-        {nasty: 1, "event_timestamp": NOON, "v:value": 7}
-    ]
+    assert engine.answer(query).to_pylist() == [{nasty: 1, "event_timestamp": NOON, "v:value": 7}]
 
 
 def test_explain_and_sql_say_how(engine: Engine, request: pytest.FixtureRequest) -> None:

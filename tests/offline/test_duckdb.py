@@ -3,11 +3,11 @@
 from pathlib import Path
 
 import pyarrow as pa
-from offline.engines import Files
-from offline.test_contract import read
 from tests_support import NOON
 
 from feature_platform.table import TIMESTAMP
+from offline.engines import Files
+from offline.test_contract import read
 
 
 def test_nanoseconds_do_not_move_rows_into_the_future_or_the_past(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_an_outcome_in_doubt_is_settled_by_what_is_stored(
     s3: Any,
     bucket: str,
     error: Exception,
-    stores: bool,  # noqa: FBT001 - a parameter of the test
+    stores: bool,
     puts: int,
 ) -> None:
     client = Wrapped(s3, (error, stores))

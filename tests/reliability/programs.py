@@ -269,7 +269,7 @@ class Programs(RuleBasedStateMachine):
             self.states.append(self.model)
 
     @rule(wish=wanted_by_somebody, override=st.booleans())
-    def apply(self, wish: tuple[str, dict[str, Thing]], override: bool) -> None:  # noqa: FBT001
+    def apply(self, wish: tuple[str, dict[str, Thing]], override: bool) -> None:
         owner, wanted = wish
         reason = "because" if override and owner == "platform" else ""
         self.settle(owner, wanted, self.made(owner, wanted, override=reason))

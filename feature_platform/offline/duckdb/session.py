@@ -24,9 +24,9 @@ from feature_platform.offline.duckdb.dialect import DuckDBDialect
 from feature_platform.offline.duckdb.files import Files, local_files, s3_files
 from feature_platform.offline.duckdb.remote import ArrowFiles, s3_client
 from feature_platform.offline.duckdb.staged import StagedJoin
-from feature_platform.offline.history import Relation, history_of
+from feature_platform.offline.history import HistorySql, Relation, history_of
 from feature_platform.offline.paths import check_path
-from feature_platform.offline.point_in_time import ROW, TIME, HistorySql, Search, SpineSql
+from feature_platform.offline.point_in_time import ROW, TIME, Search, SpineSql
 from feature_platform.offline.session import Session
 from feature_platform.offline.spine import check_unique
 from feature_platform.table import History, Table
@@ -63,7 +63,9 @@ class DuckDBSession(Session):
         self.sql = DuckDBDialect()
         self.bytes_read = 0
         self._settings = settings
-        self._folder = tempfile.mkdtemp(prefix="feature_platform-", dir=settings.temp_directory or None)
+        self._folder = tempfile.mkdtemp(
+            prefix="feature_platform-", dir=settings.temp_directory or None
+        )
         config: dict[str, Any] = {
             # What DuckDB needs is in its wheel: nothing is downloaded.
             "autoinstall_known_extensions": "false",
@@ -237,7 +239,9 @@ class DuckDBSession(Session):
             names = [str(folder / f"{i}-{Path(p).name}") for i, p in enumerate(files.paths)]
             local = fs.LocalFileSystem()
             for path, name in zip(files.paths, names, strict=True):
-                fs.copy_files(path, name, source_filesystem=files.client, destination_filesystem=local)
+                fs.copy_files(
+                    path, name, source_filesystem=files.client, destination_filesystem=local
+                )
             return names
         protocol = f"s3a{len(self._listed)}"
         self.db.register_filesystem(ArrowFiles(protocol, files.client, self._count))

@@ -9,19 +9,19 @@ from dataclasses import replace
 from typing import Any, Protocol
 
 from feature_platform.offline.dialect import Dialect
+from feature_platform.offline.history import HistorySql, JoinSql
 from feature_platform.offline.point_in_time import (
     AT,
     CREATED,
     ROW,
     TIME,
     VALUE,
-    HistorySql,
-    JoinSql,
     PointInTime,
     Search,
     SpineSql,
-    every,
 )
+from feature_platform.offline.windows import every
+
 
 class Tables(Protocol):
     """What a join needs of its session."""
@@ -173,7 +173,9 @@ class StagedJoin(PointInTime):
             return
         for j, join in enumerate(search.joins):
             settled = self._settled(match, join.history, f"settled{number}_{j}")
-            self._parts[f"{found}_{j}"] = self._fetched(join.history, settled, join.history.features)
+            self._parts[f"{found}_{j}"] = self._fetched(
+                join.history, settled, join.history.features
+            )
             self._found.append((search, join, f"{found}_{j}"))
 
     def _ties(self, match: str) -> bool:

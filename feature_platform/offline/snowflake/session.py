@@ -240,9 +240,9 @@ def _as_declared(batch: pa.Table, schema: pa.Schema) -> pa.Table:
     """Return Snowflake's Arrow, whose integers are as wide as the values, in declared types."""
     columns = []
     for column, field in zip(batch.columns, schema, strict=True):
-        if pa.types.is_timestamp(field.type) and pa.types.is_integer(column.type):
-            column = column.cast(pa.int64()).cast(pa.timestamp("us"))
-        columns.append(column.cast(field.type))
+        is_time = pa.types.is_timestamp(field.type) and pa.types.is_integer(column.type)
+        sent = column.cast(pa.int64()).cast(pa.timestamp("us")) if is_time else column
+        columns.append(sent.cast(field.type))
     return pa.table(columns, schema=schema)
 
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
 from feature_platform.offline.base import EntityRows, Progress
-from feature_platform.offline.paths import check_path
 from feature_platform.offline.history import Relation
+from feature_platform.offline.paths import check_path
 from feature_platform.offline.point_in_time import ROW, TIME
 from feature_platform.offline.session import Session
 from feature_platform.offline.spark.dialect import SparkDialect
@@ -63,15 +63,15 @@ def spark_session(settings: Settings) -> "SparkSession":
     try:
         return builder.getOrCreate()
     except (PySparkException, OSError, RuntimeError) as error:
-        raise ConfigError(f"offline_store: no Spark session at {where}: {_reason(error)}") from error
+        raise ConfigError(
+            f"offline_store: no Spark session at {where}: {_reason(error)}"
+        ) from error
 
 
 class SparkQuerySession(Session):
     """Temporary views under names of their own in a shared SparkSession."""
 
-    def __init__(
-        self, spark: "SparkSession", root: Path, progress: Progress | None = None
-    ) -> None:
+    def __init__(self, spark: "SparkSession", root: Path, progress: Progress | None = None) -> None:
         super().__init__(progress)
         self.sql = SparkDialect()
         self._spark = spark
