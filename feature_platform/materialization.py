@@ -102,6 +102,34 @@ def online_rows(table: Table, rows: pa.Table) -> pa.Table:
     return pa.table(columns)
 
 
+def offline_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
+    """Return users' rows as a table's source takes them: its own column names, declared types.
+
+    Args:
+        table: Where they belong; it has a history.
+        rows: As for `online_rows`.
+        now: Created timestamp of rows that bring none, where the source has one.
+
+    Raises:
+        RequestError: The table has no history.
+        SchemaError: As for `online_rows`.
+    """
+    history = table.history
+    if history is None:
+        raise RequestError(
+            f"View {table.name!r} has no history to write to: its push source names no "
+            "batch_source."
+        )
+    checked = online_rows(table, rows)
+    columns = {history.column(name): checked[name] for name in table.keys}
+    columns[history.event_timestamp] = checked[EVENT_TIMESTAMP]
+    if history.created_timestamp:
+        created = checked[CREATED_TIMESTAMP].fill_null(pa.scalar(now, TIMESTAMP))
+        columns[history.created_timestamp] = created
+    columns |= {history.column(name): checked[name] for name in table.features.names}
+    return pa.table(columns)
+
+
 def _cast(
     table: Table, name: str, column: pa.ChunkedArray, dtype: pa.DataType | None
 ) -> pa.ChunkedArray:

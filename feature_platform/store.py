@@ -1,20 +1,30 @@
 """The feature store of one project, as one team uses it: Feast's calls, each a few lines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from enum import Enum
+from pathlib import Path
 
 import pyarrow as pa
 
 from feature_platform.contributor import Contributor
-from feature_platform.definitions import FeatureView, PushSource
+from feature_platform.definitions import FeatureView, PushSource, is_name
 from feature_platform.errors import NotFoundError, RequestError
-from feature_platform.materialization import incremental_start, materialize, online_rows
-from feature_platform.offline import Span
+from feature_platform.materialization import (
+    incremental_start,
+    materialize,
+    offline_rows,
+    online_rows,
+)
+from feature_platform.offline import FeatureStatistics, Span
 from feature_platform.registry import not_found
 from feature_platform.resolve import Features, Retrieval, parse_features, resolve, table_of
 from feature_platform.retrieval import (
     OnlineResponse,
     RetrievalJob,
+    SavedDataset,
+    SavedDatasetFileStorage,
+    Split,
     historical,
     online,
     to_arrow,
@@ -26,6 +36,17 @@ from feature_platform.table import Table
 from feature_platform.values import instant
 
 _LOOKBACK = timedelta(days=1)
+
+
+class PushMode(Enum):
+    """Where pushed rows go.
+
+    Source: Feast's class of this name.
+    """
+
+    ONLINE = 1
+    OFFLINE = 2
+    ONLINE_AND_OFFLINE = 3
 
 
 class FeatureStore(Contributor):
@@ -210,30 +231,134 @@ class FeatureStore(Contributor):
         [table] = self._online_tables([feature_view_name])
         return self._write(table, to_arrow(df, "df"))
 
-    def push(self, push_source_name: str, df: object) -> int:
-        """Send rows to the online table of every view that a push source feeds.
+    def write_to_offline_store(self, feature_view_name: str, df: object) -> str:
+        """Add rows to a view's source; nothing that is there is written again.
+
+        A source of files has to be a directory and gets new files.
+
+        Args:
+            feature_view_name: Name of the view.
+            df: As for `write_to_online_store`. Rows without a created timestamp are created now.
+
+        Returns:
+            Where they were written.
+
+        Raises:
+            NotFoundError: The view is not registered.
+            RequestError: The view has no history, or its source cannot grow.
+            SchemaError: A column is missing or unknown, or has another type.
+            StoreError: The source cannot be written; nothing was.
+        """
+        self._check_not_pinned()
+        snapshot = self.snapshot()
+        view = snapshot.get(FeatureView, self.project, feature_view_name)
+        return self._add(table_of(snapshot, self.project, view), to_arrow(df, "df"))
+
+    def push(self, push_source_name: str, df: object, to: PushMode = PushMode.ONLINE) -> int:
+        """Send rows to the views that a push source feeds.
 
         Args:
             push_source_name: Name of the push source.
             df: As for `write_to_online_store`.
+            to: The online tables of the views, the push source's `batch_source`, or both: then
+                history is written first.
 
         Returns:
             How many rows were handled, over all views.
 
         Raises:
             NotFoundError: No registered view has that push source.
+            RequestError: The batch source is missing or cannot grow.
             SchemaError: A column is missing or unknown, or has another type.
         """
         self._check_not_pinned()
         snapshot = self.snapshot()
-        views = [v for v, _ in snapshot.of(FeatureView, self.project) if v.online]
+        online = to is not PushMode.OFFLINE
+        views = [v for v, _ in snapshot.of(FeatureView, self.project) if v.online or not online]
         fed = [view for view in views if view.source == push_source_name]
         if not fed:
             known = [source.name for source, _ in snapshot.of(PushSource, self.project)]
             what = not_found("push source", push_source_name, self.project, known)
             raise NotFoundError(f"{what} A view has to name it as its source.")
         tables = [table_of(snapshot, self.project, view) for view in fed]
-        return sum(self._write(table, to_arrow(df, "df")) for table in tables)
+        rows = to_arrow(df, "df")
+        checked = [online_rows(table, rows) for table in tables]  # before anything is written
+        if to is not PushMode.ONLINE:
+            self._add(tables[0], rows)  # they share the batch source
+        if not online:
+            return int(rows.num_rows)
+        pairs = zip(tables, checked, strict=True)
+        return sum(self.online.write(table, part.to_batches()) for table, part in pairs)
+
+    def get_statistics(
+        self,
+        feature_view_name: str,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> dict[str, FeatureStatistics]:
+        """Describe the features of a view's history, computed by the offline store.
+
+        Args:
+            feature_view_name: Name of the view.
+            start_date: Rows observed from here, inclusive; all if left out,
+            end_date: to here, inclusive.
+
+        Returns:
+            Feature → count, nulls, distinct, min, max, mean, stddev, quantiles and top values.
+
+        Raises:
+            NotFoundError: The view is not registered.
+            RequestError: The view has no history.
+        """
+        snapshot = self.snapshot()
+        view = snapshot.get(FeatureView, self.project, feature_view_name)
+        table = table_of(snapshot, self.project, view)
+        start = instant(start_date, "start_date") if start_date else None
+        end = instant(end_date, "end_date") if end_date else None
+        return self.offline.statistics(table, start, end)
+
+    def create_saved_dataset(
+        self,
+        from_: RetrievalJob,
+        name: str,
+        storage: SavedDatasetFileStorage | None = None,
+        *,
+        split: Split | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> SavedDataset:
+        """Save a training set with its request, registry version and statistics.
+
+        Args:
+            from_: What `get_historical_features` returned.
+            name: Of the dataset.
+            storage: A folder; `datasets/<name>` below the offline store's root if left out.
+            split: `RandomSplit` or `TimeSplit`.
+            tags: Free labels.
+
+        Raises:
+            RequestError: The folder exists, or the split does not fit the rows.
+
+        Source: Feast's `create_saved_dataset`. Nothing is registered: the folder says it all.
+        """
+        target = storage or SavedDatasetFileStorage(self._dataset_folder(name))
+        return from_.persist(target, name=name, split=split, tags=tags)
+
+    def get_saved_dataset(self, name: str) -> SavedDataset:
+        """Open a dataset that was saved below the offline store's root.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        return SavedDataset.load(self._dataset_folder(name))
+
+    def _dataset_folder(self, name: str) -> Path:
+        if not is_name(name):
+            raise RequestError(f"{name!r} is not a name of letters, digits and underscores.")
+        root = self.repo.path / str(self.config.offline_store.get("root", "."))
+        return root / "datasets" / name
+
+    def _add(self, table: Table, rows: pa.Table) -> str:
+        return self.offline.append(table, offline_rows(table, rows, self._clock()))
 
     def _write(self, table: Table, rows: pa.Table) -> int:
         return self.online.write(table, online_rows(table, rows).to_batches())

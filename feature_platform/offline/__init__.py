@@ -1,8 +1,10 @@
 """Offline stores: history."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from feature_platform.errors import ConfigError, did_you_mean
 from feature_platform.offline.base import EntityRows as EntityRows
@@ -10,7 +12,9 @@ from feature_platform.offline.base import OfflineStore as OfflineStore
 from feature_platform.offline.base import Progress as Progress
 from feature_platform.offline.base import Query as Query
 from feature_platform.offline.base import Span as Span
+from feature_platform.offline.statistics import FeatureStatistics as FeatureStatistics
 from feature_platform.offline.store import SqlOfflineStore as SqlOfflineStore
+from feature_platform.offline.store import describe
 
 
 def open_offline_store(
@@ -29,6 +33,19 @@ def open_offline_store(
     options = {key: value for key, value in settings.items() if key not in {"type", "root"}}
     folder = root / str(settings.get("root", "."))
     return _OPEN[settings["type"]](folder, options, snowflake)
+
+
+def describe_parquet(files: Sequence[Path], types: pa.Schema) -> dict[str, FeatureStatistics]:
+    """Describe every column of Parquet files."""
+    from feature_platform.offline.duckdb.session import DuckDBSession, Settings
+
+    session = DuckDBSession(Settings(Path()))
+    try:
+        listed = ", ".join(session.sql.literal(str(file)) for file in files)
+        columns = {name: session.sql.quote(name) for name in types.names}
+        return describe(session, f"read_parquet([{listed}])", columns, types)
+    finally:
+        session.close()
 
 
 def _duckdb(root: Path, options: dict[str, Any], _: object) -> OfflineStore:

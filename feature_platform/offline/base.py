@@ -1,14 +1,15 @@
 """What an offline store does: answer from history."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from feature_platform.offline.statistics import FeatureStatistics
 from feature_platform.table import Table, ViewRead
 
 
@@ -31,10 +32,13 @@ Progress: TypeAlias = Callable[[str], None]
 class Query(ABC):
     """A prepared query: nothing is read before one of its methods is called."""
 
-    @property
     @abstractmethod
-    def sql(self) -> str:
-        """The query as one statement of the engine."""
+    def statement(self, names: Mapping[str, str] | None = None) -> str:
+        """Return the query as one statement of the engine.
+
+        Args:
+            names: Column → what to call it; other intermediate columns are left out.
+        """
 
     @abstractmethod
     def reader(self, progress: Progress | None = None) -> pa.RecordBatchReader:
@@ -56,6 +60,23 @@ class Query(ABC):
     @abstractmethod
     def explain(self) -> str:
         """Return the engine's plan."""
+
+    @abstractmethod
+    def frame(self, names: Mapping[str, str]) -> Any:
+        """Return the engine's own lazy frame, with columns named as in `statement`.
+
+        Raises:
+            RequestError: The engine has none.
+        """
+
+    @abstractmethod
+    def create_table(self, table: str, names: Mapping[str, str]) -> None:
+        """Write the result into a new table of the engine, with columns named as in `statement`.
+
+        Raises:
+            RequestError: The engine keeps no tables.
+            StoreError: The table exists.
+        """
 
 
 class OfflineStore(ABC):
@@ -89,6 +110,34 @@ class OfflineStore(ABC):
     @abstractmethod
     def count(self, table: Table, start: datetime, end: datetime) -> int:
         """Return how many rows were observed from `start` to `end`, both inclusive.
+
+        Raises:
+            SchemaError: The source lacks a declared column, or holds another type.
+            StoreError: The source cannot be read.
+        """
+
+    @abstractmethod
+    def append(self, table: Table, rows: pa.Table) -> str:
+        """Add rows to a table's source; nothing that is there changes.
+
+        Args:
+            table: Where they belong.
+            rows: Shape (n, keys + event timestamp + perhaps created timestamp + features), named
+                as in the source, in declared types.
+
+        Returns:
+            Where they were written.
+
+        Raises:
+            RequestError: The table has no history, or its source cannot grow.
+            StoreError: The source cannot be written; nothing was.
+        """
+
+    @abstractmethod
+    def statistics(
+        self, table: Table, start: datetime | None = None, end: datetime | None = None
+    ) -> dict[str, FeatureStatistics]:
+        """Describe the features of the rows observed from `start` to `end`, in one pass.
 
         Raises:
             SchemaError: The source lacks a declared column, or holds another type.

@@ -1,6 +1,7 @@
 """What differs between engines: how names, types and times are written in SQL."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 import pyarrow as pa
@@ -64,6 +65,10 @@ class Dialect(ABC):
     @abstractmethod
     def packed_bound(self, major: str) -> str:
         """Return the least number that `pack` gives for a major part."""
+
+    @abstractmethod
+    def quantiles(self, column: str, probabilities: Sequence[float]) -> list[str]:
+        """Return the SQL of estimated quantiles: one array of all, or one number each."""
 
     def asof_join(self, rows: str, history: str, conditions: str) -> str | None:
         """Return the join of each row with the newest history row that meets the conditions.

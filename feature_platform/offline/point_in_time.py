@@ -100,6 +100,7 @@ class PointInTime:
         dialect: The engine's SQL.
         spine: The entity rows, which the SQL calls `spine`.
         outgoing: Changes how a column of the result is written, given its name and SQL.
+        names: Column of the tables → what to call it; the others are left out.
     """
 
     def __init__(
@@ -107,10 +108,12 @@ class PointInTime:
         dialect: Dialect,
         spine: SpineSql,
         outgoing: Callable[[str, str], str] = lambda _, sql: sql,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         self.sql = dialect
         self.spine = spine
         self._outgoing = outgoing
+        self._names = names
 
     def statement(self, found: Sequence[Search]) -> str:
         """Return the whole join as one statement."""
@@ -209,19 +212,22 @@ class PointInTime:
         Args:
             tables: What was searched, for which table, and the relation with what was found.
         """
-        selected = [self._selected(name, e) for name, e in self.spine.columns.items()]
-        relations = dict.fromkeys(found for _, _, found in tables)
-        joined = [f"LEFT JOIN {name} ON spine.{ROW} = {name}.{ROW}" for name in relations]
-        for search, join, found in sorted(tables, key=lambda table: table[1].position):
+        values = {}
+        for search, join, found in tables:
             own = join.history.ttl != search.ttl
             fits = self.fits(join.history.ttl, search, "spine", found) if own else None
             for feature, column in join.columns.items():
                 value = f"{found}.{self.sql.quote(feature)}"
-                valid = f"CASE WHEN {fits} THEN {value} END" if fits else value
-                selected.append(self._selected(column, valid))
-        return "\n".join(
-            ["SELECT", ",\n".join(selected), "FROM spine", *joined, f"ORDER BY spine.{ROW}"]
-        )
+                values[column] = f"CASE WHEN {fits} THEN {value} END" if fits else value
+        order = sorted(tables, key=lambda table: table[1].position)
+        columns = {c: c for _, join, _ in order for c in join.columns.values()}
+        named = columns if self._names is None else self._names
+        selected = [self._selected(name, e) for name, e in self.spine.columns.items()]
+        selected += [self._selected(name, values[column]) for column, name in named.items()]
+        relations = dict.fromkeys(found for _, _, found in tables)
+        joined = [f"LEFT JOIN {name} ON spine.{ROW} = {name}.{ROW}" for name in relations]
+        listed = ",\n".join(selected)
+        return "\n".join(["SELECT", listed, "FROM spine", *joined, f"ORDER BY spine.{ROW}"])
 
     def _selected(self, name: str, sql: str) -> str:
         return f"{self._outgoing(name, sql)} AS {self.sql.quote(name)}"

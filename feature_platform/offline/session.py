@@ -3,9 +3,11 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from feature_platform.errors import RequestError
 from feature_platform.offline.base import EntityRows, Progress
 from feature_platform.offline.dialect import Dialect
 from feature_platform.offline.history import HistorySql, Relation, history_of
@@ -24,6 +26,8 @@ class Session(ABC):
     """
 
     sql: Dialect
+    stores_rows: ClassVar[bool] = True
+    """Whether even a statement that is only shown needs the entity rows in the engine."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
@@ -93,6 +97,35 @@ class Session(ABC):
             sql: The query.
             schema: What its columns are declared as, in their order.
         """
+
+    @abstractmethod
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        """Return the rows of a small query, with lower-case column names."""
+
+    @abstractmethod
+    def append(self, history: History, rows: pa.Table) -> str:
+        """Add rows to a source and return where they were written.
+
+        Raises:
+            RequestError: The source cannot grow.
+            StoreError: It cannot be written.
+        """
+
+    def frame(self, sql: str) -> Any:
+        """Return the engine's own lazy frame of a query.
+
+        Raises:
+            RequestError: The engine has none.
+        """
+        raise RequestError("to_spark_df needs offline_store: {type: spark}.")
+
+    def create_table(self, table: str, sql: str) -> None:
+        """Write a query's result into a new table.
+
+        Raises:
+            RequestError: The engine keeps no tables.
+        """
+        raise RequestError("to_snowflake needs offline_store: {type: snowflake}.")
 
     @abstractmethod
     def explain(self, sql: str) -> str:

@@ -1,14 +1,14 @@
 """The offline store of any engine that speaks SQL."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 from feature_platform.offline.base import EntityRows, OfflineStore, Progress, Query, Span
-from feature_platform.offline.history import HistorySql, JoinSql, history_sql
+from feature_platform.offline.history import HistorySql, JoinSql, history_of, history_sql
 from feature_platform.offline.point_in_time import TIME, PointInTime, Search, SpineSql, searches
 from feature_platform.offline.session import Session
 from feature_platform.offline.spine import (
@@ -19,7 +19,14 @@ from feature_platform.offline.spine import (
     time_sql,
     timestamp_column,
 )
-from feature_platform.offline.windows import count_sql, latest_sql, span_sql
+from feature_platform.offline.statistics import (
+    FEW_VALUES,
+    FeatureStatistics,
+    read_statistics,
+    statistics_sql,
+    top_sql,
+)
+from feature_platform.offline.windows import count_sql, every, latest_sql, span_sql, within
 from feature_platform.table import (
     CREATED_TIMESTAMP,
     EVENT_TIMESTAMP,
@@ -50,6 +57,33 @@ class SqlOfflineStore(OfflineStore):
     def latest(self, table: Table, start: datetime, end: datetime) -> Query:
         return _LatestQuery(self._open, table, microseconds(start), microseconds(end))
 
+    def append(self, table: Table, rows: pa.Table) -> str:
+        session = self._open(None)
+        try:
+            return session.append(history_of(table), rows)
+        finally:
+            session.close()
+
+    def statistics(
+        self, table: Table, start: datetime | None = None, end: datetime | None = None
+    ) -> dict[str, FeatureStatistics]:
+        session = self._open(None)
+        try:
+            return self._statistics(session, table, start, end)
+        finally:
+            session.close()
+
+    def _statistics(
+        self, session: Session, table: Table, start: datetime | None, end: datetime | None
+    ) -> dict[str, FeatureStatistics]:
+        history = history_sql(session.sql, table, table.features.names, session.relation(table))
+        low, high = (None if time is None else microseconds(time) for time in (start, end))
+        conditions = every(
+            [f"{history.event} IS NOT NULL", *within(session.sql, history, low, high)]
+        )
+        relation = f"{history.relation} WHERE {conditions}"
+        return describe(session, relation, history.features, table.features)
+
     def count(self, table: Table, start: datetime, end: datetime) -> int:
         session = self._open(None)
         try:
@@ -60,6 +94,25 @@ class SqlOfflineStore(OfflineStore):
             session.close()
 
 
+def describe(
+    session: Session, relation: str, columns: Mapping[str, str], types: pa.Schema
+) -> dict[str, FeatureStatistics]:
+    """Describe columns: one pass, and one more for each that has few different values.
+
+    Args:
+        session: Where to ask.
+        relation: What stands after FROM, with its conditions.
+        columns: Name → expression.
+        types: Their types.
+    """
+    [row] = session.rows(statistics_sql(session.sql, relation, columns, types))
+    top = {}
+    for i, (name, column) in enumerate(columns.items()):
+        if f"min_{i}" in row and row[f"distinct_{i}"] <= FEW_VALUES:
+            top[name] = [(r["v"], r["n"]) for r in session.rows(top_sql(relation, column))]
+    return read_statistics(row, types, top)
+
+
 class _SqlQuery(Query):
     """One question, answered over a session of its own."""
 
@@ -68,18 +121,28 @@ class _SqlQuery(Query):
         self._running: Session | None = None
 
     @abstractmethod
-    def _statement(self, session: Session) -> str:
-        """Return the question as one statement."""
+    def _statement(self, session: Session, names: Mapping[str, str] | None = None) -> str:
+        """Return the question as one statement, with columns named for others to read."""
 
     @abstractmethod
     def _last_statement(self, session: Session) -> tuple[str, pa.Schema]:
         """Do all that comes before the last statement, and return that and what it answers."""
 
-    @property
-    def sql(self) -> str:
+    def statement(self, names: Mapping[str, str] | None = None) -> str:
         session = self._open(None)
         try:
-            return self._statement(session)
+            return self._statement(session, names)
+        finally:
+            session.close()
+
+    def frame(self, names: Mapping[str, str]) -> Any:
+        session = self._open(None)
+        return session.frame(self._statement(session, names))  # it stays open with the frame
+
+    def create_table(self, table: str, names: Mapping[str, str]) -> None:
+        session = self._open(None)
+        try:
+            session.create_table(table, self._statement(session, names))
         finally:
             session.close()
 
@@ -119,9 +182,9 @@ class _PointInTimeQuery(_SqlQuery):
         self._reads = reads
         self._known_only = known_only
 
-    def _statement(self, session: Session) -> str:
-        spine, found, _ = self._prepare(session, store=False)
-        return PointInTime(session.sql, spine).statement(found)
+    def _statement(self, session: Session, names: Mapping[str, str] | None = None) -> str:
+        spine, found, _ = self._prepare(session, store=session.stores_rows)
+        return PointInTime(session.sql, spine, names=names).statement(found)
 
     def _last_statement(self, session: Session) -> tuple[str, pa.Schema]:
         spine, found, schema = self._prepare(session, store=True)
@@ -165,7 +228,7 @@ class _LatestQuery(_SqlQuery):
         self._start = start
         self._end = end
 
-    def _statement(self, session: Session) -> str:
+    def _statement(self, session: Session, names: Mapping[str, str] | None = None) -> str:
         history, columns = self._history(session)
         return latest_sql(session.sql, history, columns, self._start, self._end)
 

@@ -1,5 +1,10 @@
 """Retrieval: historical, online and on-demand features."""
 
+from feature_platform.retrieval.datasets import RandomSplit as RandomSplit
+from feature_platform.retrieval.datasets import SavedDataset as SavedDataset
+from feature_platform.retrieval.datasets import SavedDatasetFileStorage as SavedDatasetFileStorage
+from feature_platform.retrieval.datasets import Split as Split
+from feature_platform.retrieval.datasets import TimeSplit as TimeSplit
 from feature_platform.retrieval.frames import to_arrow as to_arrow
 from feature_platform.retrieval.historical import entity_rows as entity_rows
 from feature_platform.retrieval.historical import historical as historical

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -60,8 +61,23 @@ def historical(
         query,
         answer,
         registry_version=retrieval.version,
+        outputs={column: name for name, column in retrieval.outputs.items()},
         computed=[step.view for step in retrieval.transformations],
+        request={
+            "features": dict(retrieval.outputs),
+            "entity_rows": _described(rows),
+            "filter_by_created_timestamp": known_only,
+        },
     )
+
+
+def _described(rows: EntityRows) -> dict[str, Any]:
+    """Return what is recorded about entity rows."""
+    if isinstance(rows, Span):
+        return {"start": rows.start.isoformat(), "end": rows.end.isoformat()}
+    if isinstance(rows, pa.Table):
+        return {"rows": rows.num_rows, "columns": rows.column_names}
+    return {"path": str(rows)} if isinstance(rows, Path) else {"sql": rows}
 
 
 def _answer(

@@ -2,19 +2,26 @@
 
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
 from feature_platform.errors import RequestError
-from feature_platform.offline import Query
+from feature_platform.offline import Progress, Query
+from feature_platform.retrieval.datasets import (
+    SavedDataset,
+    SavedDatasetFileStorage,
+    Split,
+    save,
+)
 from feature_platform.retrieval.frames import to_pandas
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+    from pyspark.sql import DataFrame as SparkDataFrame
 
 
 class RetrievalJob:
@@ -22,6 +29,8 @@ class RetrievalJob:
 
     Attributes:
         registry_version: Registry version that the request was resolved from.
+        outputs: Column of the engine's result → feature of the answer.
+        request: What was asked for, as it is recorded with a saved dataset.
 
     Source: Feast's `RetrievalJob`.
     """
@@ -32,11 +41,16 @@ class RetrievalJob:
         stream: Callable[[pa.RecordBatchReader], pa.RecordBatchReader],
         *,
         registry_version: int,
+        outputs: Mapping[str, str],
         computed: Sequence[str],
+        request: Mapping[str, Any],
     ) -> None:
         self._query = query
         self._stream = stream
         self._computed = computed
+        self._progress: Progress | None = None
+        self.outputs = outputs
+        self.request = request
         self.registry_version = registry_version
 
     def to_batches(self) -> pa.RecordBatchReader:
@@ -48,7 +62,20 @@ class RetrievalJob:
             StoreError: A source cannot be read.
             TransformationError: An on-demand view failed.
         """
-        return self._stream(self._query.reader())
+        return self._stream(self._query.reader(self._progress))
+
+    def on_progress(self, tell: Progress) -> Self:
+        """Tell, in a few words, what is done next.
+
+        Example:
+            >>> job.on_progress(print).to_df()  # doctest: +SKIP
+        """
+        self._progress = tell
+        return self
+
+    def cancel(self) -> None:
+        """Stop what another thread is running; it fails with a `StoreError`."""
+        self._query.cancel()
 
     def to_arrow(self) -> pa.Table:
         """Return the result as an Arrow table."""
@@ -103,17 +130,71 @@ class RetrievalJob:
         return target
 
     def to_sql(self) -> str:
-        """Return the SQL that gives the result.
+        """Return one statement, in the engine's SQL, that gives the result.
 
         Raises:
             RequestError: An on-demand view is asked for, which runs in Python.
         """
+        self._check_no_python("no SQL gives the whole result")
+        return self._query.statement(self.outputs)
+
+    def to_spark_df(self) -> "SparkDataFrame":
+        """Return the result as a lazy Spark DataFrame; nothing passes through this process.
+
+        Raises:
+            RequestError: The offline store is not Spark, or an on-demand view is asked for.
+        """
+        self._check_no_python("Spark cannot give the whole result")
+        frame: SparkDataFrame = self._query.frame(self.outputs)
+        return frame
+
+    def to_snowflake(self, table_name: str) -> None:
+        """Write the result into a new Snowflake table; nothing passes through this process.
+
+        Args:
+            table_name: In the connection's schema, or `schema.table` or `database.schema.table`.
+
+        Raises:
+            RequestError: The offline store is not Snowflake, or an on-demand view is asked for.
+            StoreError: The table exists, or cannot be written.
+        """
+        self._check_no_python("Snowflake cannot give the whole result")
+        self._query.create_table(table_name, self.outputs)
+
+    def persist(
+        self,
+        storage: SavedDatasetFileStorage,
+        *,
+        name: str = "",
+        split: Split | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> SavedDataset:
+        """Save the result, with the request, the registry version and statistics.
+
+        Args:
+            storage: Where; it must not exist.
+            name: Of the dataset; the folder's if left out.
+            split: How to part the rows.
+            tags: Free labels.
+
+        Raises:
+            RequestError: The folder exists, or the split does not fit the rows.
+        """
+        folder = Path(storage.path)
+        if folder.exists():
+            raise RequestError(f"{folder} exists; a saved dataset is never written again.")
+        manifest = {
+            "name": name or folder.name,
+            "registry_version": self.registry_version,
+            **self.request,
+            "split": repr(split) if split else None,
+            "tags": dict(tags or {}),
+        }
+        return save(self.to_batches(), folder, manifest, split)
+
+    def _check_no_python(self, so: str) -> None:
         if self._computed:
-            raise RequestError(
-                f"On-demand views {list(self._computed)} run in Python, so no SQL gives the whole "
-                "result."
-            )
-        return self._query.sql
+            raise RequestError(f"On-demand views {list(self._computed)} run in Python, so {so}.")
 
     def explain(self) -> str:
         """Describe how the result is computed."""

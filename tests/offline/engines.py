@@ -27,6 +27,10 @@ class Engine(ABC):
     def table(self, name: str, rows: pa.Table) -> dict[str, str]:
         """Make or replace a table and return its location."""
 
+    @abstractmethod
+    def growing(self, name: str, schema: pa.Schema) -> dict[str, str]:
+        """Return the location of a table that rows can be added to."""
+
     def answer(self, query: Query) -> pa.Table:
         """Run a query."""
         return query.reader().read_all()
@@ -42,6 +46,9 @@ class Files(Engine):
     def table(self, name: str, rows: pa.Table) -> dict[str, str]:
         parquet.write_table(rows, self.folder / f"{name}.parquet")
         return {"path": f"{name}.parquet", "format": "parquet", "endpoint": ""}
+
+    def growing(self, name: str, schema: pa.Schema) -> dict[str, str]:
+        return {"path": name, "format": "parquet", "endpoint": ""}
 
 
 class Statement(Files):
@@ -90,6 +97,9 @@ class Snowflake(Engine):
         connection.close()
         empty = {"database": "", "schema": "", "query": "", "warehouse": ""}
         return {"format": "snowflake", **empty, "table": name.upper()}
+
+    def growing(self, name: str, schema: pa.Schema) -> dict[str, str]:
+        return self.table(name, schema.empty_table())
 
 
 def _quoted(name: str) -> str:

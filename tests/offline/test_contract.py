@@ -415,3 +415,32 @@ def test_the_machines_time_zone_does_not_matter(
         {"a": 1, "event_timestamp": NOON, "v:value": 7},
         {"a": 1, "event_timestamp": NOON - US, "v:value": None},
     ]
+
+
+def test_rows_are_added_and_history_stays(engine: Engine) -> None:
+    table = read("v", engine.growing("grow", HISTORY), ["a"]).table
+    first, second = (
+        pa.Table.from_pylist([{**row(1, at, value), "case": 0}], schema=HISTORY)
+        for at, value in ((NOON, BIG), (NOON + US, 2))
+    )
+    engine.store.append(table, first)
+    before = engine.answer(engine.store.latest(table, NOON, NOON)).to_pylist()
+    engine.store.append(table, second.select(["value", "event_timestamp", "a"]))
+
+    assert engine.answer(engine.store.latest(table, NOON, NOON)).to_pylist() == before
+    assert before[0]["value"] == BIG
+    assert engine.store.count(table, NOON, NOON + US) == 2
+
+
+def test_statistics_describe_a_window_in_one_pass(engine: Engine) -> None:
+    rows = [row(1, NOON + n * US, n % 10 if n else None) for n in range(101)]
+    location = engine.table("v", pa.Table.from_pylist(rows, schema=HISTORY))
+    table = read("v", location, ["a"]).table
+    [found] = engine.store.statistics(table, NOON, NOON + 90 * US).values()
+
+    assert (found.count, found.nulls, found.distinct) == (91, 1, 10)
+    assert (found.min, found.max, found.mean) == (0, 9, 4.5)
+    assert found.stddev == pytest.approx(2.888, abs=0.001)
+    assert found.quantiles is not None
+    assert found.quantiles[0.5] == pytest.approx(4.5, abs=1)
+    assert found.top == [(n, 9) for n in range(10)]

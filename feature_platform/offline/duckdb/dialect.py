@@ -1,5 +1,7 @@
 """DuckDB's SQL."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from feature_platform.offline.columns import family
@@ -79,6 +81,9 @@ class DuckDBDialect(Dialect):
 
     def packed_bound(self, major: str) -> str:
         return f"(CAST({major} AS HUGEINT) * 18446744073709551616)"
+
+    def quantiles(self, column: str, probabilities: Sequence[float]) -> list[str]:
+        return [f"approx_quantile(CAST({column} AS DOUBLE), {list(probabilities)})"]
 
     def asof_join(self, rows: str, history: str, conditions: str) -> str | None:
         return f"{rows} ASOF JOIN {history} ON {conditions}"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import duckdb
 import pyarrow as pa
@@ -20,6 +20,7 @@ from feature_platform.errors import (
     StoreError,
 )
 from feature_platform.offline.base import EntityRows, Progress
+from feature_platform.offline.duckdb.append import append_files
 from feature_platform.offline.duckdb.dialect import DuckDBDialect
 from feature_platform.offline.duckdb.files import Files, local_files, s3_files
 from feature_platform.offline.duckdb.remote import ArrowFiles, s3_client
@@ -31,7 +32,6 @@ from feature_platform.offline.session import Session
 from feature_platform.offline.spine import check_unique
 from feature_platform.table import History, Table
 
-_ROW_ID = ("file_index", "file_row_number")
 _LAKES = ("delta", "iceberg")
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 _BATCH_ROWS = 100_000
@@ -57,6 +57,8 @@ class Settings:
 
 class DuckDBSession(Session):
     """A connection of its own, with its own temporary folder; close it."""
+
+    stores_rows: ClassVar[bool] = False
 
     def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
         super().__init__(progress)
@@ -162,6 +164,13 @@ class DuckDBSession(Session):
         finally:
             self.close()
 
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        with translated():
+            return list(self.db.sql(sql).to_arrow_table().to_pylist())
+
+    def append(self, history: History, rows: pa.Table) -> str:
+        return append_files(history, rows, self._settings.root)
+
     def explain(self, sql: str) -> str:
         with translated():
             return str(self.db.execute(f"EXPLAIN {sql}").fetchall()[0][1])
@@ -218,8 +227,9 @@ class DuckDBSession(Session):
         options.append(f"hive_partitioning = {str(files.partitioned).lower()}")
         relation = f"read_parquet([{self._listing(names)}], {', '.join(options)})"
         columns = self._describe(relation, _unreadable(source))
-        row_id = () if set(_ROW_ID) & columns.keys() else _ROW_ID
-        return Relation(relation, columns, row_id)
+        # Files that a partition filter leaves out are not counted, so their index says nothing.
+        row_id = ("filename" if files.partitioned else "file_index", "file_row_number")
+        return Relation(relation, columns, () if set(row_id) & columns.keys() else row_id)
 
     def _list(self, source: str, location: Mapping[str, str]) -> tuple[list[str], Files]:
         if not location["path"].startswith("s3://"):

@@ -1,5 +1,6 @@
 """Snowflake's SQL."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import pyarrow as pa
@@ -61,6 +62,9 @@ class SnowflakeDialect(Dialect):
 
     def packed_bound(self, major: str) -> str:
         return _digits(f"greatest({major}, -{_YEAR_1})")
+
+    def quantiles(self, column: str, probabilities: Sequence[float]) -> list[str]:
+        return [f"APPROX_PERCENTILE({column}, {p})" for p in probabilities]
 
 
 def _digits(microseconds: str) -> str:

@@ -105,10 +105,7 @@ class SnowflakeSession(Session):
         if location["query"]:
             relation = f"({location['query']}\n)"
         else:
-            parts = [location[part] for part in ("database", "schema", "table")]
-            if parts[0] and not parts[1]:
-                raise StoreError(f"Source {source!r} names a database and no schema; name both.")
-            relation = ".".join(self.sql.quote(part) for part in parts if part)
+            relation = self._table_name(source, location)
         unreadable = _because(lambda why: StoreError(f"Source {source!r} cannot be read: {why}"))
         return Relation(relation, self._describe(relation, unreadable))
 
@@ -155,6 +152,37 @@ class SnowflakeSession(Session):
                     yield from _as_declared(batch, schema).to_batches()
         finally:
             self.close()
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        with _because(_failed):
+            found = self._cursor.execute(sql).fetchall()
+            names = [column.name.lower() for column in self._cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+    def create_table(self, table: str, sql: str) -> None:
+        name = ".".join(self.sql.quote(part) for part in table.split("."))
+        self._run(f"CREATE TABLE {name} AS {sql}")
+
+    def append(self, history: History, rows: pa.Table) -> str:
+        location, source = history.location, history.source
+        if not location.get("table"):
+            raise RequestError(f"Source {source!r} is not a Snowflake table.")
+        target = self._table_name(source, location)
+        stored = self._describe(target, _because(lambda why: StoreError(f"{source!r}: {why}")))
+        by_case = {name.casefold(): name for name in stored}
+        columns = [self.sql.quote(by_case.get(n.casefold(), n)) for n in rows.column_names]
+        sent = self._upload(rows)
+        self._run(
+            f"INSERT INTO {target} ({', '.join(columns)}) SELECT "
+            f"{', '.join(self.sql.quote(n) for n in rows.column_names)} FROM {sent}"
+        )
+        return target
+
+    def _table_name(self, source: str, location: Mapping[str, str]) -> str:
+        parts = [location[part] for part in ("database", "schema", "table")]
+        if parts[0] and not parts[1]:
+            raise StoreError(f"Source {source!r} names a database and no schema; name both.")
+        return ".".join(self.sql.quote(part) for part in parts if part)
 
     def outgoing(self, sql: str, dtype: pa.DataType) -> str:
         """Send times as integers: they are exact, and take no detour over nanoseconds."""

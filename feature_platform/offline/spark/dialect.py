@@ -1,5 +1,7 @@
 """Spark's SQL."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from feature_platform.offline.columns import family
@@ -66,3 +68,7 @@ class SparkDialect(Dialect):
 
     def packed_bound(self, major: str) -> str:
         return f"(CAST({major} AS DECIMAL(38, 0)) * {_SHIFT})"
+
+    def quantiles(self, column: str, probabilities: Sequence[float]) -> list[str]:
+        listed = ", ".join(f"{p}D" for p in probabilities)
+        return [f"percentile_approx(CAST({column} AS DOUBLE), array({listed}))"]

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -101,19 +101,20 @@ class SparkQuerySession(Session):
                 f"Source {source!r} is in {kind}, which Spark does not read here. Set "
                 "offline_store in feature_store.yaml to the engine that holds it."
             )
-        path = location["path"]
-        check_path(source, path)
-        if "://" not in path:
-            base = path if PurePosixPath(path).is_absolute() else str(self._root / path)
-            path = f"file://{base}"
-        elif path.startswith("s3://"):
-            path = f"s3a://{path.removeprefix('s3://')}"
+        path = self._path(source, location["path"])
         reader = self._spark.read
         if kind == "csv":
             reader = reader.option("header", "true").option("inferSchema", "true")
         if kind == "parquet":
             reader = reader.option("mergeSchema", "true")
         return reader.format(kind).load(path)
+
+    def _path(self, source: str, path: str) -> str:
+        """Return a path as Spark writes it; a relative one starts at the root."""
+        check_path(source, path)
+        if path.startswith("s3://"):
+            return f"s3a://{path.removeprefix('s3://')}"
+        return path if "://" in path else f"file://{self._root / path}"
 
     def entity_rows(self, rows: EntityRows) -> tuple[str, Mapping[str, pa.DataType]]:
         if isinstance(rows, pa.Table):
@@ -153,6 +154,33 @@ class SparkQuerySession(Session):
             answer = _as_utc(self._spark.sql(sql).toArrow())
         self.close()
         return answer.to_reader()
+
+    def rows(self, sql: str) -> list[dict[str, Any]]:
+        with _translated(_failed):
+            return [row.asDict() for row in self._spark.sql(sql).collect()]
+
+    def append(self, history: History, rows: pa.Table) -> str:
+        location, source = history.location, history.source
+        if location.get("query"):
+            raise RequestError(f"Source {source!r} is a query, which cannot be written.")
+        with _translated(lambda why: StoreError(f"Source {source!r} cannot be written: {why}")):
+            frame = self._spark.createDataFrame(_uploadable(rows))
+            if table := location.get("table"):
+                return self._insert(frame, table)
+            path = self._path(source, location["path"])
+            kind = location.get("file_format") or location["format"]
+            writer = frame.write.mode("append").format(kind)
+            if day := history.day_column:
+                writer = writer.partitionBy(day)
+            writer.save(path)
+            return path
+
+    def _insert(self, frame: "DataFrame", table: str) -> str:
+        stored = self._spark.table(table).schema.names
+        own = {name: self.sql.quote(name) for name in frame.columns}
+        columns = [own.get(n, f"NULL AS {self.sql.quote(n)}") for n in stored]
+        frame.selectExpr(*columns).write.insertInto(table)
+        return table
 
     def explain(self, sql: str) -> str:
         with _translated(_failed):

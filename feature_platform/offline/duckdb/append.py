@@ -1,0 +1,73 @@
+"""New rows for a source of files: always new files, never other content in old ones."""
+
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+import pyarrow as pa
+from pyarrow import compute, fs, parquet
+
+from feature_platform.errors import RequestError, StoreError
+from feature_platform.offline.duckdb.remote import s3_client
+from feature_platform.offline.paths import check_path
+from feature_platform.table import History
+
+
+def append_files(history: History, rows: pa.Table, root: Path) -> str:
+    """Write rows as a new Parquet file, or one per day; a file is seen once it is complete.
+
+    Raises:
+        RequestError: The source is a single file, a glob, or in another format.
+        StoreError: It cannot be written.
+    """
+    location, source = history.location, history.source
+    path = location["path"].removeprefix("file://")
+    check_path(source, path)
+    if location["format"] == "delta":
+        return _append_delta(path if "://" in path else str(root / path), rows)
+    if location["format"] != "parquet" or PurePosixPath(path).suffix or "*" in path:
+        raise RequestError(
+            f"Source {source!r} cannot grow: its path {location['path']!r} is not a directory of "
+            "Parquet files. Make it one; a file is never written again."
+        )
+    on_s3 = path.startswith("s3://")
+    client = s3_client(location["endpoint"]) if on_s3 else fs.LocalFileSystem()
+    base = path.removeprefix("s3://").rstrip("/") if on_s3 else str(root / path)
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
+    name = f"{stamp}-{uuid.uuid4().hex}.parquet"
+    try:
+        for folder, part in _by_day(history, rows):
+            _write(client, f"{base}/{folder}".rstrip("/"), name, part, rename=not on_s3)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise StoreError(f"Source {source!r} cannot be written: {reason}") from error
+    return f"{location['path'].rstrip('/')}/**/{name}"
+
+
+def _by_day(history: History, rows: pa.Table) -> list[tuple[str, pa.Table]]:
+    if not history.day_column:
+        return [("", rows)]
+    days = compute.strftime(rows[history.event_timestamp], format="%Y-%m-%d")
+    return [
+        (f"{history.day_column}={day}", rows.filter(compute.equal(days, day)))
+        for day in days.unique().to_pylist()
+    ]
+
+
+def _write(client: fs.FileSystem, folder: str, name: str, rows: pa.Table, *, rename: bool) -> None:
+    """Write a file; S3 shows it once it is complete, and elsewhere a rename does."""
+    target = f"{folder}/{name}"
+    unfinished = f"{folder}/.{name}" if rename else target
+    if rename:
+        client.create_dir(folder, recursive=True)
+    with client.open_output_stream(unfinished) as out:
+        parquet.write_table(rows, out)
+    if rename:
+        client.move(unfinished, target)
+
+
+def _append_delta(where: str, rows: pa.Table) -> str:
+    from deltalake import write_deltalake
+
+    write_deltalake(where, rows, mode="append")
+    return where

@@ -1,0 +1,139 @@
+"""What the values of a feature look like, computed by the engine in one pass."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from feature_platform.offline.columns import family
+from feature_platform.offline.dialect import Dialect
+from feature_platform.table import from_microseconds
+
+QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
+TOP = 10
+FEW_VALUES = 1000
+"""Up to so many different values, the most frequent ones are counted."""
+_ORDERED = ("integer", "number", "time", "text", "bool")
+_NUMERIC = ("integer", "number")
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureStatistics:
+    """What the values of one feature look like.
+
+    Attributes:
+        feature: Its name.
+        dtype: Its Arrow type.
+        count: Rows.
+        nulls: Rows without a value.
+        distinct: How many different values there are, estimated within a few percent.
+        min: Least value; `None` without values and for arrays and bytes.
+        max: Greatest value.
+        mean: Of numbers.
+        stddev: Of numbers, of the sample.
+        quantiles: Probability → value, of numbers, estimated.
+        top: The most frequent values and how often they occur, where there are at most 1,000
+            different ones.
+    """
+
+    feature: str
+    dtype: str
+    count: int
+    nulls: int
+    distinct: int
+    min: Any = None
+    max: Any = None
+    mean: float | None = None
+    stddev: float | None = None
+    quantiles: Mapping[float, float | None] | None = None
+    top: Sequence[tuple[Any, int]] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return asdict(self)
+
+
+def statistics_sql(
+    dialect: Dialect, relation: str, columns: Mapping[str, str], types: pa.Schema
+) -> str:
+    """Return the query that describes every column in one pass, as one row.
+
+    Args:
+        dialect: The engine's SQL.
+        relation: What stands after FROM, with its conditions.
+        columns: Feature → expression.
+        types: Their types.
+    """
+    selected = ["count(*) AS n"]
+    for i, (name, column) in enumerate(columns.items()):
+        parts = _parts(dialect, column, types.field(name).type)
+        selected += [f"{sql} AS {part}_{i}" for part, sql in parts.items()]
+    return f"SELECT {', '.join(selected)} FROM {relation}"
+
+
+def _parts(dialect: Dialect, column: str, dtype: pa.DataType) -> dict[str, str]:
+    kind = family(dtype)
+    parts = {"present": f"count({column})", "distinct": f"approx_count_distinct({column})"}
+    if kind in _ORDERED:
+        compared = dialect.microseconds(column, dtype) if kind == "time" else column
+        parts |= {"min": f"min({compared})", "max": f"max({compared})"}
+    if kind in _NUMERIC:
+        parts |= {"mean": f"avg({column})", "stddev": f"stddev_samp({column})"}
+        parts |= {f"q{j}": q for j, q in enumerate(dialect.quantiles(column, QUANTILES))}
+    return parts
+
+
+def top_sql(relation: str, column: str) -> str:
+    """Return the query of the most frequent values of one column."""
+    return (
+        f"SELECT {column} AS v, count(*) AS n FROM {relation} GROUP BY {column} "
+        f"ORDER BY n DESC, v LIMIT {TOP + 1}"
+    )
+
+
+def read_statistics(
+    row: Mapping[str, Any], types: pa.Schema, top: Mapping[str, Sequence[tuple[Any, int]]]
+) -> dict[str, FeatureStatistics]:
+    """Return what `statistics_sql` answered, by feature.
+
+    Args:
+        row: The answer.
+        types: The features.
+        top: Feature → its most frequent values, where they were counted.
+    """
+    found = {}
+    for i, field in enumerate(types):
+        part = {name.rpartition("_")[0]: v for name, v in row.items() if name.endswith(f"_{i}")}
+        quantiles = [v for name, v in part.items() if name.startswith("q") and v is not None]
+        if quantiles and isinstance(quantiles[0], list):
+            [quantiles] = quantiles
+        found[field.name] = FeatureStatistics(
+            feature=field.name,
+            dtype=str(field.type),
+            count=row["n"],
+            nulls=row["n"] - part["present"],
+            distinct=part["distinct"],
+            min=_value(part.get("min"), field.type),
+            max=_value(part.get("max"), field.type),
+            mean=_float(part.get("mean")),
+            stddev=_float(part.get("stddev")),
+            quantiles=dict(zip(QUANTILES, map(_float, quantiles), strict=True))
+            if quantiles
+            else None,
+            top=[(v, n) for v, n in top.get(field.name, ()) if v is not None][:TOP],
+        )
+    return found
+
+
+def _value(value: Any, dtype: pa.DataType) -> Any:
+    if value is None:
+        return None
+    if family(dtype) == "time":
+        return from_microseconds(int(value))
+    return float(value) if isinstance(value, Decimal) else value
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)

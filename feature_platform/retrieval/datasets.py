@@ -1,0 +1,255 @@
+"""Saved datasets: a training set as files, with everything about how it was made beside them."""
+
+import json
+import math
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute, dataset, parquet
+
+from feature_platform.errors import NotFoundError, RequestError
+from feature_platform.offline import describe_parquet
+from feature_platform.retrieval.frames import to_pandas
+from feature_platform.table import EVENT_TIMESTAMP
+from feature_platform.values import instant
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+Numbers: TypeAlias = Any
+"""A numpy array of integers."""
+MANIFEST = "_dataset.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class SavedDatasetFileStorage:
+    """A folder of Parquet files that does not exist yet.
+
+    Source: Feast's class of this name.
+    """
+
+    path: str | Path
+
+
+@dataclass(frozen=True)
+class RandomSplit:
+    """Each row goes to one part by chance; the same seed and rows give the same parts.
+
+    Attributes:
+        parts: Name → share; the shares add up to one.
+        seed: Of the chance.
+
+    Example:
+        >>> RandomSplit({"train": 0.8, "test": 0.2}, seed=7).seed
+        7
+    """
+
+    parts: Mapping[str, float]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        shares = list(self.parts.values())
+        if not shares or min(shares) <= 0 or not math.isclose(sum(shares), 1):
+            raise RequestError(f"Shares have to be positive and sum to 1, not {dict(self.parts)}.")
+
+    def assign(self, rows: pa.RecordBatch, chance: np.random.Generator) -> Numbers:
+        """Return the number of each row's part."""
+        ends = np.cumsum(list(self.parts.values()))[:-1]
+        return np.searchsorted(ends, chance.random(rows.num_rows), side="right")
+
+
+@dataclass(frozen=True)
+class TimeSplit:
+    """Rows go to the first part whose end their time lies before.
+
+    Attributes:
+        until: Name → end, exclusive, ascending; `None` for the last part means without end.
+        column: The time.
+
+    Example:
+        >>> split = TimeSplit({"train": datetime(2026, 1, 1), "test": None})
+        >>> list(split.until)
+        ['train', 'test']
+    """
+
+    until: Mapping[str, datetime | None]
+    column: str = EVENT_TIMESTAMP
+
+    def __post_init__(self) -> None:
+        ends = [end and instant(end, "until") for end in self.until.values()]
+        known = [end for end in ends if end]
+        if not ends or None in ends[:-1] or known != sorted(set(known)):
+            raise RequestError("TimeSplit: the ends have to ascend; only the last may be None.")
+
+    def assign(self, rows: pa.RecordBatch, _: np.random.Generator) -> Numbers:
+        """Return the number of each row's part.
+
+        Raises:
+            RequestError: A row has no time, or a later one than the last part ends.
+        """
+        if self.column not in rows.schema.names:
+            raise RequestError(f"TimeSplit: the result has no column {self.column!r}.")
+        times = compute.cast(rows[self.column], pa.int64())
+        ends = [end and instant(end, "until") for end in self.until.values()]
+        limits = [int(end.timestamp() * 1_000_000) for end in ends if end]
+        found = np.searchsorted(limits, times.fill_null(2**63 - 1).to_numpy(), side="right")
+        if times.null_count or found.max(initial=0) >= len(ends):
+            raise RequestError(
+                f"TimeSplit: a row's {self.column!r} is missing or after every part's end."
+            )
+        return found
+
+
+Split: TypeAlias = RandomSplit | TimeSplit
+
+
+@dataclass(frozen=True)
+class SavedDataset:
+    """A training set that was saved.
+
+    Attributes:
+        name: Its name.
+        path: Its folder.
+        manifest: How it was made: `registry_version`, `features`, `entity_rows`, `created`,
+            `rows`, `splits` (name → rows) and `statistics` by column.
+
+    Source: Feast's `SavedDataset`, which records the features and not the rows.
+    """
+
+    name: str
+    path: Path
+    manifest: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "SavedDataset":
+        """Open a folder that `persist` wrote.
+
+        Raises:
+            NotFoundError: There is none, or it is of a newer format.
+        """
+        folder = Path(path)
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise NotFoundError(f"There is no saved dataset in {folder}: {error}") from error
+        if manifest.get("format") != _FORMAT:
+            raise NotFoundError(f"The saved dataset in {folder} is of a newer format; upgrade.")
+        return cls(manifest["name"], folder, manifest)
+
+    @property
+    def registry_version(self) -> int:
+        """Registry version that the request was resolved from."""
+        return int(self.manifest["registry_version"])
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the parts; none if it was not split."""
+        return tuple(self.manifest["splits"])
+
+    def to_batches(self, split: str | None = None) -> pa.RecordBatchReader:
+        """Stream the rows, or those of one part.
+
+        Raises:
+            NotFoundError: There is no such part.
+        """
+        if split is not None and split not in self.splits:
+            raise NotFoundError(f"Dataset {self.name!r} has the parts {list(self.splits)}.")
+        names = [split] if split else self.splits or ["data"]
+        files = [self.path / f"{name}.parquet" for name in names]
+        return dataset.dataset(files).scanner().to_reader()
+
+    def to_arrow(self, split: str | None = None) -> pa.Table:
+        """Return the rows, or those of one part, as Arrow."""
+        return self.to_batches(split).read_all()
+
+    def to_df(self, split: str | None = None) -> "pd.DataFrame":
+        """Return the rows, or those of one part, as pandas."""
+        return to_pandas(self.to_arrow(split))
+
+    def to_polars(self, split: str | None = None) -> "pl.DataFrame":
+        """Return the rows, or those of one part, as polars."""
+        import polars as pl
+
+        return pl.DataFrame(self.to_arrow(split))
+
+
+def save(
+    reader: pa.RecordBatchReader,
+    folder: Path,
+    manifest: dict[str, Any],
+    split: Split | None,
+) -> SavedDataset:
+    """Write rows and manifest into a new folder, which appears once it is complete.
+
+    Raises:
+        RequestError: The folder exists, or the split does not fit the rows.
+    """
+    if folder.exists():
+        raise RequestError(f"{folder} exists; a saved dataset is never written again.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
+    unfinished.mkdir()
+    try:
+        counts = _write(reader, unfinished, split)
+        types = reader.schema
+        described = describe_parquet(sorted(unfinished.glob("*.parquet")), types)
+        manifest |= {
+            "format": _FORMAT,
+            "created": datetime.now(UTC).isoformat(),
+            "schema": {f.name: str(f.type) for f in types},
+            "rows": sum(counts.values()),
+            "splits": counts if split else {},
+            "statistics": {name: found.to_dict() for name, found in described.items()},
+        }
+        text = json.dumps(manifest, indent=1, default=str)
+        (unfinished / MANIFEST).write_text(text, "utf-8")
+        os.rename(unfinished, folder)  # noqa: PTH104 - fails where the target has come to exist
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return SavedDataset.load(folder)
+
+
+def _write(reader: pa.RecordBatchReader, folder: Path, split: Split | None) -> dict[str, int]:
+    names = _names(split)
+    counts = dict.fromkeys(names, 0)
+    chance = np.random.default_rng(getattr(split, "seed", 0))
+    writers = {n: parquet.ParquetWriter(folder / f"{n}.parquet", reader.schema) for n in names}
+    try:
+        for batch in reader:
+            for name, part in _parts(batch, split, names, chance):
+                writers[name].write_batch(part)
+                counts[name] += part.num_rows
+    finally:
+        for writer in writers.values():
+            writer.close()
+    return counts
+
+
+def _names(split: Split | None) -> list[str]:
+    if split is None:
+        return ["data"]
+    names = list(split.parts if isinstance(split, RandomSplit) else split.until)
+    if wrong := [name for name in names if not name.isidentifier()]:
+        raise RequestError(f"{wrong[0]!r} cannot be the name of a part; use letters and digits.")
+    return names
+
+
+def _parts(
+    batch: pa.RecordBatch, split: Split | None, names: list[str], chance: np.random.Generator
+) -> Iterator[tuple[str, pa.RecordBatch]]:
+    if split is None:
+        yield names[0], batch
+        return
+    assigned = split.assign(batch, chance)
+    for number, name in enumerate(names):
+        yield name, batch.filter(pa.array(assigned == number))

@@ -1,0 +1,280 @@
+"""Saved datasets, rows that are written to history, and statistics, through the feature store."""
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from tests_support import HOUR, NOON
+
+from feature_platform import (
+    Entity,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    PushMode,
+    PushSource,
+    RandomSplit,
+    SavedDataset,
+    SavedDatasetFileStorage,
+    TimeSplit,
+)
+from feature_platform.errors import NotFoundError, RequestError, SchemaError, StoreError
+from feature_platform.types import Float32, Int64
+
+
+def spine(count: int = 3) -> pd.DataFrame:
+    ids = [n % 3 + 1 for n in range(count)]
+    return pd.DataFrame(
+        {"driver_id": ids, "event_timestamp": [NOON - HOUR * (n % 2) for n in range(count)]}
+    )
+
+
+def test_a_saved_dataset_says_how_it_was_made(platform: FeatureStore) -> None:
+    job = platform.get_historical_features(spine(), ["driver_stats"])
+    saved = platform.create_saved_dataset(job, "drivers", tags={"for": "ranking"})
+
+    assert platform.get_saved_dataset("drivers").manifest == saved.manifest
+    assert saved.to_arrow().equals(job.to_arrow())
+    assert saved.to_df()["trips"].tolist()[:2] == [11, 20]
+    assert saved.to_polars()["trips"].to_list() == [11, 20, None]
+    kept = saved.manifest
+    assert (kept["registry_version"], kept["rows"], kept["tags"]) == (1, 3, {"for": "ranking"})
+    assert kept["features"] == {"trips": "driver_stats:trips", "rate": "driver_stats:rate"}
+    assert kept["entity_rows"] == {"rows": 3, "columns": ["driver_id", "event_timestamp"]}
+    trips = kept["statistics"]["trips"]
+    assert (trips["count"], trips["nulls"], trips["min"], trips["max"]) == (3, 1, 11, 20)
+
+
+def test_a_dataset_can_be_made_again_from_its_registry_version(
+    platform: FeatureStore, driver_view: FeatureView, tmp_path: Path
+) -> None:
+    saved = platform.create_saved_dataset(
+        platform.get_historical_features(spine(), ["driver_stats"]), "then"
+    )
+    longer = driver_view.model_copy(update={"ttl": timedelta(minutes=1)})
+    platform.apply([longer], override="values expire sooner")
+    assert (
+        not platform.get_historical_features(spine(), ["driver_stats"])
+        .to_arrow()
+        .equals(saved.to_arrow())
+    )
+
+    pinned = FeatureStore(tmp_path, config=platform.config, registry_version=saved.registry_version)
+    features = list(saved.manifest["features"].values())
+    again = pinned.get_historical_features(spine(), features).to_arrow()
+    assert again.equals(saved.to_arrow())
+
+
+def test_a_dataset_is_split_by_chance_or_by_time(platform: FeatureStore, tmp_path: Path) -> None:
+    job = platform.get_historical_features(spine(1000), ["driver_stats:trips"])
+    halves = RandomSplit({"train": 0.8, "test": 0.2}, seed=1)
+    one, same = (
+        job.persist(SavedDatasetFileStorage(tmp_path / name), split=halves) for name in "ab"
+    )
+    other = job.persist(
+        SavedDatasetFileStorage(tmp_path / "c"), split=RandomSplit(halves.parts, seed=2)
+    )
+    assert one.splits == ("train", "test")
+    assert 750 < one.to_arrow("train").num_rows < 850
+    assert one.to_arrow().num_rows == 1000
+    assert one.to_arrow("test").equals(same.to_arrow("test"))
+    assert not one.to_arrow("test").equals(other.to_arrow("test"))
+
+    by_time = TimeSplit({"before": NOON, "after": None})
+    parts = job.persist(SavedDatasetFileStorage(tmp_path / "d"), split=by_time)
+    assert set(parts.to_arrow("before")["event_timestamp"].to_pylist()) == {NOON - HOUR}
+    assert set(parts.to_arrow("after")["event_timestamp"].to_pylist()) == {NOON}
+    with pytest.raises(NotFoundError, match=r"has the parts \['before', 'after'\]"):
+        parts.to_arrow("train")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomSplit({"a": 0.5}), "sum to 1"),
+        (lambda: RandomSplit({"a": 1.5, "b": -0.5}), "positive"),
+        (lambda: TimeSplit({"a": None, "b": NOON}), "ascend"),
+        (lambda: TimeSplit({"a": NOON, "b": NOON}), "ascend"),
+    ],
+)
+def test_splits_that_are_none_are_explained(make, message: str) -> None:
+    with pytest.raises(RequestError, match=message):
+        make()
+
+
+def test_a_dataset_that_fails_leaves_nothing_and_one_that_exists_stays(
+    platform: FeatureStore, tmp_path: Path
+) -> None:
+    job = platform.get_historical_features(spine(), ["driver_stats"])
+    for split, message in (
+        (TimeSplit({"a": NOON - 9 * HOUR}), "after every part's end"),
+        (TimeSplit({"a": None}, column="when"), "no column 'when'"),
+        (RandomSplit({"../x": 1.0}), "cannot be the name"),
+    ):
+        with pytest.raises(RequestError, match=message):
+            platform.create_saved_dataset(job, "broken", split=split)
+        assert list((tmp_path / "datasets").iterdir()) == []
+    saved = platform.create_saved_dataset(job, "kept")
+    with pytest.raises(RequestError, match="never written again"):
+        platform.create_saved_dataset(job, "kept")
+    with pytest.raises(RequestError, match="not a name"):
+        platform.create_saved_dataset(job, "../kept")
+    with pytest.raises(NotFoundError, match="no saved dataset"):
+        platform.get_saved_dataset("lost")
+    assert SavedDataset.load(saved.path).to_arrow().num_rows == 3
+
+
+def test_jobs_tell_their_progress_and_can_be_cancelled(
+    platform: FeatureStore, tmp_path: Path
+) -> None:
+    told: list[str] = []
+    platform.get_historical_features(spine(), ["driver_stats"]).on_progress(told.append).to_arrow()
+    assert told[0] == "reading the entity rows"
+    assert len(told) >= 3
+
+    rows = "SELECT range % 9 AS driver_id, TIMESTAMP '2026-01-01' AS event_timestamp FROM range"
+    job = platform.get_historical_features(f"{rows}(3000000000)", ["driver_stats"])
+    timer = threading.Timer(0.5, job.cancel)
+    timer.start()
+    with pytest.raises(StoreError, match="cancelled"):
+        job.to_arrow()
+    timer.join()
+
+
+def test_sql_has_the_names_of_the_answer(platform: FeatureStore) -> None:
+    job = platform.get_historical_features(spine(), ["driver_stats:trips"], full_feature_names=True)
+
+    assert 'AS "driver_stats__trips"' in job.to_sql()
+    with pytest.raises(RequestError, match="type: spark"):
+        job.to_spark_df()
+    with pytest.raises(RequestError, match="type: snowflake"):
+        job.to_snowflake("t")
+
+
+@pytest.fixture
+def pushed(open_store, tmp_path: Path) -> FeatureStore:
+    """A view whose history is a folder, fed by a push source."""
+    history = FileSource(
+        name="history", path="history", timestamp_field="at", created_timestamp_column="made",
+        field_mapping={"Trips": "trips"},
+    )  # fmt: skip
+    view = FeatureView(
+        name="live",
+        entities=[Entity(name="driver_id", value_type=Int64)],
+        source=PushSource(name="events", batch_source=history),
+        schema=[Field(name="trips", dtype=Int64), Field(name="rate", dtype=Float32)],
+    )
+    store = open_store()
+    store.apply([Entity(name="driver_id", value_type=Int64), view])
+    return store
+
+
+def pushed_rows(**columns: object) -> pd.DataFrame:
+    return pd.DataFrame({"driver_id": [1], "at": [NOON], "trips": [7], "rate": [0.5], **columns})
+
+
+def test_pushed_rows_go_online_into_history_or_both(pushed: FeatureStore, tmp_path: Path) -> None:
+    asked = pd.DataFrame({"driver_id": [1], "event_timestamp": [NOON]})
+
+    def online() -> list[object]:
+        return pushed.get_online_features(["live:trips"], [{"driver_id": 1}]).to_dict()["trips"]
+
+    def offline() -> list[object]:
+        found = pushed.get_historical_features(asked, ["live:trips"]).to_arrow()
+        return list(found["trips"].to_pylist())
+
+    pushed.push("events", pushed_rows(), to=PushMode.OFFLINE)
+    assert (online(), offline()) == ([None], [7])
+    pushed.push("events", pushed_rows(trips=[8]))
+    assert (online(), offline()) == ([8], [7])
+    later = pushed_rows(trips=[9], at=[NOON - HOUR])
+    pushed.push("events", later, to=PushMode.ONLINE_AND_OFFLINE)
+    assert (online(), offline()) == ([8], [7])
+    pushed.write_to_offline_store("live", pushed_rows(trips=[10], made=[NOON + HOUR]))
+    assert offline() == [10]
+
+    files = sorted((tmp_path / "history").iterdir())
+    assert len(files) == 3
+    assert parquet.read_schema(files[0]).names == ["driver_id", "at", "made", "Trips", "rate"]
+
+
+def test_a_refused_push_writes_nothing(pushed: FeatureStore, tmp_path: Path) -> None:
+    good = pushed_rows()
+    for rows in (good.assign(trips="many"), good.assign(extra=1), good.drop(columns="at")):
+        with pytest.raises(SchemaError):
+            pushed.push("events", rows, to=PushMode.ONLINE_AND_OFFLINE)
+    assert not (tmp_path / "history").exists()
+
+
+def test_a_source_that_cannot_grow_is_explained(platform: FeatureStore) -> None:
+    rows = pd.DataFrame({"driver_id": [1], "event_timestamp": [NOON], "trips": [1], "rate": [0.5]})
+    with pytest.raises(RequestError, match="not a directory of Parquet files"):
+        platform.write_to_offline_store("driver_stats", rows)
+
+
+def test_days_are_folders_and_other_days_are_not_read(open_store, tmp_path: Path) -> None:
+    source = FileSource(name="days", path="days", date_partition_column="day")
+    view = FeatureView(
+        name="daily", entities=["id"], source=source, schema=[Field(name="x", dtype=Int64)],
+        ttl=timedelta(hours=2),
+    )  # fmt: skip
+    store = open_store()
+    store.apply([Entity(name="id", value_type=Int64), source, view])
+    rows = pd.DataFrame(
+        {"id": [1, 1], "event_timestamp": [NOON, NOON - timedelta(days=3)], "x": [1, 2]}
+    )
+    store.write_to_offline_store("daily", rows)
+    assert sorted(p.name for p in (tmp_path / "days").iterdir()) == [
+        "day=2025-12-29",
+        "day=2026-01-01",
+    ]
+    asked = pd.DataFrame({"id": [1], "event_timestamp": [NOON + HOUR]})
+    assert store.get_historical_features(asked, ["daily"]).to_arrow()["x"].to_pylist() == [1]
+
+    broken = next((tmp_path / "days" / "day=2025-12-29").iterdir())
+    content = broken.read_bytes()
+    footer = int.from_bytes(content[-8:-4], "little") + 8  # all but the metadata is broken
+    broken.write_bytes(content[:4] + b"\0" * (len(content) - footer - 4) + content[-footer:])
+    assert store.get_historical_features(asked, ["daily"]).to_arrow()["x"].to_pylist() == [1]
+
+
+def test_statistics_of_a_view(platform: FeatureStore) -> None:
+    found = platform.get_statistics("driver_stats")
+
+    assert (found["trips"].count, found["trips"].min, found["trips"].max) == (3, 10, 20)
+    assert found["rate"].mean == pytest.approx(0.5)
+    assert platform.get_statistics("driver_stats", NOON - HOUR)["trips"].count == 2
+
+
+def test_delta_and_iceberg_tables_are_read_and_delta_grows(open_store, tmp_path: Path) -> None:
+    from deltalake import write_deltalake
+    from pyiceberg.catalog.memory import InMemoryCatalog
+
+    table = pa.table(
+        {"id": pa.array([1, 2]), "event_timestamp": pa.array([NOON, NOON]), "x": pa.array([5, 6])}
+    )
+    write_deltalake(tmp_path / "delta", table)
+    catalog = InMemoryCatalog("test", warehouse=f"file://{tmp_path}/warehouse")
+    catalog.create_namespace("lake")
+    iceberg = catalog.create_table("lake.x", schema=table.schema)
+    iceberg.append(table)
+    store = open_store()
+    store.apply([Entity(name="id", value_type=Int64)])
+    asked = pd.DataFrame({"id": [2, 1, 3], "event_timestamp": [NOON] * 3})
+    places = {"delta": "delta", "iceberg": iceberg.metadata_location}
+    for kind, path in places.items():
+        source = FileSource(name=f"{kind}_source", path=path, file_format=kind)
+        schema = [Field(name="x", dtype=Int64)]
+        store.apply([FeatureView(name=kind, entities=["id"], source=source, schema=schema), source])
+        found = store.get_historical_features(asked, [kind]).to_arrow()
+        assert found["x"].to_pylist() == [6, 5, None]
+
+    more = pd.DataFrame({"id": [3], "event_timestamp": [NOON], "x": [7]})
+    store.write_to_offline_store("delta", more)
+    found = store.get_historical_features(asked, ["delta"]).to_arrow()
+    assert found["x"].to_pylist() == [6, 5, 7]
