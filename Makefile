@@ -8,7 +8,7 @@ export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check reliability bench bench-registry lock clean
+.PHONY: help demo dev test check reliability bench bench-historical bench-registry lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -35,13 +35,16 @@ reliability: $(VENV)/.installed ## Try to make the registry lose something; writ
 bench: $(VENV)/.installed ## Measure against raw DuckDB and SQLite
 	@$(BIN)/python -m bench
 
+bench-historical: $(VENV)/.installed $(VENV)/.feast ## Measure training sets beside raw DuckDB and Feast; writes docs/bench_historical.md
+	@$(BIN)/python -m bench.historical
+
 bench-registry: $(VENV)/.installed $(VENV)/.feast ## Measure the registry beside Feast's; writes docs/bench_registry.md
 	@$(BIN)/python -m bench.registry
 
-$(VENV)/.feast: $(VENV)/.uv bench/registry/feast.txt
+$(VENV)/.feast: $(VENV)/.uv bench/feast.txt
 	@echo "==> installing Feast into an environment of its own"
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(VENV)/feast
-	@$(BIN)/uv pip install -q --system-certs --python $(VENV)/feast/bin/python -r bench/registry/feast.txt
+	@$(BIN)/uv pip install -q --system-certs --python $(VENV)/feast/bin/python -r bench/feast.txt
 	@touch $@
 
 lock: $(VENV)/.uv ## Resolve the dependencies again into constraints.txt

@@ -110,7 +110,7 @@ def raw_join(path: Path, spine: pd.DataFrame, features: list[str]) -> object:
     with duckdb.connect() as db:
         db.register("spine", spine)
         return db.sql(
-            f"SELECT s.*, {columns} FROM spine s ASOF LEFT JOIN '{path}' h "  # noqa: S608
+            f"SELECT s.*, {columns} FROM spine s ASOF LEFT JOIN '{path}' h "
             "ON s.key = h.key AND s.event_timestamp >= h.event_timestamp"
         ).to_arrow_table()
 
@@ -119,11 +119,11 @@ def raw_latest(path: Path, features: list[str]) -> object:
     """Find the newest row per key and write it with one statement."""
     newest = ", ".join(f"arg_max({name}, event_timestamp)" for name in features)
     with duckdb.connect() as db:
-        rows = db.sql(f"SELECT key, {newest} FROM '{path}' GROUP BY key").fetchall()  # noqa: S608
+        rows = db.sql(f"SELECT key, {newest} FROM '{path}' GROUP BY key").fetchall()
     with sqlite3.connect(":memory:") as target:
         target.execute(f"create table t (key integer primary key, {', '.join(features)})")
         marks = ", ".join("?" * (len(features) + 1))
-        target.executemany(f"insert into t values ({marks})", rows)  # noqa: S608
+        target.executemany(f"insert into t values ({marks})", rows)
     return rows
 
 

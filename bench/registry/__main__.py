@@ -66,7 +66,7 @@ def once(command: list[str], what: str) -> dict[str, Any] | None:
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (MOST_CPU_SECONDS, MOST_CPU_SECONDS))
 
-    done = subprocess.run(  # noqa: S603 - our own programs
+    done = subprocess.run(
         [*command, what], capture_output=True, text=True, cwd=ROOT, preexec_fn=limit, check=False
     )
     if done.returncode < 0:

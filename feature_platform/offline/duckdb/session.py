@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -68,11 +69,14 @@ class DuckDBSession(Session):
         self._folder = tempfile.mkdtemp(
             prefix="feature_platform-", dir=settings.temp_directory or None
         )
+        # Also for a reader that nobody reads to its end, or the end of the program.
+        self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         config: dict[str, Any] = {
             # What DuckDB needs is in its wheel: nothing is downloaded.
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",  # SQL never sees our variables
+            "enable_progress_bar": "false",  # it would be drawn into whatever is printed
             "temp_directory": self._folder,
         }
         if settings.memory_limit:
@@ -91,7 +95,7 @@ class DuckDBSession(Session):
         """Close the connection and remove what was spilled."""
         if hasattr(self, "db"):
             self.db.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._remove()
 
     def memory_limit(self) -> int:
         """Return how many bytes DuckDB takes before it spills."""
