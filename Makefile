@@ -8,7 +8,7 @@ export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check reliability bench bench-historical bench-registry lock clean
+.PHONY: help demo dev test check contract reliability bench bench-historical bench-registry lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ check: $(VENV)/.installed ## Lint, types and import layers
 	@echo "==> ruff"; $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo "==> mypy"; $(BIN)/mypy
 	@echo "==> import layers"; $(BIN)/lint-imports --no-timer 2>/dev/null || $(BIN)/lint-imports
+
+contract: $(VENV)/.installed ## Ask 20,000 random cases of DuckDB and 500 of Spark and of the Snowflake emulator
+	@CONTRACT=1 $(BIN)/pytest tests/offline/test_contract.py -k plain_python --timeout 3000
 
 reliability: $(VENV)/.installed ## Try to make the registry lose something; writes docs/reliability.md
 	@PYTHONPATH=tests $(BIN)/python -m reliability

@@ -48,6 +48,7 @@ class FeatureStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return FeatureStore(self.repo_path, registry=registry, offline=offline)
 
     def _connect(self) -> Any:
-        connection = self.snowflake.get_connection(raw_conn=True).__enter__()
-        connection.cursor().execute("ALTER SESSION SET TIMEZONE = 'UTC'")
+        opened = self.snowflake.get_connection(raw_conn=True)
+        connection = opened.__enter__()
+        connection.opened_by = opened  # which would close it on being forgotten
         return connection

@@ -35,6 +35,7 @@ class HistorySql:
     Attributes:
         relation: What stands after FROM.
         keys: Join key → expression.
+        key_types: Join key → its declared type, or the one it is stored in.
         event: Expression of the event time, microseconds.
         created: Expression of the created time, microseconds; `None` without one.
         features: Feature → expression of the declared type.
@@ -48,6 +49,7 @@ class HistorySql:
 
     relation: str
     keys: Mapping[str, str]
+    key_types: Mapping[str, pa.DataType]
     event: str
     created: str | None
     features: Mapping[str, str]
@@ -138,6 +140,7 @@ def history_sql(
     return HistorySql(
         relation=relation.sql,
         keys={key: read(key, dtype) for key, dtype in table.keys.items()},
+        key_types={key: dtype or columns[raw[key]] for key, dtype in table.keys.items()},
         event=instant(event),
         created=instant(created) if created else None,
         features={name: read(name, table.features.field(name).type) for name in features},

@@ -8,6 +8,7 @@ import pyarrow as pa
 from feature_platform.errors import RequestError, did_you_mean
 from feature_platform.offline.columns import comparable, family
 from feature_platform.offline.dialect import Dialect
+from feature_platform.offline.history import HistorySql
 from feature_platform.offline.point_in_time import ROW, TIME, SpineSql
 from feature_platform.table import EVENT_TIMESTAMP, ViewRead
 
@@ -44,21 +45,19 @@ def check_unique(names: Sequence[str]) -> None:
         raise RequestError(f"The entity rows have two columns {twice[0]!r}; names ignore case.")
 
 
-def check_keys(columns: Columns, read: ViewRead, found: Columns) -> None:
+def check_keys(columns: Columns, read: ViewRead, history: HistorySql) -> None:
     """Check that keys can be compared.
 
     Args:
         columns: The entity rows' columns.
         read: The view to join.
-        found: Its source's columns.
+        history: Its past rows.
 
     Raises:
         RequestError: A key has another type in the entity rows than in the view.
     """
-    history = read.table.history
     for key, column in read.keys.items():
-        source = found[history.column(key)] if history else columns[column]
-        held = read.table.keys[key] or source
+        held = history.key_types[key]
         if not comparable(columns[column], held):
             raise RequestError(
                 f"The entity rows' column {column!r} is {columns[column]}, and view "

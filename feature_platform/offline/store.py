@@ -201,8 +201,8 @@ class _PointInTimeQuery(_SqlQuery):
             joins.append(JoinSql(history, read.keys, read.columns, i))
         relation, columns = session.entity_rows(self._entity_rows(session, joins))
         check_entity_rows(columns, self._reads)
-        for read, source in zip(self._reads, sources, strict=True):
-            check_keys(columns, read, source.columns)
+        for read, join in zip(self._reads, joins, strict=True):
+            check_keys(columns, read, join.history)
         session.step("reading the entity rows")
         numbered = session.number(relation, time_sql(session.sql, columns), store=store)
         low, high, rows = session.row(f"SELECT min({TIME}), max({TIME}), count(*) FROM {numbered}")
@@ -235,12 +235,7 @@ class _LatestQuery(_SqlQuery):
     def _last_statement(self, session: Session) -> tuple[str, pa.Schema]:
         session.step(f"searching the newest rows of {self._table.name}")
         history, columns = self._history(session)
-        found = session.relation(self._table).columns
-        own = self._table.history
-        types = {
-            key: dtype or (found[own.column(key)] if own else pa.null())
-            for key, dtype in self._table.keys.items()
-        }
+        types = dict(history.key_types)
         types |= {EVENT_TIMESTAMP: TIMESTAMP, CREATED_TIMESTAMP: TIMESTAMP}
         types |= {field.name: field.type for field in self._table.features}
         schema = pa.schema(types)

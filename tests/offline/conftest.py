@@ -1,6 +1,7 @@
 """Every contract test runs on every engine."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,3 +17,11 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     if request.param == "snowflake":
         return Snowflake(request.getfixturevalue("snowflake"))
     return Spark(tmp_path, request.getfixturevalue("spark"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many random cases each engine answered as plain Python does."""
+    from offline.test_contract import ANSWERED, FULL
+
+    for name, count in sorted(ANSWERED.items()) if FULL else ():
+        terminalreporter.write_line(f"{name}: {count:,} random cases, all as the oracle says")

@@ -18,10 +18,12 @@ class Engine(ABC):
     Attributes:
         store: The store.
         cases: How many random cases one query answers; a query of a cluster takes long.
+        enough: How many random cases `make contract` asks for.
     """
 
     store: OfflineStore
-    cases = 1
+    cases = 10
+    enough = 20_000
 
     @abstractmethod
     def table(self, name: str, rows: pa.Table) -> dict[str, str]:
@@ -64,6 +66,7 @@ class Spark(Files):
     """Parquet files, read by Spark."""
 
     cases = 40
+    enough = 500
 
     def __init__(self, folder: Path, spark: Any) -> None:
         from feature_platform.offline.spark.session import SparkQuerySession
@@ -75,7 +78,7 @@ class Spark(Files):
 class Snowflake(Engine):
     """Tables of an emulated Snowflake, through the real connector."""
 
-    cases = 10
+    enough = 500
 
     def __init__(self, settings: dict[str, Any]) -> None:
         from feature_platform.offline.snowflake.session import SnowflakeSession, connector

@@ -1,6 +1,8 @@
 """The contract of offline stores, on every engine, checked against plain Python."""
 
+import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,6 +18,8 @@ from feature_platform.offline import Span
 from feature_platform.table import TIMESTAMP, History, Table, ViewRead
 from offline.engines import Engine, Snowflake
 
+FULL = "CONTRACT" in os.environ  # as `make contract` sets it
+ANSWERED: Counter[str] = Counter()
 US = timedelta(microseconds=1)
 BIG = 2**53 + 1
 Rows = list[dict[str, Any]]
@@ -244,12 +248,15 @@ ttls = st.sampled_from([None, timedelta(minutes=1), timedelta(minutes=2), timede
 key_lists = st.sampled_from([["a"], ["a", "b"], ["b"]])
 
 
-@settings(max_examples=40)
+@settings(max_examples=2100 if FULL else 30)
 @given(data=st.data(), ttl=ttls, keys=key_lists, known_only=st.booleans())
 def test_the_join_is_what_plain_python_says(
     engine: Engine, data: Any, ttl: timedelta | None, keys: list[str], known_only: bool
 ) -> None:
     """One query answers many cases that share nothing: the case is part of the key."""
+    name = type(engine).__name__
+    if FULL and ANSWERED[name] >= engine.enough:
+        return
     history: Rows = []
     spine: Rows = []
     expected: list[Any] = []
@@ -262,6 +269,7 @@ def test_the_join_is_what_plain_python_says(
             expected.append(found and found["value"])
 
     assert join(engine, spine, history, ["case", *keys], ttl, known_only=known_only) == expected
+    ANSWERED[name] += engine.cases
 
 
 @settings(max_examples=5)
@@ -383,7 +391,7 @@ def test_explain_and_sql_say_how(engine: Engine, request: pytest.FixtureRequest)
         pa.Table.from_pylist(ask(NOON), schema=SPINE), [read("v", location, ["a"])]
     )
 
-    assert query.sql.startswith("WITH")
+    assert query.statement().startswith("WITH")
     assert query.explain()
 
 

@@ -76,7 +76,6 @@ class DuckDBSession(Session):
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",  # SQL never sees our variables
-            "enable_progress_bar": "false",  # it would be drawn into whatever is printed
             "temp_directory": self._folder,
         }
         if settings.memory_limit:
@@ -86,6 +85,7 @@ class DuckDBSession(Session):
         try:
             self.db = duckdb.connect(config=config)
             self.db.execute("SET TimeZone = 'UTC'")
+            self.db.execute("SET enable_progress_bar = false")  # it is drawn into the output
         except duckdb.Error as error:
             self.close()
             raise ConfigError(f"offline_store: {first_line(error)}") from error

@@ -1,0 +1,159 @@
+"""Run by test_spark_cluster: the same question to DuckDB, and to Spark on servers of its own.
+
+`python -m offline.spark_cluster standalone|connect FOLDER` starts a standalone master with two
+workers, or a Spark Connect server, on loopback, and prints the two answers' digests.
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute, parquet
+from spark_support import prepare_java
+
+from feature_platform.offline import OfflineStore, open_offline_store
+from feature_platform.table import TIMESTAMP, History, Table, ViewRead
+
+ROWS, ASKED, KEYS = 1_000_000, 100_000, 10_000
+FIRST = 1_767_225_600_000_000
+
+
+def write_history(folder: Path) -> None:
+    """Write history whose rows tie on key and time now and then."""
+    chance = np.random.default_rng(1)
+    times = FIRST + chance.integers(0, 30 * 86_400, ROWS) * 1_000_000
+    columns = {
+        "key": chance.integers(0, KEYS, ROWS),
+        "event_timestamp": pa.array(times).cast(TIMESTAMP),
+        "created": pa.array(times + chance.integers(0, 2, ROWS)).cast(TIMESTAMP),
+        "value": chance.integers(0, 1000, ROWS),
+    }
+    (folder / "history").mkdir()
+    for part in range(4):
+        rows = pa.table(columns).slice(part * ROWS // 4, ROWS // 4)
+        parquet.write_table(rows, folder / "history" / f"{part}.parquet")
+
+
+def ask(store: OfflineStore, *, known_only: bool) -> str:
+    """Return a digest of 100,000 answers."""
+    chance = np.random.default_rng(2)
+    times = FIRST + chance.integers(0, 30 * 86_400, ASKED) * 1_000_000
+    keys = pa.array(chance.integers(0, KEYS + 100, ASKED))
+    spine = pa.table({"key": keys, "event_timestamp": pa.array(times).cast(TIMESTAMP)})
+    location = {"path": "history", "format": "parquet", "endpoint": ""}
+    table = Table(
+        project="p",
+        name="v",
+        keys={"key": pa.int64()},
+        features=pa.schema([("value", pa.int64())]),
+        ttl=timedelta(days=2),
+        history=History("s", location, "event_timestamp", "created"),
+    )
+    read = ViewRead("v", table, ("value",), {"key": "key"})
+    answer = store.point_in_time(spine, [read], known_only=known_only).reader().read_all()
+    assert answer.num_rows == ASKED
+    values = answer["v:value"].combine_chunks()
+    assert 0 < values.null_count < ASKED / 2
+    return sha256(compute.fill_null(values, -1).to_numpy().tobytes()).hexdigest()
+
+
+@contextmanager
+def standalone() -> Iterator[dict[str, object]]:
+    """Start a master and two workers."""
+    port = free_port()
+    master = f"spark://127.0.0.1:{port}"
+    deploy = "org.apache.spark.deploy"
+    where = ["--host", "127.0.0.1", "--webui-port", "0"]
+    with (
+        java(f"{deploy}.master.Master", *where, "--port", str(port)),
+        java(f"{deploy}.worker.Worker", *where, "--cores", "1", "--memory", "1g", master),
+        java(f"{deploy}.worker.Worker", *where, "--cores", "1", "--memory", "1g", master),
+    ):
+        wait_for(port)
+        conf = {
+            "spark.ui.enabled": "false",
+            "spark.executor.memory": "900m",
+            "spark.cores.max": "2",
+            "spark.executor.cores": "1",
+            "spark.sql.shuffle.partitions": "4",
+        }
+        yield {"type": "spark", "master": master, "spark_conf": conf}
+
+
+@contextmanager
+def connect() -> Iterator[dict[str, object]]:
+    """Start a Spark Connect server."""
+    port = free_port()
+    settings = ["--conf", f"spark.connect.grpc.binding.port={port}", "--conf"]
+    server = "org.apache.spark.sql.connect.service.SparkConnectServer"
+    submit = ["org.apache.spark.deploy.SparkSubmit", "--class", server, "--master", "local[2]"]
+    with java(*submit, *settings, "spark.ui.enabled=false", "spark-internal"):
+        wait_for(port)
+        yield {"type": "spark", "remote": f"sc://127.0.0.1:{port}"}
+
+
+@contextmanager
+def java(*arguments: str) -> Iterator[None]:
+    """Run one of Spark's programs."""
+    import pyspark
+
+    program = Path(pyspark.__file__).parent / "bin" / "spark-class"
+    log = Path(sys.argv[2]) / f"{arguments[0].rpartition('.')[2]}-{time.time_ns()}.log"
+    with (
+        log.open("w") as out,
+        subprocess.Popen([str(program), *arguments], stdout=out, stderr=out) as process,
+    ):
+        try:
+            yield
+        finally:
+            process.terminate()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    """Wait until a server listens."""
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise TimeoutError(f"nobody listens on {port}")
+
+
+def main() -> None:
+    """Ask both and print."""
+    kind, folder = sys.argv[1], Path(sys.argv[2])
+    prepare_java(folder)
+    os.environ["SPARK_NO_DAEMONIZE"] = "1"
+    write_history(folder)
+    duckdb = open_offline_store({"type": "duckdb"}, folder)
+    found = {"duckdb": [ask(duckdb, known_only=known) for known in (False, True)]}
+    with {"standalone": standalone, "connect": connect}[kind]() as settings:
+        spark = open_offline_store(settings, folder)
+        found["spark"] = [ask(spark, known_only=known) for known in (False, True)]
+        from pyspark.sql import SparkSession
+
+        active = SparkSession.getActiveSession()
+        assert active is not None
+        active.stop()
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
