@@ -1,15 +1,19 @@
 """Repos in Dagster: lineage, one commit a run, refusals as failed checks, online loads."""
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pandas as pd
 import pytest
 from dagster_support import PLATFORM, TEAM, Workspace
+from tests_support import NOON
 
-from feature_platform import FeatureStore
+from feature_platform import Entity, FeatureStore, FeatureView, Field, SnowflakeSource
 from feature_platform.dagster import FeatureStoreResource, platform_definitions, team_definitions
 from feature_platform.errors import ConfigError
+from feature_platform.types import Int64, String
 
 JANUARY_3 = datetime(2026, 1, 3, tzinfo=UTC)
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -282,3 +286,48 @@ def test_a_full_sync_that_would_delete_much_is_a_failed_check(workspace) -> None
     skip = workspace.tick("risk")
     assert "would delete 6 of the 8 objects of 'risk'" in skip.skip_message
     assert not workspace.run("risk").success
+
+
+def test_a_snowflake_resource_hands_its_connection_down(
+    tmp_path: Path, snowflake: dict[str, Any]
+) -> None:
+    from dagster_snowflake import SnowflakeResource
+
+    (tmp_path / "feature_store.yaml").write_text(
+        "project: shop\nregistry: r.db\nonline_store: null\noffline_store: {type: snowflake}\n"
+    )
+    emulator = {name: snowflake[name] for name in ("host", "port", "protocol", "network_timeout")}
+    resource = FeatureStoreResource(
+        repo_path=str(tmp_path),
+        snowflake=SnowflakeResource(
+            account="test",
+            user="test",
+            password=dg.EnvVar("FP_TEST_PASSWORD"),
+            database="RES_DB",
+            schema="PLATFORM",
+            additional_snowflake_connection_args=emulator,
+        ),
+    )
+    seen: list[Any] = []
+
+    @dg.asset
+    def training_set(feature_store: FeatureStoreResource) -> None:
+        store = feature_store.open()
+        entity = Entity(name="id", value_type=String)
+        source = SnowflakeSource(
+            name="s",
+            query="SELECT 'a' AS ID, '2026-01-01'::TIMESTAMP_NTZ AS EVENT_TIMESTAMP, 5 AS X",
+        )
+        view = FeatureView(
+            name="v", entities=[entity], source=source, schema=[Field(name="x", dtype=Int64)]
+        )
+        store.apply([entity, source, view])
+        rows = pd.DataFrame({"id": ["a"], "event_timestamp": [NOON]})
+        seen.append(store.get_historical_features(rows, ["v"]).to_arrow()["x"].to_pylist())
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FP_TEST_PASSWORD", "secret")
+        result = dg.materialize([training_set], resources={"feature_store": resource})
+    assert result.success
+    assert seen == [[5]]
+    assert "secret" not in repr(resource)

@@ -1,13 +1,26 @@
 """What only the engine for files does."""
 
+import random
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pytest
+from oracle import newest_known
+from pyarrow import parquet
 from tests_support import NOON
 
+from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
+from feature_platform.offline import open_offline_store
+from feature_platform.offline.duckdb.session import DuckDBSession
+from feature_platform.offline.duckdb.staged import StagedJoin
 from feature_platform.table import TIMESTAMP
 from offline.engines import Files
-from offline.test_contract import read
+from offline.test_contract import HISTORY, SPINE, ask, read, row
+
+MINUTE = timedelta(minutes=1)
 
 
 def test_nanoseconds_do_not_move_rows_into_the_future_or_the_past(tmp_path: Path) -> None:
@@ -25,3 +38,253 @@ def test_nanoseconds_do_not_move_rows_into_the_future_or_the_past(tmp_path: Path
     query = engine.store.point_in_time(spine, [read("v", location, ["a"])])
 
     assert query.reader().read_all()["v:value"].to_pylist() == [7, None]
+
+
+@pytest.mark.parametrize("known_only", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "keys", "limit"),
+    [(20, 50, ""), (20, 2, ""), (2000, 50, ""), (2000, 50, "40MB")],
+    ids=["few pairs", "many pairs", "many rows", "in parts"],
+)
+def test_every_way_to_join_gives_one_answer(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    asked: int,
+    keys: int,
+    limit: str,
+    known_only: bool,
+) -> None:
+    """The plan follows the numbers of rows; what it is must not show."""
+    chance = random.Random(asked + keys)
+    ways: list[str] = []
+
+    def noted(name: str) -> None:
+        real: Callable[..., Any] = getattr(StagedJoin, name)
+
+        def run(self: StagedJoin, *arguments: Any, **options: Any) -> Any:
+            ways.append(name)
+            return real(self, *arguments, **options)
+
+        monkeypatch.setattr(StagedJoin, name, run)
+
+    for name in ("_few", "_many", "_nearest_of_pairs"):
+        noted(name)
+    monkeypatch.setattr("feature_platform.offline.duckdb.staged._BYTES_PER_VALUE", 10_000)
+    if not limit:
+        monkeypatch.setattr(DuckDBSession, "memory_limit", lambda _: 1 << 40)
+
+    def moment() -> Any:
+        return NOON + chance.randrange(0, 300) * MINUTE
+
+    history = [
+        row(
+            chance.randrange(keys),
+            moment(),
+            chance.randrange(9),
+            created=chance.choice([None, moment()]),
+        )
+        for _ in range(3000)
+    ]
+    spine = [
+        {"row": n, "a": chance.randrange(keys + 1), "b": "x", "event_timestamp": moment()}
+        for n in range(asked)
+    ]
+    ttl = chance.choice([None, 20 * MINUTE])
+    parquet.write_table(pa.Table.from_pylist(history, schema=HISTORY), tmp_path / "v.parquet")
+    settings = {"type": "duckdb", "threads": 2, **({"memory_limit": limit} if limit else {})}
+    location = {"path": "v.parquet", "format": "parquet", "endpoint": ""}
+    query = open_offline_store(settings, tmp_path).point_in_time(
+        pa.Table.from_pylist(spine, schema=SPINE),
+        [read("v", location, ["a"], ttl)],
+        known_only=known_only,
+    )
+    told: list[str] = []
+    answer = query.reader(told.append).read_all()
+
+    expected = [newest_known(one, history, ["a"], ttl, known_only=known_only) for one in spine]
+    assert answer["v:value"].to_pylist() == [found and found["value"] for found in expected]
+    assert answer["row"].to_pylist() == list(range(asked))
+    assert ways[0] == ("_few" if asked == 20 else "_many")
+    assert ("_nearest_of_pairs" in ways) == (keys == 50 and asked == 20)
+    assert any("part 2 of" in step for step in told) == bool(limit)
+
+
+def test_s3_gives_the_same_and_only_what_is_needed_is_read(
+    tmp_path: Path, s3: Any, s3_endpoint: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """100 row groups in the order of time, and wide columns that nobody asks for."""
+    count = 100_000
+    table = pa.table(
+        {
+            "a": pa.array(range(count)),
+            "event_timestamp": pa.array([NOON + n * MINUTE for n in range(count)], TIMESTAMP),
+            "created": pa.array([NOON] * count, TIMESTAMP),
+            "value": pa.array(range(count)),
+            "wide": pa.array([f"{n:0200d}" for n in range(count)]),
+        }
+    )
+    engine = Files(tmp_path)
+    parquet.write_table(table, tmp_path / "v.parquet", row_group_size=1000, compression="none")
+    size = (tmp_path / "v.parquet").stat().st_size
+    s3.upload_file(str(tmp_path / "v.parquet"), bucket, "lake/v.parquet")
+    sessions: list[DuckDBSession] = []
+    real = DuckDBSession.close
+    monkeypatch.setattr(DuckDBSession, "close", lambda self: (sessions.append(self), real(self)))
+    places = [
+        {"path": "v.parquet", "format": "parquet", "endpoint": ""},
+        {"path": f"s3://{bucket}/lake/v.parquet", "format": "parquet", "endpoint": s3_endpoint},
+        {"path": f"s3://{bucket}/lake", "format": "parquet", "endpoint": s3_endpoint},
+        {"path": f"s3://{bucket}/l*/*.parquet", "format": "parquet", "endpoint": s3_endpoint},
+    ]
+    spine = pa.table(
+        {"a": [50_000, 50_001, 7], "event_timestamp": pa.array([NOON + 50_001 * MINUTE] * 3)}
+    )
+    answers = [
+        engine.store.point_in_time(spine, [read("v", place, ["a"], 10 * MINUTE)])
+        .reader()
+        .read_all()
+        for place in places
+    ]
+
+    assert answers[0]["v:value"].to_pylist() == [50_000, 50_001, None]
+    assert all(answer.equals(answers[0]) for answer in answers)
+    assert len(sessions) == len(places)
+    footer = parquet.read_metadata(tmp_path / "v.parquet").serialized_size
+    for session in sessions[1:]:
+        assert footer < session.bytes_read < size / 20 + 2 * footer
+
+
+def test_a_file_that_is_replaced_meanwhile_is_noticed(tmp_path: Path) -> None:
+    engine = Files(tmp_path)
+    rows = pa.Table.from_pylist([row(1, NOON, 7)], schema=HISTORY)
+    location = engine.table("v", rows)
+    spine = pa.Table.from_pylist(ask(NOON), schema=SPINE)
+    reader = engine.store.point_in_time(spine, [read("v", location, ["a"])]).reader()
+    engine.table("w", rows)
+    (tmp_path / "w.parquet").replace(tmp_path / "v.parquet")
+
+    with pytest.raises(StoreError, match="'v_source': a file was replaced"):
+        reader.read_all()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("../v.parquet", "holds '..'"),
+        ("a/../../v.parquet", "holds '..'"),
+        ("v\0.parquet", "zero byte"),
+        ("gone.parquet", "no files at .*gone.parquet. Relative paths start at"),
+        ("empty", "no files"),
+        ("garbage.parquet", "'v_source' cannot be read: .*(magic|Parquet|parquet)"),
+        ("cut.parquet", "'v_source' cannot be read"),
+    ],
+)
+def test_sources_that_cannot_be_read_are_explained(tmp_path: Path, path: str, message: str) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    engine = Files(root)
+    engine.table("v", pa.Table.from_pylist([row(1, NOON, 7)], schema=HISTORY))
+    (tmp_path / "v.parquet").write_bytes((root / "v.parquet").read_bytes())
+    (root / "garbage.parquet").write_bytes(b"garbage" * 99)
+    (root / "cut.parquet").write_bytes((root / "v.parquet").read_bytes()[:-20])
+    (root / "empty").mkdir()
+    location = {"path": path, "format": "parquet", "endpoint": ""}
+    query = engine.store.point_in_time(
+        pa.Table.from_pylist(ask(NOON), schema=SPINE), [read("v", location, ["a"])]
+    )
+
+    with pytest.raises(StoreError, match=message):
+        query.reader().read_all()
+
+
+def test_unfinished_files_of_others_are_not_read(tmp_path: Path) -> None:
+    engine = Files(tmp_path)
+    (tmp_path / "lake").mkdir()
+    good = engine.table("v", pa.Table.from_pylist([row(1, NOON, 7)], schema=HISTORY))
+    (tmp_path / good["path"]).rename(tmp_path / "lake" / "part.parquet")
+    for name in ("_SUCCESS", ".part.parquet", "_tmp.parquet", "notes.txt"):
+        (tmp_path / "lake" / name).write_text("not parquet")
+    location = {"path": "lake", "format": "parquet", "endpoint": ""}
+    spine = pa.Table.from_pylist(ask(NOON), schema=SPINE)
+    query = engine.store.point_in_time(spine, [read("v", location, ["a"])])
+
+    assert query.reader().read_all()["v:value"].to_pylist() == [7]
+
+
+def test_entity_rows_with_ten_thousand_columns(tmp_path: Path) -> None:
+    engine = Files(tmp_path)
+    location = engine.table("v", pa.Table.from_pylist([row(1, NOON, 7)], schema=HISTORY))
+    wide = {f"c{n}": [n] for n in range(10_000)}
+    spine = pa.table({"a": [1], "event_timestamp": pa.array([NOON], TIMESTAMP), **wide})
+    answer = engine.store.point_in_time(spine, [read("v", location, ["a"])]).reader().read_all()
+
+    assert answer.num_columns == 10_003
+    assert (answer["c9999"][0].as_py(), answer["v:value"][0].as_py()) == (9999, 7)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select 1; drop table spine",
+        "copy (select 1) to 'x.csv'",
+        "attach 'x.db'",
+        "install httpfs",
+        "pragma database_list",
+        "select 1) r; drop table spine; --",
+        "insert into spine select 1",
+        "set memory_limit = '1TB'",
+        "",
+    ],
+)
+def test_sql_that_is_not_one_select_is_refused(tmp_path: Path, sql: str) -> None:
+    engine = Files(tmp_path)
+    location = engine.table("v", pa.Table.from_pylist([row(1, NOON, 7)], schema=HISTORY))
+    query = engine.store.point_in_time(sql, [read("v", location, ["a"])])
+
+    with pytest.raises(RequestError):
+        query.reader()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["v.parquet"]
+
+
+def test_nothing_is_left_behind_by_readers_that_nobody_reads(tmp_path: Path) -> None:
+    spills = tmp_path / "spills"
+    spills.mkdir()
+    store = open_offline_store({"type": "duckdb", "temp_directory": str(spills)}, tmp_path)
+    location = Files(tmp_path).table("v", pa.Table.from_pylist([row(1, NOON, 7)], schema=HISTORY))
+    query = store.point_in_time(
+        pa.Table.from_pylist(ask(NOON), schema=SPINE), [read("v", location, ["a"])]
+    )
+    reader = query.reader()
+    assert len(list(spills.iterdir())) == 1
+    del reader, query
+    assert list(spills.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"memory_limit": "much"}, "offline_store, memory_limit .much.*must have a number"),
+        ({"memory_limt": "1GB"}, "Did you mean 'memory_limit'"),
+        ({"threads": "two"}, "threads must be int"),
+    ],
+)
+def test_wrong_settings_are_explained(
+    tmp_path: Path, settings: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_offline_store({"type": "duckdb", **settings}, tmp_path).append(
+            read("v", {"path": "x", "format": "parquet", "endpoint": ""}, ["a"]).table,
+            HISTORY.empty_table(),
+        )
+
+
+def test_a_source_whose_type_drifted_is_explained(tmp_path: Path) -> None:
+    engine = Files(tmp_path)
+    rows = pa.Table.from_pylist([row(1, NOON, 7)], schema=HISTORY)
+    location = engine.table("v", rows.set_column(5, "value", pa.array(["seven"])))
+    query = engine.store.point_in_time(
+        pa.Table.from_pylist(ask(NOON), schema=SPINE), [read("v", location, ["a"])]
+    )
+
+    with pytest.raises(SchemaError, match="'v_source', column 'value' is string and is declared"):
+        query.reader()

@@ -88,7 +88,8 @@ class DuckDBSession(Session):
             self.db.execute("SET enable_progress_bar = false")  # it is drawn into the output
         except duckdb.Error as error:
             self.close()
-            raise ConfigError(f"offline_store: {first_line(error)}") from error
+            given = f"memory_limit {settings.memory_limit!r}, threads {settings.threads}"
+            raise ConfigError(f"offline_store, {given}: {first_line(error)}") from error
         self._listed: list[tuple[str, Files, list[tuple[str, int, int]]]] = []
 
     def close(self) -> None:
