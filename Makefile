@@ -22,7 +22,7 @@ dev: $(VENV)/.installed ## Open the Dagster UI with every code location, on http
 
 test: check ## Check the code, then run every test
 	@echo "==> tests"
-	@$(BIN)/pytest -n 2
+	@$(BIN)/pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.installed ## Lint, types and import layers
 	@echo "==> ruff"; $(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -8,7 +8,10 @@ import pytest
 from offline.engines import Engine, Files, Snowflake, Spark, Statement
 
 
-@pytest.fixture(params=["duckdb", "statement", "spark", "snowflake"])
+ON_SPARK = pytest.param("spark", marks=pytest.mark.xdist_group("spark"))  # one JVM for all
+
+
+@pytest.fixture(params=["duckdb", "statement", ON_SPARK, "snowflake"])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
     if request.param == "duckdb":
         return Files(tmp_path)
