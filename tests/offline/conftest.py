@@ -7,7 +7,6 @@ import pytest
 
 from offline.engines import Engine, Files, Snowflake, Spark, Statement
 
-
 ON_SPARK = pytest.param("spark", marks=pytest.mark.xdist_group("spark"))  # one JVM for all
 
 
