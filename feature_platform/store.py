@@ -331,7 +331,8 @@ class FeatureStore(Contributor):
         Args:
             from_: What `get_historical_features` returned.
             name: Of the dataset.
-            storage: A folder; `datasets/<name>` below the offline store's root if left out.
+            storage: A folder, relative to the offline store's root; `datasets/<name>` there if
+                left out. Elsewhere, `SavedDataset.load` opens it.
             split: `RandomSplit` or `TimeSplit`.
             tags: Free labels.
 
@@ -340,7 +341,8 @@ class FeatureStore(Contributor):
 
         Source: Feast's `create_saved_dataset`. Nothing is registered: the folder says it all.
         """
-        target = storage or SavedDatasetFileStorage(self._dataset_folder(name))
+        folder = self._root / storage.path if storage else self._dataset_folder(name)
+        target = SavedDatasetFileStorage(folder)
         return from_.persist(target, name=name, split=split, tags=tags)
 
     def get_saved_dataset(self, name: str) -> SavedDataset:
@@ -354,8 +356,11 @@ class FeatureStore(Contributor):
     def _dataset_folder(self, name: str) -> Path:
         if not is_name(name):
             raise RequestError(f"{name!r} is not a name of letters, digits and underscores.")
-        root = self.repo.path / str(self.config.offline_store.get("root", "."))
-        return root / "datasets" / name
+        return self._root / "datasets" / name
+
+    @property
+    def _root(self) -> Path:
+        return self.repo.path / str(self.config.offline_store.get("root", "."))
 
     def _add(self, table: Table, rows: pa.Table) -> str:
         return self.offline.append(table, offline_rows(table, rows, self._clock()))

@@ -28,7 +28,8 @@ class FeatureStatistics:
         dtype: Its Arrow type.
         count: Rows.
         nulls: Rows without a value.
-        distinct: How many different values there are, estimated within a few percent.
+        distinct: How many different values there are: exact up to 1,000 or so, and beyond that
+            estimated within a few percent.
         min: Least value; `None` without values and for arrays and bytes.
         max: Greatest value.
         mean: Of numbers.
@@ -86,22 +87,22 @@ def _parts(dialect: Dialect, column: str, dtype: pa.DataType) -> dict[str, str]:
 
 
 def top_sql(relation: str, column: str) -> str:
-    """Return the query of the most frequent values of one column."""
+    """Return the query of the most frequent values of one column, and how many there are."""
     return (
-        f"SELECT {column} AS v, count(*) AS n FROM {relation} GROUP BY {column} "
-        f"ORDER BY n DESC, v LIMIT {TOP + 1}"
+        f"SELECT v, n, d FROM (SELECT {column} AS v, count(*) AS n, count(*) OVER () AS d "
+        f"FROM {relation} GROUP BY {column}) g ORDER BY n DESC, v LIMIT {TOP + 1}"
     )
 
 
 def read_statistics(
-    row: Mapping[str, Any], types: pa.Schema, top: Mapping[str, Sequence[tuple[Any, int]]]
+    row: Mapping[str, Any], types: pa.Schema, top: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> dict[str, FeatureStatistics]:
     """Return what `statistics_sql` answered, by feature.
 
     Args:
         row: The answer.
         types: The features.
-        top: Feature → its most frequent values, where they were counted.
+        top: Feature → what `top_sql` answered, where it was asked.
     """
     found = {}
     for i, field in enumerate(types):
@@ -114,7 +115,7 @@ def read_statistics(
             dtype=str(field.type),
             count=row["n"],
             nulls=row["n"] - part["present"],
-            distinct=part["distinct"],
+            distinct=_distinct(part, row["n"], top.get(field.name)),
             min=_value(part.get("min"), field.type),
             max=_value(part.get("max"), field.type),
             mean=_float(part.get("mean")),
@@ -122,9 +123,17 @@ def read_statistics(
             quantiles=dict(zip(QUANTILES, map(_float, quantiles), strict=True))
             if quantiles
             else None,
-            top=[(v, n) for v, n in top.get(field.name, ()) if v is not None][:TOP],
+            top=[(r["v"], r["n"]) for r in top.get(field.name, ()) if r["v"] is not None][:TOP],
         )
     return found
+
+
+def _distinct(
+    part: Mapping[str, Any], rows: int, counted: Sequence[Mapping[str, Any]] | None
+) -> int:
+    if counted:
+        return int(counted[0]["d"]) - (part["present"] < rows)
+    return int(min(part["distinct"], part["present"]))
 
 
 def _value(value: Any, dtype: pa.DataType) -> Any:

@@ -109,7 +109,7 @@ def describe(
     top = {}
     for i, (name, column) in enumerate(columns.items()):
         if f"min_{i}" in row and row[f"distinct_{i}"] <= FEW_VALUES:
-            top[name] = [(r["v"], r["n"]) for r in session.rows(top_sql(relation, column))]
+            top[name] = session.rows(top_sql(relation, column))
     return read_statistics(row, types, top)
 
 

@@ -11,9 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
 import pyarrow as pa
-from pyarrow import compute, dataset, parquet
 
 from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.offline import describe_parquet
@@ -22,6 +20,7 @@ from feature_platform.table import EVENT_TIMESTAMP
 from feature_platform.values import instant
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import polars as pl
 
@@ -62,8 +61,10 @@ class RandomSplit:
         if not shares or min(shares) <= 0 or not math.isclose(sum(shares), 1):
             raise RequestError(f"Shares have to be positive and sum to 1, not {dict(self.parts)}.")
 
-    def assign(self, rows: pa.RecordBatch, chance: np.random.Generator) -> Numbers:
+    def assign(self, rows: pa.RecordBatch, chance: "np.random.Generator") -> Numbers:
         """Return the number of each row's part."""
+        import numpy as np
+
         ends = np.cumsum(list(self.parts.values()))[:-1]
         return np.searchsorted(ends, chance.random(rows.num_rows), side="right")
 
@@ -91,15 +92,17 @@ class TimeSplit:
         if not ends or None in ends[:-1] or known != sorted(set(known)):
             raise RequestError("TimeSplit: the ends have to ascend; only the last may be None.")
 
-    def assign(self, rows: pa.RecordBatch, _: np.random.Generator) -> Numbers:
+    def assign(self, rows: pa.RecordBatch, _: "np.random.Generator") -> Numbers:
         """Return the number of each row's part.
 
         Raises:
             RequestError: A row has no time, or a later one than the last part ends.
         """
+        import numpy as np
+
         if self.column not in rows.schema.names:
             raise RequestError(f"TimeSplit: the result has no column {self.column!r}.")
-        times = compute.cast(rows[self.column], pa.int64())
+        times = rows[self.column].cast(pa.int64())
         ends = [end and instant(end, "until") for end in self.until.values()]
         limits = [int(end.timestamp() * 1_000_000) for end in ends if end]
         found = np.searchsorted(limits, times.fill_null(2**63 - 1).to_numpy(), side="right")
@@ -164,6 +167,8 @@ class SavedDataset:
         """
         if split is not None and split not in self.splits:
             raise NotFoundError(f"Dataset {self.name!r} has the parts {list(self.splits)}.")
+        from pyarrow import dataset
+
         names = [split] if split else self.splits or ["data"]
         files = [self.path / f"{name}.parquet" for name in names]
         return dataset.dataset(files).scanner().to_reader()
@@ -220,6 +225,9 @@ def save(
 
 
 def _write(reader: pa.RecordBatchReader, folder: Path, split: Split | None) -> dict[str, int]:
+    import numpy as np
+    from pyarrow import parquet
+
     names = _names(split)
     counts = dict.fromkeys(names, 0)
     chance = np.random.default_rng(getattr(split, "seed", 0))
@@ -245,7 +253,7 @@ def _names(split: Split | None) -> list[str]:
 
 
 def _parts(
-    batch: pa.RecordBatch, split: Split | None, names: list[str], chance: np.random.Generator
+    batch: pa.RecordBatch, split: Split | None, names: list[str], chance: "np.random.Generator"
 ) -> Iterator[tuple[str, pa.RecordBatch]]:
     if split is None:
         yield names[0], batch

@@ -96,7 +96,7 @@ class RetrievalJob:
 
         Args:
             path: A file that is replaced as a whole once it is complete; with `partition_by`, a
-                directory.
+                new or empty directory.
             partition_by: Columns to make Hive partitions of.
         """
         from pyarrow import dataset, parquet
@@ -106,6 +106,13 @@ class RetrievalJob:
         partition_by = [partition_by] if isinstance(partition_by, str) else partition_by
         if unknown := [name for name in partition_by if name not in reader.schema.names]:
             raise RequestError(f"partition_by: the result has no column {unknown[0]!r}.")
+        if target.is_dir() and (not partition_by or any(target.iterdir())):
+            raise RequestError(
+                f"{target} is a folder that is not empty. Name a new one, so that two results "
+                "do not mix."
+                if partition_by
+                else f"{target} is a folder; name a file."
+            )
         if partition_by:
             hive = dataset.partitioning(
                 pa.schema([reader.schema.field(name) for name in partition_by]), flavor="hive"
@@ -115,7 +122,7 @@ class RetrievalJob:
                 target,
                 format="parquet",
                 partitioning=hive,
-                existing_data_behavior="delete_matching",
+                existing_data_behavior="error",
             )
             return target
         target.parent.mkdir(parents=True, exist_ok=True)

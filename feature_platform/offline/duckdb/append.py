@@ -24,7 +24,7 @@ def append_files(history: History, rows: pa.Table, root: Path) -> str:
     path = location["path"].removeprefix("file://")
     check_path(source, path)
     if location["format"] == "delta":
-        return _append_delta(path if "://" in path else str(root / path), rows)
+        return _append_delta(source, path if "://" in path else str(root / path), rows)
     if location["format"] != "parquet" or PurePosixPath(path).suffix or "*" in path:
         raise RequestError(
             f"Source {source!r} cannot grow: its path {location['path']!r} is not a directory of "
@@ -34,19 +34,21 @@ def append_files(history: History, rows: pa.Table, root: Path) -> str:
     client = s3_client(location["endpoint"]) if on_s3 else fs.LocalFileSystem()
     base = path.removeprefix("s3://").rstrip("/") if on_s3 else str(root / path)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    name = f"{stamp}-{uuid.uuid4().hex}.parquet"
+    name, written = f"{stamp}-{uuid.uuid4().hex}.parquet", list[str]()
     try:
         for folder, part in _by_day(history, rows):
-            _write(client, f"{base}/{folder}".rstrip("/"), name, part, rename=not on_s3)
+            target = f"{base}/{folder}".rstrip("/")
+            _write(client, target, name, part, rename=not on_s3)
+            written.append(f"{target}/{name}")
     except (OSError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise StoreError(f"Source {source!r} cannot be written: {reason}") from error
-    return f"{location['path'].rstrip('/')}/**/{name}"
+    return ", ".join(f"s3://{path}" if on_s3 else path for path in written)
 
 
 def _by_day(history: History, rows: pa.Table) -> list[tuple[str, pa.Table]]:
     if not history.day_column:
-        return [("", rows)]
+        return [("", rows)] if rows.num_rows else []
     days = compute.strftime(rows[history.event_timestamp], format="%Y-%m-%d")
     return [
         (f"{history.day_column}={day}", rows.filter(compute.equal(days, day)))
@@ -66,8 +68,12 @@ def _write(client: fs.FileSystem, folder: str, name: str, rows: pa.Table, *, ren
         client.move(unfinished, target)
 
 
-def _append_delta(where: str, rows: pa.Table) -> str:
+def _append_delta(source: str, where: str, rows: pa.Table) -> str:
     from deltalake import write_deltalake
 
-    write_deltalake(where, rows, mode="append")
+    try:
+        write_deltalake(where, rows, mode="append", schema_mode="merge")
+    except Exception as error:  # the library's errors have no common base
+        reason = str(error).partition("\n")[0]
+        raise StoreError(f"Source {source!r} cannot be written: {reason}") from error
     return where

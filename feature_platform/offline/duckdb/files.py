@@ -50,6 +50,11 @@ def local_files(source: str, location: Mapping[str, str], root: Path) -> Files:
         paths = [str(p) for p in found if p.is_file() and not _hidden(p.relative_to(p.anchor))]
         fixed = str(root / _before_wild(path))
     elif base.is_dir():
+        if (base / "_delta_log").exists():
+            raise StoreError(
+                f"Source {source!r} cannot be read: {base} is a Delta table, whose files also hold "
+                'rows that were deleted. Say file_format="delta".'
+            )
         inside = (p.relative_to(base) for p in base.rglob("*"))
         wanted = [p for p in inside if p.name.endswith(_SUFFIXES[location["format"]])]
         paths = [str(base / p) for p in wanted if not _hidden(p) and (base / p).is_file()]

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -66,9 +66,11 @@ class DuckDBSession(Session):
         self.sql = DuckDBDialect()
         self.bytes_read = 0
         self._settings = settings
-        self._folder = tempfile.mkdtemp(
-            prefix="feature_platform-", dir=settings.temp_directory or None
-        )
+        parent = settings.temp_directory or None
+        try:
+            self._folder = tempfile.mkdtemp(prefix="feature_platform-", dir=parent)
+        except OSError as error:
+            raise ConfigError(f"offline_store, temp_directory: {error}") from error
         # Also for a reader that nobody reads to its end, or the end of the program.
         self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         config: dict[str, Any] = {
@@ -132,6 +134,11 @@ class DuckDBSession(Session):
         elif isinstance(rows, Path):
             relation = f"read_parquet({self.sql.literal(str(rows))})"
         else:
+            if str(rows).strip().lower().endswith((".csv", ".json", ".arrow")):
+                raise RequestError(
+                    f"Entity rows {rows!r}: text is SQL, or the path of a .parquet file. For other "
+                    "files write SQL, such as SELECT * FROM read_csv('rows.csv')."
+                )
             relation = f"({self._one_select(str(rows))}\n)"
         what = "SQL cannot run" if isinstance(rows, str) else "cannot be read"
         owner = "The entity rows' " if isinstance(rows, str) else "The entity rows "
@@ -181,7 +188,8 @@ class DuckDBSession(Session):
             return str(self.db.execute(f"EXPLAIN {sql}").fetchall()[0][1])
 
     def cancel(self) -> None:
-        self.db.interrupt()
+        with suppress(duckdb.Error):  # it may have finished
+            self.db.interrupt()
 
     def join(self, spine: SpineSql, found: Sequence[Search], schema: pa.Schema) -> str:
         join = StagedJoin(self, spine)

@@ -171,7 +171,10 @@ class SparkQuerySession(Session):
             kind = location.get("file_format") or location["format"]
             writer = frame.write.mode("append").format(kind)
             if day := history.day_column:
-                writer = writer.partitionBy(day)
+                event = self.sql.quote(history.event_timestamp)
+                utc = f"date_format(to_utc_timestamp({event}, current_timezone()), 'yyyy-MM-dd')"
+                dated = frame.selectExpr("*", f"{utc} AS {self.sql.quote(day)}")
+                writer = dated.write.mode("append").format(kind).partitionBy(day)
             writer.save(path)
             return path
 
@@ -267,4 +270,7 @@ def _failed(reason: str) -> Exception:
 
 
 def _reason(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0][:500]
+    reason = str(error).strip().partition("\n")[0][:500]
+    if "TIMESTAMP(NANOS" in reason:
+        reason += ' Spark reads no nanoseconds: write the file with coerce_timestamps="us".'
+    return reason
