@@ -272,6 +272,8 @@ class FeatureStore(Contributor):
             SchemaError: A column is missing or unknown, or has another type.
         """
         self._check_not_pinned()
+        if not isinstance(to, PushMode):
+            raise RequestError(f"to is {to!r}, not one of {', '.join(map(str, PushMode))}.")
         snapshot = self.snapshot()
         online = to is not PushMode.OFFLINE
         views = [v for v, _ in snapshot.of(FeatureView, self.project) if v.online or not online]

@@ -12,6 +12,7 @@ from feature_platform.offline.base import OfflineStore as OfflineStore
 from feature_platform.offline.base import Progress as Progress
 from feature_platform.offline.base import Query as Query
 from feature_platform.offline.base import Span as Span
+from feature_platform.offline.spine import check_unique as check_unique
 from feature_platform.offline.statistics import FeatureStatistics as FeatureStatistics
 from feature_platform.offline.store import SqlOfflineStore as SqlOfflineStore
 from feature_platform.offline.store import describe
@@ -37,13 +38,15 @@ def open_offline_store(
 
 def describe_parquet(files: Sequence[Path], types: pa.Schema) -> dict[str, FeatureStatistics]:
     """Describe every column of Parquet files."""
+    from feature_platform.offline.duckdb.files import literal_path
     from feature_platform.offline.duckdb.session import DuckDBSession, Settings
 
     session = DuckDBSession(Settings(Path()))
     try:
-        listed = ", ".join(session.sql.literal(str(file)) for file in files)
+        listed = ", ".join(session.sql.literal(literal_path(str(file))) for file in files)
+        relation = f"read_parquet([{listed}], hive_partitioning = false)"
         columns = {name: session.sql.quote(name) for name in types.names}
-        return describe(session, f"read_parquet([{listed}])", columns, types)
+        return describe(session, relation, columns, types)
     finally:
         session.close()
 

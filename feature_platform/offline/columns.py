@@ -55,8 +55,8 @@ def typed(
     if (held, wanted) == ("array of integer", "array of number"):
         return f"CAST({column} AS {dialect.type_name(declared)})"
     if (held, wanted) == ("number", "integer"):  # whole numbers that missed values in pandas
-        message = f"{where} is declared {declared} and holds a fraction: "
-        if (whole := dialect.whole(column, declared, message)) is not None:
+        message = f"{where} is declared {declared} and holds a fraction, or more than a float can: "
+        if (whole := dialect.whole(column, found, declared, message)) is not None:
             return whole
     raise SchemaError(
         f"{where} is {found} and is declared {declared}. Correct the one or the other."

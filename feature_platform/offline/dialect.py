@@ -7,6 +7,11 @@ from typing import ClassVar
 import pyarrow as pa
 
 
+def largest_exact(dtype: pa.DataType) -> int:
+    """Return the number below which a float type holds every whole number."""
+    return 2**24 if dtype == pa.float32() else 2**53
+
+
 class Dialect(ABC):
     """The SQL of one engine. Times are microseconds since 1970 UTC, as integers.
 
@@ -51,11 +56,13 @@ class Dialect(ABC):
         """
 
     @abstractmethod
-    def whole(self, column: str, dtype: pa.DataType, otherwise: str) -> str | None:
+    def whole(
+        self, column: str, found: pa.DataType, dtype: pa.DataType, otherwise: str
+    ) -> str | None:
         """Return the SQL of a whole number that is held as a float.
 
-        It fails with `otherwise` and the value where that holds a fraction; `None` if the engine
-        cannot fail with a message.
+        It fails with `otherwise` and the value where that has a fraction, or is so large that
+        the float may have been rounded; `None` if the engine cannot fail with a message.
         """
 
     @abstractmethod

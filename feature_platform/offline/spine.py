@@ -22,7 +22,8 @@ def check_entity_rows(columns: Columns, reads: Sequence[ViewRead]) -> None:
         RequestError: A name is reserved, or a key is missing.
     """
     produced = {column for read in reads for column in read.columns.values()} | {ROW, TIME}
-    if taken := sorted(produced & columns.keys()):
+    reserved = {name.casefold() for name in produced}
+    if taken := sorted(name for name in columns if name.casefold() in reserved):
         raise RequestError(f"The entity rows' column {taken[0]!r} is reserved; rename it.")
     for read in reads:
         for column in read.keys.values():
@@ -42,7 +43,7 @@ def check_unique(names: Sequence[str]) -> None:
     """
     counts = Counter(name.casefold() for name in names)
     if twice := sorted(name for name, count in counts.items() if count > 1):
-        raise RequestError(f"The entity rows have two columns {twice[0]!r}; names ignore case.")
+        raise RequestError(f"There are two columns {twice[0]!r}; names ignore case.")
 
 
 def check_keys(columns: Columns, read: ViewRead, history: HistorySql) -> None:

@@ -132,15 +132,18 @@ def _distinct(
     part: Mapping[str, Any], rows: int, counted: Sequence[Mapping[str, Any]] | None
 ) -> int:
     if counted:
-        return int(counted[0]["d"]) - (part["present"] < rows)
-    return int(min(part["distinct"], part["present"]))
+        return int(counted[0]["d"]) - int(part["present"] < rows)
+    return min(int(part["distinct"]), int(part["present"]))
 
 
 def _value(value: Any, dtype: pa.DataType) -> Any:
     if value is None:
         return None
     if family(dtype) == "time":
-        return from_microseconds(int(value))
+        try:
+            return from_microseconds(int(value))
+        except OverflowError:  # beyond the years that Python has
+            return None
     return float(value) if isinstance(value, Decimal) else value
 
 

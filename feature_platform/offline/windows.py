@@ -50,7 +50,8 @@ def span_sql(dialect: Dialect, joins: Sequence[JoinSql], event: str, start: int,
         time = f"{dialect.instant(join.history.event)} AS {dialect.quote(event)}"
         conditions = every(present(dialect, join.history, start, end))
         selects.append(
-            f"SELECT {', '.join([*keys, time])} FROM {join.history.relation} WHERE {conditions}"
+            f"SELECT DISTINCT {', '.join([*keys, time])} FROM {join.history.relation} "
+            f"WHERE {conditions}"
         )
     order = ", ".join(dialect.quote(name) for name in (event, *columns))
     return f"SELECT * FROM ({' UNION '.join(selects)}) r ORDER BY {order}"

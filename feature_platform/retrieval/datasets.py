@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
-from feature_platform.errors import NotFoundError, RequestError
-from feature_platform.offline import describe_parquet
+from feature_platform.errors import NotFoundError, RequestError, StoreError
+from feature_platform.offline import check_unique, describe_parquet
 from feature_platform.retrieval.frames import to_pandas
-from feature_platform.table import EVENT_TIMESTAMP
-from feature_platform.values import instant
+from feature_platform.table import EVENT_TIMESTAMP, TIMESTAMP, microseconds
+from feature_platform.values import exact_cast, instant
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,6 +57,10 @@ class RandomSplit:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.parts, Mapping) or not all(
+            isinstance(share, (int, float)) for share in self.parts.values()
+        ):
+            raise RequestError(f"RandomSplit takes name -> share, not {self.parts!r}.")
         shares = list(self.parts.values())
         if not shares or min(shares) <= 0 or not math.isclose(sum(shares), 1):
             raise RequestError(f"Shares have to be positive and sum to 1, not {dict(self.parts)}.")
@@ -102,9 +106,12 @@ class TimeSplit:
 
         if self.column not in rows.schema.names:
             raise RequestError(f"TimeSplit: the result has no column {self.column!r}.")
-        times = rows[self.column].cast(pa.int64())
+        try:
+            times = exact_cast(rows[self.column], TIMESTAMP).cast(pa.int64())
+        except ValueError as error:
+            raise RequestError(f"TimeSplit: column {self.column!r}: {error}.") from error
         ends = [end and instant(end, "until") for end in self.until.values()]
-        limits = [int(end.timestamp() * 1_000_000) for end in ends if end]
+        limits = [microseconds(end) for end in ends if end]
         found = np.searchsorted(limits, times.fill_null(2**63 - 1).to_numpy(), side="right")
         if times.null_count or found.max(initial=0) >= len(ends):
             raise RequestError(
@@ -143,11 +150,11 @@ class SavedDataset:
         folder = Path(path)
         try:
             manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-        except (OSError, ValueError) as error:
-            raise NotFoundError(f"There is no saved dataset in {folder}: {error}") from error
-        if manifest.get("format") != _FORMAT:
-            raise NotFoundError(f"The saved dataset in {folder} is of a newer format; upgrade.")
-        return cls(manifest["name"], folder, manifest)
+            if manifest["format"] != _FORMAT:
+                raise NotFoundError(f"The saved dataset in {folder} is of another format; upgrade.")
+            return cls(manifest["name"], folder, manifest)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NotFoundError(f"There is no saved dataset in {folder}: {error!r}") from error
 
     @property
     def registry_version(self) -> int:
@@ -171,7 +178,10 @@ class SavedDataset:
 
         names = [split] if split else self.splits or ["data"]
         files = [self.path / f"{name}.parquet" for name in names]
-        return dataset.dataset(files).scanner().to_reader()
+        try:
+            return dataset.dataset(files).scanner().to_reader()
+        except OSError as error:
+            raise StoreError(f"Dataset {self.name!r} is damaged: {error}") from error
 
     def to_arrow(self, split: str | None = None) -> pa.Table:
         """Return the rows, or those of one part, as Arrow."""
@@ -201,7 +211,11 @@ def save(
     """
     if folder.exists():
         raise RequestError(f"{folder} exists; a saved dataset is never written again.")
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    check_unique(reader.schema.names)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(f"{folder} cannot be made: {error}") from error
     unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
     unfinished.mkdir()
     try:
@@ -218,10 +232,17 @@ def save(
         }
         text = json.dumps(manifest, indent=1, default=str)
         (unfinished / MANIFEST).write_text(text, "utf-8")
-        os.rename(unfinished, folder)  # noqa: PTH104 - fails where the target has come to exist
+        _appear(unfinished, folder)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return SavedDataset.load(folder)
+
+
+def _appear(unfinished: Path, folder: Path) -> None:
+    try:
+        os.rename(unfinished, folder)  # noqa: PTH104 - fails where the target has come to exist
+    except OSError as error:
+        raise RequestError(f"{folder} exists by now; another name, please.") from error
 
 
 def _write(reader: pa.RecordBatchReader, folder: Path, split: Split | None) -> dict[str, int]:
@@ -247,7 +268,7 @@ def _names(split: Split | None) -> list[str]:
     if split is None:
         return ["data"]
     names = list(split.parts if isinstance(split, RandomSplit) else split.until)
-    if wrong := [name for name in names if not name.isidentifier()]:
+    if wrong := [name for name in names if not str(name).isidentifier()]:
         raise RequestError(f"{wrong[0]!r} cannot be the name of a part; use letters and digits.")
     return names
 

@@ -1,6 +1,7 @@
 """A retrieval that has been asked for and not yet run."""
 
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     from pyspark.sql import DataFrame as SparkDataFrame
+
+_MOST_PARTITIONS = 100_000
 
 
 class RetrievalJob:
@@ -99,7 +102,7 @@ class RetrievalJob:
                 new or empty directory.
             partition_by: Columns to make Hive partitions of.
         """
-        from pyarrow import dataset, parquet
+        from pyarrow import parquet
 
         target = Path(path)
         reader = self.to_batches()
@@ -113,20 +116,11 @@ class RetrievalJob:
                 if partition_by
                 else f"{target} is a folder; name a file."
             )
-        if partition_by:
-            hive = dataset.partitioning(
-                pa.schema([reader.schema.field(name) for name in partition_by]), flavor="hive"
-            )
-            dataset.write_dataset(
-                reader,
-                target,
-                format="parquet",
-                partitioning=hive,
-                existing_data_behavior="error",
-            )
-            return target
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        if partition_by:
+            _write_partitions(reader, unfinished, target, partition_by)
+            return target
         try:
             with parquet.ParquetWriter(unfinished, reader.schema) as writer:
                 for batch in reader:
@@ -208,6 +202,28 @@ class RetrievalJob:
         steps = [self._query.explain()]
         steps += [f"then on-demand view {view!r}, in Python" for view in self._computed]
         return "\n".join(steps)
+
+
+def _write_partitions(
+    reader: pa.RecordBatchReader, unfinished: Path, target: Path, partition_by: Sequence[str]
+) -> None:
+    """Write Hive partitions into a folder that appears once it is complete."""
+    from pyarrow import dataset
+
+    fields = [reader.schema.field(name) for name in partition_by]
+    try:
+        dataset.write_dataset(
+            reader,
+            unfinished,
+            format="parquet",
+            partitioning=dataset.partitioning(pa.schema(fields), flavor="hive"),
+            max_partitions=_MOST_PARTITIONS,
+        )
+        os.replace(unfinished, target)  # noqa: PTH105 - also where an empty folder exists
+    except (pa.ArrowException, NotImplementedError) as error:
+        raise RequestError(f"partition_by={list(partition_by)}: {error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def stream(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:

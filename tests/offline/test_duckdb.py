@@ -13,7 +13,7 @@ from pyarrow import parquet
 from tests_support import NOON
 
 from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
-from feature_platform.offline import open_offline_store
+from feature_platform.offline import Span, open_offline_store
 from feature_platform.offline.duckdb.session import DuckDBSession
 from feature_platform.offline.duckdb.staged import StagedJoin
 from feature_platform.table import TIMESTAMP
@@ -288,3 +288,151 @@ def test_a_source_whose_type_drifted_is_explained(tmp_path: Path) -> None:
 
     with pytest.raises(SchemaError, match="'v_source', column 'value' is string and is declared"):
         query.reader()
+
+
+def answers(engine: Files, location: dict[str, str], keys: list[Any], **columns: Any) -> list[Any]:
+    """Ask for the value of some keys at noon."""
+    types = pa.schema([("a", pa.array(keys).type)])
+    count = len(keys)
+    spine = pa.table({"a": keys, "event_timestamp": pa.array([NOON] * count), **columns})
+    query = engine.store.point_in_time(spine, [read("v", location, ["a"], types=types)])
+    answer = query.reader().read_all()
+    assert answer.num_rows == count
+    return list(answer["v:value"].to_pylist())
+
+
+def rows_of(*pairs: tuple[Any, Any], **more: Any) -> pa.Table:
+    count = len(pairs)
+    return pa.table(
+        {
+            "a": [key for key, _ in pairs],
+            "event_timestamp": pa.array([NOON] * count, TIMESTAMP),
+            "created": pa.array([None] * count, TIMESTAMP),
+            "value": pa.array([value for _, value in pairs]),
+            **more,
+        }
+    )
+
+
+def folder(root: Path, files: dict[str, pa.Table]) -> dict[str, str]:
+    for name, rows in files.items():
+        (root / "lake" / name).parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(rows, root / "lake" / name)
+    return {"path": "lake", "format": "parquet", "endpoint": ""}
+
+
+@pytest.mark.parametrize("name", ["File_Row_Number", "FILE_INDEX", "file_row_number"])
+def test_columns_named_like_row_ids_are_only_columns(tmp_path: Path, name: str) -> None:
+    rows = rows_of((1, 1), (2, 2), (3, 3), **{name: pa.array([0, 0, 0])})
+
+    assert answers(Files(tmp_path), folder(tmp_path, {"a.parquet": rows}), [3, 1, 2]) == [3, 1, 2]
+
+
+def test_a_csv_column_named_rowid_is_only_a_column(tmp_path: Path) -> None:
+    text = "rowid,a,event_timestamp,created,value\n5,1,2026-01-01,,1\n5,2,2026-01-01,,2\n"
+    (tmp_path / "v.csv").write_text(text)
+    location = {"path": "v.csv", "format": "csv", "endpoint": ""}
+
+    assert answers(Files(tmp_path), location, [2, 1, 2]) == [2, 1, 2]
+
+
+def test_names_of_files_are_no_patterns(tmp_path: Path) -> None:
+    root = tmp_path / "x[1]"
+    files = {"a1.parquet": rows_of((1, 1)), "a[1].parquet": rows_of((2, 2))}
+    location = folder(root, {**files, "b*.parquet": rows_of((3, 3))})
+    assert answers(Files(root), location, [1, 2, 3]) == [1, 2, 3]
+    assert answers(Files(root), {**location, "path": "lake/*.parquet"}, [1, 2, 3]) == [1, 2, 3]
+
+    for number, name in enumerate(("e1.parquet", "e[1].parquet")):
+        spine = pa.table({"a": [number + 1], "event_timestamp": pa.array([NOON])})
+        parquet.write_table(spine, root / name)
+    types = pa.schema([("a", pa.int64())])
+    asked = [read("v", location, ["a"], types=types)]
+    query = Files(root).store.point_in_time(root / "e[1].parquet", asked)
+    assert query.reader().read_all()["v:value"].to_pylist() == [2]
+
+
+def test_folders_above_a_source_say_nothing(tmp_path: Path) -> None:
+    root = tmp_path / "a=5"
+    location = folder(root, {"p.parquet": rows_of((1, 1))})
+    assert answers(Files(root), location, [1, 5]) == [1, None]
+
+    spine = pa.table({"a": [1], "event_timestamp": pa.array([NOON])})
+    parquet.write_table(spine, root / "e.parquet")
+    types = pa.schema([("a", pa.int64())])
+    query = Files(root).store.point_in_time(
+        root / "e.parquet", [read("v", location, ["a"], types=types)]
+    )
+    assert query.reader().read_all()["a"].to_pylist() == [1]
+    days = folder(root, {"day=2026-01-01/p.parquet": rows_of((1, 1))})
+    (root / "lake" / "p.parquet").unlink()
+    with pytest.raises(StoreError, match="above the source"):
+        answers(Files(root), days, [1])
+
+
+def test_folders_that_some_files_lack_are_explained_and_never_made(tmp_path: Path) -> None:
+    engine = Files(tmp_path)
+    location = folder(
+        tmp_path, {f"a={k}/p.parquet": rows_of((k, k)).drop_columns("a") for k in (1, 2)}
+    )
+    assert answers(engine, location, [2, 1]) == [2, 1]
+    types = pa.schema([("a", pa.int64())])
+    with pytest.raises(RequestError, match="cannot grow: its folders are named after a"):
+        engine.store.append(read("v", location, ["a"], types=types).table, rows_of((3, 3)))
+    assert answers(engine, location, [2, 1]) == [2, 1]
+
+    folder(tmp_path, {"stray.parquet": rows_of((3, 3))})
+    with pytest.raises(StoreError, match=r"\(none\) and a named column=value"):
+        answers(engine, location, [1])
+
+
+def test_what_writers_have_not_committed_is_not_read(tmp_path: Path) -> None:
+    files = {"p.parquet": rows_of((1, 1)), "_temporary/0/p.parquet": rows_of((1, 99))}
+
+    assert answers(Files(tmp_path), folder(tmp_path, files), [1]) == [1]
+
+
+@pytest.mark.parametrize("big", [2**53 + 1, -(2**53) - 1])
+def test_integers_that_a_float_may_have_rounded_are_refused(tmp_path: Path, big: int) -> None:
+    """Files of one source disagree: pandas writes floats where a value is missing."""
+    engine = Files(tmp_path)
+    floats = rows_of((2, None)).set_column(3, "value", pa.array([None], pa.float64()))
+    location = folder(tmp_path, {"a.parquet": rows_of((1, big)), "b.parquet": floats})
+
+    with pytest.raises(
+        SchemaError, match="'value' is declared int64 and holds .* more than a float"
+    ):
+        answers(engine, location, [1])
+    folder(tmp_path, {"a.parquet": rows_of((1, 2**53 - 1))})
+    assert answers(engine, location, [1, 2]) == [2**53 - 1, None]
+
+
+@pytest.mark.parametrize("name", ["__FP_ROW", "__fp_time"])
+def test_reserved_names_ignore_case(tmp_path: Path, name: str) -> None:
+    location = folder(tmp_path, {"p.parquet": rows_of((1, 1))})
+
+    with pytest.raises(RequestError, match=f"{name}' is reserved"):
+        answers(Files(tmp_path), location, [1], **{name: [7]})
+
+
+def test_a_span_asks_each_observation_once(tmp_path: Path) -> None:
+    location = folder(tmp_path, {"p.parquet": rows_of((1, 1), (1, 2), (1, 2))})
+    types = pa.schema([("a", pa.int64())])
+    asked = [read("v", location, ["a"], types=types)]
+    answer = Files(tmp_path).store.point_in_time(Span(NOON, NOON), asked).reader().read_all()
+
+    assert answer["v:value"].to_pylist() == [2]
+
+
+def test_a_key_may_be_called_n(tmp_path: Path) -> None:
+    engine = Files(tmp_path)
+    keys = [str(n) for n in range(50)]
+    rows = rows_of(*((key, int(key)) for key in keys)).rename_columns(
+        ["n", "event_timestamp", "created", "value"]
+    )
+    location = folder(tmp_path, {"p.parquet": rows})
+    spine = pa.table({"n": ["7"], "event_timestamp": pa.array([NOON])})
+    types = pa.schema([("n", pa.string())])
+    query = engine.store.point_in_time(spine, [read("v", location, ["n"], types=types)])
+
+    assert query.reader().read_all()["v:value"].to_pylist() == [7]

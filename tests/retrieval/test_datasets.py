@@ -1,7 +1,7 @@
 """Saved datasets, rows that are written to history, and statistics, through the feature store."""
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -278,3 +278,87 @@ def test_delta_and_iceberg_tables_are_read_and_delta_grows(open_store, tmp_path:
     store.write_to_offline_store("delta", more)
     found = store.get_historical_features(asked, ["delta"]).to_arrow()
     assert found["x"].to_pylist() == [6, 5, 7]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_times_of_any_unit_are_split_alike(platform: FeatureStore, unit: str) -> None:
+    rows = spine(2).assign(
+        label_time=pd.array(["2026-01-01", "2026-03-01"], dtype=f"datetime64[{unit}]")
+    )
+    split = TimeSplit({"a": NOON + timedelta(days=30), "b": None}, column="label_time")
+    job = platform.get_historical_features(rows, ["driver_stats"])
+
+    assert platform.create_saved_dataset(job, "x", split=split).manifest["splits"] == {
+        "a": 1,
+        "b": 1,
+    }
+
+
+def test_an_end_is_exact_to_the_microsecond(platform: FeatureStore) -> None:
+    end = datetime(2038, 7, 10, 8, 23, 42, 42318, tzinfo=UTC)
+    rows = pd.DataFrame(
+        {"driver_id": [1, 1], "event_timestamp": [end - timedelta(microseconds=1), end]}
+    )
+    job = platform.get_historical_features(rows, ["driver_stats"])
+    saved = platform.create_saved_dataset(job, "x", split=TimeSplit({"a": end, "b": None}))
+
+    assert saved.manifest["splits"] == {"a": 1, "b": 1}
+
+
+def test_partitions_appear_as_a_whole_and_never_mix(platform: FeatureStore, tmp_path: Path) -> None:
+    job = platform.get_historical_features(spine(), ["driver_stats"])
+    job.to_parquet(tmp_path / "parts", partition_by=["driver_id"])
+    with pytest.raises(RequestError, match="not empty"):
+        job.to_parquet(tmp_path / "parts", partition_by=["driver_id"])
+    with pytest.raises(RequestError, match="is a folder"):
+        job.to_parquet(tmp_path / "parts")
+
+    def broken(rows: object) -> object:
+        raise RuntimeError
+
+    reader = job.to_batches
+    job.to_batches = lambda: pa.RecordBatchReader.from_batches(  # type: ignore[method-assign]
+        reader().schema, map(broken, [1])
+    )
+    with pytest.raises(RuntimeError):
+        job.to_parquet(tmp_path / "new", partition_by=["driver_id"])
+    assert sorted(p.name for p in tmp_path.iterdir() if "new" in p.name) == []
+
+
+def test_pushes_elsewhere_are_explained(pushed: FeatureStore) -> None:
+    with pytest.raises(RequestError, match="'offline', not one of PushMode.ONLINE"):
+        pushed.push("events", pushed_rows(), to="offline")  # type: ignore[arg-type]
+
+
+def test_damaged_datasets_are_explained(platform: FeatureStore, tmp_path: Path) -> None:
+    saved = platform.create_saved_dataset(
+        platform.get_historical_features(spine(), ["driver_stats"]), "x"
+    )
+    (saved.path / "data.parquet").unlink()
+    with pytest.raises(StoreError, match="'x' is damaged"):
+        saved.to_arrow()
+    for text in ("[]", "{}", "nothing"):
+        (saved.path / "_dataset.json").write_text(text)
+        with pytest.raises(NotFoundError, match="no saved dataset"):
+            SavedDataset.load(saved.path)
+
+
+def test_the_files_of_a_delta_table_are_not_its_rows(open_store, tmp_path: Path) -> None:
+    from deltalake import write_deltalake
+
+    table = pa.table({"id": [1], "event_timestamp": pa.array([NOON]), "x": [5], "other": [1]})
+    write_deltalake(tmp_path / "delta", table)
+    store = open_store()
+    asked = pd.DataFrame({"id": [1, 2], "event_timestamp": [NOON, NOON]})
+    for name, kind in (("plain", None), ("delta", "delta")):
+        source = FileSource(name=f"{name}_source", path="delta", file_format=kind)
+        schema = [Field(name="x", dtype=Int64)]
+        view = FeatureView(name=name, entities=["id"], source=source, schema=schema)
+        store.apply([Entity(name="id", value_type=Int64), source, view])
+    with pytest.raises(StoreError, match="is a Delta table.*file_format"):
+        store.get_historical_features(asked, ["plain"]).to_arrow()
+
+    row = pd.DataFrame({"id": [2], "event_timestamp": [NOON], "x": [6]})
+    store.write_to_offline_store("delta", row)  # the column nobody knows becomes null
+    found = store.get_historical_features(asked, ["delta"]).to_arrow()
+    assert found["x"].to_pylist() == [5, 6]

@@ -214,7 +214,7 @@ def test_every_type_comes_back_in_its_declared_type(open_store, tmp_path: Path) 
         (lambda df: df.astype({"driver_id": str}), "is string, and view .* is keyed by int64"),
         (lambda df: df.assign(trips=1), "column 'trips', which is also a feature"),
         (lambda df: df.assign(event_timestamp=5), "event_timestamp. is int64, not a time"),
-        (lambda df: df.assign(DRIVER_ID=1), "two columns 'driver_id'; names ignore case"),
+        (lambda df: df.assign(DRIVER_ID=1), "two columns .driver_id.; names ignore case"),
         (lambda df: "select 1; drop table x", "exactly one SELECT"),
         (lambda df: "copy (select 1) to '/tmp/x'", "exactly one SELECT"),
         (lambda df: "selec 1", "SQL cannot run"),
@@ -254,7 +254,7 @@ def test_a_source_that_drifted_is_explained(platform: FeatureStore, tmp_path: Pa
     for change, message in (
         (good.rename(columns={"trips": "tripz"}), "no column 'trips'. Did you mean 'tripz'"),
         (good.astype({"trips": str}), "column 'trips' is string and is declared int64"),
-        (good.assign(trips=[1.5, 2.0, 3.0]), "declared int64 and holds a fraction: 1.5"),
+        (good.assign(trips=[1.5, 2.0, 3.0]), "declared int64 and holds a fraction.*: 1.5"),
         (good.assign(event_timestamp=1), "'driver_source': column .* is int64, not a time"),
     ):
         change.to_parquet(file)
@@ -413,7 +413,7 @@ def test_a_csv_value_of_another_type_is_found_by_column_and_fractions_are_kept_o
     store.apply([Entity(name="id", value_type=Int64), view])
     asked = pd.DataFrame({"id": [1], "event_timestamp": [NOON]})
 
-    for value, message in (("2.5", "holds a fraction: 2.5"), ("many", "does not fit.*n")):
+    for value, message in (("2.5", "holds a fraction.*: 2.5"), ("many", "does not fit.*n")):
         (tmp_path / "counts.csv").write_text(f"id,event_timestamp,n\n1,2026-01-01,{value}\n")
         with pytest.raises(SchemaError, match=message):
             answers(store, asked, ["counts"])

@@ -33,6 +33,7 @@ def append_files(history: History, rows: pa.Table, root: Path) -> str:
     on_s3 = path.startswith("s3://")
     client = s3_client(location["endpoint"]) if on_s3 else fs.LocalFileSystem()
     base = path.removeprefix("s3://").rstrip("/") if on_s3 else str(root / path)
+    _check_folders(history, client, base)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     name, written = f"{stamp}-{uuid.uuid4().hex}.parquet", list[str]()
     try:
@@ -44,6 +45,18 @@ def append_files(history: History, rows: pa.Table, root: Path) -> str:
         reason = str(error).partition("\n")[0]
         raise StoreError(f"Source {source!r} cannot be written: {reason}") from error
     return ", ".join(f"s3://{path}" if on_s3 else path for path in written)
+
+
+def _check_folders(history: History, client: fs.FileSystem, base: str) -> None:
+    """Refuse folders that say something the rows would have to say as well."""
+    listed = client.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+    parts = {part for info in listed for part in PurePosixPath(info.path[len(base) :]).parts}
+    names = {part.partition("=")[0] for part in parts if "=" in part}
+    if others := names - {history.day_column}:
+        raise RequestError(
+            f"Source {history.source!r} cannot grow: its folders are named after "
+            f"{', '.join(sorted(others))}. Only date_partition_column is written."
+        )
 
 
 def _by_day(history: History, rows: pa.Table) -> list[tuple[str, pa.Table]]:

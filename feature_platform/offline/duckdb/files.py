@@ -46,9 +46,11 @@ def local_files(source: str, location: Mapping[str, str], root: Path) -> Files:
     base = root / path
     hint = f" Relative paths start at {root}." if not PurePosixPath(path).is_absolute() else ""
     if _WILD.search(path) and not base.exists():
-        found = [Path(name) for name in glob.glob(str(base), recursive=True)]  # noqa: PTH207
-        paths = [str(p) for p in found if p.is_file() and not _hidden(p.relative_to(p.anchor))]
-        fixed = str(root / _before_wild(path))
+        found = glob.glob(path, root_dir=root, recursive=True)  # noqa: PTH207 - root is no pattern
+        start = root / _before_wild(path)
+        below = [root / name for name in found]
+        paths = [str(p) for p in below if p.is_file() and not _hidden(p.relative_to(start))]
+        fixed = str(start)
     elif base.is_dir():
         if (base / "_delta_log").exists():
             raise StoreError(
@@ -64,7 +66,7 @@ def local_files(source: str, location: Mapping[str, str], root: Path) -> Files:
         fixed = str(base)
     if not paths:
         raise StoreError(f"Source {source!r} cannot be read: no files at {base}.{hint}")
-    return _files(paths, fixed, fs.LocalFileSystem())
+    return _files(source, paths, fixed, fs.LocalFileSystem())
 
 
 def s3_files(source: str, location: Mapping[str, str], client: fs.FileSystem) -> Files:
@@ -79,7 +81,7 @@ def s3_files(source: str, location: Mapping[str, str], client: fs.FileSystem) ->
     try:
         here = client.get_file_info(fixed)
         if here.is_file:
-            return _files([fixed], fixed, client)
+            return _files(source, [fixed], fixed, client)
         found = client.get_file_info(fs.FileSelector(fixed, recursive=True, allow_not_found=True))
     except OSError as error:
         reason = " ".join(str(error).split())
@@ -93,18 +95,35 @@ def s3_files(source: str, location: Mapping[str, str], client: fs.FileSystem) ->
     paths = [n for n in wanted if not _hidden(PurePosixPath(n.removeprefix(fixed).lstrip("/")))]
     if not paths:
         raise StoreError(f"Source {source!r}: cannot read s3://{path}: there are no files.")
-    return _files(paths, fixed, client)
+    return _files(source, paths, fixed, client)
 
 
-def _files(paths: list[str], fixed: str, client: fs.FileSystem) -> Files:
-    inside = (PurePosixPath(path.removeprefix(fixed)).parent for path in paths)
-    partitioned = all(any("=" in part for part in parts.parts) for parts in inside)
+def _files(source: str, paths: list[str], fixed: str, client: fs.FileSystem) -> Files:
+    folders = [PurePosixPath(path.removeprefix(fixed)).parent.parts for path in paths]
+    names = {tuple(part.partition("=")[0] for part in parts if "=" in part) for parts in folders}
+    if len(names) > 1:
+        raise StoreError(
+            f"Source {source!r} cannot be read: below {fixed} some files lie in folders "
+            f"{' and '.join(sorted('/'.join(n) or '(none)' for n in names))} named column=value, "
+            "and all have to lie in the same."
+        )
+    partitioned = names != {()}
+    if partitioned and "=" in fixed:
+        raise StoreError(
+            f"Source {source!r} cannot be read: {fixed} has a folder named column=value above the "
+            "source itself, which would be read as a column."
+        )
     return Files(tuple(sorted(paths)), partitioned, client)
 
 
+def literal_path(path: str) -> str:
+    """Return a local path with nothing in it that DuckDB takes for a pattern."""
+    return path if "://" in path else re.sub(r"([*?\[])", r"[\1]", path)
+
+
 def _hidden(path: PurePosixPath | Path) -> bool:
-    """Say whether writers mark a file as not data, such as `_SUCCESS` or `.part.tmp`."""
-    return path.name.startswith(("_", "."))
+    """Say whether writers mark a file or its folder as not data: `_SUCCESS`, `_temporary/`."""
+    return any(part.startswith(("_", ".")) and "=" not in part for part in path.parts)
 
 
 def _before_wild(path: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import duckdb
 import pyarrow as pa
-from pyarrow import fs
+from pyarrow import fs, parquet
 
 from feature_platform.errors import (
     ConfigError,
@@ -23,7 +23,7 @@ from feature_platform.errors import (
 from feature_platform.offline.base import EntityRows, Progress
 from feature_platform.offline.duckdb.append import append_files
 from feature_platform.offline.duckdb.dialect import DuckDBDialect
-from feature_platform.offline.duckdb.files import Files, local_files, s3_files
+from feature_platform.offline.duckdb.files import Files, literal_path, local_files, s3_files
 from feature_platform.offline.duckdb.remote import ArrowFiles, s3_client
 from feature_platform.offline.duckdb.staged import StagedJoin
 from feature_platform.offline.history import HistorySql, Relation, history_of
@@ -34,7 +34,8 @@ from feature_platform.offline.spine import check_unique
 from feature_platform.table import History, Table
 
 _LAKES = ("delta", "iceberg")
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_MOST_THREADS = 1024
 _BATCH_ROWS = 100_000
 
 
@@ -66,7 +67,10 @@ class DuckDBSession(Session):
         self.sql = DuckDBDialect()
         self.bytes_read = 0
         self._settings = settings
-        parent = settings.temp_directory or None
+        spill = settings.temp_directory
+        parent = settings.root / spill if spill else None
+        if not 0 <= settings.threads <= _MOST_THREADS:
+            raise ConfigError(f"offline_store: threads cannot be {settings.threads}.")
         try:
             self._folder = tempfile.mkdtemp(prefix="feature_platform-", dir=parent)
         except OSError as error:
@@ -132,7 +136,9 @@ class DuckDBSession(Session):
                 self.db.register("entity_rows", rows)
             relation = "entity_rows"
         elif isinstance(rows, Path):
-            relation = f"read_parquet({self.sql.literal(str(rows))})"
+            check_unique(_parquet_names(rows))
+            file = self.sql.literal(literal_path(str(rows)))
+            relation = f"read_parquet({file}, hive_partitioning = false)"
         else:
             if str(rows).strip().lower().endswith((".csv", ".json", ".arrow")):
                 raise RequestError(
@@ -242,7 +248,7 @@ class DuckDBSession(Session):
         columns = self._describe(relation, _unreadable(source))
         # Files that a partition filter leaves out are not counted, so their index says nothing.
         row_id = ("filename" if files.partitioned else "file_index", "file_row_number")
-        return Relation(relation, columns, () if set(row_id) & columns.keys() else row_id)
+        return Relation(relation, columns, _free(row_id, columns))
 
     def _list(self, source: str, location: Mapping[str, str]) -> tuple[list[str], Files]:
         if not location["path"].startswith("s3://"):
@@ -274,7 +280,7 @@ class DuckDBSession(Session):
         self.bytes_read += read
 
     def _listing(self, names: list[str]) -> str:
-        return ", ".join(self.sql.literal(name) for name in names)
+        return ", ".join(self.sql.literal(literal_path(name)) for name in names)
 
     def _csv(self, table: Table, history: History, names: list[str]) -> Relation:
         """Parse CSV files once, with columns as they are declared, not as they look."""
@@ -294,7 +300,8 @@ class DuckDBSession(Session):
             relation += f", types = {{{', '.join(pairs)}}}"
         name = f"csv{len(self._relations)}"
         self.run(f"CREATE TEMP TABLE {name} AS SELECT * FROM {relation})")
-        return Relation(name, self._describe(name, _unreadable(history.source)), ("rowid",))
+        columns = self._describe(name, _unreadable(history.source))
+        return Relation(name, columns, _free(("rowid",), columns))
 
     def _lake(self, source: str, location: Mapping[str, str]) -> Relation:
         from feature_platform.offline.duckdb.lakes import lake_dataset
@@ -305,6 +312,18 @@ class DuckDBSession(Session):
         with translated():
             self.db.register(name, dataset)
         return Relation(name, self._describe(name, _unreadable(source)))
+
+
+def _free(row_id: tuple[str, ...], columns: Mapping[str, object]) -> tuple[str, ...]:
+    """Return the columns that find a row again, unless the source has one of such a name."""
+    return () if {name.casefold() for name in columns} & set(row_id) else row_id
+
+
+def _parquet_names(path: Path) -> list[str]:
+    try:
+        return list(parquet.read_schema(path).names)
+    except (OSError, pa.ArrowException) as error:
+        raise RequestError(f"The entity rows cannot be read: {first_line(error)}") from error
 
 
 def _unreadable(source: str) -> Callable[[str], StoreError]:
@@ -333,6 +352,8 @@ def translated() -> Iterator[None]:
     except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
         raise RequestError(f"The entity rows' SQL cannot run: {first_line(error)}") from error
     except (duckdb.Error, OSError) as error:
+        if "INTERRUPT" in str(error):
+            raise StoreError("The query was cancelled.") from error
         raise StoreError(f"The query failed: {first_line(error)}") from error
 
 

@@ -135,10 +135,11 @@ class StagedJoin(PointInTime):
     def _pairs_are_cheap(self, search: Search, narrow: str) -> bool:
         """Compare the measured costs: an ASOF join sorts, while pairs are made and compared."""
         listed = ", ".join(self.sql.quote(column) for _, column in search.keys)
-        counted = f"SELECT {listed}, count(*) AS n FROM spine GROUP BY {listed}"
+        counted = f"SELECT {listed}, count(*) AS __fp_rows FROM spine GROUP BY {listed}"
         same = every(self.same_keys(search))
         pairs, rows = self._session.row(
-            f"SELECT coalesce(sum(s.n), 0), count(*) FROM ({counted}) s JOIN {narrow} h ON {same}"
+            f"SELECT coalesce(sum(s.__fp_rows), 0), count(*) FROM ({counted}) s "
+            f"JOIN {narrow} h ON {same}"
         )
         low, high = self.spine.span or (0, 0)
         reach = 0.5 if search.ttl is None else min(0.5, search.ttl / (high - low + 1))

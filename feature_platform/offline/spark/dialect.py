@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from feature_platform.offline.columns import family
-from feature_platform.offline.dialect import Dialect
+from feature_platform.offline.dialect import Dialect, largest_exact
 
 _TYPES = {
     pa.bool_(): "BOOLEAN",
@@ -55,10 +55,13 @@ class SparkDialect(Dialect):
             conditions.append(f"{column} <= timestamp_micros({high})")
         return conditions
 
-    def whole(self, column: str, dtype: pa.DataType, otherwise: str) -> str | None:
+    def whole(
+        self, column: str, found: pa.DataType, dtype: pa.DataType, otherwise: str
+    ) -> str | None:
+        exact = f"{column} = rint({column}) AND abs({column}) < {largest_exact(found)}"
         return (
-            f"CASE WHEN {column} IS NULL OR isnan({column}) THEN NULL WHEN {column} = "
-            f"rint({column}) THEN CAST({column} AS {self.type_name(dtype)}) ELSE "
+            f"CASE WHEN {column} IS NULL OR isnan({column}) THEN NULL WHEN {exact} "
+            f"THEN CAST({column} AS {self.type_name(dtype)}) ELSE "
             f"raise_error(concat({self.literal(otherwise)}, CAST({column} AS STRING))) END"
         )
 
