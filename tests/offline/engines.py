@@ -19,11 +19,13 @@ class Engine(ABC):
         store: The store.
         cases: How many random cases one query answers; a query of a cluster takes long.
         enough: How many random cases `make contract` asks for.
+        some: How many `make test` asks for.
     """
 
     store: OfflineStore
     cases = 10
     enough = 20_000
+    some = 300
 
     @abstractmethod
     def table(self, name: str, rows: pa.Table) -> dict[str, str]:
@@ -67,6 +69,7 @@ class Spark(Files):
 
     cases = 40
     enough = 500
+    some = 200
 
     def __init__(self, folder: Path, spark: Any) -> None:
         from feature_platform.offline.spark.session import SparkQuerySession
@@ -79,6 +82,7 @@ class Snowflake(Engine):
     """Tables of an emulated Snowflake, through the real connector."""
 
     enough = 500
+    some = 40
 
     def __init__(self, settings: dict[str, Any]) -> None:
         from feature_platform.offline.snowflake.session import SnowflakeSession, connector
