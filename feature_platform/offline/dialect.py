@@ -7,7 +7,7 @@ from typing import ClassVar
 import pyarrow as pa
 
 
-def largest_exact(dtype: pa.DataType) -> int:
+def _largest_exact(dtype: pa.DataType) -> int:
     """Return the number below which a float type holds every whole number."""
     return 2**24 if dtype == pa.float32() else 2**53
 
@@ -55,7 +55,6 @@ class Dialect(ABC):
         without changing what they mean.
         """
 
-    @abstractmethod
     def whole(
         self, column: str, found: pa.DataType, dtype: pa.DataType, otherwise: str
     ) -> str | None:
@@ -64,6 +63,18 @@ class Dialect(ABC):
         It fails with `otherwise` and the value where that has a fraction, or is so large that
         the float may have been rounded; `None` if the engine cannot fail with a message.
         """
+        failure = self.failure(otherwise, column)
+        if failure is None:
+            return None
+        exact = f"{column} = floor({column}) AND abs({column}) < {_largest_exact(found)}"
+        return (
+            f"CASE WHEN {column} IS NULL OR isnan({column}) THEN NULL WHEN {exact} "
+            f"THEN CAST({column} AS {self.type_name(dtype)}) ELSE {failure} END"
+        )
+
+    @abstractmethod
+    def failure(self, message: str, value: str) -> str | None:
+        """Return the SQL that fails with a message and a value; `None` if there is no such."""
 
     @abstractmethod
     def pack(self, major: str, minor: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from feature_platform.offline.columns import family
-from feature_platform.offline.dialect import Dialect, largest_exact
+from feature_platform.offline.dialect import Dialect
 
 _TYPES = {
     pa.bool_(): "BOOLEAN",
@@ -66,15 +66,8 @@ class DuckDBDialect(Dialect):
             conditions.append(f"{column} < {time.format(high + 1)}")
         return conditions
 
-    def whole(
-        self, column: str, found: pa.DataType, dtype: pa.DataType, otherwise: str
-    ) -> str | None:
-        exact = f"{column} = trunc({column}) AND abs({column}) < {largest_exact(found)}"
-        return (
-            f"CASE WHEN {column} IS NULL OR isnan({column}) THEN NULL WHEN {exact} "
-            f"THEN CAST({column} AS {self.type_name(dtype)}) ELSE "
-            f"error({self.literal(otherwise)} || {column}) END"
-        )
+    def failure(self, message: str, value: str) -> str | None:
+        return f"error({self.literal(message)} || {value})"
 
     def pack(self, major: str, minor: str) -> str:
         # 64 bits each: every time that DuckDB has fits.

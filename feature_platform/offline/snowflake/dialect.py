@@ -54,9 +54,7 @@ class SnowflakeDialect(Dialect):
             conditions.append(f"{column} < TO_TIMESTAMP_NTZ({high + 1}, 6)")
         return conditions
 
-    def whole(
-        self, column: str, found: pa.DataType, dtype: pa.DataType, otherwise: str
-    ) -> str | None:
+    def failure(self, message: str, value: str) -> str | None:
         return None
 
     def pack(self, major: str, minor: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from feature_platform.offline.columns import family
-from feature_platform.offline.dialect import Dialect, largest_exact
+from feature_platform.offline.dialect import Dialect
 
 _TYPES = {
     pa.bool_(): "BOOLEAN",
@@ -55,15 +55,8 @@ class SparkDialect(Dialect):
             conditions.append(f"{column} <= timestamp_micros({high})")
         return conditions
 
-    def whole(
-        self, column: str, found: pa.DataType, dtype: pa.DataType, otherwise: str
-    ) -> str | None:
-        exact = f"{column} = rint({column}) AND abs({column}) < {largest_exact(found)}"
-        return (
-            f"CASE WHEN {column} IS NULL OR isnan({column}) THEN NULL WHEN {exact} "
-            f"THEN CAST({column} AS {self.type_name(dtype)}) ELSE "
-            f"raise_error(concat({self.literal(otherwise)}, CAST({column} AS STRING))) END"
-        )
+    def failure(self, message: str, value: str) -> str | None:
+        return f"raise_error(concat({self.literal(message)}, CAST({value} AS STRING)))"
 
     def pack(self, major: str, minor: str) -> str:
         # The years 1 to 9999, which Spark's times are, take 18 digits each.
