@@ -66,7 +66,7 @@ def main() -> None:
 
     def ask() -> pa.Table:
         db = duckdb.connect()
-        db.execute("SET TimeZone = 'UTC'")
+        db.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         db.register("given", rows)
         return db.sql(sql).to_arrow_table()
 

@@ -55,7 +55,7 @@ def raw(rows: pa.Table, _: Path, pickup: str, dropoff: str):  # noqa: ANN201
 
     def ask() -> pa.Table:
         db = duckdb.connect()
-        db.execute("SET TimeZone = 'UTC'")
+        db.execute("SET TimeZone = 'UTC'; SET enable_progress_bar = false")
         db.register("t", rows)
         return db.sql(sql).to_arrow_table()
 
