@@ -220,7 +220,7 @@ def _write_partitions(
             max_partitions=_MOST_PARTITIONS,
         )
         os.replace(unfinished, target)  # noqa: PTH105 - also where an empty folder exists
-    except (pa.ArrowException, NotImplementedError) as error:
+    except pa.ArrowException as error:
         raise RequestError(f"partition_by={list(partition_by)}: {error}") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

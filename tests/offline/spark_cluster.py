@@ -27,7 +27,7 @@ from feature_platform.table import TIMESTAMP, History, Table, ViewRead
 KIND = sys.argv[1] if len(sys.argv) > 1 else ""
 SCALE = 10 if KIND == "connect" else 1  # the same question, smaller where it is about the protocol
 ROWS, ASKED, KEYS = 1_000_000 // SCALE, 100_000 // SCALE, 10_000 // SCALE
-FIRST = 1_767_225_600_000_000
+FIRST, HOUR = 1_767_225_600_000_000, 3_600_000_000
 
 
 def write_history(folder: Path) -> None:
@@ -37,7 +37,7 @@ def write_history(folder: Path) -> None:
     columns = {
         "key": chance.integers(0, KEYS, ROWS),
         "event_timestamp": pa.array(times).cast(TIMESTAMP),
-        "created": pa.array(times + chance.integers(0, 2, ROWS)).cast(TIMESTAMP),
+        "created": pa.array(times + chance.integers(0, 2, ROWS) * HOUR).cast(TIMESTAMP),
         "value": chance.integers(0, 1000, ROWS),
     }
     (folder / "history").mkdir()

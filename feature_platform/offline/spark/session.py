@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,8 +80,7 @@ class SparkQuerySession(Session):
         self._views: list[str] = []
         self._kept: list[DataFrame] = []
         self._tag = f"{self._prefix}_jobs"
-        with suppress(AttributeError, NotImplementedError):
-            spark.addTag(self._tag)
+        spark.addTag(self._tag)
 
     def open(self, table: Table, history: History) -> Relation:
         location, source = history.location, history.source
@@ -191,8 +190,7 @@ class SparkQuerySession(Session):
             return str(frame.collect()[0][0])
 
     def cancel(self) -> None:
-        with suppress(AttributeError, NotImplementedError):
-            self._spark.interruptTag(self._tag)
+        self._spark.interruptTag(self._tag)
 
     def close(self) -> None:
         for frame in self._kept:
@@ -200,8 +198,7 @@ class SparkQuerySession(Session):
         for view in self._views:
             self._spark.catalog.dropTempView(view)
         self._kept, self._views = [], []
-        with suppress(AttributeError, NotImplementedError):
-            self._spark.removeTag(self._tag)
+        self._spark.removeTag(self._tag)
 
     def _view(self, frame: "DataFrame") -> str:
         name = f"{self._prefix}_{len(self._views)}"
