@@ -105,10 +105,6 @@ class RetrievalJob:
         from pyarrow import parquet
 
         target = Path(path)
-        reader = self.to_batches()
-        partition_by = [partition_by] if isinstance(partition_by, str) else partition_by
-        if unknown := [name for name in partition_by if name not in reader.schema.names]:
-            raise RequestError(f"partition_by: the result has no column {unknown[0]!r}.")
         if target.is_dir() and (not partition_by or any(target.iterdir())):
             raise RequestError(
                 f"{target} is a folder that is not empty. Name a new one, so that two results "
@@ -116,6 +112,10 @@ class RetrievalJob:
                 if partition_by
                 else f"{target} is a folder; name a file."
             )
+        reader = self.to_batches()
+        partition_by = [partition_by] if isinstance(partition_by, str) else partition_by
+        if unknown := [name for name in partition_by if name not in reader.schema.names]:
+            raise RequestError(f"partition_by: the result has no column {unknown[0]!r}.")
         target.parent.mkdir(parents=True, exist_ok=True)
         unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
         if partition_by:

@@ -42,6 +42,8 @@ def append_files(history: History, rows: pa.Table, root: Path) -> str:
             _write(client, target, name, part, rename=not on_s3)
             written.append(f"{target}/{name}")
     except (OSError, pa.ArrowException) as error:
+        for file in written:  # some days without the others would be half of what was sent
+            client.delete_file(file)
         reason = str(error).partition("\n")[0]
         raise StoreError(f"Source {source!r} cannot be written: {reason}") from error
     return ", ".join(f"s3://{path}" if on_s3 else path for path in written)
