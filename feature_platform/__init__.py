@@ -29,6 +29,6 @@ from feature_platform.retrieval import RetrievalJob as RetrievalJob
 from feature_platform.retrieval import SavedDataset as SavedDataset
 from feature_platform.retrieval import SavedDatasetFileStorage as SavedDatasetFileStorage
 from feature_platform.retrieval import TimeSplit as TimeSplit
+from feature_platform.serving import PushMode as PushMode
 from feature_platform.store import FeatureStore as FeatureStore
-from feature_platform.store import PushMode as PushMode
 from feature_platform.types import ValueType as ValueType

@@ -26,10 +26,17 @@ _OFFLINE = {
     "spark": "spark",
 }
 _ONLINE = ("sqlite", "redis", "dynamodb", "postgres")
-_EMBEDDED: dict[str, dict[str, type]] = {
+_SETTINGS: dict[str, dict[str, type]] = {
     "sqlite": {"path": str},
+    "redis": {"connection_string": str},
+    "dynamodb": {"region": str, "endpoint_url": str, "consistent_reads": bool},
+    "postgres": {
+        **dict.fromkeys(("host", "database", "db_schema", "user", "password", "sslmode"), str),
+        "port": int,
+    },
     "duckdb": {"root": str, "memory_limit": str, "threads": int, "temp_directory": str},
 }
+_SECRET = ("password", "connection_string")
 _LARGEST_BYTES = 1 << 20
 
 
@@ -40,6 +47,7 @@ class RepoConfig(BaseModel):
         project: Namespace of everything this repo registers.
         team: Whose repo this is; the platform team's if left out.
         registry: Path of a SQLite file, or a URL such as `s3://bucket/prefix`.
+        registry_cache_seconds: How soon online requests see commits of others.
         provider: Accepted for Feast's sake; stores are chosen by their own settings.
         repos: Owner → folder of that owner's repo, to serve on-demand views of theirs from here.
         online_store: `type` and the store's settings; `None` for none.
@@ -52,6 +60,7 @@ class RepoConfig(BaseModel):
     project: str
     team: str = PLATFORM
     registry: str = Field(default="data/registry.db", repr=False)
+    registry_cache_seconds: float = Field(default=1.0, ge=0)
     provider: str = "local"
     repos: dict[str, str] = {}
     online_store: dict[str, Any] | None = Field(default={"type": "sqlite"}, repr=False)
@@ -156,8 +165,8 @@ def _typed(value: Any, known: dict[str, str]) -> Any:
 
 
 def _checked(settings: dict[str, Any]) -> dict[str, Any]:
-    """Check the settings of the embedded stores; those of others are theirs to check."""
-    allowed = _EMBEDDED.get(settings["type"])
+    """Check the settings of a store; those of Snowflake and Spark are theirs to check."""
+    allowed = _SETTINGS.get(settings["type"])
     for key, value in settings.items():
         if allowed is None or key == "type":
             continue
@@ -165,8 +174,9 @@ def _checked(settings: dict[str, Any]) -> dict[str, Any]:
             hint = did_you_mean(key, allowed)
             raise ValueError(f"{key!r} is not a setting of {settings['type']!r}.{hint}")
         if type(value) is not allowed[key]:
-            kind = {str: "text", int: "a whole number"}[allowed[key]]
-            raise ValueError(f"{key} must be {kind}, not {value!r}.")
+            kind = {str: "text", int: "a whole number", bool: "true or false"}[allowed[key]]
+            found = "" if key in _SECRET else f", not {value!r}"
+            raise ValueError(f"{key} must be {kind}{found}.")
     return settings
 
 

@@ -89,6 +89,12 @@ class Contributor(Catalog):
     def _pinned(self) -> Snapshot:
         return self.registry.snapshot(self._registry_version)
 
+    def _recent_snapshot(self) -> Snapshot:
+        """Return a state for readers that ask all the time; see `registry_cache_seconds`."""
+        if self._registry_version is not None:
+            return self._pinned
+        return self.registry.recent(self.config.registry_cache_seconds)
+
     def refresh_registry(self) -> None:
         """Read commits made elsewhere, as every call does by itself."""
         self.snapshot()

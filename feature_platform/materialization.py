@@ -1,6 +1,8 @@
 """From history to the online store, and straight into it."""
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -14,14 +16,30 @@ from feature_platform.values import exact_cast
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is read from history, and what is written.
+
+    Attributes:
+        source: The table whose history is read.
+        target: The table that is written, and whose ledger says what was.
+        write: Writes batches of the source's rows, and returns how many.
+    """
+
+    source: Table
+    target: Table
+    write: Callable[[Iterator[pa.RecordBatch]], int]
+
+
 def materialize(
     offline: OfflineStore,
     online: OnlineStore,
-    table: Table,
+    load: Load,
     start: datetime,
     end: datetime,
     *,
     now: datetime,
+    on_progress: Callable[[int], None] | None = None,
 ) -> int:
     """Load the newest row of each key observed from `start` to `end`, both inclusive.
 
@@ -38,11 +56,23 @@ def materialize(
     """
     if start >= end:
         raise RequestError(f"The window from {start} to {end} is empty: start must be before end.")
-    reader = offline.latest(table, start, end).reader()
-    count = online.write(table, reader)
+    with offline.latest(load.source, start, end).reader() as reader:
+        count = load.write(_told(reader, on_progress))
     if start < now:
-        online.record(table, Window(start, min(end, now)))
+        online.record(load.target, Window(start, min(end, now)))
     return count
+
+
+def _told(
+    batches: Iterable[pa.RecordBatch], on_progress: Callable[[int], None] | None
+) -> Iterator[pa.RecordBatch]:
+    """Yield batches, and tell how many rows of them have been taken care of."""
+    count = 0
+    for batch in batches:
+        yield batch
+        count += batch.num_rows
+        if on_progress:
+            on_progress(count)
 
 
 def incremental_start(
@@ -100,6 +130,16 @@ def online_rows(table: Table, rows: pa.Table) -> pa.Table:
         else:
             columns[name] = pa.nulls(given.num_rows, types[name])
     return pa.table(columns)
+
+
+def deletions(table: Table, rows: pa.Table) -> pa.Table:
+    """Return users' keys and times as the online store takes deletions.
+
+    Raises:
+        SchemaError: As for `online_rows`.
+    """
+    keys_only = replace(table, features=pa.schema([]))
+    return online_rows(keys_only, rows)
 
 
 def offline_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:

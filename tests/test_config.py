@@ -44,12 +44,26 @@ def test_settings_of_stores_are_kept_and_not_contacted(tmp_path: Path) -> None:
     assert "TEAM_A" not in repr(config)
 
 
-def test_a_store_that_cannot_answer_yet_says_what_can(tmp_path: Path) -> None:
-    load(tmp_path, AWS)
-    store = FeatureStore(tmp_path)
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("{type: redis, connection: x}", "'connection' is not a setting of 'redis'"),
+        ("{type: postgres, port: 'a'}", "port must be a whole number, not 'a'"),
+        ("{type: dynamodb, consistent_reads: 1}", "consistent_reads must be true or false, not 1"),
+        ("{type: postgres, password: 12345}", "password must be text[.]$"),
+    ],
+)
+def test_settings_of_online_stores_are_checked(tmp_path: Path, settings, message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        load(tmp_path, f"project: p\nonline_store: {settings}\n")
+    assert "12345" not in str(caught.value)
 
-    with pytest.raises(ConfigError, match="not yet from 'dynamodb'.*type: sqlite"):
-        store.online  # noqa: B018
+
+def test_an_option_that_redis_does_not_have_is_named(tmp_path: Path) -> None:
+    load(tmp_path, "project: p\nonline_store: {type: redis, connection_string: 'h:1,pw=x'}\n")
+
+    with pytest.raises(ConfigError, match="'pw' is not an option"):
+        FeatureStore(tmp_path).online  # noqa: B018
 
 
 def test_no_online_store_and_stores_by_name(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 """Generated history and entity rows, the same for every system.
 
-About 100 rows of history per key over 100 days, in the order of time, 10 features. 1% of the rows
-tie with another on key and time and differ in their created time. 1% of the entity rows lie exactly
-at a row of history, 1% exactly one ttl later, 1% ask for unknown keys. Features are whole numbers,
-so that sums do not depend on the order.
+About 100 rows of history per key, one an hour or one a day, in the order of time, 10 features. 1%
+of the rows tie with another on key and time and differ in their created time. 1% of the entity rows
+lie exactly at a row of history, 1% exactly one ttl later, 1% ask for unknown keys. Features are
+whole numbers, so that sums do not depend on the order.
 """
 
 from pathlib import Path
@@ -11,20 +11,21 @@ from pathlib import Path
 import duckdb
 
 FEATURES = 10
-DAYS = 100
 TTL_SECONDS = 86_400
+ROWS_PER_KEY = 100
+HOURLY, DAILY = 3_600, 86_400
 _FIRST = 1_767_225_600_000_000
-_SPAN = DAYS * 86_400_000_000
 
 
-def history(folder: Path, rows: int, view: int) -> Path:
-    """Write the history of one view, unless it is there."""
-    path = folder / f"history_{rows}_{view}.parquet"
+def history(folder: Path, rows: int, view: int, every: int) -> Path:
+    """Write a view's history, a row of each key every so many seconds, unless it is there."""
+    path = folder / f"history_{rows}_{every}_{view}.parquet"
+    span = ROWS_PER_KEY * every * 1_000_000
     features = ", ".join(
         f"(hash(i, {view}, {n}) % 1000000)::DOUBLE AS f{n}" for n in range(FEATURES)
     )
     base = f"""SELECT i, (hash(i, {view}, 77) % {_keys(rows)})::BIGINT AS key,
-        {_FIRST} + (i::HUGEINT * {_SPAN} // {rows})::BIGINT AS us FROM range({rows}) t(i)"""
+        {_FIRST} + (i::HUGEINT * {span} // {rows})::BIGINT AS us FROM range({rows}) t(i)"""
     return _write(
         path,
         f"""SELECT key, make_timestamptz(us) AS event_timestamp,
@@ -34,10 +35,11 @@ def history(folder: Path, rows: int, view: int) -> Path:
     )
 
 
-def spine(folder: Path, rows: int, history_rows: int) -> Path:
+def spine(folder: Path, rows: int, history_rows: int, every: int) -> Path:
     """Write entity rows, unless they are there."""
-    path = folder / f"spine_{rows}_{history_rows}.parquet"
-    first = folder / f"history_{history_rows}_0.parquet"
+    path = folder / f"spine_{rows}_{history_rows}_{every}.parquet"
+    first = history(folder, history_rows, 0, every)
+    span = ROWS_PER_KEY * every * 1_000_000
     exact = max(rows // 100, 1)
     return _write(
         path,
@@ -45,7 +47,7 @@ def spine(folder: Path, rows: int, history_rows: int) -> Path:
                 USING SAMPLE {2 * exact} ROWS (reservoir, 1)),
             chosen AS (SELECT *, row_number() OVER () AS n FROM seen),
             random AS (SELECT (hash(i, 5) % {_keys(history_rows) * 101 // 100})::BIGINT AS key,
-                {_FIRST} + (hash(i, 6) % {_SPAN})::BIGINT AS us
+                {_FIRST} + (hash(i, 6) % {span})::BIGINT AS us
                 FROM range({rows - 2 * exact}) t(i)),
             late AS (SELECT key, us + (n % 2) * {TTL_SECONDS}000000 AS us FROM chosen)
         SELECT row_number() OVER () AS id, key, make_timestamptz(us) AS event_timestamp
@@ -82,7 +84,7 @@ def taxi(folder: Path, trips: int) -> tuple[Path, Path, Path]:
 
 
 def _keys(rows: int) -> int:
-    return max(rows // 100, 1)
+    return max(rows // ROWS_PER_KEY, 1)
 
 
 def _write(path: Path, query: str) -> Path:

@@ -17,7 +17,9 @@ def main() -> None:
     """Run `spine ttl memory_limit history…`."""
     spine, ttl, memory, *paths = sys.argv[1:]
     folder = Path(spine).parent
-    settings = {"type": "duckdb"} | ({"memory_limit": memory} if memory != "-" else {})
+    settings = {"type": "duckdb"}
+    if memory != "-":
+        settings |= {"memory_limit": memory, "temp_directory": str(folder / "spill")}
     registry = folder / "registry.db"
     registry.unlink(missing_ok=True)
     config = RepoConfig(project="bench", registry=str(registry), offline_store=settings)

@@ -23,7 +23,7 @@ def applicable(objects: object) -> tuple[Definition, ...]:
     for item in kept:
         if not isinstance(item, Definition):
             raise DefinitionError(f"apply takes definitions, not {item!r}.")
-        if isinstance(item, OnDemandFeatureView) and item.code is None:
+        if isinstance(item, OnDemandFeatureView) and not item.is_complete:
             raise DefinitionError(
                 f"OnDemandFeatureView {item.name!r} has no function: decorate one with it, or "
                 "pass udf."

@@ -7,20 +7,23 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import pydantic
 from pydantic import PrivateAttr, model_validator
 
+from feature_platform.definitions.base import NO_LABELS, Labels
 from feature_platform.definitions.code import Code
+from feature_platform.definitions.expressions import check_expressions
 from feature_platform.definitions.field import Field, as_tuple, repeated
 from feature_platform.definitions.reference import References, View
 from feature_platform.definitions.source import RequestSource
 from feature_platform.errors import DefinitionError
 
-Mode = Literal["row", "python", "pandas"]
+Mode = Literal["row", "python", "pandas", "sql"]
 
 
 class OnDemandFeatureView(View):
-    """Features computed from other features and from the request by a function.
+    """Features computed from other features and from the request, by a function or by SQL.
 
-    Built with `udf` it is complete. Built without, it decorates a function: the view takes the
-    function's name and docstring. Calling a complete view calls its function, as tests like to.
+    Built with `udf` or `expressions` it is complete. Built without, it decorates a function: the
+    view takes the function's name and docstring. Calling a complete view calls its function, as
+    tests like to.
 
     Attributes:
         sources: Views and features it reads (objects, `view` or `view:feature` strings, other
@@ -28,9 +31,16 @@ class OnDemandFeatureView(View):
         schema: The features it returns.
         mode: What the function gets and returns. `row`: a dict of values, called once per row.
             `python`: a dict of lists. `pandas`: a DataFrame. Rows are independent: a function
-            must not mix them, because offline they come in batches.
+            must not mix them, because offline they come in batches. `sql`: no function but
+            `expressions`, so that whoever reads the view needs nobody's code.
         udf: The function. Inputs go by feature name; where two inputs share one, each goes by
             `view__feature`.
+        expressions: For mode `sql`: feature → expression over the inputs of its row, in DuckDB's
+            SQL.
+        write_to_online_store: Compute the features when rows of the view below are written, and
+            look them up when they are asked for. A stored answer counts only as long as it was
+            computed by today's code from today's inputs; otherwise they are computed at once. For
+            views that read one feature view and nothing of the request.
 
     Raises:
         DefinitionError: An argument is wrong; every wrong one is listed.
@@ -57,6 +67,8 @@ class OnDemandFeatureView(View):
     fields: tuple[Field, ...] = pydantic.Field(alias="schema", min_length=1)
     mode: Mode = "row"
     code: Code | None = None
+    expressions: Labels = NO_LABELS
+    write_to_online_store: bool = False
     _function: Callable[..., Any] | None = PrivateAttr(default=None)
 
     def __init__(self, **data: Any) -> None:
@@ -84,9 +96,26 @@ class OnDemandFeatureView(View):
     def _columns_are_unique(self) -> Self:
         if not self.inputs and not self.request:
             raise ValueError("sources is empty: name a view, a feature or a RequestSource.")
+        if self.write_to_online_store and self.request:
+            raise ValueError(
+                "write_to_online_store: values of the request are not known when rows are written."
+            )
         for argument, fields in (("schema", self.fields), ("sources", self.request)):
             if twice := repeated(fields):
                 raise ValueError(f"{argument} declares {twice} twice.")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_way_to_compute(self) -> Self:
+        if (self.mode == "sql") != bool(self.expressions):
+            raise ValueError("mode='sql' and expressions go together.")
+        if self.mode == "sql":
+            if self.code is not None:
+                raise ValueError("mode='sql' takes expressions and no function.")
+            names = [f.name for f in self.fields]
+            if sorted(self.expressions) != sorted(names):
+                raise ValueError(f"expressions: give one for each of {', '.join(names)}.")
+            check_expressions(self.expressions)
         return self
 
     @property
@@ -98,12 +127,20 @@ class OnDemandFeatureView(View):
         """The function, in the process that built the view."""
         return self._function
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it says how its features are computed."""
+        return self.code is not None or bool(self.expressions)
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self.code is None and len(args) == 1 and inspect.isfunction(args[0]):
+        if not self.is_complete and len(args) == 1 and inspect.isfunction(args[0]):
             given = {name: getattr(self, name) for name in self.model_fields_set}
             return OnDemandFeatureView(**given, udf=args[0])
         if self._function is None:
-            raise DefinitionError(f"{self} was read from the registry, which holds no code.")
+            why = (
+                "is SQL" if self.expressions else "was read from the registry, which holds no code"
+            )
+            raise DefinitionError(f"{self} {why}: it cannot be called.")
         return self._function(*args, **kwargs)
 
 

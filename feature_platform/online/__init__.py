@@ -3,24 +3,35 @@
 from pathlib import Path
 from typing import Any
 
-from feature_platform.errors import ConfigError
 from feature_platform.online.base import OnlineStore as OnlineStore
 from feature_platform.online.base import StoredRow as StoredRow
 from feature_platform.online.base import Window as Window
+from feature_platform.online.codec import encode_row as encode_row
+from feature_platform.online.codec import storable as storable
 from feature_platform.online.keys import encode_keys as encode_keys
 from feature_platform.online.sqlite import SqliteOnlineStore as SqliteOnlineStore
 
 
 def open_online_store(settings: dict[str, Any], root: Path) -> OnlineStore:
-    """Open the store that `online_store` in `feature_store.yaml` names.
+    """Open the store that `online_store` in `feature_store.yaml` names; nothing is contacted.
 
     Raises:
-        ConfigError: This release does not serve from that type of store.
+        ConfigError: The connection string of a Redis has an unknown option.
     """
-    if settings["type"] != "sqlite":
-        raise ConfigError(
-            f"online_store: this release serves features from sqlite, not yet from "
-            f"{settings['type']!r}. Applying definitions works; writing and reading online "
-            "features needs `online_store: {type: sqlite, path: data/online.db}`."
-        )
-    return SqliteOnlineStore(root / settings.get("path", "data/online.db"))
+    given = {name: value for name, value in settings.items() if name != "type"}
+    if settings["type"] == "redis":
+        from feature_platform.online.redis import RedisOnlineStore
+
+        return RedisOnlineStore(given.get("connection_string", "localhost:6379"))
+    if settings["type"] == "dynamodb":
+        from feature_platform.online.dynamodb import DynamoDBOnlineStore
+
+        return DynamoDBOnlineStore(**given)
+    if settings["type"] == "postgres":
+        from feature_platform.online.postgres import PostgresOnlineStore
+
+        schema = given.pop("db_schema", "")
+        if "database" in given:
+            given["dbname"] = given.pop("database")
+        return PostgresOnlineStore(given, schema)
+    return SqliteOnlineStore(root / given.get("path", "data/online.db"))

@@ -1,14 +1,22 @@
 """What an online store does: keep the newest row of every entity key."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from feature_platform.table import Table
+from feature_platform.online.codec import (
+    Layout,
+    Record,
+    decode_row,
+    records,
+    tombstones,
+    translated,
+)
+from feature_platform.table import Table, from_microseconds, microseconds
 
 
 class StoredRow(NamedTuple):
@@ -23,7 +31,15 @@ class StoredRow(NamedTuple):
     values: Sequence[object]
 
 
-@dataclass(frozen=True, slots=True)
+class Found(NamedTuple):
+    """What a backend holds under a key; an empty layout marks a deleted row."""
+
+    event: int
+    layout: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Window:
     """A loaded stretch of event time, `[start, end)`."""
 
@@ -34,12 +50,19 @@ class Window:
 class OnlineStore(ABC):
     """Serves the newest feature values with low latency, and remembers what was loaded.
 
-    An adapter turns these operations into calls of one backend and decides nothing;
-    `tests/online/test_contract.py` states what each must do.
+    The methods without an underscore are what callers use; a backend implements the others, a few
+    calls each, and decides nothing. `tests/online/test_contract.py` states what each must do.
     """
 
-    @abstractmethod
-    def write(self, table: Table, batches: Iterable[pa.RecordBatch]) -> int:
+    def __init__(self) -> None:
+        self._layouts: dict[bytes, Layout] = {}
+
+    def write(
+        self,
+        table: Table,
+        batches: Iterable[pa.RecordBatch],
+        on_progress: Callable[[int], None] | None = None,
+    ) -> int:
         """Keep each row unless a newer one is stored for its key.
 
         The newer of two rows is the one with the later event timestamp, and of equal ones the
@@ -48,7 +71,9 @@ class OnlineStore(ABC):
         Args:
             table: Where the rows belong.
             batches: Columns keys, `event_timestamp`, `created_timestamp` (null where unknown) and
-                features, in any row order; keys may repeat.
+                features, in any row order; keys may repeat. Each batch is stored before the next
+                is asked for.
+            on_progress: Called after each batch with the number of rows handled so far.
 
         Returns:
             How many rows were handled.
@@ -56,14 +81,41 @@ class OnlineStore(ABC):
         Raises:
             StoreError: The backend refused. Safe to retry: writing twice changes nothing.
         """
+        if table.layout_id not in self._layouts:
+            self._save_layout(table)
+            self._layouts[table.layout_id] = table.layout
+        count = 0
+        for batch in batches:
+            self._put(table, records(table, batch))
+            count += batch.num_rows
+            if on_progress:
+                on_progress(count)
+        return count
 
-    @abstractmethod
+    def delete(self, table: Table, batches: Iterable[pa.RecordBatch]) -> int:
+        """Delete keys as of their event timestamps: rows observed later stay, or come back.
+
+        Args:
+            table: Where the rows are.
+            batches: Columns keys, `event_timestamp` and `created_timestamp`.
+
+        Returns:
+            How many deletions were handled.
+        """
+        count = 0
+        for batch in batches:
+            self._put(table, tombstones(table, batch))
+            count += batch.num_rows
+        return count
+
     def read(self, reads: Sequence[tuple[Table, Sequence[bytes]]]) -> list[list[StoredRow | None]]:
         """Look up encoded keys in several tables, in one round trip where the backend can.
 
         Returns:
             For each read, one row or `None` per key, in order.
         """
+        found = self._get([(table.identity, keys) for table, keys in reads])
+        return [self._decoded(table, rows) for (table, _), rows in zip(reads, found, strict=True)]
 
     @abstractmethod
     def windows(self, table: Table) -> list[Window]:
@@ -74,16 +126,76 @@ class OnlineStore(ABC):
         """Add a window to the ledger. Call it after the rows are stored, never before."""
 
     @abstractmethod
+    def expire(self, table: Table, before: int) -> int:
+        """Remove rows and deletions observed before a time.
+
+        Args:
+            table: Where the rows are.
+            before: Microseconds since 1970 UTC.
+
+        Returns:
+            How many were removed.
+        """
+
+    @abstractmethod
     def drop(self, table: Table) -> None:
         """Remove the rows and the ledger of a view, under whatever keys it had."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back connections. The store opens new ones when it is used again."""
+
+    @abstractmethod
+    def _put(self, table: Table, records: Sequence[Record]) -> None:
+        """Keep each record unless a newer one is stored; no two have one key."""
+
+    @abstractmethod
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Found | None]]:
+        """Return what is stored under keys of tables, named by their identity."""
+
+    @abstractmethod
+    def _save_layout(self, table: Table) -> None:
+        """Keep the table's layout, unless it is there. It comes before the rows that carry it."""
+
+    @abstractmethod
+    def _load_layout(self, table: Table, identity: bytes) -> Layout:
+        """Return a layout that was saved for the table, with its features in order."""
+
+    def _decoded(self, table: Table, found: Sequence[Found | None]) -> list[StoredRow | None]:
+        current = table.layout_id
+        rows: list[StoredRow | None] = []
+        for row in found:
+            if row is None or not row.layout:
+                rows.append(None)
+                continue
+            values = decode_row(row.body)
+            if row.layout != current:
+                values = translated(values, self._layout(table, row.layout), table.layout)
+            rows.append(StoredRow(row.event, values))
+        return rows
+
+    def _layout(self, table: Table, identity: bytes) -> Layout:
+        if identity not in self._layouts:
+            self._layouts[identity] = self._load_layout(table, identity)
+        return self._layouts[identity]
 
 
 def merge(windows: Iterable[Window]) -> list[Window]:
     """Join windows that touch or overlap."""
     merged: list[Window] = []
-    for window in sorted(windows, key=lambda w: w.start):
+    for window in sorted(windows):
         if merged and window.start <= merged[-1].end:
             merged[-1] = Window(merged[-1].start, max(merged[-1].end, window.end))
         else:
             merged.append(window)
     return merged
+
+
+def as_pairs(windows: Iterable[Window]) -> list[tuple[int, int]]:
+    """Return windows as backends keep them, in microseconds since 1970 UTC."""
+    return [(microseconds(window.start), microseconds(window.end)) for window in windows]
+
+
+def as_windows(pairs: Iterable[Sequence[int]]) -> list[Window]:
+    """Return windows that `as_pairs` wrote, merged, oldest first."""
+    return merge(Window(from_microseconds(a), from_microseconds(b)) for a, b in pairs)

@@ -1,56 +1,100 @@
 """One stored row as compact bytes, readable after the view gained or lost features."""
 
-from collections.abc import Mapping, Sequence
-from hashlib import blake2b
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
 
-from feature_platform.table import Table
+from feature_platform.online.keys import encode_keys
+from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder().decode
+NEVER: Final = -(2**63)
+"""The created timestamp of a row that has none: older than any other."""
+
+Layout = Mapping[str, str]
+"""Feature → name of its Arrow type, in the order of a stored row."""
+
+encode_row = msgspec.msgpack.Encoder().encode
+decode_row = msgspec.msgpack.Decoder().decode
 
 # Arrow's names of the pairs that `types.widens` allows.
 _WIDER = {("int32", "int64"), ("int32", "double"), ("float", "double")}
 _LIST = "list<item: "
 
-Layout = Mapping[str, str]
-"""Feature → name of its Arrow type, in the order of a stored row."""
+
+class Record(NamedTuple):
+    """The newest row of a key, as stores keep it.
+
+    Attributes:
+        key: The encoded entity key.
+        event: When it was observed, microseconds since 1970 UTC.
+        created: When it became known, or `NEVER`.
+        layout: Which layout the body is written in; empty for a deleted row.
+        body: The encoded values; empty for a deleted row.
+    """
+
+    key: bytes
+    event: int
+    created: int
+    layout: bytes
+    body: bytes
 
 
-def layout_of(table: Table) -> dict[str, str]:
-    """Return the layout in which a table's rows are written today."""
-    return {f.name: str(f.type) for f in table.features}
+def records(table: Table, batch: pa.RecordBatch) -> list[Record]:
+    """Encode a batch: one record per key, the newest; of equal ones the last."""
+    layout = table.layout_id
+    features = [storable(batch[name]) for name in table.features.names]
+    rows = zip(*features, strict=True) if features else [()] * batch.num_rows
+    return _newest(
+        Record(key, event, created, layout, encode_row(values))
+        for (key, event, created), values in zip(_places(table, batch), rows, strict=True)
+        if key is not None and event is not None
+    )
 
 
-def layout_id(layout: Layout) -> bytes:
-    """Return the short name of a layout, which every stored row carries."""
-    return blake2b(_encode(list(layout.items())), digest_size=6).digest()
+def tombstones(table: Table, batch: pa.RecordBatch) -> list[Record]:
+    """Encode the deletion of a batch's keys, each at its event timestamp."""
+    return _newest(
+        Record(key, event, created, b"", b"")
+        for key, event, created in _places(table, batch)
+        if key is not None and event is not None
+    )
 
 
-def storable(column: pa.ChunkedArray | pa.Array) -> list[Any]:
-    """Return a column's values as msgpack takes them: times become microseconds."""
-    return _integer_times(column).to_pylist()  # type: ignore[no-any-return]
-
-
-def encode_row(values: Sequence[object]) -> bytes:
-    """Encode one row's values."""
-    return _encode(values)
-
-
-def decode_row(row: bytes, stored: Layout, wanted: Layout) -> Sequence[object]:
-    """Decode a row written in one layout for a reader of another.
+def translated(values: Sequence[Any], stored: Layout, wanted: Layout) -> list[Any]:
+    """Return a row written in one layout for a reader of another.
 
     A feature that was added since, or whose type changed, reads as null; one whose type was
     widened reads as what it is.
     """
-    values: Sequence[object] = _decode(row)
-    if stored == wanted:
-        return values
     held = dict(zip(stored, values, strict=True))
     return [_widened(held.get(n), stored.get(n), dtype) for n, dtype in wanted.items()]
+
+
+def storable(column: pa.ChunkedArray | pa.Array) -> list[Any]:
+    """Return a column's values as msgpack takes them: times become microseconds."""
+    if pa.types.is_timestamp(column.type):
+        column = column.cast(pa.int64())
+    elif pa.types.is_list(column.type) and pa.types.is_timestamp(column.type.value_type):
+        column = column.cast(pa.list_(pa.int64()))
+    return column.to_pylist()  # type: ignore[no-any-return]
+
+
+def _places(table: Table, batch: pa.RecordBatch) -> Iterable[tuple[bytes | None, int, int]]:
+    keys = encode_keys([batch[name].to_pylist() for name in table.keys], batch.num_rows)
+    created = storable(batch[CREATED_TIMESTAMP])
+    known = [NEVER if at is None else at for at in created]
+    return zip(keys, storable(batch[EVENT_TIMESTAMP]), known, strict=True)
+
+
+def _newest(found: Iterable[Record]) -> list[Record]:
+    newest: dict[bytes, Record] = {}
+    for record in found:
+        held = newest.get(record.key)
+        if held is None or (record.event, record.created) >= (held.event, held.created):
+            newest[record.key] = record
+    return list(newest.values())
 
 
 def _widened(value: Any, stored: str | None, wanted: str) -> Any:
@@ -62,11 +106,3 @@ def _widened(value: Any, stored: str | None, wanted: str) -> Any:
     if (stored, wanted) not in _WIDER:
         return None
     return float(value) if wanted == "double" else value
-
-
-def _integer_times(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
-    if pa.types.is_timestamp(column.type):
-        return column.cast(pa.int64())
-    if pa.types.is_list(column.type) and pa.types.is_timestamp(column.type.value_type):
-        return column.cast(pa.list_(pa.int64()))
-    return column

@@ -1,50 +1,70 @@
 """Stable, typed bytes for entity keys: 1, "1", true and null never meet."""
 
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import Any, Final
 
 from feature_platform.errors import RequestError
 from feature_platform.table import microseconds
 
-_INT64 = range(-(2**63), 2**63)
+_INTEGER: Final = struct.Struct(">cIq").pack
+_LENGTH: Final = struct.Struct(">cI").pack
 
 
 def encode_keys(columns: Sequence[Sequence[object]], rows: int) -> list[bytes | None]:
     """Encode key columns row by row; `None` for a row with a null in its key.
 
     Each part is a type letter, its length and its bytes, so no two keys share an encoding.
+
+    Raises:
+        RequestError: A value cannot be a key.
     """
     if not columns:
         return [b""] * rows
-    return [encode_key(parts) for parts in zip(*columns, strict=True)]
+    encoded = [[_part(value) for value in column] for column in columns]
+    if len(encoded) == 1:
+        return encoded[0]
+    return [_joined(parts) for parts in zip(*encoded, strict=True)]
 
 
-def encode_key(parts: Iterable[object]) -> bytes | None:
-    """Encode one key; `None` if a part is null."""
-    encoded = bytearray()
-    for part in parts:
-        if part is None:
-            return None
-        letter, content = _part(part)
-        encoded += letter + struct.pack(">I", len(content)) + content
-    return bytes(encoded)
+def _joined(parts: tuple[bytes | None, ...]) -> bytes | None:
+    return None if None in parts else b"".join(parts)  # type: ignore[arg-type]
 
 
-def _part(part: object) -> tuple[bytes, bytes]:
-    match part:
-        case bool():
-            return b"b", bytes([part])
-        case int() if part in _INT64:
-            return b"i", struct.pack(">q", part)
-        case str():
-            return b"s", part.encode()
-        case bytes():
-            return b"x", part
-        case datetime():
-            return b"t", struct.pack(">q", microseconds(part))
-        case _:
-            raise RequestError(
-                f"{part!r} cannot be an entity key: keys are integers of 64 bits, text, bytes, "
-                "booleans or times."
-            )
+def _part(value: Any) -> bytes | None:
+    if value is None:
+        return None
+    encode = _ENCODERS.get(type(value)) or _of_subclass(value)
+    try:
+        return encode(value)
+    except (struct.error, UnicodeEncodeError):
+        raise _wrong(value) from None
+
+
+def _of_subclass(value: object) -> Callable[[Any], bytes]:
+    for kind, encode in _ENCODERS.items():
+        if isinstance(value, kind):
+            return encode
+    raise _wrong(value)
+
+
+def _wrong(value: object) -> RequestError:
+    return RequestError(
+        f"{value!r} cannot be an entity key: keys are integers of 64 bits, text, bytes, booleans "
+        "or times."
+    )
+
+
+def _text(value: str) -> bytes:
+    content = value.encode()
+    return _LENGTH(b"s", len(content)) + content
+
+
+_ENCODERS: Final[Mapping[type, Callable[[Any], bytes]]] = {
+    bool: lambda value: b"b\0\0\0\1" + bytes([value]),
+    int: lambda value: _INTEGER(b"i", 8, value),
+    str: _text,
+    bytes: lambda value: _LENGTH(b"x", len(value)) + value,
+    datetime: lambda value: _INTEGER(b"t", 8, microseconds(value)),
+}

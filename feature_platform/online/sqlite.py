@@ -2,32 +2,16 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import local
 
-import pyarrow as pa
-
 from feature_platform.errors import StoreError
-from feature_platform.online.base import OnlineStore, StoredRow, Window, merge
-from feature_platform.online.codec import (
-    decode_row,
-    encode_row,
-    layout_id,
-    layout_of,
-    storable,
-)
-from feature_platform.online.keys import encode_keys
-from feature_platform.table import (
-    CREATED_TIMESTAMP,
-    EVENT_TIMESTAMP,
-    Table,
-    from_microseconds,
-    microseconds,
-)
+from feature_platform.online.base import Found, OnlineStore, Window, as_pairs, as_windows
+from feature_platform.online.codec import Layout, Record
+from feature_platform.table import Table
 
-_NEVER = -(2**63)
 _KEYS_PER_QUERY = 500
 _BUSY_SECONDS = 30
 _SCHEMA = """
@@ -56,47 +40,34 @@ class _Connection(sqlite3.Connection):
 
 
 class SqliteOnlineStore(OnlineStore):
-    """Readers are not blocked by writers. One connection per thread."""
+    """Readers are not blocked by writers. One connection per thread.
+
+    Args:
+        path: The file; its folder is made when it is needed.
+    """
 
     def __init__(self, path: Path) -> None:
+        super().__init__()
         self._path = path
         self._local = local()
-        self._layouts: dict[bytes, dict[str, str]] = {}
-
-    def write(self, table: Table, batches: Iterable[pa.RecordBatch]) -> int:
-        layout = layout_of(table)
-        identity = layout_id(layout)
-        count = 0
-        with self._transaction() as db:
-            columns = json.dumps(layout)
-            db.execute("insert or ignore into layouts values (?, ?)", (identity, columns))
-            for batch in batches:
-                db.executemany(_UPSERT, _records(table, batch, identity))
-                count += batch.num_rows
-        return count
-
-    def read(self, reads: Sequence[tuple[Table, Sequence[bytes]]]) -> list[list[StoredRow | None]]:
-        with self._connection() as db:
-            return [self._read(db, table, keys) for table, keys in reads]
 
     def windows(self, table: Table) -> list[Window]:
         with self._connection() as db:
             query = "select start, stop from ledger where view = ?"
-            rows = db.execute(query, (table.ledger,)).fetchall()
-        return merge(Window(from_microseconds(a), from_microseconds(b)) for a, b in rows)
+            return as_windows(db.execute(query, (table.ledger,)))
 
     def record(self, table: Table, window: Window) -> None:
         with self._transaction() as db:
-            rows = db.execute("select start, stop from ledger where view = ?", (table.ledger,))
-            held = [Window(from_microseconds(a), from_microseconds(b)) for a, b in rows]
+            query = "select start, stop from ledger where view = ?"
+            held = as_windows([*db.execute(query, (table.ledger,)), *as_pairs([window])])
             db.execute("delete from ledger where view = ?", (table.ledger,))
-            db.executemany(
-                "insert into ledger values (?, ?, ?)",
-                [
-                    (table.ledger, microseconds(w.start), microseconds(w.end))
-                    for w in merge([*held, window])
-                ],
-            )
+            pairs = [(table.ledger, *pair) for pair in as_pairs(held)]
+            db.executemany("insert into ledger values (?, ?, ?)", pairs)
+
+    def expire(self, table: Table, before: int) -> int:
+        with self._transaction() as db:
+            query = "delete from online_rows where view = ? and event < ?"
+            return db.execute(query, (table.identity, before)).rowcount
 
     def drop(self, table: Table) -> None:
         first = f"{table.project}.{table.name}."
@@ -106,27 +77,28 @@ class SqliteOnlineStore(OnlineStore):
                 query = f"delete from {name} where view >= ? and view < ?"  # noqa: S608
                 db.execute(query, (first, last))
 
-    def _read(
-        self, db: sqlite3.Connection, table: Table, keys: Sequence[bytes]
-    ) -> list[StoredRow | None]:
-        wanted = layout_of(table)
-        found: dict[bytes, StoredRow] = {}
-        distinct = list(dict.fromkeys(keys))
-        for start in range(0, len(distinct), _KEYS_PER_QUERY):
-            chunk = distinct[start : start + _KEYS_PER_QUERY]
-            marks = ",".join("?" * len(chunk))
-            where = f"view = ? and key in ({marks})"  # marks are question marks
-            query = f"select key, event, layout, body from online_rows where {where}"  # noqa: S608
-            for key, event, layout, body in db.execute(query, (table.identity, *chunk)):
-                stored = self._layout(db, layout)
-                found[key] = StoredRow(event, decode_row(body, stored, wanted))
-        return [found.get(key) for key in keys]
+    def close(self) -> None:
+        """Give back the calling thread's connection."""
+        if db := self._local.__dict__.pop("db", None):
+            db.close()
 
-    def _layout(self, db: sqlite3.Connection, identity: bytes) -> dict[str, str]:
-        if identity not in self._layouts:
+    def _put(self, table: Table, records: Sequence[Record]) -> None:
+        with self._transaction() as db:
+            db.executemany(_UPSERT, [(table.identity, *record) for record in records])
+
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Found | None]]:
+        with self._connection() as db:
+            return [_look_up(db, identity, keys) for identity, keys in reads]
+
+    def _save_layout(self, table: Table) -> None:
+        with self._transaction() as db:
+            row = (table.layout_id, json.dumps(table.layout))
+            db.execute("insert or ignore into layouts values (?, ?)", row)
+
+    def _load_layout(self, table: Table, identity: bytes) -> Layout:
+        with self._connection() as db:
             query = "select columns from layouts where id = ?"
-            self._layouts[identity] = json.loads(db.execute(query, (identity,)).fetchone()[0])
-        return self._layouts[identity]
+            return json.loads(db.execute(query, (identity,)).fetchone()[0])  # type: ignore[no-any-return]
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -166,12 +138,14 @@ class SqliteOnlineStore(OnlineStore):
         return db
 
 
-def _records(table: Table, batch: pa.RecordBatch, layout: bytes) -> Iterator[tuple[object, ...]]:
-    keys = encode_keys([batch[name].to_pylist() for name in table.keys], batch.num_rows)
-    events = storable(batch[EVENT_TIMESTAMP])
-    created = storable(batch[CREATED_TIMESTAMP])
-    features = [storable(batch[name]) for name in table.features.names]
-    for key, event, known, *values in zip(keys, events, created, *features, strict=True):
-        if key is not None and event is not None:
-            when = _NEVER if known is None else known
-            yield table.identity, key, event, when, layout, encode_row(values)
+def _look_up(db: sqlite3.Connection, identity: str, keys: Sequence[bytes]) -> list[Found | None]:
+    found: dict[bytes, Found] = {}
+    distinct = list(dict.fromkeys(keys))
+    for start in range(0, len(distinct), _KEYS_PER_QUERY):
+        chunk = distinct[start : start + _KEYS_PER_QUERY]
+        marks = ",".join("?" * len(chunk))
+        where = f"view = ? and key in ({marks})"  # marks are question marks
+        query = f"select key, event, layout, body from online_rows where {where}"  # noqa: S608
+        for key, *row in db.execute(query, (identity, *chunk)):
+            found[key] = Found(*row)
+    return [found.get(key) for key in keys]

@@ -12,6 +12,7 @@ from feature_platform.definitions import (
     PushSource,
     Source,
     ViewReference,
+    check_expressions,
 )
 from feature_platform.errors import did_you_mean
 from feature_platform.registry.offers import (
@@ -78,25 +79,33 @@ def broken_references(snapshot: Snapshot, project: str, definition: Definition) 
     if isinstance(definition, PushSource) and definition.batch_source:
         yield from _missing(snapshot, project, "source", (definition.batch_source,))
     for ref in view_references(definition):
-        view = view_of(snapshot, project, ref.view)
-        if view is None:
-            hint = did_you_mean(ref.view, snapshot.names(project, *VIEW_KINDS))
-            message = f"view {ref.view!r} is not registered.{hint}"
-            yield Broken(message, ref.view, f"view {ref.view!r}")
-            continue
-        known = feature_names_of(snapshot, project, view)
-        for name in ref.features or ():
-            if name not in known:
-                hint = did_you_mean(name, known)
-                message = f"view {ref.view!r} has no feature {name!r}.{hint}"
-                yield Broken(message, ref.view, f"{ref.view}:{name}", name)
-        keys = join_keys_of(snapshot, project, view)
-        for name in ref.join_key_map:
-            if name not in keys:
-                message = f"view {ref.view!r} has no join key {name!r}; it has {list(keys)}."
-                yield Broken(message, ref.view)
-        if isinstance(definition, OnDemandFeatureView):
-            yield from _request_problems(snapshot, project, definition, ref)
+        yield from _broken_reference(snapshot, project, definition, ref)
+    if isinstance(definition, OnDemandFeatureView):
+        yield from map(Broken, _input_problems(snapshot, project, definition))
+
+
+def _broken_reference(
+    snapshot: Snapshot, project: str, definition: Definition, ref: ViewReference
+) -> Iterator[Broken]:
+    view = view_of(snapshot, project, ref.view)
+    if view is None:
+        hint = did_you_mean(ref.view, snapshot.names(project, *VIEW_KINDS))
+        message = f"view {ref.view!r} is not registered.{hint}"
+        yield Broken(message, ref.view, f"view {ref.view!r}")
+        return
+    known = feature_names_of(snapshot, project, view)
+    for name in ref.features or ():
+        if name not in known:
+            hint = did_you_mean(name, known)
+            message = f"view {ref.view!r} has no feature {name!r}.{hint}"
+            yield Broken(message, ref.view, f"{ref.view}:{name}", name)
+    keys = join_keys_of(snapshot, project, view)
+    for name in ref.join_key_map:
+        if name not in keys:
+            message = f"view {ref.view!r} has no join key {name!r}; it has {list(keys)}."
+            yield Broken(message, ref.view)
+    if isinstance(definition, OnDemandFeatureView):
+        yield from _request_problems(snapshot, project, definition, ref)
 
 
 def _missing(
@@ -134,3 +143,43 @@ def _request_problems(
             clash = f"view {ref.view!r} is keyed by {wanted.name!r} of type {keys[wanted.name]}"
             message = f"request field {wanted.name!r} is {wanted.dtype}, and {clash}."
             yield Broken(message, ref.view)
+
+
+def _input_problems(snapshot: Snapshot, project: str, view: OnDemandFeatureView) -> Iterator[str]:
+    """Expressions read inputs only, and what is stored is computed from one stored row."""
+    columns = check_expressions(view.expressions)
+    known = _input_names(snapshot, project, view) if columns else frozenset()
+    for name in sorted(columns - known):
+        yield f"an expression reads {name!r}, which is no input.{did_you_mean(name, known)}"
+    if view.write_to_online_store:
+        yield from _storing_problems(snapshot, project, view)
+
+
+def _storing_problems(snapshot: Snapshot, project: str, view: OnDemandFeatureView) -> Iterator[str]:
+    below = [snapshot.entries[key].definition for key in upstream(snapshot, project, view)]
+    computed = [view, *(d for d in below if isinstance(d, OnDemandFeatureView))]
+    stored = sorted(d.name for d in below if isinstance(d, FeatureView))
+    if len(stored) > 1:
+        yield f"write_to_online_store: it reads several views, {', '.join(stored)}."
+    for each in computed:
+        if each.request:
+            yield f"write_to_online_store: it reads {each.name!r}, which needs a request."
+        if any(ref.join_key_map or ref.label != ref.view for ref in each.inputs):
+            yield (
+                f"write_to_online_store: {each.name!r} joins a view by other keys or under "
+                "another name."
+            )
+
+
+def _input_names(snapshot: Snapshot, project: str, view: OnDemandFeatureView) -> frozenset[str]:
+    """Return what a view's inputs are called: those that share a name go by `view__feature`."""
+    found = [(ref.label, name) for ref in view.inputs for name in _features(snapshot, project, ref)]
+    names = [name for _, name in found] + [f.name for f in view.request]
+    called = {n if names.count(n) == 1 else f"{label}__{n}" for label, n in found}
+    return frozenset(called | {f.name for f in view.request})
+
+
+def _features(snapshot: Snapshot, project: str, ref: ViewReference) -> tuple[str, ...]:
+    view = view_of(snapshot, project, ref.view)
+    every = tuple(feature_names_of(snapshot, project, view)) if view else ()
+    return every if ref.features is None else ref.features

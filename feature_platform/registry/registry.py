@@ -1,5 +1,6 @@
 """Reading and changing the registry."""
 
+import logging
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -7,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from hashlib import sha256
 from threading import Lock
+from time import monotonic
 
 from feature_platform.errors import (
     BusyError,
@@ -35,6 +37,7 @@ from feature_platform.registry.rules import check, waived
 from feature_platform.registry.saved_plan import SavedPlan
 from feature_platform.registry.snapshot import NOWHERE, Cursor, Key, Snapshot
 
+_log = logging.getLogger("feature_platform.registry")
 _DEADLINE_SECONDS = 30.0
 _FIRST_PAUSE_SECONDS = 0.01
 _LONGEST_PAUSE_SECONDS = 1.0
@@ -60,6 +63,7 @@ class Registry:
         self._now = now
         self._deadline_seconds = deadline_seconds
         self._newest = Snapshot()
+        self._read_at = 0.0
         self._lock = Lock()
 
     def snapshot(self, at: int | datetime | None = None) -> Snapshot:
@@ -89,6 +93,28 @@ class Registry:
             else:
                 self._newest = self._refreshed(self._newest)
             return self._newest
+
+    def recent(self, seconds: float) -> Snapshot:
+        """Return a state that is at most so many seconds old, for readers that ask all the time.
+
+        Own commits are always in it. While the backend cannot be read, what was read last stands.
+
+        Raises:
+            StoreError: The backend cannot be read and never was.
+        """
+        if not self._newest.version or monotonic() - self._read_at >= seconds:
+            try:
+                self.snapshot()
+            except StoreError as error:
+                if not self._newest.version:
+                    raise
+                _log.warning(
+                    "The registry cannot be read; version %s stands: %s",
+                    self._newest.version,
+                    error,
+                )
+            self._read_at = monotonic()
+        return self._newest
 
     def commit(
         self,

@@ -11,7 +11,7 @@ from feature_platform.offline import EntityRows, OfflineStore, Span
 from feature_platform.resolve import Retrieval
 from feature_platform.retrieval.frames import to_arrow
 from feature_platform.retrieval.job import RetrievalJob, stream
-from feature_platform.retrieval.transform import Functions, check_request, transform
+from feature_platform.retrieval.transform import Functions, Steps, check_request
 
 
 def entity_rows(rows: object) -> EntityRows:
@@ -96,14 +96,14 @@ def _answer(
     outputs = [pa.field(name, types[column]) for name, column in retrieval.outputs.items()]
     made_from = {"feature_platform.registry_version": str(retrieval.version)}
     schema = pa.schema([*given, *outputs], made_from)
+    steps = Steps(retrieval.transformations, functions, retrieval.join_keys)
     columns = [field.name for field in given] + list(retrieval.outputs.values())
 
     def batches() -> Iterator[pa.RecordBatch]:
         with reader:
             for batch in reader:
                 table = pa.Table.from_batches([batch])
-                computed = transform(table, retrieval.transformations, functions)
-                answer = computed.select(columns).rename_columns(schema.names)
+                answer = steps.extend(table).select(columns).rename_columns(schema.names)
                 yield from answer.replace_schema_metadata(made_from).to_batches()
 
     return stream(schema, batches())

@@ -1,45 +1,25 @@
 """Running on-demand views: one implementation for training and for serving."""
 
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import pyarrow as pa
 
 from feature_platform.errors import RequestError, TransformationError, did_you_mean
 from feature_platform.resolve import Transformation
+from feature_platform.retrieval.expressions import Expressions
 from feature_platform.retrieval.frames import to_pandas
-from feature_platform.values import exact_array, exact_cast
+from feature_platform.values import converter, exact_array, exact_cast
 
 Function = Callable[[Any], Any]
 Functions = Callable[[Transformation], Function]
 """Finds the function of an on-demand view."""
 
+Lists = Mapping[str, Sequence[Any]]
 
-def transform(
-    table: pa.Table, transformations: Iterable[Transformation], functions: Functions
-) -> pa.Table:
-    """Add the columns of on-demand views, each after those it reads.
-
-    Args:
-        table: Shape (n, columns the views read + any).
-        transformations: In the order of their dependencies.
-        functions: Where their functions come from.
-
-    Returns:
-        Shape (n, columns of `table` + outputs), every output in its declared type.
-
-    Raises:
-        RequestError: The request lacks a value, or it has another type.
-        TransformationError: A function cannot be loaded, failed, or returned something else than
-            its view declares.
-    """
-    for step in transformations:
-        inputs = _inputs(table, step)
-        outputs = _RUN[step.mode](step, functions(step), inputs)
-        for field, values in zip(step.outputs, outputs, strict=True):
-            table = table.append_column(field, values)
-    return table
+_MOST_TRIED_ALONE = 1000
 
 
 def check_request(columns: Iterable[str], transformations: Iterable[Transformation]) -> None:
@@ -58,90 +38,233 @@ def check_request(columns: Iterable[str], transformations: Iterable[Transformati
                 )
 
 
-def _inputs(table: pa.Table, step: Transformation) -> pa.Table:
-    check_request(table.column_names, [step])
-    arrays = {}
-    for name, column in step.inputs.items():
-        values = table[column]
-        if name in step.request.names:
-            wanted = step.request.field(name).type
+class Steps:
+    """On-demand views, ready to run, each after those it reads.
+
+    Args:
+        transformations: In the order of their dependencies.
+        functions: Where their functions come from.
+        keys: Join keys of the request, which errors name rows by.
+
+    """
+
+    def __init__(
+        self,
+        transformations: Iterable[Transformation],
+        functions: Functions,
+        keys: Iterable[str] = (),
+    ) -> None:
+        self._steps = [Step(step, functions, list(keys)) for step in transformations]
+
+    def __iter__(self) -> Iterator["Step"]:
+        return iter(self._steps)
+
+    def extend(self, table: pa.Table) -> pa.Table:
+        """Add the columns of the views to a table, in their declared types.
+
+        Raises:
+            RequestError: The request lacks a value, or it has another type.
+            TransformationError: A function cannot be loaded, failed, or returned something else
+                than its view declares.
+        """
+        for step in self._steps:
+            for field, values in zip(step.outputs, step.arrays(table), strict=True):
+                table = table.append_column(field, values)
+        return table
+
+
+class Step:
+    """One on-demand view with its function."""
+
+    def __init__(self, step: Transformation, functions: Functions, keys: Sequence[str]) -> None:
+        self._step = step
+        self._keys = keys
+        self._functions = functions
+        self.stored = step.stored
+        self.outputs = step.outputs
+        self._inputs = [
+            (name, column, converter(step.request.field(name).type) if name in requested else None)
+            for requested in [set(step.request.names)]
+            for name, column in step.inputs.items()
+        ]
+        self._exact = [converter(field.type) for field in step.outputs]
+
+    @cached_property
+    def _function(self) -> Function:
+        """The function, loaded when it is needed: stored answers need none."""
+        step = self._step
+        return Expressions(step.expressions) if step.mode == "sql" else self._functions(step)
+
+    def lists(self, columns: Lists, types: Mapping[str, pa.DataType]) -> list[Sequence[Any]]:
+        """Return the outputs for columns of Python values, in the order of the outputs."""
+        inputs = {name: self._given(name, columns[column], exact)
+                  for name, column, exact in self._inputs}  # fmt: skip
+        if self._step.mode in {"pandas", "sql"}:
+            arrays = {
+                name: pa.array(inputs[name], self._type(name, types[column]))
+                for name, column, _ in self._inputs
+            }
+            found = self._of_table(pa.table(arrays), columns)
+            return [array.to_pylist() for array in found]
+        names, size = list(self._step.features), len(next(iter(inputs.values())))
+        raw = self._of_lists(inputs, columns, size)
+        return [
+            self._returned(name, values, exact)
+            for name, values, exact in zip(names, raw, self._exact, strict=True)
+        ]
+
+    def arrays(self, table: pa.Table) -> list[pa.Array]:
+        """Return the outputs for a table, in the order of the outputs."""
+        check_request(table.column_names, [self._step])
+        inputs = {name: self._cast(name, table[column]) for name, column, _ in self._inputs}
+        keys = {key: table[key] for key in self._keys if key in table.column_names}
+        if self._step.mode in {"pandas", "sql"}:
+            return self._of_table(pa.table(inputs), keys)
+        lists = {name: column.to_pylist() for name, column in inputs.items()}
+        found = self._of_lists(lists, keys, table.num_rows)
+        return [
+            self._array(name, values)
+            for name, values in zip(self._step.features, found, strict=True)
+        ]
+
+    def _of_lists(self, inputs: Lists, keys: Any, size: int) -> list[Sequence[Any]]:
+        if self._step.mode == "python":
+            result = self._call({name: list(values) for name, values in inputs.items()}, keys, size)
+            if not isinstance(result, Mapping):
+                raise self._wrong(f"{result!r}; in mode 'python' it returns a dict of lists")
+            return self._whole([self._get(result, name) for name in self._step.features], size)
+        rows = zip(*inputs.values(), strict=True)
+        results = [
+            self._call(dict(zip(inputs, row, strict=True)), keys, number)
+            for number, row in enumerate(rows)
+        ]
+        for result in results:
+            if not isinstance(result, Mapping):
+                raise self._wrong(f"{result!r}; in mode 'row' it returns a dict")
+        return [[self._get(result, name) for result in results] for name in self._step.features]
+
+    def _of_table(self, inputs: pa.Table, keys: Any) -> list[pa.Array]:
+        frame = inputs if self._step.mode == "sql" else to_pandas(inputs, nullable=True)
+        result = self._call(frame, keys, inputs.num_rows)
+        if self._step.mode == "sql":
+            columns = [result[name] for name in self._step.features]
+        else:
+            import pandas as pd
+
+            if not isinstance(result, pd.DataFrame):
+                what = f"a {type(result).__name__}; in mode 'pandas' it returns a DataFrame"
+                raise self._wrong(what)
+            columns = [self._get(result, name) for name in self._step.features]
+        arrays = [self._array(n, c) for n, c in zip(self._step.features, columns, strict=True)]
+        return self._whole(arrays, inputs.num_rows)
+
+    def _call(self, argument: Any, keys: Any, number: int) -> Any:
+        try:
+            return self._function(argument)
+        except (Exception, SystemExit) as error:
+            raise self._failed(argument, keys, number, error) from error
+
+    def _failed(self, argument: Any, keys: Any, number: int, error: BaseException) -> Exception:
+        """Say which view failed, on which row, and where in its code."""
+        where = f"{number} rows"
+        if self._step.mode == "row":
+            where = f"row {number}{_named(keys, self._keys, number)}, {argument}"
+        else:
+            for row in range(min(number, _MOST_TRIED_ALONE)):
+                if (alone := self._error_of(argument, row)) is not None:
+                    where, error = f"row {row}{_named(keys, self._keys, row)}", alone
+                    break
+        hint = " Missing values arrive as None." if self._step.mode in {"row", "python"} else ""
+        step = self._step
+        return TransformationError(
+            f"On-demand view {step.view!r} of {step.owner!r} failed on {where}: "
+            f"{type(error).__name__}: {error}{self._line(error)}.{hint}"
+        )
+
+    def _error_of(self, argument: Any, row: int) -> BaseException | None:
+        """Return what one row of a batch fails with, alone."""
+        try:
+            if self._step.mode == "python":
+                self._function({name: values[row : row + 1] for name, values in argument.items()})
+            elif self._step.mode == "pandas":
+                self._function(argument.iloc[row : row + 1].reset_index(drop=True))
+            else:
+                self._function(argument.slice(row, 1))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever users' code raises
+            return error
+        return None
+
+    def _line(self, error: BaseException) -> str:
+        frames = traceback.extract_tb(error.__traceback__)
+        code = getattr(self._function, "__code__", None)
+        own = [frame for frame in frames if code and frame.filename == code.co_filename]
+        return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+
+    def _given(self, name: str, values: Sequence[Any], exact: Any) -> Sequence[Any]:
+        if exact is None:
+            return values
+        try:
+            return exact(values)  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise self._not_given(name, error) from error
+
+    def _cast(self, name: str, values: Any) -> Any:
+        if name not in self._step.request.names:
+            return values
+        try:
+            return exact_cast(values, self._step.request.field(name).type)
+        except ValueError as error:
+            raise self._not_given(name, error) from error
+
+    def _not_given(self, name: str, error: ValueError) -> RequestError:
+        wanted = self._step.request.field(name).type
+        return RequestError(
+            f"The request's {name!r} is not {wanted}, which on-demand view {self._step.view!r} "
+            f"takes: {error}."
+        )
+
+    def _type(self, name: str, found: pa.DataType) -> pa.DataType:
+        requested = self._step.request
+        return requested.field(name).type if name in requested.names else found
+
+    def _array(self, name: str, values: Any) -> pa.Array:
+        field = self._step.outputs.field(self._step.features[name])
+        try:
+            return exact_array(values, field.type)
+        except ValueError as error:
+            raise self._wrong(f"{name!r} as something else than {field.type}: {error}") from error
+
+    def _returned(self, name: str, values: Any, exact: Any) -> Sequence[Any]:
+        try:
+            return exact(values)  # type: ignore[no-any-return]
+        except ValueError as error:
+            field = self._step.outputs.field(self._step.features[name])
+            raise self._wrong(f"{name!r} as something else than {field.type}: {error}") from error
+
+    def _get(self, result: Any, name: str) -> Any:
+        if name not in result:
+            raise self._wrong(f"{sorted(map(str, result))}, without {name!r}")
+        return result[name]
+
+    def _whole(self, columns: list[Any], size: int) -> list[Any]:
+        for name, column in zip(self._step.features, columns, strict=True):
             try:
-                values = exact_cast(values, wanted)
-            except ValueError as error:
-                raise RequestError(
-                    f"The request's {name!r} is not {wanted}, which on-demand view {step.view!r} "
-                    f"takes: {error}."
-                ) from error
-        arrays[name] = values
-    return pa.table(arrays)
+                found = len(column)
+            except TypeError:
+                raise self._wrong(f"{column!r} as {name!r}, which is not a list") from None
+            if found != size:
+                raise self._wrong(f"{found} values of {name!r} for {size} rows")
+        return columns
+
+    def _wrong(self, what: str) -> TransformationError:
+        step = self._step
+        return TransformationError(
+            f"On-demand view {step.view!r} of {step.owner!r} returned {what}."
+        )
 
 
-def _run_row(step: Transformation, function: Function, inputs: pa.Table) -> list[pa.Array]:
-    results = []
-    for number, row in enumerate(inputs.to_pylist()):
-        result = _call(step, function, row, f"row {number}, {row}")
-        if not isinstance(result, Mapping):
-            raise _returned(step, f"{result!r}; in mode 'row' it returns a dict")
-        results.append(result)
-    return [
-        _array(step, name, [_get(step, result, name) for result in results])
-        for name in step.features
-    ]
-
-
-def _run_python(step: Transformation, function: Function, inputs: pa.Table) -> list[pa.Array]:
-    result = _call(step, function, inputs.to_pydict(), f"{inputs.num_rows} rows")
-    if not isinstance(result, Mapping):
-        raise _returned(step, f"{result!r}; in mode 'python' it returns a dict of lists")
-    arrays = [_array(step, name, _get(step, result, name)) for name in step.features]
-    return _same_length(step, inputs, arrays)
-
-
-def _run_pandas(step: Transformation, function: Function, inputs: pa.Table) -> list[pa.Array]:
-    import pandas as pd
-
-    result = _call(step, function, to_pandas(inputs, nullable=True), f"{inputs.num_rows} rows")
-    if not isinstance(result, pd.DataFrame):
-        raise _returned(step, f"a {type(result).__name__}; in mode 'pandas' it returns a DataFrame")
-    arrays = [_array(step, name, _get(step, result, name)) for name in step.features]
-    return _same_length(step, inputs, arrays)
-
-
-_RUN = {"row": _run_row, "python": _run_python, "pandas": _run_pandas}
-
-
-def _call(step: Transformation, function: Function, argument: Any, what: str) -> Any:
-    try:
-        return function(argument)
-    except (Exception, SystemExit) as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        raise TransformationError(
-            f"On-demand view {step.view!r} of {step.owner!r} failed on {what}: "
-            f"{type(error).__name__}: {error} ({frame.filename}:{frame.lineno}). Missing values "
-            "arrive as None."
-        ) from error
-
-
-def _get(step: Transformation, result: Any, name: str) -> Any:
-    if name not in result:
-        raise _returned(step, f"{sorted(map(str, result))}, without {name!r}")
-    return result[name]
-
-
-def _array(step: Transformation, name: str, values: Any) -> pa.Array:
-    field = step.outputs.field(step.features[name])
-    try:
-        return exact_array(values, field.type)
-    except ValueError as error:
-        raise _returned(step, f"{name!r} as something else than {field.type}: {error}") from error
-
-
-def _same_length(step: Transformation, inputs: pa.Table, arrays: list[pa.Array]) -> list[pa.Array]:
-    for name, array in zip(step.features, arrays, strict=True):
-        if len(array) != inputs.num_rows:
-            raise _returned(step, f"{len(array)} values of {name!r} for {inputs.num_rows} rows")
-    return arrays
-
-
-def _returned(step: Transformation, what: str) -> TransformationError:
-    return TransformationError(f"On-demand view {step.view!r} of {step.owner!r} returned {what}.")
+def _named(keys: Any, names: Sequence[str], row: int) -> str:
+    """Return the join keys of a row, for messages."""
+    found = {name: keys[name][row] for name in names if name in keys}
+    plain = {n: v.as_py() if isinstance(v, pa.Scalar) else v for n, v in found.items()}
+    return f" ({', '.join(f'{n}={v!r}' for n, v in plain.items())})" if plain else ""

@@ -191,7 +191,7 @@ def test_several_features_of_one_view_become_one_reference() -> None:
         ),
         (
             lambda: OnDemandFeatureView(
-                name="o", sources=["v:x"], schema=[Field(name="y", dtype=Int64)], mode="sql"
+                name="o", sources=["v:x"], schema=[Field(name="y", dtype=Int64)], mode="spark"
             ),
             "mode: ",
         ),

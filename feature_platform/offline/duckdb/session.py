@@ -35,6 +35,7 @@ from feature_platform.table import History, Table
 
 _LAKES = ("delta", "iceberg")
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_WIDE = 500
 _MOST_THREADS = 1024
 _BATCH_ROWS = 100_000
 
@@ -148,7 +149,10 @@ class DuckDBSession(Session):
             relation = f"({self._one_select(str(rows))}\n)"
         what = "SQL cannot run" if isinstance(rows, str) else "cannot be read"
         owner = "The entity rows' " if isinstance(rows, str) else "The entity rows "
-        return relation, self._describe(relation, lambda why: RequestError(f"{owner}{what}: {why}"))
+        types = self._describe(relation, lambda why: RequestError(f"{owner}{what}: {why}"))
+        if len(types) > _WIDE:  # it takes time with the square of the columns that are sorted
+            self.run("SET disabled_optimizers = 'compressed_materialization'")
+        return relation, types
 
     def _one_select(self, text: str) -> str:
         with translated():

@@ -1,0 +1,113 @@
+"""SQL expressions of on-demand views: which are allowed, and what they read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+_LARGEST = 10_000
+_OPERATORS = """
+    Add Sub Mul Div IntDiv Mod Neg Paren And Or Not EQ NEQ GT GTE LT LTE Is NullSafeEQ NullSafeNEQ
+    In Between Like ILike DPipe BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitwiseLeftShift
+    BitwiseRightShift Case If Cast TryCast DataType DataTypeParam Literal Boolean Null Column
+    Identifier Var Interval IntervalSpan Tuple Escape
+"""
+_FUNCTIONS = """
+    Abs Sign Ceil Floor Round Trunc Sqrt Cbrt Exp Ln Log Pow Sin Cos Tan Asin Acos Atan Atan2
+    Degrees Radians Greatest Least Coalesce Nullif IsNan IsInf Lower Upper Trim Length Substring
+    Left Right Replace Concat StartsWith EndsWith Contains StrPosition Reverse RegexpLike Extract
+    TimestampTrunc DateTrunc DateDiff TimestampDiff Year Quarter Month Day Hour Minute Second
+    DayOfWeek DayOfYear WeekOfYear ArraySize ArrayContains TimeToUnix UnixToTime
+"""
+_BY_NAME = """
+    epoch epoch_ms epoch_us isfinite log2 isodow dayofweek even gamma ltrim rtrim lpad rpad
+    list_sum list_avg list_min list_max list_count pi cot
+"""
+_NODES = frozenset((_OPERATORS + _FUNCTIONS).split())
+_NAMED = frozenset(_BY_NAME.split())
+
+
+def check_expression(text: str) -> frozenset[str]:
+    """Check an expression and return the names of the columns it reads.
+
+    An expression computes one value of a row from that row's values and nothing else: no
+    statements, subqueries, aggregates or windows, and no function that reads a clock, a file, a
+    setting or chance.
+
+    Raises:
+        ValueError: It is something else.
+    """
+    from sqlglot import exp
+    from sqlglot.errors import SqlglotError
+
+    if len(text) > _LARGEST:
+        raise ValueError(f"it is longer than {_LARGEST:,} characters.")
+    try:
+        tree = _parsed(text)
+        nodes = list(tree.walk())
+    except (SqlglotError, RecursionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else "it is nested too deeply"
+        raise ValueError(f"it is not a SQL expression: {reason}") from None
+    for node in nodes:
+        _check_node(node)
+    _check_duckdb(text)
+    columns = {node.name for node in nodes if isinstance(node, exp.Column)}
+    return frozenset(columns)
+
+
+def check_expressions(expressions: Mapping[str, str]) -> frozenset[str]:
+    """Check several, by the output they compute, and return all columns they read.
+
+    Raises:
+        ValueError: One of them is not allowed.
+    """
+    columns: frozenset[str] = frozenset()
+    for name, text in expressions.items():
+        try:
+            columns |= check_expression(text)
+        except ValueError as error:
+            raise ValueError(f"expressions: {name!r}: {error}") from None
+    return columns
+
+
+def _parsed(text: str) -> Any:
+    import sqlglot
+
+    statements = sqlglot.parse(f"SELECT ({text}\n)", read="duckdb")
+    select = statements[0] if len(statements) == 1 else None
+    listed = select.args.get("expressions", []) if select is not None else []
+    used = [name for name, value in select.args.items() if value] if select is not None else []
+    if len(listed) != 1 or used != ["expressions"] or type(listed[0]).__name__ != "Paren":
+        raise ValueError("it is not one SQL expression.")
+    return listed[0].this
+
+
+def _check_duckdb(text: str) -> None:
+    """What sqlglot understands, the evaluator has to take, too."""
+    import duckdb
+
+    try:
+        with duckdb.connect() as db:
+            db.extract_statements(f"SELECT ({text})")
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f'{reason}. Write names that are keywords in double quotes, "at".'
+        ) from None
+
+
+def _check_node(node: Any) -> None:
+    from sqlglot import exp
+
+    kind = type(node).__name__
+    if isinstance(node, exp.Column) and (node.table or isinstance(node.this, exp.Star)):
+        raise ValueError(f"{node.sql('duckdb')!r}: name a column of the inputs, without a table.")
+    if node.comments:
+        raise ValueError("comments are not allowed in it.")
+    named = node.name if isinstance(node, exp.Anonymous) else ""
+    if isinstance(node, exp.Func) and not named:
+        named = node.sql_name()
+    if kind in _NODES or named.lower() in _NAMED:
+        return
+    raise ValueError(
+        f"{node.sql('duckdb')!r} ({kind}) is not allowed: an expression computes a value from the "
+        "same row's inputs by arithmetic, comparisons, CASE and functions without side effects."
+    )

@@ -1,0 +1,181 @@
+"""Online store in PostgreSQL."""
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from feature_platform.errors import ConfigError, StoreError
+from feature_platform.online.base import Found, OnlineStore, Window, as_pairs, as_windows
+from feature_platform.online.codec import Layout, Record
+from feature_platform.table import Table
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg_pool import ConnectionPool
+
+T = TypeVar("T")
+
+_WAIT_SECONDS = 10
+_MOST_CONNECTIONS = 8
+# Two processes that create the tables at once take turns.
+_TURN = "select pg_advisory_xact_lock(hashtextextended(current_schema() || '.online', 0))"
+_SCHEMA = """
+create table if not exists online_rows (
+    view text, key bytea, event bigint not null, created bigint not null,
+    layout bytea not null, body bytea not null, primary key (view, key)
+);
+create table if not exists online_layouts (id bytea primary key, columns text not null);
+create table if not exists online_ledger (view text primary key, windows text not null);
+"""
+_INCOMING = "create temp table incoming (like online_rows) on commit drop"
+_COPY = "copy incoming from stdin (format binary)"
+_TYPES = ("text", "bytea", "int8", "int8", "bytea", "bytea")
+_UPSERT = """
+insert into online_rows as held select * from incoming order by key
+on conflict (view, key) do update set
+    event = excluded.event, created = excluded.created,
+    layout = excluded.layout, body = excluded.body
+where (excluded.event, excluded.created) >= (held.event, held.created)
+"""
+_SELECT = """
+select asked.n, held.event, held.layout, held.body
+from unnest(%s::int[], %s::text[], %s::bytea[]) as asked (n, view, key)
+join online_rows held on held.view = asked.view and held.key = asked.key
+"""
+
+
+class PostgresOnlineStore(OnlineStore):
+    """Three tables in the connection's schema. Writes are a COPY and one guarded upsert.
+
+    Args:
+        parameters: libpq's: `host`, `port`, `dbname`, `user`, `password`, `sslmode` …; what is
+            left out comes from the environment, as `psql` has it.
+        schema: Schema to keep the tables in, which has to exist; the user's default if empty.
+    """
+
+    def __init__(self, parameters: dict[str, Any], schema: str = "") -> None:
+        super().__init__()
+        self._parameters = parameters
+        self._schema = schema
+        place = f"{parameters.get('host', '')}/{parameters.get('dbname', '')}".strip("/")
+        self._where = f"PostgreSQL online store {place}".strip()
+
+    def windows(self, table: Table) -> list[Window]:
+        return self._run(lambda db: _held(db, table))
+
+    def record(self, table: Table, window: Window) -> None:
+        def add(db: "psycopg.Connection[Any]") -> None:
+            with db.transaction():
+                empty = "insert into online_ledger values (%s, '[]') on conflict do nothing"
+                db.execute(empty, (table.ledger,))
+                held = _held(db, table, " for update")
+                pairs = as_pairs(as_windows(as_pairs([*held, window])))
+                query = "update online_ledger set windows = %s where view = %s"
+                db.execute(query, (json.dumps(pairs), table.ledger))
+
+        self._run(add)
+
+    def expire(self, table: Table, before: int) -> int:
+        query = "delete from online_rows where view = %s and event < %s"
+        return self._run(lambda db: db.execute(query, (table.identity, before)).rowcount)
+
+    def drop(self, table: Table) -> None:
+        first = f"{table.project}.{table.name}."
+
+        def remove(db: "psycopg.Connection[Any]") -> None:
+            with db.transaction():
+                db.execute("delete from online_rows where starts_with(view, %s)", (first,))
+                db.execute("delete from online_ledger where starts_with(view, %s)", (first,))
+
+        self._run(remove)
+
+    def close(self) -> None:
+        if "_pool" in self.__dict__:
+            self._pool.close()
+            del self.__dict__["_pool"]
+
+    def _put(self, table: Table, records: Sequence[Record]) -> None:
+        def upsert(db: "psycopg.Connection[Any]") -> None:
+            with db.transaction(), db.cursor() as cursor:
+                cursor.execute(_INCOMING)
+                with cursor.copy(_COPY) as copy:
+                    copy.set_types(_TYPES)
+                    for record in records:
+                        copy.write_row((table.identity, *record))
+                cursor.execute(_UPSERT)
+
+        self._run(upsert)
+
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Found | None]]:
+        keys = [key for _, asked in reads for key in asked]
+        views = [identity for identity, asked in reads for _ in asked]
+
+        def look_up(db: "psycopg.Connection[Any]") -> dict[int, Found]:
+            with db.cursor(binary=True) as cursor:
+                cursor.execute(_SELECT, (list(range(len(keys))), views, keys))
+                return {n: Found(*row) for n, *row in cursor}
+
+        held = self._run(look_up) if keys else {}
+        numbers = iter(range(len(keys)))
+        return [[held.get(next(numbers)) for _ in asked] for _, asked in reads]
+
+    def _save_layout(self, table: Table) -> None:
+        query = "insert into online_layouts values (%s, %s) on conflict do nothing"
+        row = (table.layout_id, json.dumps(table.layout))
+        self._run(lambda db: db.execute(query, row))
+
+    def _load_layout(self, table: Table, identity: bytes) -> Layout:
+        query = "select columns from online_layouts where id = %s"
+        [[columns]] = self._run(lambda db: db.execute(query, (identity,)).fetchall())
+        return json.loads(columns)  # type: ignore[no-any-return]
+
+    @cached_property
+    def _pool(self) -> "ConnectionPool[psycopg.Connection[Any]]":
+        try:
+            from psycopg_pool import ConnectionPool
+        except ImportError:
+            raise ConfigError(
+                "online_store: postgres needs a package: pip install 'feature-platform[postgres]'."
+            ) from None
+        parameters = dict(self._parameters)
+        if self._schema:
+            parameters["options"] = f"-c search_path={self._schema}"
+        pool = ConnectionPool(
+            kwargs={**parameters, "autocommit": True},
+            min_size=1,
+            max_size=_MOST_CONNECTIONS,
+            timeout=_WAIT_SECONDS,
+            open=True,
+        )
+        with pool.connection() as db, db.transaction():
+            db.execute(_TURN)
+            db.execute(_SCHEMA)
+        return pool
+
+    def _run(self, work: Callable[["psycopg.Connection[Any]"], T]) -> T:
+        """Do something with a connection of the pool, twice if the first had died."""
+        try:
+            import psycopg
+        except ImportError:
+            self._pool  # noqa: B018 - says what to install
+            raise
+        from psycopg_pool import PoolTimeout
+
+        try:
+            try:
+                with self._pool.connection() as db:
+                    return work(db)
+            except PoolTimeout:
+                raise
+            except psycopg.OperationalError:  # every operation can be repeated
+                with self._pool.connection() as db:
+                    return work(db)
+        except psycopg.Error as error:
+            raise StoreError(f"{self._where}: {' '.join(str(error).split())}.") from error
+
+
+def _held(db: "psycopg.Connection[Any]", table: Table, lock: str = "") -> list[Window]:
+    query = f"select windows from online_ledger where view = %s{lock}"  # noqa: S608
+    rows = db.execute(query, (table.ledger,)).fetchall()
+    return as_windows(pair for (windows,) in rows for pair in json.loads(windows))

@@ -1,0 +1,192 @@
+"""Online store in Redis, or in a server that speaks its protocol, such as Valkey."""
+
+import json
+import struct
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from feature_platform.errors import ConfigError, StoreError
+from feature_platform.online.base import Found, OnlineStore, Window, as_pairs, as_windows
+from feature_platform.online.codec import Layout, Record
+from feature_platform.table import Table
+
+# A row is `event, created, layout, body` in one value: one MGET reads any number of them. Times
+# are shifted to be unsigned, so that a script can compare them.
+_TIMES = struct.Struct(">QQ")
+_ZERO = 2**63
+_LAYOUT = slice(16, 22)
+_LAYOUTS = "fp:layouts"
+_KEYS_PER_CALL = 1000
+_TIMEOUT_SECONDS = 10
+_PUT = """
+local function newer(held, given)
+    local a, b, c, d = struct.unpack('>I4I4I4I4', held)
+    local e, f, g, h = struct.unpack('>I4I4I4I4', given)
+    if a ~= e then return e > a end
+    if b ~= f then return f > b end
+    if c ~= g then return g > c end
+    return h >= d
+end
+for i, key in ipairs(KEYS) do
+    local held = redis.call('GETRANGE', key, 0, 15)
+    if #held < 16 or newer(held, ARGV[i]) then redis.call('SET', key, ARGV[i]) end
+end
+"""
+_EXPIRE = """
+local a, b = struct.unpack('>I4I4', ARGV[1])
+local removed = 0
+for _, key in ipairs(KEYS) do
+    local held = redis.call('GETRANGE', key, 0, 7)
+    if #held == 8 then
+        local c, d = struct.unpack('>I4I4', held)
+        if c < a or (c == a and d < b) then removed = removed + redis.call('UNLINK', key) end
+    end
+end
+return removed
+"""
+
+
+class RedisOnlineStore(OnlineStore):
+    """One value per row; one MGET per request. Newest-wins is decided in the server, by a script.
+
+    Args:
+        connection_string: `redis://`, `rediss://` or `unix://` with redis-py's options, or Feast's
+            `host:port,password=…,db=…,ssl=true`.
+    """
+
+    def __init__(self, connection_string: str) -> None:
+        super().__init__()
+        self._url, self._options = _parsed(connection_string)
+        parts = urlsplit(self._url)
+        self._where = f"Redis at {parts.netloc.rpartition('@')[2] or parts.path}"
+
+    def windows(self, table: Table) -> list[Window]:
+        with self._errors():
+            return _windows(self._client.get(_ledger(table)))
+
+    def record(self, table: Table, window: Window) -> None:
+        def add(pipe: Any) -> None:
+            held = [*_windows(pipe.get(_ledger(table))), window]
+            pipe.multi()
+            pipe.set(_ledger(table), json.dumps(as_pairs(as_windows(as_pairs(held)))))
+
+        with self._errors():
+            self._client.transaction(add, _ledger(table))
+
+    def expire(self, table: Table, before: int) -> int:
+        oldest = [struct.pack(">Q", before + _ZERO)]
+        prefix = _prefix(table.identity)
+        with self._errors():
+            return sum(self._expire(keys, oldest) for keys in self._scan(prefix))
+
+    def drop(self, table: Table) -> None:
+        name = f"{table.project}.{table.name}."
+        with self._errors():
+            for prefix in (f"fp:{name}", f"fp:ledger:{name}"):
+                for keys in self._scan(prefix.encode()):
+                    self._client.unlink(*keys)
+
+    def close(self) -> None:
+        if "_client" in self.__dict__:
+            self._client.close()
+
+    def _put(self, table: Table, records: Sequence[Record]) -> None:
+        prefix = _prefix(table.identity)
+        with self._errors():
+            for start in range(0, len(records), _KEYS_PER_CALL):
+                chunk = records[start : start + _KEYS_PER_CALL]
+                self._newest_wins([prefix + r.key for r in chunk], [_value(r) for r in chunk])
+
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Found | None]]:
+        wanted = [_prefix(identity) + key for identity, keys in reads for key in keys]
+        if not wanted:
+            return [[] for _ in reads]
+        with self._errors():
+            held = iter(self._client.mget(wanted))
+        return [[_found(next(held)) for _ in keys] for _, keys in reads]
+
+    def _save_layout(self, table: Table) -> None:
+        with self._errors():
+            self._client.hsetnx(_LAYOUTS, table.layout_id.hex(), json.dumps(table.layout))
+
+    def _load_layout(self, table: Table, identity: bytes) -> Layout:
+        with self._errors():
+            return json.loads(self._client.hget(_LAYOUTS, identity.hex()))  # type: ignore[no-any-return]
+
+    @cached_property
+    def _client(self) -> Any:
+        try:
+            import redis
+        except ImportError:
+            raise ConfigError(
+                "online_store: redis needs a package: pip install 'feature-platform[redis]'."
+            ) from None
+        client = redis.Redis.from_url(
+            self._url,
+            socket_timeout=_TIMEOUT_SECONDS,
+            socket_connect_timeout=_TIMEOUT_SECONDS,
+            **self._options,
+        )
+        self._newest_wins = client.register_script(_PUT)
+        self._expire = client.register_script(_EXPIRE)
+        return client
+
+    def _scan(self, prefix: bytes) -> Iterator[list[bytes]]:
+        """Walk over the keys of the whole server that begin with a prefix."""
+        cursor = 0
+        while True:
+            cursor, keys = self._client.scan(cursor, prefix + b"*", _KEYS_PER_CALL)
+            if keys:
+                yield keys
+            if not cursor:
+                return
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        self._client  # noqa: B018 - opens it: its package may be missing
+        import redis
+
+        try:
+            yield
+        except redis.RedisError as error:
+            raise StoreError(f"{self._where}: {error}.") from error
+
+
+def _parsed(connection_string: str) -> tuple[str, dict[str, Any]]:
+    if "://" in connection_string:
+        return connection_string, {}
+    address, *options = connection_string.split(",")
+    given = dict(option.strip().partition("=")[::2] for option in options)
+    if unknown := given.keys() - {"db", "username", "password", "ssl"}:
+        raise ConfigError(
+            f"online_store: connection_string: {min(unknown)!r} is not an option of "
+            "host:port,db=…,username=…,password=…,ssl=true; write a redis:// URL for others."
+        )
+    scheme = "rediss" if given.pop("ssl", "").lower() == "true" else "redis"
+    return f"{scheme}://{address}", given
+
+
+def _prefix(identity: str) -> bytes:
+    return f"fp:{identity}:".encode()
+
+
+def _ledger(table: Table) -> str:
+    return f"fp:ledger:{table.ledger}"
+
+
+def _windows(held: bytes | None) -> list[Window]:
+    return as_windows(json.loads(held)) if held else []
+
+
+def _value(record: Record) -> bytes:
+    times = _TIMES.pack(record.event + _ZERO, record.created + _ZERO)
+    return times + record.layout + record.body
+
+
+def _found(value: bytes | None) -> Found | None:
+    if value is None:
+        return None
+    return Found(_TIMES.unpack_from(value)[0] - _ZERO, value[_LAYOUT], value[22:])

@@ -1,0 +1,102 @@
+"""Reading an online request: entity rows in any shape, as columns of checked values."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from feature_platform.errors import RequestError, did_you_mean
+from feature_platform.resolve import Retrieval
+from feature_platform.retrieval.frames import to_arrow
+from feature_platform.retrieval.transform import check_request
+from feature_platform.values import converter
+
+_MOST_ROWS = 10_000
+
+Columns = dict[str, Sequence[Any]]
+
+
+class RequestReader:
+    """Reads the columns of a request that matter, each value exactly in its declared type."""
+
+    def __init__(self, retrieval: Retrieval) -> None:
+        self._transformations = retrieval.transformations
+        self.keys: dict[str, pa.DataType | None] = retrieval.join_keys
+        self._wanted = dict.fromkeys([*self.keys, *retrieval.request_fields])
+        self._exact = {
+            name: converter(self.keys.get(name), nan_is_null=True) for name in self._wanted
+        }
+
+    def read(self, rows: object) -> Columns:
+        """Return the columns, all of one length.
+
+        Args:
+            rows: A list of dicts, a dict of lists, or a frame.
+
+        Raises:
+            RequestError: A key or a value is missing, null or of another type, or there are no
+                rows, or too many for one request.
+        """
+        given = self._columns(rows)
+        for name in self.keys:
+            if name not in given:
+                hint = did_you_mean(name, given)
+                raise RequestError(f"entity_rows lack the join key {name!r}.{hint}")
+        check_request(given, self._transformations)
+        columns = {name: self._checked(name, given[name]) for name in self._wanted}
+        for name in self.keys:
+            if None in columns[name]:
+                row = list(columns[name]).index(None)
+                raise RequestError(f"entity_rows: the join key {name!r} is null in row {row}.")
+        return columns
+
+    def _checked(self, name: str, values: Sequence[Any]) -> Sequence[Any]:
+        try:
+            return self._exact[name](values)
+        except ValueError as error:
+            what = self.keys.get(name) or "of one type"
+            raise RequestError(f"entity_rows: {name!r} is not {what}: {error}.") from error
+
+    def _columns(self, rows: object) -> Columns:
+        if isinstance(rows, Mapping):
+            columns = _of_mapping(rows)
+        elif isinstance(rows, (list, tuple)):
+            columns = self._of_rows(rows)
+        else:
+            columns = to_arrow(rows, "entity_rows").to_pydict()
+        sizes = {name: len(values) for name, values in columns.items()}
+        size = max(sizes.values(), default=0)
+        if not size:
+            raise RequestError("entity_rows is empty: name at least one entity.")
+        if min(sizes.values()) < size:
+            raise RequestError(f"entity_rows: columns differ in length: {sizes}.")
+        if size > _MOST_ROWS:
+            raise RequestError(
+                f"entity_rows has {size:,} rows; an online request takes {_MOST_ROWS:,}. Ask in "
+                "parts, or use get_historical_features."
+            )
+        return columns
+
+    def _of_rows(self, rows: Sequence[Any]) -> Columns:
+        try:
+            return {name: [row[name] for row in rows] for name in self._wanted} if rows else {}
+        except (KeyError, TypeError, IndexError):
+            return self._of_odd_rows(rows)
+
+    def _of_odd_rows(self, rows: Sequence[Any]) -> Columns:
+        """Say what is wrong with rows, or take them as far as they go."""
+        if wrong := [row for row in rows if not isinstance(row, Mapping)]:
+            raise RequestError(f"entity_rows must hold dicts; one is {wrong[0]!r}.")
+        known = dict.fromkeys(str(name) for row in rows for name in row)
+        for name in self._wanted:
+            lacking = [i for i, row in enumerate(rows) if name not in row]
+            if name in known and lacking:
+                raise RequestError(f"entity_rows: row {lacking[0]} lacks {name!r}.")
+        return {name: [row.get(name) for row in rows] for name in known}
+
+
+def _of_mapping(rows: Mapping[Any, Any]) -> Columns:
+    for name, values in rows.items():
+        if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+            raise RequestError(f"entity_rows: {name!r} must hold a list, not {values!r}.")
+    return {str(name): list(values) for name, values in rows.items()}

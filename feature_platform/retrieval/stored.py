@@ -1,0 +1,153 @@
+"""Answers of on-demand views that are kept online: computed when rows are written."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+import pyarrow as pa
+
+from feature_platform.errors import TransformationError
+from feature_platform.online import OnlineStore, StoredRow, encode_row, storable
+from feature_platform.resolve import STORED_INPUTS, Retrieval, Stored
+from feature_platform.retrieval.request import Columns
+from feature_platform.retrieval.transform import Functions, Step, Steps
+from feature_platform.table import (
+    CREATED_TIMESTAMP,
+    EVENT_TIMESTAMP,
+    TIMESTAMP,
+    Table,
+    column,
+    from_microseconds,
+)
+
+_log = logging.getLogger("feature_platform.online")
+Values = Sequence[object]
+
+
+class StoredReader:
+    """Takes stored answers of an on-demand view where they still hold, and computes the others."""
+
+    def __init__(self, stored: Stored, position: int, retrieval: Retrieval) -> None:
+        self.table: Table = stored.table
+        self.position = position
+        names = retrieval.reads[position].table.features.names
+        self._digest = digest_of(stored, [names.index(name) for name in stored.inputs])
+        self._readings = [reading(field.type) for field in stored.table.features][:-1]
+
+    def outputs(
+        self,
+        step: Step,
+        base: Sequence[Values],
+        found: Sequence[StoredRow | None],
+        columns: Columns,
+        types: Mapping[str, Any],
+    ) -> list[Sequence[Any]]:
+        """Return the outputs of the view, in order."""
+        rows: list[Values | None] = [
+            row.values[:-1] if row and row.values[-1] == self._digest(values) else None
+            for row, values in zip(found, base, strict=True)
+        ]
+        stale = [n for n, row in enumerate(rows) if row is None]
+        if stale:
+            part = {name: [column[n] for n in stale] for name, column in columns.items()}
+            computed = step.lists(part, types)
+            if len(stale) == len(rows):
+                return computed
+        outputs = []
+        for place, read in enumerate(self._readings):
+            column = [None if row is None else row[place] for row in rows]
+            outputs.append(column if read is None else list(map(read, column)))
+        for n, row in enumerate(stale):
+            for place, output in enumerate(outputs):
+                output[row] = computed[place][n]
+        return outputs  # type: ignore[return-value]
+
+
+def digest_of(stored: Stored, places: Sequence[int]) -> Callable[[Values], bytes]:
+    """Return what identifies the inputs of a stored answer, and the code that computed it.
+
+    Args:
+        stored: The answers.
+        places: Where the inputs are among a row's values.
+    """
+
+    def digest(values: Values) -> bytes:
+        inputs = encode_row([values[place] for place in places])
+        return blake2b(inputs, digest_size=8, key=stored.computed_by).digest()
+
+    return digest
+
+
+class StoredWriter:
+    """Computes the answers of an on-demand view for rows that are written, and keeps them.
+
+    Attributes:
+        source: The table whose rows the answers are computed from.
+        table: The table of the answers.
+
+    Args:
+        stored: Where its answers are kept.
+        retrieval: What the view alone is computed from.
+        functions: Where its code comes from.
+    """
+
+    def __init__(self, stored: Stored, retrieval: Retrieval, functions: Functions) -> None:
+        self.table = stored.table
+        [self._read] = retrieval.reads
+        self.source = self._read.table
+        self._outputs = retrieval.transformations[-1].features
+        self._steps = Steps(retrieval.transformations, functions, self._read.table.keys)
+        self._digest = digest_of(stored, range(len(stored.inputs)))
+
+    def write(self, online: OnlineStore, batch: pa.RecordBatch) -> int:
+        """Compute and keep the answers for a batch as `OnlineStore.write` takes it.
+
+        Raises:
+            StoreError: The store refused.
+            TransformationError: The code cannot be loaded, or failed.
+        """
+        features = [batch[name] for name in self._read.features]
+        columns = [column(self._read.label, name) for name in self._read.features]
+        places = [*self._read.table.keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP]
+        inputs = pa.table([*map(batch.column, places), *features], names=[*places, *columns])
+        computed = self._steps.extend(inputs)
+        rows = zip(*map(storable, features), strict=True)
+        answers = {
+            **{name: computed[name] for name in places},
+            **{name: computed[output] for name, output in self._outputs.items()},
+            STORED_INPUTS: pa.array(map(self._digest, rows), pa.binary()),
+        }
+        return online.write(self.table, pa.table(answers).to_batches())
+
+    def writing(self, online: OnlineStore) -> Callable[[Iterable[pa.RecordBatch]], int]:
+        """Return what writes the answers for batches, for a load of nothing else."""
+        return lambda batches: sum(self.write(online, batch) for batch in batches)
+
+    def try_write(self, online: OnlineStore, batch: pa.RecordBatch) -> None:
+        """Keep the answers, or leave it to readers to compute them.
+
+        The code may not be here, and a team's code never stops the platform's rows.
+        """
+        try:
+            self.write(online, batch)
+        except TransformationError as error:
+            _log.warning("Answers are not stored and will be computed when asked for: %s", error)
+
+
+def reading(dtype: pa.DataType) -> Callable[[Any], Any] | None:
+    """Return what makes a stored value the one users know; times are stored as microseconds."""
+    if dtype == TIMESTAMP:
+        return _time
+    if pa.types.is_list(dtype) and dtype.value_type == TIMESTAMP:
+        return _times
+    return None
+
+
+def _time(value: Any) -> datetime | None:
+    return None if value is None else from_microseconds(value)
+
+
+def _times(value: Any) -> list[datetime | None] | None:
+    return None if value is None else [_time(item) for item in value]

@@ -1,0 +1,160 @@
+"""On-demand views in mode `sql`: checked when declared, the same values everywhere, no code."""
+
+import math
+from contextlib import suppress
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests_support import HOUR, NOON
+
+from feature_platform import FeatureService, FeatureStore, Field, OnDemandFeatureView, RequestSource
+from feature_platform.definitions import check_expressions
+from feature_platform.errors import DefinitionError, RefusedError, TransformationError
+from feature_platform.types import Float64, Int64, String, UnixTimestamp
+
+REQUEST = RequestSource(schema=[Field(name="extra", dtype=Float64)])
+
+
+@pytest.fixture
+def store(platform: FeatureStore) -> FeatureStore:
+    platform.materialize(NOON - 3 * HOUR, NOON)
+    return platform
+
+
+def sql_view(expressions: dict[str, str], dtype=Float64, **options) -> OnDemandFeatureView:
+    options.setdefault("sources", ["driver_stats", REQUEST])
+    schema = [Field(name=name, dtype=dtype) for name in expressions]
+    return OnDemandFeatureView(
+        name="derived", schema=schema, mode="sql", expressions=expressions, **options
+    )
+
+
+def asked(*drivers: int) -> pd.DataFrame:
+    return pd.DataFrame({"driver_id": drivers, "event_timestamp": NOON, "extra": 0.5})
+
+
+def test_training_and_serving_give_the_same_values(store: FeatureStore) -> None:
+    view = sql_view({"ratio": "trips * rate / nullif(extra, 0)", "half": "trips * 0.5"})
+    store.apply([view, FeatureService(name="m", features=["derived"])])
+    rows = asked(1, 2, 404)
+
+    offline = store.get_historical_features(rows, "m").to_arrow().select(["ratio", "half"])
+    online = store.get_online_features("m", rows.drop(columns="event_timestamp")).to_arrow()
+    assert online.select(["ratio", "half"]).equals(offline)
+    assert offline.to_pydict() == {"ratio": [5.5, 30.0, None], "half": [5.5, 10.0, None]}
+
+
+def test_other_teams_need_no_code(store: FeatureStore, open_store) -> None:
+    team = open_store("risk")
+    team.apply([sql_view({"ratio": "trips / extra"})])
+
+    answer = open_store("growth").get_online_features(["derived"], asked(1).drop(
+        columns="event_timestamp"))  # fmt: skip
+    assert answer.to_dict()["ratio"] == [22.0]
+
+
+def test_every_type_is_computed_in_its_own(store: FeatureStore) -> None:
+    view = OnDemandFeatureView(
+        name="typed",
+        sources=["driver_stats", RequestSource(schema=[Field(name="at", dtype=UnixTimestamp)])],
+        schema=[
+            Field(name="label", dtype=String),
+            Field(name="day", dtype=Int64),
+            Field(name="whole", dtype=Int64),
+            Field(name="later", dtype=UnixTimestamp),
+        ],
+        mode="sql",
+        expressions={
+            "label": "case when trips > 10 then 'many' else 'few' end",
+            "day": 'day("at")',
+            "whole": "trips + 1",
+            "later": '"at" + interval 1 day',
+        },
+    )
+    store.apply([view])
+    answer = store.get_online_features(["typed"], [{"driver_id": 1, "at": NOON}]).to_dict()
+
+    assert answer == {
+        "driver_id": [1], "label": ["many"], "day": [1], "whole": [12], "later": [NOON + 24 * HOUR],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "random()", "now()", "current_date", "(select 1)", "sum(trips)", "row_number() over ()",
+        "read_csv('x')", "getenv('HOME')", "trips; drop table x", "trips) from x --", "*",
+        "x.trips", "$1", "?", "1 from inputs", "trips /* c */", "list_transform(l, x -> x)", "a, b",
+        "", "day(at)", "exists(select 1)", "uuid()", "columns('a')", "current_setting('threads')",
+        "query('x')",
+        "(" * 5000 + "1" + ")" * 5000, "trips " * 3000,
+    ],
+)  # fmt: skip
+def test_what_is_more_than_a_value_of_the_row_is_refused(text: str) -> None:
+    with pytest.raises(DefinitionError, match="expressions: 'y': "):
+        sql_view({"y": text})
+
+
+@settings(max_examples=300)
+@given(st.text(alphabet="ab1()+*,;'\"-/ $?selctfrom", max_size=30))
+def test_any_text_is_an_expression_or_refused(text: str) -> None:
+    with suppress(ValueError):  # and nothing else
+        check_expressions({"y": text})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"mode": "sql"}, "mode='sql' and expressions go together"),
+        ({"mode": "row", "expressions": {"y": "1"}}, "mode='sql' and expressions go together"),
+        ({"mode": "sql", "expressions": {"z": "1"}}, "expressions: give one for each of y"),
+        ({"mode": "sql", "expressions": {"y": "1"}, "udf": lambda i: i}, "no function"),
+    ],
+)
+def test_a_view_is_computed_in_one_way(arguments, message: str) -> None:
+    with pytest.raises(DefinitionError, match=message):
+        OnDemandFeatureView(
+            name="v", sources=["a:b"], schema=[Field(name="y", dtype=Int64)], **arguments
+        )
+
+
+def test_columns_that_are_no_inputs_are_refused_when_applied(store: FeatureStore) -> None:
+    with pytest.raises(RefusedError, match="reads 'trip', which is no input. Did you mean 'trips'"):
+        store.apply([sql_view({"y": "trip + 1"})])
+    with pytest.raises(RefusedError, match="reads 'driver_id', which is no input"):
+        store.apply([sql_view({"y": "driver_id + 1"})])
+
+
+def test_what_fails_names_the_view_and_the_entity(store: FeatureStore) -> None:
+    store.apply([sql_view({"y": "cast('x' || trips as bigint)"}, Int64)])
+
+    message = r"'derived' of 'platform' failed on row 0 \(driver_id=2\): .*Could not convert string"
+    with pytest.raises(TransformationError, match=message):
+        store.get_online_features(["derived"], [{"driver_id": 2, "extra": 1.0}])
+    with pytest.raises(TransformationError, match=message):
+        store.get_historical_features(asked(2), ["derived"]).to_arrow()
+
+
+def test_the_evaluator_reaches_nothing_but_its_inputs() -> None:
+    """A second fence, behind the check of the declaration."""
+    import pyarrow as pa
+
+    from feature_platform.retrieval.expressions import Expressions
+
+    for text in ("read_text('/etc/hostname').content", "(select count(*) from other)"):
+        with pytest.raises(Exception, match=r"disabled|does not exist|read_text"):
+            Expressions({"y": text})(pa.table({"a": [1]}))
+    with pytest.raises(Exception, match="lock"):
+        Expressions({"y": "1"})._db.execute("SET enable_external_access = true")
+
+
+def test_special_floats_are_the_same_on_both_sides(store: FeatureStore) -> None:
+    store.apply([sql_view({"y": "extra / (trips - 11)"})])
+    rows = asked(1, 2).assign(extra=[1.0, -0.0])
+
+    offline = store.get_historical_features(rows, ["derived"]).to_arrow()["y"].to_pylist()
+    online = store.get_online_features(["derived"], rows.drop(columns="event_timestamp"))
+    assert str(online.to_dict()["y"]) == str(offline)
+    assert offline[0] is None or math.isinf(offline[0])
