@@ -8,7 +8,7 @@ export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check contract reliability bench bench-historical bench-registry lock clean
+.PHONY: help demo dev test check contract reliability bench bench-historical bench-online bench-registry lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench: $(VENV)/.installed ## Measure against raw DuckDB and SQLite
 
 bench-historical: $(VENV)/.installed $(VENV)/.feast ## Measure training sets beside raw DuckDB and Feast; writes docs/bench_historical.md
 	@$(BIN)/python -m bench.historical
+
+bench-online: $(VENV)/.installed $(VENV)/.feast ## Measure online reads beside the raw round trip and Feast; writes docs/bench_online.md
+	@$(BIN)/python -m bench.online
 
 bench-registry: $(VENV)/.installed $(VENV)/.feast ## Measure the registry beside Feast's; writes docs/bench_registry.md
 	@$(BIN)/python -m bench.registry

@@ -54,6 +54,7 @@ def _plain(value: Any, dtype: pa.DataType | None) -> Any:
 
 
 Convert: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
+"""Takes values as they come, and returns them exactly in a declared type."""
 
 
 def converter(dtype: pa.DataType | None, *, nan_is_null: bool = False) -> Convert:

@@ -61,6 +61,7 @@ class RedisOnlineStore(OnlineStore):
         super().__init__()
         self._url, self._options = _parsed(connection_string)
         parts = urlsplit(self._url)
+        self._error: type[Exception] = StoreError  # redis-py's, once it is there
         self._where = f"Redis at {parts.netloc.rpartition('@')[2] or parts.path}"
 
     def windows(self, table: Table) -> list[Window]:
@@ -101,11 +102,15 @@ class RedisOnlineStore(OnlineStore):
                 self._newest_wins([prefix + r.key for r in chunk], [_value(r) for r in chunk])
 
     def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Found | None]]:
-        wanted = [_prefix(identity) + key for identity, keys in reads for key in keys]
+        prefixes = [_prefix(identity) for identity, _ in reads]
+        asked = zip(prefixes, reads, strict=True)
+        wanted = [prefix + key for prefix, (_, keys) in asked for key in keys]
         if not wanted:
             return [[] for _ in reads]
-        with self._errors():
+        try:
             held = iter(self._client.mget(wanted))
+        except self._error as error:
+            raise StoreError(f"{self._where}: {error}.") from error
         return [[_found(next(held)) for _ in keys] for _, keys in reads]
 
     def _save_layout(self, table: Table) -> None:
@@ -130,6 +135,7 @@ class RedisOnlineStore(OnlineStore):
             socket_connect_timeout=_TIMEOUT_SECONDS,
             **self._options,
         )
+        self._error = redis.RedisError
         self._newest_wins = client.register_script(_PUT)
         self._expire = client.register_script(_EXPIRE)
         return client
@@ -147,11 +153,9 @@ class RedisOnlineStore(OnlineStore):
     @contextmanager
     def _errors(self) -> Iterator[None]:
         self._client  # noqa: B018 - opens it: its package may be missing
-        import redis
-
         try:
             yield
-        except redis.RedisError as error:
+        except self._error as error:
             raise StoreError(f"{self._where}: {error}.") from error
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 from feature_platform.errors import RequestError
 from feature_platform.online import OnlineStore, StoredRow, encode_keys
 from feature_platform.resolve import Retrieval
 from feature_platform.retrieval.request import Columns, RequestReader
-from feature_platform.retrieval.response import Column, FieldStatus, OnlineResponse, Rows, known
+from feature_platform.retrieval.response import FieldStatus, OnlineResponse, Rows, Shape, known
 from feature_platform.retrieval.stored import StoredReader, Values, reading
 from feature_platform.retrieval.transform import Functions, Steps
 from feature_platform.table import ViewRead, microseconds
@@ -29,9 +29,6 @@ class OnlineReader:
     def __init__(self, store: OnlineStore, retrieval: Retrieval, functions: Functions) -> None:
         self._store = store
         self._request = RequestReader(retrieval)
-        self._outputs = [(name, name) for name in self._request.keys]
-        self._outputs += retrieval.outputs.items()
-        self._version = retrieval.version
         self._tables = [_TableReader(read) for read in retrieval.reads]
         self._keys = [tuple(read.keys.values()) for read in retrieval.reads]
         self._steps = Steps(retrieval.transformations, functions, retrieval.join_keys)
@@ -41,7 +38,7 @@ class OnlineReader:
             for step in self._steps
             if step.stored
         }
-        self._types = {
+        self._types: dict[str, Any] = {
             **self._request.keys,
             **retrieval.request_fields,
             **{column: dtype for table in self._tables for column, dtype in table.types.items()},
@@ -52,6 +49,14 @@ class OnlineReader:
                 f"{taken[0]!r} is a join key of the request and also a feature asked for. Pass "
                 "full_feature_names=True, or leave the feature out."
             )
+        self._outputs = [(name, name) for name in self._request.keys]
+        self._outputs += retrieval.outputs.items()
+        places = {c: n for n, table in enumerate(self._tables, start=1) for c in table.types}
+        self._shape = Shape(
+            version=retrieval.version,
+            types={name: self._types[column] for name, column in self._outputs},
+            origins={name: places.get(column, 0) for name, column in self._outputs},
+        )
 
     def read(self, rows: object, now: datetime) -> OnlineResponse:
         """Look up the newest features of entities.
@@ -66,10 +71,7 @@ class OnlineReader:
             StoreError: The store cannot be read.
             TransformationError: An on-demand view failed.
         """
-        columns = self._request.read(rows)
-        size = len(next(iter(columns.values()), ()))
-        looked_up = known(size)
-        rows_of = dict.fromkeys(columns, looked_up)
+        columns, size = self._request.read(rows)
         keys = [
             cast("list[bytes]", encode_keys([columns[name] for name in names], size))
             for names in self._keys  # no key of a request is null
@@ -78,12 +80,12 @@ class OnlineReader:
         reads += [(stored.table, keys[stored.position]) for stored in self._stored.values()]
         found = self._store.read(reads)
         instant = microseconds(now)
-        raw = []
+        raw, origins = [], [known(size)]
         for table, stored_rows in zip(self._tables, found, strict=False):
-            values, about = table.rows(stored_rows, instant)
+            values, origin = table.rows(stored_rows, instant)
             raw.append(values)
-            columns |= table.columns(values)
-            rows_of |= dict.fromkeys(table.types, about)
+            origins.append(origin)
+            table.add_columns(columns, values)
         answers = iter(found[len(self._tables) :])
         for step in self._steps:
             if stored := self._stored.get(id(step)):
@@ -91,16 +93,9 @@ class OnlineReader:
                 outputs = stored.outputs(step, base, next(answers), columns, self._types)
             else:
                 outputs = step.lists(columns, self._types)
-            for field, output in zip(step.outputs, outputs, strict=True):
-                columns[field.name] = output
-                rows_of[field.name] = looked_up
-        return OnlineResponse(
-            {
-                name: Column(columns[column], self._types[column], rows_of[column])
-                for name, column in self._outputs
-            },
-            registry_version=self._version,
-        )
+            columns.update(zip(step.outputs.names, outputs, strict=True))
+        answer = {name: columns[column] for name, column in self._outputs}
+        return OnlineResponse(self._shape, answer, origins)
 
 
 class _TableReader:
@@ -139,10 +134,9 @@ class _TableReader:
                 statuses.append(FieldStatus.PRESENT)
         return values, Rows(statuses, events)
 
-    def columns(self, values: list[Values]) -> Columns:
-        """Return the columns that were asked for, as users know their values."""
+    def add_columns(self, columns: Columns, values: list[Values]) -> None:
+        """Add the rows' features, as users know their values."""
         every = list(zip(*values, strict=True))
-        return {
-            column: every[place] if read is None else list(map(read, every[place]))
-            for place, column, read in self._places
-        }
+        for place, column, read in self._places:
+            found = every[place]
+            columns[column] = found if read is None else list(map(read, found))

@@ -24,11 +24,13 @@ class RequestReader:
         self.keys: dict[str, pa.DataType | None] = retrieval.join_keys
         self._wanted = dict.fromkeys([*self.keys, *retrieval.request_fields])
         self._exact = {
-            name: converter(self.keys.get(name), nan_is_null=True) for name in self._wanted
+            name: converter(dtype, nan_is_null=True) for name, dtype in self.keys.items()
         }
 
-    def read(self, rows: object) -> Columns:
-        """Return the columns, all of one length.
+    def read(self, rows: object) -> tuple[Columns, int]:
+        """Return the columns, and how many values each has.
+
+        Join keys are checked here, other values by the on-demand views that take them.
 
         Args:
             rows: A list of dicts, a dict of lists, or a frame.
@@ -37,45 +39,44 @@ class RequestReader:
             RequestError: A key or a value is missing, null or of another type, or there are no
                 rows, or too many for one request.
         """
-        given = self._columns(rows)
+        given, size = self._columns(rows)
         for name in self.keys:
             if name not in given:
                 hint = did_you_mean(name, given)
                 raise RequestError(f"entity_rows lack the join key {name!r}.{hint}")
         check_request(given, self._transformations)
-        columns = {name: self._checked(name, given[name]) for name in self._wanted}
-        for name in self.keys:
+        columns = {name: given[name] for name in self._wanted}
+        for name, exact in self._exact.items():
+            try:
+                columns[name] = exact(columns[name])
+            except ValueError as error:
+                what = self.keys[name] or "of one type"
+                raise RequestError(f"entity_rows: {name!r} is not {what}: {error}.") from error
             if None in columns[name]:
                 row = list(columns[name]).index(None)
                 raise RequestError(f"entity_rows: the join key {name!r} is null in row {row}.")
-        return columns
+        return columns, size
 
-    def _checked(self, name: str, values: Sequence[Any]) -> Sequence[Any]:
-        try:
-            return self._exact[name](values)
-        except ValueError as error:
-            what = self.keys.get(name) or "of one type"
-            raise RequestError(f"entity_rows: {name!r} is not {what}: {error}.") from error
-
-    def _columns(self, rows: object) -> Columns:
+    def _columns(self, rows: object) -> tuple[Columns, int]:
         if isinstance(rows, Mapping):
             columns = _of_mapping(rows)
         elif isinstance(rows, (list, tuple)):
             columns = self._of_rows(rows)
         else:
             columns = to_arrow(rows, "entity_rows").to_pydict()
-        sizes = {name: len(values) for name, values in columns.items()}
-        size = max(sizes.values(), default=0)
+        lengths = {len(values) for values in columns.values()}
+        size = max(lengths, default=0)
         if not size:
             raise RequestError("entity_rows is empty: name at least one entity.")
-        if min(sizes.values()) < size:
+        if len(lengths) > 1:
+            sizes = {name: len(values) for name, values in columns.items()}
             raise RequestError(f"entity_rows: columns differ in length: {sizes}.")
         if size > _MOST_ROWS:
             raise RequestError(
                 f"entity_rows has {size:,} rows; an online request takes {_MOST_ROWS:,}. Ask in "
                 "parts, or use get_historical_features."
             )
-        return columns
+        return columns, size
 
     def _of_rows(self, rows: Sequence[Any]) -> Columns:
         try:

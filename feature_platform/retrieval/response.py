@@ -34,12 +34,18 @@ class Rows(NamedTuple):
     events: Sequence[int | None]
 
 
-class Column(NamedTuple):
-    """One column of an answer: values, and where they come from."""
+class Shape(NamedTuple):
+    """What all answers to one request have in common.
 
-    values: Sequence[Any]
-    type: pa.DataType | None
-    rows: Rows
+    Attributes:
+        version: Registry version that the request was resolved from.
+        types: Name in the answer → type of its values; `None` where none is declared.
+        origins: Name in the answer → which of the answer's `rows` it comes from.
+    """
+
+    version: int
+    types: Mapping[str, pa.DataType | None]
+    origins: Mapping[str, int]
 
 
 class OnlineResponse:
@@ -51,9 +57,13 @@ class OnlineResponse:
     Source: Feast's `OnlineResponse`.
     """
 
-    def __init__(self, columns: Mapping[str, Column], *, registry_version: int) -> None:
-        self._columns = columns
-        self.registry_version = registry_version
+    def __init__(
+        self, shape: Shape, values: Mapping[str, Sequence[Any]], rows: Sequence[Rows]
+    ) -> None:
+        self._shape = shape
+        self._values = values
+        self._rows = rows
+        self.registry_version = shape.version
 
     def to_dict(self, *, include_event_timestamps: bool = False) -> dict[str, list[Any]]:
         """Return join keys and features as lists.
@@ -62,15 +72,17 @@ class OnlineResponse:
             include_event_timestamps: Add `<feature>__ts`, seconds since 1970 UTC; `None` where
                 nothing was found.
         """
-        answer = {name: list(column.values) for name, column in self._columns.items()}
+        answer = {name: list(values) for name, values in self._values.items()}
         if include_event_timestamps:
-            for name, column in self._columns.items():
-                answer[f"{name}__ts"] = [e and e // 1_000_000 for e in column.rows.events]
+            for name in self._values:
+                events = self._origin(name).events
+                answer[f"{name}__ts"] = [event and event // 1_000_000 for event in events]
         return answer
 
     def to_arrow(self) -> pa.Table:
         """Return join keys and features in their declared types."""
-        return pa.table({n: pa.array(c.values, c.type) for n, c in self._columns.items()})
+        types = self._shape.types
+        return pa.table({name: pa.array(v, types[name]) for name, v in self._values.items()})
 
     def to_df(self) -> "pd.DataFrame":
         """Return join keys and features as pandas."""
@@ -78,15 +90,17 @@ class OnlineResponse:
 
     def statuses(self) -> dict[str, list[FieldStatus]]:
         """Return the status of every value."""
-        return {name: _statuses(column) for name, column in self._columns.items()}
+        null, present = FieldStatus.NULL, FieldStatus.PRESENT
+        return {
+            name: [
+                null if value is None and status is present else status
+                for value, status in zip(values, self._origin(name).statuses, strict=True)
+            ]
+            for name, values in self._values.items()
+        }
 
-
-def _statuses(column: Column) -> list[FieldStatus]:
-    null, present = FieldStatus.NULL, FieldStatus.PRESENT
-    return [
-        null if value is None and status is present else status
-        for value, status in zip(column.values, column.rows.statuses, strict=True)
-    ]
+    def _origin(self, name: str) -> Rows:
+        return self._rows[self._shape.origins[name]]
 
 
 def known(size: int) -> Rows:

@@ -11,7 +11,7 @@ from feature_platform.errors import RequestError, TransformationError, did_you_m
 from feature_platform.resolve import Transformation
 from feature_platform.retrieval.expressions import Expressions
 from feature_platform.retrieval.frames import to_pandas
-from feature_platform.values import converter, exact_array, exact_cast
+from feature_platform.values import Convert, converter, exact_array, exact_cast
 
 Function = Callable[[Any], Any]
 Functions = Callable[[Transformation], Function]
@@ -83,11 +83,16 @@ class Step:
         self.stored = step.stored
         self.outputs = step.outputs
         self._inputs = [
-            (name, column, converter(step.request.field(name).type) if name in requested else None)
-            for requested in [set(step.request.names)]
-            for name, column in step.inputs.items()
+            (name, column, self._converter(name)) for name, column in step.inputs.items()
         ]
         self._exact = [converter(field.type) for field in step.outputs]
+
+    def _converter(self, name: str) -> Convert | None:
+        """Return what makes a value of the request exact; `None` for features, which are."""
+        request = self._step.request
+        if name not in request.names:
+            return None
+        return converter(request.field(name).type, nan_is_null=True)
 
     @cached_property
     def _function(self) -> Function:

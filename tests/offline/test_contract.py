@@ -253,7 +253,7 @@ def test_the_join_is_what_plain_python_says(engine: Engine) -> None:
     """One query answers many cases that share nothing: the case is part of the key."""
     cases = engine.enough if FULL else engine.some
 
-    @settings(max_examples=cases // engine.cases)
+    @settings(max_examples=-(-cases // engine.cases))
     @given(data=st.data(), ttl=ttls, keys=key_lists, known_only=st.booleans())
     def check(data: Any, ttl: timedelta | None, keys: list[str], known_only: bool) -> None:
         history: Rows = []

@@ -222,6 +222,17 @@ def test_entity_rows_with_ten_thousand_columns(tmp_path: Path) -> None:
     assert (answer["c9999"][0].as_py(), answer["v:value"][0].as_py()) == (9999, 7)
 
 
+@pytest.mark.parametrize("twins", ["1 as a, 2 as a", "1 as a, 2 as A", "t.*, 3 as a"])
+def test_twin_columns_of_sql_entity_rows_are_refused(tmp_path: Path, twins: str) -> None:
+    engine = Files(tmp_path)
+    location = engine.table("v", pa.Table.from_pylist([row(1, NOON, 7)], schema=HISTORY))
+    sql = f"select {twins}, now() as event_timestamp from (select 1 as a) t limit 1"
+    query = engine.store.point_in_time(sql, [read("v", location, ["a"])])
+
+    with pytest.raises(RequestError, match="two columns 'a'"):
+        query.reader()
+
+
 @pytest.mark.parametrize(
     "sql",
     [

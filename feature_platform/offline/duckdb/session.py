@@ -146,7 +146,12 @@ class DuckDBSession(Session):
                     f"Entity rows {rows!r}: text is SQL, or the path of a .parquet file. For other "
                     "files write SQL, such as SELECT * FROM read_csv('rows.csv')."
                 )
-            relation = f"({self._one_select(str(rows))}\n)"
+            statement = self._one_select(str(rows))
+            with suppress(duckdb.Error):  # what is wrong with it is said below
+                # As a subquery it would have its twins renamed.
+                described = self.db.execute(f"DESCRIBE {statement}").fetchall()
+                check_unique([name for name, *_ in described])
+            relation = f"({statement}\n)"
         what = "SQL cannot run" if isinstance(rows, str) else "cannot be read"
         owner = "The entity rows' " if isinstance(rows, str) else "The entity rows "
         types = self._describe(relation, lambda why: RequestError(f"{owner}{what}: {why}"))

@@ -1,0 +1,1 @@
+"""Online reads beside the raw round trip and Feast."""
