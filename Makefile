@@ -2,13 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGE := -c constraints.txt -e ".[aws,lakes,postgres,redis,snowflake,spark,ui,demo,dev]"
+PACKAGE := -c constraints.txt -e ".[aws,kafka,lakes,postgres,redis,snowflake,spark,ui,demo,dev]"
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check contract reliability bench bench-historical bench-online bench-registry lock clean
+.PHONY: help demo dev test check contract reliability bench bench-historical bench-materialize bench-online bench-registry lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench: $(VENV)/.installed ## Measure against raw DuckDB and SQLite
 
 bench-historical: $(VENV)/.installed $(VENV)/.feast ## Measure training sets beside raw DuckDB and Feast; writes docs/bench_historical.md
 	@$(BIN)/python -m bench.historical
+
+bench-materialize: $(VENV)/.installed $(VENV)/.feast ## Measure loads beside the raw engines and Feast; writes docs/bench_materialize.md
+	@$(BIN)/python -m bench.materialize
 
 bench-online: $(VENV)/.installed $(VENV)/.feast ## Measure online reads beside the raw round trip and Feast; writes docs/bench_online.md
 	@$(BIN)/python -m bench.online

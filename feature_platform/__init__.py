@@ -18,6 +18,7 @@ from feature_platform.definitions import RequestSource as RequestSource
 from feature_platform.definitions import SnowflakeSource as SnowflakeSource
 from feature_platform.definitions import SparkSource as SparkSource
 from feature_platform.definitions import StreamFeatureView as StreamFeatureView
+from feature_platform.definitions import StreamSource as StreamSource
 from feature_platform.definitions import Transfer as Transfer
 from feature_platform.definitions import ViewReference as ViewReference
 from feature_platform.definitions import on_demand_feature_view as on_demand_feature_view

@@ -26,6 +26,7 @@ _OFFLINE = {
     "spark": "spark",
 }
 _ONLINE = ("sqlite", "redis", "dynamodb", "postgres")
+_BROKERS = ("redis", "kafka")
 _SETTINGS: dict[str, dict[str, type]] = {
     "sqlite": {"path": str},
     "redis": {"connection_string": str},
@@ -51,6 +52,8 @@ class RepoConfig(BaseModel):
         provider: Accepted for Feast's sake; stores are chosen by their own settings.
         repos: Owner → folder of that owner's repo, to serve on-demand views of theirs from here.
         online_store: `type` and the store's settings; `None` for none.
+        broker: `type`, `redis` or `kafka`, and the settings of the broker that delivers
+            the rows of stream sources: `connection_string`, or librdkafka's.
         offline_store: `type` and the store's settings. `root` is what relative paths of file
             sources are resolved against.
     """
@@ -64,6 +67,7 @@ class RepoConfig(BaseModel):
     provider: str = "local"
     repos: dict[str, str] = {}
     online_store: dict[str, Any] | None = Field(default={"type": "sqlite"}, repr=False)
+    broker: dict[str, Any] | None = Field(default=None, repr=False)
     offline_store: dict[str, Any] = Field(default={"type": "duckdb"}, repr=False)
 
     @model_validator(mode="before")
@@ -96,6 +100,11 @@ class RepoConfig(BaseModel):
     @classmethod
     def _online_type_is_known(cls, value: Any) -> Any:
         return None if value is None else _typed(value, {name: name for name in _ONLINE})
+
+    @field_validator("broker", mode="before")
+    @classmethod
+    def _broker_type_is_known(cls, value: Any) -> Any:
+        return None if value is None else _typed(value, {name: name for name in _BROKERS})
 
     @field_validator("offline_store", mode="before")
     @classmethod

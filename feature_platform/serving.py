@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from enum import Enum
+from threading import Event
 
 import pyarrow as pa
 
@@ -11,9 +12,11 @@ from feature_platform.definitions import (
     FeatureView,
     OnDemandFeatureView,
     PushSource,
+    StreamSource,
     ViewReference,
 )
-from feature_platform.errors import NotFoundError, RequestError
+from feature_platform.errors import ConfigError, NotFoundError, RequestError
+from feature_platform.ingestion import Ingested, ingest
 from feature_platform.materialization import (
     Load,
     deletions,
@@ -25,6 +28,7 @@ from feature_platform.materialization import (
 from feature_platform.registry import Snapshot, not_found
 from feature_platform.resolve import Features, parse_features, resolve, stored_of, table_of
 from feature_platform.retrieval import OnlineReader, OnlineResponse, StoredWriter, to_arrow
+from feature_platform.streams import open_stream
 from feature_platform.table import Table, microseconds
 from feature_platform.values import instant
 
@@ -242,6 +246,57 @@ class OnlineFeatures(Contributor):
         if not online:
             return int(rows.num_rows)
         return sum(map(self._write, tables, checked))
+
+    def ingest(
+        self,
+        source_name: str,
+        to: PushMode = PushMode.ONLINE,
+        *,
+        until_empty: bool = False,
+        stop: Event | None = None,
+        on_progress: Callable[[Ingested], None] | None = None,
+    ) -> Ingested:
+        """Push what a broker delivers for a stream source, on and on.
+
+        Any number of processes share the work. Every message is stored at least once; online, one
+        that comes twice changes nothing, and in history it is a row that was there before.
+        Messages that are not rows of the source's views are put aside into `<topic>.rejected`.
+
+        Args:
+            source_name: Name of the stream source.
+            to: As for `push`.
+            until_empty: Return when nothing has come for a second.
+            stop: An event that ends it, after the messages at hand.
+            on_progress: Told the totals after each batch.
+
+        Returns:
+            How many messages were stored, and how many put aside.
+
+        Raises:
+            ConfigError: `feature_store.yaml` names no broker.
+            NotFoundError: No registered view has that stream source.
+            StoreError: The broker or a store failed; what was not stored is delivered again.
+        """
+        self._check_not_pinned()
+        snapshot = self.snapshot()
+        source = snapshot.find(self.project, StreamSource.kind, source_name)
+        if source is None or not isinstance(source.definition, StreamSource):
+            known = [each.name for each, _ in snapshot.of(StreamSource, self.project)]
+            raise NotFoundError(not_found("stream source", source_name, self.project, known))
+        if self.config.broker is None:
+            raise ConfigError(
+                "feature_store.yaml names no broker. Add, for example, "
+                "`broker: {type: redis, connection_string: 'localhost:6379'}`."
+            )
+        group = f"{self.project}.{source_name}"
+        with open_stream(self.config.broker, source.definition.topic, group) as stream:
+            return ingest(
+                stream,
+                lambda rows: self.push(source_name, rows, to),
+                until_empty=until_empty,
+                stop=stop or Event(),
+                on_progress=on_progress,
+            )
 
     def _add(self, table: Table, rows: pa.Table) -> str:
         return self.offline.append(table, offline_rows(table, rows, self._clock()))

@@ -30,6 +30,7 @@ from feature_platform.definitions.source import RequestSource as RequestSource
 from feature_platform.definitions.source import SnowflakeSource as SnowflakeSource
 from feature_platform.definitions.source import Source as Source
 from feature_platform.definitions.source import SparkSource as SparkSource
+from feature_platform.definitions.source import StreamSource as StreamSource
 from feature_platform.definitions.transfer import Transfer as Transfer
 
 _ANY: TypeAdapter[Definition] = TypeAdapter(
@@ -39,6 +40,7 @@ _ANY: TypeAdapter[Definition] = TypeAdapter(
         | SnowflakeSource
         | SparkSource
         | PushSource
+        | StreamSource
         | FeatureView
         | StreamFeatureView
         | OnDemandFeatureView

@@ -212,6 +212,32 @@ class PushSource(Source):
         return (given,) if given is not None and given.name == self.batch_source else ()
 
 
+class StreamSource(PushSource):
+    """Rows that a broker delivers, as JSON objects; applications can push them, too.
+
+    `FeatureStore.ingest` and `feature-platform ingest` read it. Which broker it is, `broker` of
+    `feature_store.yaml` says, so that development and production have their own.
+
+    Attributes:
+        topic: The topic or stream; the source's name if left out.
+        batch_source: As for `PushSource`.
+
+    Example:
+        >>> StreamSource(name="driver_events").topic
+        'driver_events'
+
+    Source: Feast's `KafkaSource`, without the servers.
+    """
+
+    type: Literal["stream_source"] = "stream_source"  # type: ignore[assignment]
+    topic: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _topic_is_the_name(cls, data: dict[str, object]) -> dict[str, object]:
+        return {**data, "topic": data.get("topic") or data.get("name") or ""}
+
+
 class RequestSource(Value):
     """Values that only the request knows, as inputs of on-demand feature views.
 

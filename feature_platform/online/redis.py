@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlsplit
 
-from feature_platform.errors import ConfigError, StoreError
+from feature_platform.errors import StoreError
 from feature_platform.online.base import Found, OnlineStore, Window, as_pairs, as_windows
 from feature_platform.online.codec import Layout, Record
+from feature_platform.redis import connect, where
 from feature_platform.table import Table
 
 # A row is `event, created, layout, body` in one value: one MGET reads any number of them. Times
@@ -20,7 +20,6 @@ _ZERO = 2**63
 _LAYOUT = slice(16, 22)
 _LAYOUTS = "fp:layouts"
 _KEYS_PER_CALL = 1000
-_TIMEOUT_SECONDS = 10
 _PUT = """
 local function newer(held, given)
     local a, b, c, d = struct.unpack('>I4I4I4I4', held)
@@ -59,10 +58,9 @@ class RedisOnlineStore(OnlineStore):
 
     def __init__(self, connection_string: str) -> None:
         super().__init__()
-        self._url, self._options = _parsed(connection_string)
-        parts = urlsplit(self._url)
+        self._address = connection_string
+        self._where = where(connection_string)
         self._error: type[Exception] = StoreError  # redis-py's, once it is there
-        self._where = f"Redis at {parts.netloc.rpartition('@')[2] or parts.path}"
 
     def windows(self, table: Table) -> list[Window]:
         with self._errors():
@@ -110,7 +108,7 @@ class RedisOnlineStore(OnlineStore):
         try:
             held = iter(self._client.mget(wanted))
         except self._error as error:
-            raise StoreError(f"{self._where}: {error}.") from error
+            raise self._failed(error) from error
         return [[_found(next(held)) for _ in keys] for _, keys in reads]
 
     def _save_layout(self, table: Table) -> None:
@@ -123,19 +121,7 @@ class RedisOnlineStore(OnlineStore):
 
     @cached_property
     def _client(self) -> Any:
-        try:
-            import redis
-        except ImportError:
-            raise ConfigError(
-                "online_store: redis needs a package: pip install 'feature-platform[redis]'."
-            ) from None
-        client = redis.Redis.from_url(
-            self._url,
-            socket_timeout=_TIMEOUT_SECONDS,
-            socket_connect_timeout=_TIMEOUT_SECONDS,
-            **self._options,
-        )
-        self._error = redis.RedisError
+        client, self._error = connect(self._address, "online_store")
         self._newest_wins = client.register_script(_PUT)
         self._expire = client.register_script(_EXPIRE)
         return client
@@ -156,21 +142,10 @@ class RedisOnlineStore(OnlineStore):
         try:
             yield
         except self._error as error:
-            raise StoreError(f"{self._where}: {error}.") from error
+            raise self._failed(error) from error
 
-
-def _parsed(connection_string: str) -> tuple[str, dict[str, Any]]:
-    if "://" in connection_string:
-        return connection_string, {}
-    address, *options = connection_string.split(",")
-    given = dict(option.strip().partition("=")[::2] for option in options)
-    if unknown := given.keys() - {"db", "username", "password", "ssl"}:
-        raise ConfigError(
-            f"online_store: connection_string: {min(unknown)!r} is not an option of "
-            "host:port,db=…,username=…,password=…,ssl=true; write a redis:// URL for others."
-        )
-    scheme = "rediss" if given.pop("ssl", "").lower() == "true" else "redis"
-    return f"{scheme}://{address}", given
+    def _failed(self, error: Exception) -> StoreError:
+        return StoreError(f"{self._where}: {str(error).rstrip('.')}.")
 
 
 def _prefix(identity: str) -> bytes:

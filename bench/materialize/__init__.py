@@ -1,0 +1,1 @@
+"""Loading an online store beside the raw engines and Feast."""

@@ -1,0 +1,112 @@
+"""A stream in Kafka: a topic whose messages' values are JSON objects."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from time import monotonic
+from typing import Any
+
+from feature_platform.errors import ConfigError, StoreError
+from feature_platform.streams.base import Message, Stream
+
+_FLUSH_SECONDS = 10
+_JOIN_SECONDS = 30
+
+
+class KafkaStream(Stream):
+    """Reads as a member of a consumer group; offsets are committed once rows are stored.
+
+    Tested with the brokers that librdkafka brings along for tests, over TCP; it has not met a
+    Kafka cluster.
+
+    Args:
+        options: librdkafka's settings: `bootstrap.servers`, `security.protocol` …
+        topic: The topic.
+        group: The consumer group.
+    """
+
+    def __init__(self, options: dict[str, Any], topic: str, group: str) -> None:
+        self._options = options
+        self._topic = topic
+        self._group = group
+        self._assigned: frozenset[int] | None = None
+        self._reached: frozenset[int] = frozenset()
+
+    def read(self, most: int, wait_seconds: float) -> Sequence[Message]:
+        deadline = monotonic() + _JOIN_SECONDS
+        while True:
+            found = self._consume(most, wait_seconds)
+            # Nothing is there only once the group has formed and the ends have been seen.
+            settled = self._assigned is not None and self._reached >= self._assigned
+            if found or settled or monotonic() > deadline:
+                return found
+
+    def _consume(self, most: int, wait_seconds: float) -> list[Message]:
+        from confluent_kafka import KafkaError
+
+        messages = []
+        for message in self._consumer.consume(most, wait_seconds):
+            error = message.error()
+            if error is None:
+                messages.append(Message(message, message.value() or b""))
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
+                self._reached |= {message.partition()}
+            elif not error.retriable():
+                raise StoreError(f"Topic {self._topic!r}: {error.str()}.")
+        return messages
+
+    def _take(self, _: Any, partitions: Sequence[Any]) -> None:
+        self._assigned = frozenset(p.partition for p in partitions)
+        self._reached = frozenset()
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        from confluent_kafka import KafkaException, TopicPartition
+
+        ends: dict[int, int] = {}
+        for message in messages:
+            partition, offset = message.place.partition(), message.place.offset()
+            ends[partition] = max(ends.get(partition, 0), offset + 1)
+        offsets = [TopicPartition(self._topic, number, end) for number, end in ends.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            raise StoreError(f"Topic {self._topic!r}: {error}.") from error
+
+    def reject(self, message: Message, reason: str) -> None:
+        self._producer.produce(
+            f"{self._topic}.rejected", message.body, headers={"reason": reason.encode()}
+        )
+        if self._producer.flush(_FLUSH_SECONDS):
+            raise StoreError(f"Topic '{self._topic}.rejected' cannot be written.")
+
+    def close(self) -> None:
+        if "_consumer" in self.__dict__:
+            self._consumer.close()
+            del self.__dict__["_consumer"]
+
+    @cached_property
+    def _consumer(self) -> Any:
+        consumer = _confluent().Consumer(
+            {
+                **self._options,
+                "group.id": self._group,
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "enable.partition.eof": True,
+            }
+        )
+        consumer.subscribe([self._topic], on_assign=self._take)
+        return consumer
+
+    @cached_property
+    def _producer(self) -> Any:
+        return _confluent().Producer(self._options)
+
+
+def _confluent() -> Any:
+    try:
+        import confluent_kafka
+    except ImportError:
+        raise ConfigError(
+            "broker: kafka needs a package: pip install 'feature-platform[kafka]'."
+        ) from None
+    return confluent_kafka

@@ -1,0 +1,85 @@
+"""A stream in Redis: `XADD topic * row '{"driver_id": 1, …}'`."""
+
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from feature_platform.errors import StoreError
+from feature_platform.redis import connect, where
+from feature_platform.streams.base import Message, Stream
+
+_FIELD = b"row"
+_ABANDONED_MS = 60_000
+
+
+class RedisStream(Stream):
+    """Reads as a consumer group does; messages of readers that died are taken over.
+
+    Args:
+        connection_string: As for the online store.
+        topic: The stream's key.
+        group: The consumer group; it is made, at the stream's beginning, when it is needed.
+        abandoned_ms: After how long a message that was not acknowledged goes to another reader.
+    """
+
+    def __init__(
+        self, connection_string: str, topic: str, group: str, abandoned_ms: int = _ABANDONED_MS
+    ) -> None:
+        self._address = connection_string
+        self._topic = topic
+        self._group = group
+        self._abandoned_ms = abandoned_ms
+        self._name = uuid.uuid4().hex
+        self._error: type[Exception] = StoreError
+
+    def read(self, most: int, wait_seconds: float) -> Sequence[Message]:
+        with self._errors():
+            _, found, _ = self._client.xautoclaim(
+                self._topic, self._group, self._name, self._abandoned_ms, "0-0", count=most
+            )
+            if not found:
+                wait = max(int(wait_seconds * 1000), 1)
+                answer = self._client.xreadgroup(
+                    self._group, self._name, {self._topic: ">"}, count=most, block=wait
+                )
+                found = answer[0][1] if answer else []
+            return [Message(place, fields.get(_FIELD, b"")) for place, fields in found]
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        if messages:
+            with self._errors():
+                self._client.xack(self._topic, self._group, *(m.place for m in messages))
+
+    def reject(self, message: Message, reason: str) -> None:
+        with self._errors():
+            fields = {"row": message.body, "reason": reason, "place": message.place}
+            self._client.xadd(f"{self._topic}.rejected", fields)
+
+    def close(self) -> None:
+        if "_client" in self.__dict__:
+            self._client.close()
+            del self.__dict__["_client"]
+
+    @cached_property
+    def _client(self) -> Any:
+        client, self._error = connect(self._address, "broker")
+        try:
+            client.xgroup_create(self._topic, self._group, id="0", mkstream=True)
+        except self._error as error:
+            if "BUSYGROUP" not in str(error):
+                raise self._failed(error) from error
+        return client
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        self._client  # noqa: B018 - opens it: its package may be missing
+        try:
+            yield
+        except self._error as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> StoreError:
+        reason = str(error).rstrip(".")
+        return StoreError(f"Stream {self._topic!r} of {where(self._address)}: {reason}.")

@@ -1,0 +1,84 @@
+"""What every broker's adapter does."""
+
+import time
+from typing import Any
+
+import pytest
+from streams.conftest import Broker, bodies, drained
+
+from feature_platform.errors import ConfigError, StoreError
+from feature_platform.streams import open_stream
+
+SENT = [b'{"a": %d}' % n for n in range(5)]
+
+
+def test_what_was_sent_before_and_after_is_read_once(broker: Broker, topic: str) -> None:
+    broker.send(topic, SENT[:3])
+    with broker.open(topic) as stream:
+        found = drained(lambda: stream.read(10, 0.2))
+        stream.acknowledge(found)
+        assert bodies(found) == SENT[:3]
+
+        broker.send(topic, SENT[3:])
+        more = drained(lambda: stream.read(10, 0.2))
+        stream.acknowledge(more)
+        assert bodies(more) == SENT[3:]
+        assert stream.read(10, 0.2) == []
+
+
+def test_no_more_come_at_once_than_asked_for(broker: Broker, topic: str) -> None:
+    broker.send(topic, SENT)
+    with broker.open(topic) as stream:
+        sizes: list[int] = []
+
+        def two() -> Any:
+            found = stream.read(2, 0.5)
+            sizes.append(len(found))
+            return found
+
+        assert bodies(drained(two)) == SENT
+        assert max(sizes) <= 2
+
+
+def test_what_was_not_acknowledged_comes_again(broker: Broker, topic: str) -> None:
+    broker.send(topic, SENT)
+    with broker.open(topic) as first:
+        found = drained(lambda: first.read(10, 0.2))
+        assert bodies(found) == SENT
+    time.sleep(0.4)
+    with broker.open(topic) as second:
+        again = drained(lambda: second.read(10, 0.2))
+        second.acknowledge(again)
+        assert bodies(again) == SENT
+    time.sleep(0.4)
+    with broker.open(topic) as third:
+        assert [m for _ in range(5) for m in third.read(10, 0.2)] == []
+
+
+def test_every_group_reads_all(broker: Broker, topic: str) -> None:
+    broker.send(topic, SENT)
+    for group in ("one", "other"):
+        with broker.open(topic, group) as stream:
+            assert bodies(drained(lambda stream=stream: stream.read(10, 0.2))) == SENT
+
+
+def test_rejected_messages_are_kept_with_the_reason(broker: Broker, topic: str) -> None:
+    broker.send(topic, [b"\xff not json"])
+    with broker.open(topic) as stream:
+        [message] = drained(lambda: stream.read(10, 0.2))
+        stream.reject(message, "it is no ünicode")
+        stream.acknowledge([message])
+
+    assert broker.rejected(topic) == [(b"\xff not json", "it is no ünicode")]
+
+
+def test_a_broker_that_is_not_there_is_named_without_its_password() -> None:
+    settings = {"type": "redis", "connection_string": "127.0.0.1:1,password=hunter2"}
+    with (
+        pytest.raises(StoreError, match=r"Stream 't' of Redis at 127.0.0.1:1: ") as caught,
+        open_stream(settings, "t", "g") as stream,
+    ):
+        stream.read(1, 0.1)
+    assert "hunter2" not in str(caught.value)
+    with pytest.raises(ConfigError, match="'pw' is not an option"):
+        open_stream({"type": "redis", "connection_string": "h:1,pw=x"}, "t", "g").read(1, 0.1)
