@@ -9,12 +9,15 @@ from feature_platform.errors import RequestError
 from feature_platform.offline import FeatureStatistics, Span
 from feature_platform.resolve import Features, Retrieval, parse_features, resolve, table_of
 from feature_platform.retrieval import (
+    OnlineReader,
+    Parity,
     RetrievalJob,
     SavedDataset,
     SavedDatasetFileStorage,
     Split,
     historical,
     to_arrow,
+    verify,
 )
 from feature_platform.retrieval import (
     entity_rows as read_entity_rows,
@@ -127,6 +130,37 @@ class FeatureStore(OnlineFeatures):
         snapshot = self.snapshot()
         view = snapshot.get(FeatureView, self.project, feature_view_name)
         return self._add(table_of(snapshot, self.project, view), to_arrow(df, "df"))
+
+    def verify_parity(
+        self, features: Features, entity_rows: object, *, full_feature_names: bool = False
+    ) -> Parity:
+        """Compare what is served online with what history says at the same instants.
+
+        Each value is looked up online, and computed again from history as of the observation that
+        is served: on-demand views included, from what history says. A value that is not served is
+        compared with what history says now, so rows that were never loaded are found, too.
+
+        Args:
+            features: As for `get_online_features`.
+            entity_rows: Shape (n, join keys + request values), as pandas, polars or Arrow.
+            full_feature_names: Name features `view__feature`.
+
+        Returns:
+            How many values of each feature differ, and the first of them.
+
+        Raises:
+            NotFoundError: A reference names something that is not registered.
+            RequestError: A view has no history, or the rows lack something.
+
+        Example:
+            >>> store.verify_parity("ranking_v1", sample).mismatches  # doctest: +SKIP
+            0
+        """
+        retrieval = self._resolve(features, full_feature_names=full_feature_names)
+        reader = OnlineReader(self.online, retrieval, self.repo.function)
+        rows = to_arrow(entity_rows, "entity_rows")
+        now = self._clock()
+        return verify(reader, self.offline, retrieval, rows, self.repo.function, now=now)
 
     def get_statistics(
         self,

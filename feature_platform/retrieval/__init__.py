@@ -10,6 +10,9 @@ from feature_platform.retrieval.historical import entity_rows as entity_rows
 from feature_platform.retrieval.historical import historical as historical
 from feature_platform.retrieval.job import RetrievalJob as RetrievalJob
 from feature_platform.retrieval.online import OnlineReader as OnlineReader
+from feature_platform.retrieval.parity import Mismatch as Mismatch
+from feature_platform.retrieval.parity import Parity as Parity
+from feature_platform.retrieval.parity import verify as verify
 from feature_platform.retrieval.response import FieldStatus as FieldStatus
 from feature_platform.retrieval.response import OnlineResponse as OnlineResponse
 from feature_platform.retrieval.stored import StoredWriter as StoredWriter

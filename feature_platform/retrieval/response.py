@@ -40,7 +40,8 @@ class Shape(NamedTuple):
     Attributes:
         version: Registry version that the request was resolved from.
         types: Name in the answer → type of its values; `None` where none is declared.
-        origins: Name in the answer → which of the answer's `rows` it comes from.
+        origins: Name in the answer → which of its `rows` it comes from: 0 for what was not looked
+            up, and one more than the number of the table for what was.
     """
 
     version: int
@@ -98,6 +99,10 @@ class OnlineResponse:
             ]
             for name, values in self._values.items()
         }
+
+    def origin(self, read: int) -> Rows:
+        """Return what is known about the rows of the request's nth table."""
+        return self._rows[read + 1]
 
     def _origin(self, name: str) -> Rows:
         return self._rows[self._shape.origins[name]]

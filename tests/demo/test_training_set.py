@@ -116,7 +116,8 @@ class Truth:
 
 
 @pytest.fixture(scope="module")
-def training_set(checkout: Path) -> pd.DataFrame:
+def team(checkout: Path) -> FeatureStore:
+    """The delay team's store, at the demo's present, with everything applied."""
     platform = Repo.load(checkout / "platform_repo")
     tables = platform.import_module("tables")
     data = checkout / "data"
@@ -125,12 +126,45 @@ def training_set(checkout: Path) -> pd.DataFrame:
         target = data / "features" / f"{name}.parquet"
         tables.build(sql, target, data / "flights.parquet")
     FeatureStore(checkout / "platform_repo").apply(partial=False)
-    team = FeatureStore(checkout / "team_repos" / "delay_risk")
+    present = Repo.load(checkout / "team_repos" / "delay_risk").import_module("pipelines").PRESENT
+    team = FeatureStore(checkout / "team_repos" / "delay_risk", clock=lambda: present)
     team.apply(partial=False)
+    return team
+
+
+def asked(team: FeatureStore, count: int) -> pd.DataFrame:
+    """Return what the team asks about so many random flights."""
     model = team.repo.import_module("model")
-    flights = pd.read_parquet(data / "flights.parquet")
-    rows = model.spine(flights.sample(SAMPLE, random_state=20131231))
-    return team.get_historical_features(rows, features=model.SERVICE).to_df()
+    flights = pd.read_parquet(team.repo.path.parents[1] / "data" / "flights.parquet")
+    return model.spine(flights.sample(count, random_state=20131231))
+
+
+@pytest.fixture(scope="module")
+def training_set(team: FeatureStore) -> pd.DataFrame:
+    service = team.repo.import_module("model").SERVICE
+    return team.get_historical_features(asked(team, SAMPLE), features=service).to_df()
+
+
+def test_what_is_served_is_what_history_says(team: FeatureStore, checkout: Path) -> None:
+    """10,000 requests, on-demand views included: nothing differs."""
+    present = team._clock()
+    platform = FeatureStore(checkout / "platform_repo", clock=lambda: present)
+    platform.materialize(present - 3650 * DAY, present)
+    rows = asked(team, 11_000).dropna(subset=["tailnum"]).head(10_000)
+    found = team.verify_parity(team.repo.import_module("model").SERVICE, rows)
+
+    assert (found.rows, found.mismatches) == (10_000, 0), (found.features, found.examples)
+    assert {"crosswind", "minutes_to_departure", "temp", "mean_arr_delay"} <= set(found.features)
+
+    # It is not for want of looking: what somebody writes past history is found.
+    weather = pd.DataFrame({"origin": ["JFK"], "event_timestamp": [present], "temp": [-300.0]})
+    for name in team.get_feature_view("hourly_weather").feature_names:
+        if name not in weather:
+            weather[name] = 1.0
+    platform.write_to_online_store("hourly_weather", weather)
+    found = team.verify_parity(team.repo.import_module("model").SERVICE, rows)
+    assert found.features["temp"] == (rows["origin"] == "JFK").sum()
+    assert found.examples[0].entity["origin"] == "JFK"
 
 
 def test_every_feature_is_what_was_known_at_the_time(training_set: pd.DataFrame) -> None:

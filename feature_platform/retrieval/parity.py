@@ -1,0 +1,151 @@
+"""Parity: does the online side answer what history says?"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from feature_platform.offline import OfflineStore
+from feature_platform.resolve import Retrieval
+from feature_platform.retrieval.online import OnlineReader
+from feature_platform.retrieval.request import RequestReader
+from feature_platform.retrieval.response import FieldStatus, OnlineResponse
+from feature_platform.retrieval.transform import Functions, Steps
+from feature_platform.table import EVENT_TIMESTAMP, TIMESTAMP, ViewRead, microseconds
+
+_MOST_EXAMPLES = 10
+_ROWS_AT_ONCE = 10_000
+
+
+class Mismatch(NamedTuple):
+    """One value that differs.
+
+    Attributes:
+        feature: Its name in the answer.
+        entity: Join keys of the row.
+        online: What is served.
+        offline: What history says, as of the observation that is served.
+        status: Status of the served value.
+    """
+
+    feature: str
+    entity: Mapping[str, Any]
+    online: Any
+    offline: Any
+    status: FieldStatus
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The result of a comparison.
+
+    Attributes:
+        rows: How many rows were compared.
+        features: Feature → how many of its values differ; all features that were asked for.
+        examples: The first values that differ.
+    """
+
+    rows: int
+    features: Mapping[str, int]
+    examples: tuple[Mismatch, ...]
+
+    @property
+    def mismatches(self) -> int:
+        """How many values differ."""
+        return sum(self.features.values())
+
+
+def verify(
+    reader: OnlineReader,
+    offline: OfflineStore,
+    retrieval: Retrieval,
+    rows: pa.Table,
+    functions: Functions,
+    *,
+    now: datetime,
+) -> Parity:
+    """Ask for rows online, and compute the same from history at the same instants.
+
+    The instant of a value that is served is the one at which it was observed; of any other, now.
+    On-demand views are computed again, from what history says.
+
+    Args:
+        reader: The online side.
+        offline: The offline side.
+        retrieval: What is asked for.
+        rows: Join keys and request values.
+        functions: Where the functions of on-demand views come from.
+        now: What ages are measured against.
+    """
+    counts = Counter(dict.fromkeys(retrieval.outputs, 0))
+    examples: list[Mismatch] = []
+    for start in range(0, rows.num_rows, _ROWS_AT_ONCE):
+        part = rows.slice(start, _ROWS_AT_ONCE)
+        answer = reader.read(part, now)
+        table = _from_history(offline, retrieval, part, answer, microseconds(now))
+        truth = Steps(retrieval.transformations, functions, retrieval.join_keys).extend(table)
+        for found in _differences(answer, truth, retrieval):
+            counts[found.feature] += 1
+            if len(examples) < _MOST_EXAMPLES:
+                examples.append(found)
+    return Parity(rows.num_rows, dict(counts), tuple(examples))
+
+
+def _from_history(
+    offline: OfflineStore,
+    retrieval: Retrieval,
+    rows: pa.Table,
+    answer: OnlineResponse,
+    now: int,
+) -> pa.Table:
+    """Return the request's columns, and what history says of each read."""
+    columns, _ = RequestReader(retrieval).read(rows)
+    types = {**retrieval.request_fields, **retrieval.join_keys}
+    table = pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
+    for place, read in enumerate(retrieval.reads):
+        instants = _instants(answer, place, now)
+        found = _as_of(offline, read, table, instants)
+        for column in read.columns.values():
+            table = table.append_column(column, found[column])
+    return table
+
+
+def _instants(answer: OnlineResponse, place: int, now: int) -> pa.Array:
+    origin = answer.origin(place)
+    served = zip(origin.events, origin.statuses, strict=True)
+    times = [event if status is FieldStatus.PRESENT else now for event, status in served]
+    return pa.array(times, pa.int64()).cast(TIMESTAMP)
+
+
+def _as_of(offline: OfflineStore, read: ViewRead, rows: pa.Table, instants: pa.Array) -> pa.Table:
+    keys = {key: rows[column] for key, column in read.keys.items()}
+    spine = pa.table({**keys, EVENT_TIMESTAMP: instants})
+    by_own_keys = ViewRead(
+        label=read.label, table=read.table, features=read.features, keys={k: k for k in keys}
+    )
+    return offline.point_in_time(spine, [by_own_keys]).reader().read_all()
+
+
+def _differences(
+    answer: OnlineResponse, truth: pa.Table, retrieval: Retrieval
+) -> Iterator[Mismatch]:
+    served, statuses = answer.to_arrow(), answer.statuses()
+    keys = {name: served[name] for name in retrieval.join_keys}
+    for name, column in retrieval.outputs.items():
+        online, offline = served[name].to_pylist(), truth[column].to_pylist()
+        for row, pair in enumerate(zip(online, offline, strict=True)):
+            if not _same(*pair):
+                entity = {key: values[row].as_py() for key, values in keys.items()}
+                yield Mismatch(name, entity, *pair, statuses[name][row])
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return one == other or (math.isnan(one) and math.isnan(other))
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
