@@ -1,14 +1,18 @@
 """Commands that load and read features."""
 
 import json
+import signal
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import click
 
 from feature_platform.cli.base import Instant, command, json_option
-from feature_platform.cli.printing import print_counts, print_json, print_table
+from feature_platform.cli.printing import print_counts, print_json, print_table, progress
+from feature_platform.serving import PushMode
 from feature_platform.store import FeatureStore
 
 views_option = click.option(
@@ -25,7 +29,10 @@ def materialize(
     repo: Path, *, start: datetime, end: datetime, views: tuple[str, ...], as_json: bool
 ) -> None:
     """Load rows from START to END into the online store."""
-    print_counts(FeatureStore(repo).materialize(start, end, views or None), as_json=as_json)
+    store = FeatureStore(repo)
+    with progress() as tell:
+        counts = store.materialize(start, end, views or None, on_progress=tell)
+    print_counts(counts, as_json=as_json)
 
 
 @command(name="materialize-incremental")
@@ -39,7 +46,85 @@ def materialize_incremental(
 
     Up to END, or now. The day before the last load's end is read again, for rows that came late.
     """
-    print_counts(FeatureStore(repo).materialize_incremental(end, views or None), as_json=as_json)
+    store = FeatureStore(repo)
+    with progress() as tell:
+        counts = store.materialize_incremental(end, views or None, on_progress=tell)
+    print_counts(counts, as_json=as_json)
+
+
+@command()
+@click.argument("source")
+@click.option(
+    "--to",
+    type=click.Choice([mode.name.lower() for mode in PushMode]),
+    default="online",
+    show_default=True,
+    help="Where the rows go.",
+)
+@click.option("--until-empty", is_flag=True, help="Stop when nothing has come for a second.")
+@json_option
+def ingest(repo: Path, *, source: str, to: str, until_empty: bool, as_json: bool) -> None:
+    """Push what the broker delivers for the stream source SOURCE, until Ctrl-C.
+
+    Messages are JSON objects. Those that do not fit go to the topic's dead letters, and every other
+    one is stored at least once.
+    """
+    store, stop = FeatureStore(repo), Event()
+    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with progress() as tell:
+        done = store.ingest(
+            source,
+            PushMode[to.upper()],
+            until_empty=until_empty,
+            stop=stop,
+            on_progress=lambda so_far: tell(source, so_far.rows),
+        )
+    print_counts({source: done.rows, "rejected": done.rejected}, as_json=as_json)
+
+
+@command(name="expire-online")
+@views_option
+@json_option
+def expire_online(repo: Path, *, views: tuple[str, ...], as_json: bool) -> None:
+    """Remove online rows that are older than their view's ttl."""
+    print_counts(FeatureStore(repo).expire_online_store(views or None), as_json=as_json)
+
+
+@command(name="verify-parity")
+@click.argument("features", nargs=-1, required=True)
+@click.option(
+    "-r",
+    "--rows",
+    "file",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Parquet file with join keys and request values.",
+)
+@json_option
+def verify_parity(repo: Path, *, features: tuple[str, ...], file: Path, as_json: bool) -> None:
+    """Compare what is served online with what history says. Exits with 1 if anything differs.
+
+    FEATURES are a feature service, or views and view:feature.
+    """
+    from pyarrow import parquet
+
+    wanted = features[0] if len(features) == 1 else list(features)
+    found = FeatureStore(repo).verify_parity(wanted, parquet.read_table(file))
+    if as_json:
+        examples = [{**m._asdict(), "status": m.status.value} for m in found.examples]
+        print_json({"rows": found.rows, "mismatches": dict(found.features), "examples": examples})
+    else:
+        counts = [(name, f"{count:,}") for name, count in found.features.items()]
+        print_table(["feature", f"differ, of {found.rows:,}"], counts)
+        listed = [
+            (m.feature, str(dict(m.entity)), str(m.online), str(m.offline), m.status.value)
+            for m in found.examples
+        ]
+        if listed:
+            print_table(["for example", "entity", "online", "offline", "status"], listed)
+    if found.mismatches:
+        sys.exit(1)
 
 
 @command(name="get-online-features")

@@ -2,7 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any
 
@@ -151,6 +152,13 @@ def _changed(old: dict[str, object], new: dict[str, object]) -> str:
 
 def _value(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int], None]]:
+    """Show how far each view is, on a terminal only."""
+    with console(stderr=True).status("reading history") as status:
+        yield lambda view, rows: status.update(f"{escape(view)}: {rows:,} rows")
 
 
 def print_counts(counts: dict[str, int], *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests_support import HOUR, NOON
 
 from feature_platform import FeatureService, FeatureStore, FieldStatus
-from feature_platform.errors import NotFoundError, RequestError
+from feature_platform.errors import NotFoundError, RequestError, SchemaError
 from feature_platform.types import Int64
 
 
@@ -92,6 +92,14 @@ def test_answers_keep_their_types(store: FeatureStore) -> None:
         ({"driver_id": [1, 2], "x": [1]}, "columns differ in length"),
         ([1, 2], "must hold dicts; one is 1"),
         (5, "must be a pandas, polars or Arrow table, not int"),
+        (
+            [{"driver_id": n} for n in range(100_000)],
+            "100,000 rows; an online request takes 10,000",
+        ),
+        ({"driver_id": 1}, "'driver_id' must hold a list, not 1"),
+        ({"driver_id": "1"}, "'driver_id' must hold a list"),
+        ([{"driver_id": True}], "'driver_id' is not int64"),
+        ([{"driver_id": float("nan")}], "join key 'driver_id' is null in row 0"),
     ],
 )
 def test_wrong_requests_are_explained(store: FeatureStore, rows, message: str) -> None:
@@ -117,3 +125,83 @@ def test_a_feature_added_to_a_view_is_null_until_it_is_loaded(store, driver_view
     answer = store.get_online_features(["driver_stats"], [{"driver_id": 1}])
     assert answer.to_dict()["trips"] == [11]
     assert answer.statuses()["new"] == [FieldStatus.NULL]
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (["driver_stats:trip"], "no feature 'trip'. Did you mean 'trips'"),
+        (["driver_stat:trips"], "view 'driver_stat'"),
+        ("driver_stat", "no feature service 'driver_stat'. Did you mean 'driver_stats'"),
+    ],
+)
+def test_unknown_features_are_named(store: FeatureStore, features, message: str) -> None:
+    with pytest.raises(NotFoundError, match=message):
+        store.get_online_features(features, [{"driver_id": 1}])
+
+
+def test_a_request_is_resolved_once_per_registry_version(store, monkeypatch) -> None:
+    from feature_platform import serving
+
+    resolved = []
+    real = serving.resolve
+    monkeypatch.setattr(serving, "resolve", lambda *a, **k: resolved.append(1) or real(*a, **k))
+    service = FeatureService(name="model", features=["driver_stats"])
+    store.apply([service])
+    for features in ("model", service, ["driver_stats:trips", "driver_stats:rate"]):
+        for _ in range(3):
+            store.get_online_features(features, [{"driver_id": 1}])
+    assert len(resolved) == 3
+
+    store.apply([FeatureService(name="model", features=["driver_stats:rate"])])
+    answer = store.get_online_features("model", [{"driver_id": 1}])
+    assert list(answer.to_dict()) == ["driver_id", "rate"]
+    assert answer.registry_version == 3
+
+
+def test_commits_of_others_are_seen_in_time(store: FeatureStore, open_store) -> None:
+    other = open_store("risk")
+    store.get_online_features(["driver_stats"], [{"driver_id": 1}])
+    other.apply([FeatureService(name="risk_model", features=["driver_stats:rate"])])
+
+    # What is asked for and was not known is looked for at once.
+    answer = store.get_online_features("risk_model", [{"driver_id": 1}])
+    assert answer.to_dict()["rate"] == [0.25]
+
+
+def test_a_registry_that_cannot_be_read_does_not_stop_serving(store, monkeypatch, caplog) -> None:
+    from feature_platform.errors import StoreError
+
+    def down(*_: object) -> None:
+        raise StoreError("the registry is down")
+
+    store.get_online_features(["driver_stats"], [{"driver_id": 1}])
+    monkeypatch.setattr(store.registry, "_read_at", -1e9)
+    monkeypatch.setattr(store.registry.log, "read", down)
+    monkeypatch.setattr(store.registry.log, "last", down)
+    answer = store.get_online_features(["driver_stats:trips"], [{"driver_id": 1}])
+
+    assert answer.to_dict()["trips"] == [11]
+    assert "The registry cannot be read; version 1 stands" in caplog.text
+
+
+def test_a_service_can_be_asked_for_as_of_a_registry_version(store, open_store) -> None:
+    store.apply([FeatureService(name="model", features=["driver_stats:trips"])])
+    store.apply([FeatureService(name="model", features=["driver_stats:rate"])])
+
+    pinned = open_store(registry_version=2)
+    assert list(pinned.get_online_features("model", [{"driver_id": 1}]).to_dict()) == [
+        "driver_id", "trips",
+    ]  # fmt: skip
+
+
+def test_decimals_in_requests_and_rows_are_refused_or_exact(store: FeatureStore) -> None:
+    from decimal import Decimal
+
+    rows = pd.DataFrame(
+        {"driver_id": [5], "event_timestamp": [NOON], "trips": [Decimal(7)], "rate": [0.5]}
+    )
+    with pytest.raises(SchemaError, match="'trips'"):
+        store.write_to_online_store("driver_stats", rows)
+    with pytest.raises(RequestError, match="'driver_id' is not int64"):
+        store.get_online_features(["driver_stats"], [{"driver_id": Decimal(1)}])

@@ -26,7 +26,10 @@ project: my_feast_project
 registry: {registry}
 provider: aws
 team: {team}
-online_store: null
+online_store:
+    type: dynamodb
+    region: us-west-2
+    endpoint_url: {dynamodb}
 offline_store:
     type: snowflake
     account: my_account
@@ -55,7 +58,11 @@ def marketing_propensity(inputs: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def stores(
-    snowflake: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    snowflake: dict[str, Any],
+    aws: None,
+    s3_endpoint: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> dict[str, FeatureStore]:
     from snowflake import connector
 
@@ -78,7 +85,12 @@ def stores(
         folder.mkdir()
         registry = tmp_path / "registry.db"
         text = YAML.format(
-            registry=registry, team=team, schema=schema, database="SHOP_DB", port=snowflake["port"]
+            registry=registry,
+            team=team,
+            schema=schema,
+            database="SHOP_DB",
+            port=snowflake["port"],
+            dynamodb=s3_endpoint,
         )
         (folder / "feature_store.yaml").write_text(text)
         found[team] = FeatureStore(folder, clock=lambda: NOON)
@@ -131,6 +143,13 @@ def test_each_team_reads_what_is_shared_and_writes_its_own_schema(
     assert answer["avg_order_value"].to_pylist() == [125.5, None]
     assert answer["propensity"].to_pylist()[1] == 1.0
     assert tables(snowflake) == before  # what was uploaded is gone
+
+    # Loaded from Snowflake into DynamoDB by the platform, served to the team.
+    assert stores["platform"].materialize(NOON - 2 * HOUR, NOON) == {"customer_features": 1}
+    rows = [{"customer_id": "C123", "cart": 150.0}, {"customer_id": "C9", "cart": 1.0}]
+    served = stores["team_a"].get_online_features("team_a_model", rows).to_arrow()
+    assert served["total_purchases"].to_pylist() == [9007199254740993, None]
+    assert served["propensity"].equals(answer["propensity"])
 
     job = stores["team_a"].get_historical_features(asked, ["customer_features"])
     job.to_snowflake("TRAINING_SET")
