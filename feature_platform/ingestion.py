@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -14,6 +15,17 @@ from feature_platform.streams import Message, Stream
 _log = logging.getLogger("feature_platform.streams")
 _MOST_AT_ONCE = 1000
 _WAIT_SECONDS = 1.0
+
+
+class PushMode(Enum):
+    """Where pushed rows go.
+
+    Source: Feast's class of this name.
+    """
+
+    ONLINE = 1
+    OFFLINE = 2
+    ONLINE_AND_OFFLINE = 3
 
 
 class Ingested(NamedTuple):

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 
 from feature_platform.errors import RequestError, SchemaError, did_you_mean
-from feature_platform.offline import OfflineStore
+from feature_platform.offline import Deliver, OfflineStore
 from feature_platform.online import OnlineStore, Window
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP, Table
 from feature_platform.values import exact_cast
@@ -24,11 +24,13 @@ class Load:
         source: The table whose history is read.
         target: The table that is written, and whose ledger says what was.
         write: Writes batches of the source's rows, and returns how many.
+        deliver: Does so on the workers of an engine that has them; `None` where it cannot.
     """
 
     source: Table
     target: Table
     write: Callable[[Iterator[pa.RecordBatch]], int]
+    deliver: Deliver | None = None
 
 
 def materialize(
@@ -56,8 +58,11 @@ def materialize(
     """
     if start >= end:
         raise RequestError(f"The window from {start} to {end} is empty: start must be before end.")
-    with offline.latest(load.source, start, end).reader() as reader:
-        count = load.write(_told(reader, on_progress))
+    query = offline.latest(load.source, start, end)
+    count = query.deliver(load.deliver) if load.deliver else None
+    if count is None:
+        with query.reader() as reader:
+            count = load.write(_told(reader, on_progress))
     if start < now:
         online.record(load.target, Window(start, min(end, now)))
     return count

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
-from enum import Enum
+from functools import partial
 from threading import Event
 
 import pyarrow as pa
@@ -16,7 +16,7 @@ from feature_platform.definitions import (
     ViewReference,
 )
 from feature_platform.errors import ConfigError, NotFoundError, RequestError
-from feature_platform.ingestion import Ingested, ingest
+from feature_platform.ingestion import Ingested, PushMode, ingest
 from feature_platform.materialization import (
     Load,
     deletions,
@@ -25,6 +25,8 @@ from feature_platform.materialization import (
     offline_rows,
     online_rows,
 )
+from feature_platform.offline import Deliver
+from feature_platform.online import write_rows
 from feature_platform.registry import Snapshot, not_found
 from feature_platform.resolve import Features, parse_features, resolve, stored_of, table_of
 from feature_platform.retrieval import OnlineReader, OnlineResponse, StoredWriter, to_arrow
@@ -37,17 +39,6 @@ _MOST_PREPARED = 1000
 
 OnProgress = Callable[[str, int], None]
 """Told a view's name and how many of its rows are loaded, after each batch."""
-
-
-class PushMode(Enum):
-    """Where pushed rows go.
-
-    Source: Feast's class of this name.
-    """
-
-    ONLINE = 1
-    OFFLINE = 2
-    ONLINE_AND_OFFLINE = 3
 
 
 class OnlineFeatures(Contributor):
@@ -318,6 +309,16 @@ class OnlineFeatures(Contributor):
 
         return write
 
+    def _delivering(self, table: Table) -> Deliver | None:
+        """Return what an engine's workers run to write a table's rows, if they can reach it.
+
+        Answers that are stored beside the rows are left to readers and to their owner's loads.
+        """
+        settings = self.config.online_store
+        if settings is None or settings["type"] == "sqlite":
+            return None
+        return partial(write_rows, settings, self.repo.path, table)
+
     def _stored_beside(self, snapshot: Snapshot, table: Table) -> Iterator[StoredWriter]:
         """Yield the writers of stored on-demand views that read a table."""
         for view, _ in snapshot.of(OnDemandFeatureView, self.project):
@@ -341,7 +342,9 @@ class OnlineFeatures(Contributor):
             if view.write_to_online_store and view.name in (names or ())
         }
         views = None if names is None else [name for name in names if name not in stored]
-        loads = [Load(t, t, self._writing(t)) for t in self._online_tables(views)]
+        loads = [
+            Load(t, t, self._writing(t), self._delivering(t)) for t in self._online_tables(views)
+        ]
         return loads + [
             Load(writer.source, writer.table, writer.writing(self.online))
             for writer in stored.values()

@@ -12,7 +12,7 @@ import click
 
 from feature_platform.cli.base import Instant, command, json_option
 from feature_platform.cli.printing import print_counts, print_json, print_table, progress
-from feature_platform.serving import PushMode
+from feature_platform.ingestion import PushMode
 from feature_platform.store import FeatureStore
 
 views_option = click.option(

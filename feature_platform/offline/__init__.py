@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from feature_platform.errors import ConfigError, did_you_mean
+from feature_platform.offline.base import Deliver as Deliver
 from feature_platform.offline.base import EntityRows as EntityRows
 from feature_platform.offline.base import OfflineStore as OfflineStore
 from feature_platform.offline.base import Progress as Progress

@@ -1,7 +1,7 @@
 """What an offline store does: answer from history."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,9 @@ EntityRows: TypeAlias = pa.Table | str | Path | Span
 Progress: TypeAlias = Callable[[str], None]
 """Is told in a few words what is done next."""
 
+Deliver: TypeAlias = Callable[[Iterator[pa.RecordBatch]], int]
+"""Takes batches, and returns how many rows it took."""
+
 
 class Query(ABC):
     """A prepared query: nothing is read before one of its methods is called."""
@@ -51,6 +54,18 @@ class Query(ABC):
             RequestError: The entity rows lack a column, or a key has another type.
             SchemaError: A source lacks a declared column, or holds another type.
             StoreError: A source cannot be read.
+        """
+
+    @abstractmethod
+    def deliver(self, write: Deliver) -> int | None:
+        """Hand the result to a function on the engine's own workers, where its batches are.
+
+        Args:
+            write: Takes the batches of one part, and returns how many rows it took. It travels to
+                the workers, so it is a function of a module with plain arguments.
+
+        Returns:
+            How many rows were taken; `None` if the engine has no workers, and nothing was done.
         """
 
     @abstractmethod

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pyarrow as pa
 
 from feature_platform.errors import RequestError
-from feature_platform.offline.base import EntityRows, Progress
+from feature_platform.offline.base import Deliver, EntityRows, Progress
 from feature_platform.offline.dialect import Dialect
 from feature_platform.offline.history import HistorySql, Relation, history_of
 from feature_platform.offline.point_in_time import PointInTime, Search, SpineSql
@@ -28,6 +28,9 @@ class Session(ABC):
     sql: Dialect
     stores_rows: ClassVar[bool] = True
     """Whether even a statement that is only shown needs the entity rows in the engine."""
+
+    has_workers: ClassVar[bool] = False
+    """Whether it can hand results to a function on workers of its own."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
@@ -51,6 +54,10 @@ class Session(ABC):
         if key not in self._relations:
             self._relations[key] = self.open(table, history)
         return self._relations[key]
+
+    def deliver(self, sql: str, write: Deliver) -> int:
+        """Hand a query's result to a function on the engine's workers; see `Query.deliver`."""
+        raise RequestError("This engine has no workers.")
 
     def reads_as(self, table: Table) -> tuple[str, ...]:
         """Return what a source's relation depends on besides its location."""

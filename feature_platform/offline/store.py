@@ -7,7 +7,14 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from feature_platform.offline.base import EntityRows, OfflineStore, Progress, Query, Span
+from feature_platform.offline.base import (
+    Deliver,
+    EntityRows,
+    OfflineStore,
+    Progress,
+    Query,
+    Span,
+)
 from feature_platform.offline.history import HistorySql, JoinSql, history_of, history_sql
 from feature_platform.offline.point_in_time import TIME, PointInTime, Search, SpineSql, searches
 from feature_platform.offline.session import Session
@@ -155,6 +162,16 @@ class _SqlQuery(Query):
         except BaseException:
             session.close()
             raise
+
+    def deliver(self, write: Deliver) -> int | None:
+        session = self._running = self._open(None)
+        try:
+            if not session.has_workers:
+                return None
+            sql, _ = self._last_statement(session)
+            return session.deliver(sql, write)
+        finally:
+            session.close()
 
     def cancel(self) -> None:
         if self._running:

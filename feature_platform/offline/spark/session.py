@@ -5,12 +5,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pyarrow as pa
 
 from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
-from feature_platform.offline.base import EntityRows, Progress
+from feature_platform.offline.base import Deliver, EntityRows, Progress
 from feature_platform.offline.history import Relation
 from feature_platform.offline.paths import check_path
 from feature_platform.offline.point_in_time import ROW, TIME
@@ -70,6 +70,8 @@ def spark_session(settings: Settings) -> "SparkSession":
 
 class SparkQuerySession(Session):
     """Temporary views under names of their own in a shared SparkSession."""
+
+    has_workers: ClassVar[bool] = True
 
     def __init__(self, spark: "SparkSession", root: Path, progress: Progress | None = None) -> None:
         super().__init__(progress)
@@ -153,6 +155,16 @@ class SparkQuerySession(Session):
             answer = _as_utc(self._spark.sql(sql).toArrow())
         self.close()
         return answer.to_reader()
+
+    def deliver(self, sql: str, write: Deliver) -> int:
+        def part(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            tables = (_as_utc(pa.Table.from_batches([batch])) for batch in batches)
+            count = write(batch for table in tables for batch in table.to_batches())
+            yield pa.RecordBatch.from_pydict({"rows": [count]})
+
+        with _translated(_failed):
+            done = self._spark.sql(sql).mapInArrow(part, "rows long").collect()
+        return sum(row["rows"] for row in done)
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         with _translated(_failed):
@@ -267,7 +279,9 @@ def _failed(reason: str) -> Exception:
 
 
 def _reason(error: BaseException) -> str:
-    reason = str(error).strip().partition("\n")[0][:500]
+    lines = str(error).strip().splitlines()
+    ours = [line.partition(": ")[2] for line in lines if line.startswith("feature_platform.errors")]
+    reason = (ours or lines or [""])[0][:500]  # ours: raised on a worker
     if "TIMESTAMP(NANOS" in reason:
         reason += ' Spark reads no nanoseconds: write the file with coerce_timestamps="us".'
     return reason
