@@ -26,6 +26,7 @@ from feature_platform.errors import FeaturePlatformError as FeaturePlatformError
 from feature_platform.ingestion import PushMode as PushMode
 from feature_platform.retrieval import FieldStatus as FieldStatus
 from feature_platform.retrieval import OnlineResponse as OnlineResponse
+from feature_platform.retrieval import Parity as Parity
 from feature_platform.retrieval import RandomSplit as RandomSplit
 from feature_platform.retrieval import RetrievalJob as RetrievalJob
 from feature_platform.retrieval import SavedDataset as SavedDataset
