@@ -79,6 +79,8 @@ class RequestReader:
         return columns, size
 
     def _of_rows(self, rows: Sequence[Any]) -> Columns:
+        if not self._wanted:
+            return self._of_odd_rows(rows)
         try:
             return {name: [row[name] for row in rows] for name in self._wanted} if rows else {}
         except (KeyError, TypeError, IndexError):

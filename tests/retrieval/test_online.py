@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 from tests_support import HOUR, NOON
 
-from feature_platform import FeatureService, FeatureStore, FieldStatus
+from feature_platform import (
+    FeatureService,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FieldStatus,
+    PushSource,
+)
 from feature_platform.errors import NotFoundError, RequestError, SchemaError
 from feature_platform.types import Int64
 
@@ -115,8 +122,6 @@ def test_an_unknown_service_names_the_nearest(store: FeatureStore) -> None:
 
 
 def test_a_feature_added_to_a_view_is_null_until_it_is_loaded(store, driver_view) -> None:
-    from feature_platform import Field
-
     grown = driver_view.model_copy(
         update={"fields": (*driver_view.fields, Field(name="new", dtype=Int64))}
     )
@@ -205,3 +210,19 @@ def test_decimals_in_requests_and_rows_are_refused_or_exact(store: FeatureStore)
         store.write_to_online_store("driver_stats", rows)
     with pytest.raises(RequestError, match="'driver_id' is not int64"):
         store.get_online_features(["driver_stats"], [{"driver_id": Decimal(1)}])
+
+
+def test_a_view_without_entities_answers_every_row(store: FeatureStore) -> None:
+    view = FeatureView(
+        name="market",
+        schema=[Field(name="price", dtype=Int64)],
+        source=PushSource(name="prices"),
+    )
+    store.apply([view])
+    store.push("prices", pd.DataFrame({"event_timestamp": [NOON], "price": [7]}))
+
+    assert store.get_online_features(["market"], [{"x": 1}, {"x": 2}]).to_dict() == {
+        "price": [7, 7]
+    }
+    both = store.get_online_features(["market", "driver_stats:trips"], [{"driver_id": 1}])
+    assert both.to_dict() == {"driver_id": [1], "price": [7], "trips": [11]}
