@@ -83,7 +83,7 @@ class Catalog(ABC):
     def _online_tables(self, names: Sequence[str] | None) -> list[Table]:
         """Return the tables of some views, or of all that are served online and have a history."""
         snapshot = self.snapshot()
-        names = [names] if isinstance(names, str) else names
+        names = names_of(names)
         if names is None:
             views = [v for v, _ in snapshot.of(FeatureView, self.project) if v.online]
             tables = [table_of(snapshot, self.project, view) for view in views]
@@ -92,3 +92,16 @@ class Catalog(ABC):
         if offline := [view.name for view in views if not view.online]:
             raise RequestError(f"View {offline[0]!r} is not served online: it says online=False.")
         return [table_of(snapshot, self.project, view) for view in views]
+
+
+def names_of(names: Sequence[str] | None) -> list[str] | None:
+    """Return names as a list; one name may stand alone.
+
+    Raises:
+        RequestError: It is something else.
+    """
+    if names is None or isinstance(names, str):
+        return None if names is None else [names]
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise RequestError(f"feature_views is {names!r}, not a list of names.")
+    return list(names)

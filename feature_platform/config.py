@@ -130,6 +130,9 @@ class RepoConfig(BaseModel):
                 f"No {FILE_NAME} in {path.resolve()}. Go to the repo's folder or pass repo_path; "
                 "`feature-platform init` makes a new one."
             ) from None
+        except yaml.MarkedYAMLError as error:  # its text shows the line, which may be a secret
+            line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+            raise ConfigError(f"{file}{line}: {error.problem}.") from None
         except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
             raise ConfigError(f"{file}: {' '.join(str(error).split())}") from error
         return cls.parse(_expand(content, file), str(file))
@@ -169,7 +172,8 @@ def _typed(value: Any, known: dict[str, str]) -> Any:
     name = settings["type"]
     if name not in known:
         hint = did_you_mean(name, known)
-        raise ValueError(f"type {name!r} is not known.{hint} Known are {', '.join(known)}.")
+        shown = repr(name) if name.isidentifier() else "that is given"  # a URL has a password
+        raise ValueError(f"the type {shown} is not known.{hint} Known are {', '.join(known)}.")
     return _checked({**settings, "type": known[name]})
 
 

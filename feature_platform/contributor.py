@@ -20,6 +20,7 @@ from feature_platform.errors import ConfigError, NotFoundError, RequestError, St
 from feature_platform.offline import OfflineStore, open_offline_store
 from feature_platform.online import OnlineStore, open_online_store
 from feature_platform.registry import (
+    VIEW_KINDS,
     Change,
     Commit,
     Plan,
@@ -32,7 +33,7 @@ from feature_platform.registry import (
     plan,
 )
 from feature_platform.repo import Repo
-from feature_platform.resolve import table_of
+from feature_platform.resolve import stored_of, table_of
 from feature_platform.review import Review, review
 
 
@@ -122,7 +123,7 @@ class Contributor(Catalog):
             ConfigError: A module of the repo folder failed to import.
             DefinitionError: Two objects share a name, or one is unfinished.
         """
-        desired = self.repo.definitions if objects is None else applicable(objects)
+        desired = applicable(self.repo.definitions if objects is None else objects)
         if objects is None and not desired and not partial:
             raise ConfigError(
                 f"{self.repo.path} defines nothing, and a full sync would delete everything "
@@ -218,7 +219,7 @@ class Contributor(Catalog):
         if plan.project != self.project:
             raise RequestError(f"The plan is for project {plan.project!r}, not {self.project!r}.")
         before = self.snapshot()
-        views = [change for change in plan.changes if change.kind == FeatureView.kind]
+        views = [change for change in plan.changes if change.kind in VIEW_KINDS]
         # Rows that a deleted view could not take with it must not come back with a new one.
         again = [c for c in views if c.before is None and plan.key(c) in before.removed]
         self._empty(again, Proposal.of(plan, before, self._clock()).after)
@@ -243,8 +244,11 @@ class Contributor(Catalog):
         # what is not there is refused.
         with suppress(ConfigError, NotFoundError):
             for change in changes:
-                view = snapshot.get(FeatureView, self.project, change.name)
-                self.online.drop(table_of(snapshot, self.project, view))
+                view = snapshot.view(self.project, change.name)
+                if isinstance(view, FeatureView):
+                    self.online.drop(table_of(snapshot, self.project, view))
+                elif isinstance(view, OnDemandFeatureView) and view.write_to_online_store:
+                    self.online.drop(stored_of(snapshot, self.project, view).table)
 
     def _check_not_pinned(self) -> None:
         if self._registry_version is not None:

@@ -107,5 +107,5 @@ class RefusedError(FeaturePlatformError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the closest known name, or nothing."""
     by_fold = {candidate.casefold(): candidate for candidate in known}
-    close = get_close_matches(name.casefold(), by_fold, n=1)
+    close = get_close_matches(str(name).casefold(), by_fold, n=1)
     return f" Did you mean {by_fold[close[0]]!r}?" if close else ""

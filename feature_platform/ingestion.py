@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from feature_platform.errors import SchemaError
+from feature_platform.errors import RequestError, SchemaError
 from feature_platform.streams import Message, Stream
 
 _log = logging.getLogger("feature_platform.streams")
@@ -56,7 +56,8 @@ def ingest(
     Args:
         stream: The topic.
         push: Stores rows; raises `SchemaError` before anything is stored.
-        until_empty: Return when nothing has come for a second, instead of waiting on.
+        until_empty: Return when nothing has come for a second and nobody holds messages,
+            instead of waiting on.
         stop: Set it to return after the messages at hand.
         on_progress: Told the totals after each batch.
     """
@@ -64,7 +65,7 @@ def ingest(
     while not stop.is_set():
         messages = stream.read(_MOST_AT_ONCE, _WAIT_SECONDS)
         if not messages:
-            if until_empty:
+            if until_empty and not stream.pending():
                 break
             continue
         rejected = _store(messages, push)
@@ -85,7 +86,7 @@ def _store(
     """Push all messages at once, or in halves where one of them does not fit."""
     try:
         push(_table([_row(message) for message in messages]))
-    except SchemaError as error:
+    except (SchemaError, RequestError) as error:
         if len(messages) == 1:
             return [(messages[0], str(error))]
         half = len(messages) // 2
@@ -109,5 +110,5 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         raise SchemaError(f"The message lacks {lacking[0]!r}.")  # of its neighbours, if not its own
     try:
         return pa.table({name: pa.array([row[name] for row in rows]) for name in names})
-    except (pa.ArrowException, OverflowError, TypeError) as error:
+    except (pa.ArrowException, OverflowError, TypeError, UnicodeError) as error:
         raise SchemaError(f"The message cannot be read: {error}.") from None

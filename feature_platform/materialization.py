@@ -1,15 +1,16 @@
 """From history to the online store, and straight into it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 
 from feature_platform.errors import RequestError, SchemaError, did_you_mean
 from feature_platform.offline import Deliver, OfflineStore
-from feature_platform.online import OnlineStore, Window
+from feature_platform.online import OnlineStore, Window, encode_keys
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP, Table
 from feature_platform.values import exact_cast
 
@@ -88,6 +89,8 @@ def incremental_start(
     That is where the covered windows end, less `lookback` for rows that arrive late; for a table
     that was never loaded, one ttl before `end`, or the beginning of time.
     """
+    if not isinstance(lookback, timedelta):
+        raise RequestError(f"lookback is {lookback!r}, not a timedelta.")
     windows = online.windows(table)
     if windows:
         last = min(windows[-1].end, end)
@@ -96,23 +99,20 @@ def incremental_start(
     return _BEGINNING if table.ttl is None or table.ttl > reach else end - table.ttl
 
 
-def online_rows(table: Table, rows: pa.Table) -> pa.Table:
+def online_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
     """Return users' rows as the online store takes them.
 
     Args:
         table: Where they belong.
         rows: Keys, an event timestamp, perhaps a created timestamp, and features, named as in the
             view or as in its source. Naive times are UTC.
+        now: Created timestamp of rows that bring none, where the source has one.
 
     Raises:
         SchemaError: A column is missing or unknown, or has another type, or a key or an event
-            timestamp is null.
+            timestamp is null, or a key cannot be one.
     """
-    history = table.history
-    event = history.event_timestamp if history else EVENT_TIMESTAMP
-    created = (history.created_timestamp if history else None) or CREATED_TIMESTAMP
-    names = {raw: name for name, raw in (history.renamed if history else {}).items()}
-    names |= {event: EVENT_TIMESTAMP, created: CREATED_TIMESTAMP}
+    names = _own_names(table)
     given = rows.rename_columns([names.get(name, name) for name in rows.column_names])
     if twice := [n for n, count in Counter(given.column_names).items() if count > 1]:
         raise SchemaError(f"Rows for view {table.name!r} have two columns {twice[0]!r}.")
@@ -134,45 +134,76 @@ def online_rows(table: Table, rows: pa.Table) -> pa.Table:
                 raise SchemaError(f"Rows for view {table.name!r} have a null {name!r}.")
         else:
             columns[name] = pa.nulls(given.num_rows, types[name])
+    if table.history and table.history.created_timestamp:
+        columns[CREATED_TIMESTAMP] = _stamped(columns[CREATED_TIMESTAMP], now)
+    try:
+        encode_keys([columns[name].to_pylist() for name in table.keys], given.num_rows)
+    except RequestError as error:
+        raise SchemaError(f"Rows for view {table.name!r}: {error}") from None
     return pa.table(columns)
 
 
-def deletions(table: Table, rows: pa.Table) -> pa.Table:
+def own_part(table: Table, others: Iterable[Table], rows: pa.Table) -> pa.Table:
+    """Leave out of rows for several tables the columns that only others have."""
+    own = {*_own_names(table), *_own_names(table).values()}
+    foreign = {n for other in others for pair in _own_names(other).items() for n in pair} - own
+    return rows.select([n for n, name in enumerate(rows.column_names) if name not in foreign])
+
+
+def deletions(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
     """Return users' keys and times as the online store takes deletions.
 
+    A deletion is created now: it beats the row that was observed at its very time, also when that
+    is loaded again.
+
     Raises:
         SchemaError: As for `online_rows`.
     """
-    keys_only = replace(table, features=pa.schema([]))
-    return online_rows(keys_only, rows)
+    checked = online_rows(replace(table, features=pa.schema([])), rows, now)
+    place = checked.column_names.index(CREATED_TIMESTAMP)
+    stamped = _stamped(checked[CREATED_TIMESTAMP], now)
+    return checked.set_column(place, CREATED_TIMESTAMP, stamped)
 
 
-def offline_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
-    """Return users' rows as a table's source takes them: its own column names, declared types.
+def history_rows(tables: Sequence[Table], checked: Sequence[pa.Table]) -> pa.Table:
+    """Return checked rows as the source of some tables takes them, under its own names.
 
     Args:
-        table: Where they belong; it has a history.
-        rows: As for `online_rows`.
-        now: Created timestamp of rows that bring none, where the source has one.
+        tables: They share the source.
+        checked: For each, the same rows, from `online_rows`.
 
     Raises:
-        RequestError: The table has no history.
-        SchemaError: As for `online_rows`.
+        RequestError: The tables have no history.
     """
-    history = table.history
-    if history is None:
-        raise RequestError(
-            f"View {table.name!r} has no history to write to: its push source names no "
-            "batch_source."
-        )
-    checked = online_rows(table, rows)
-    columns = {history.column(name): checked[name] for name in table.keys}
-    columns[history.event_timestamp] = checked[EVENT_TIMESTAMP]
-    if history.created_timestamp:
-        created = checked[CREATED_TIMESTAMP].fill_null(pa.scalar(now, TIMESTAMP))
-        columns[history.created_timestamp] = created
-    columns |= {history.column(name): checked[name] for name in table.features.names}
+    columns: dict[str, Any] = {}
+    for table, rows in zip(tables, checked, strict=True):
+        history = table.history
+        if history is None:
+            raise RequestError(
+                f"View {table.name!r} has no history to write to: its push source names no "
+                "batch_source."
+            )
+        columns |= {history.column(name): rows[name] for name in table.keys}
+        columns[history.event_timestamp] = rows[EVENT_TIMESTAMP]
+        if history.created_timestamp:
+            columns[history.created_timestamp] = rows[CREATED_TIMESTAMP]
+        columns |= {history.column(name): rows[name] for name in table.features.names}
     return pa.table(columns)
+
+
+def _own_names(table: Table) -> dict[str, str]:
+    """Return what columns may be called, and what they are called here."""
+    history = table.history
+    event = history.event_timestamp if history else EVENT_TIMESTAMP
+    created = (history.created_timestamp if history else None) or CREATED_TIMESTAMP
+    known = [*table.keys, *table.features.names]
+    names = {name: name for name in known}
+    names |= {raw: name for name, raw in (history.renamed if history else {}).items()}
+    return names | {event: EVENT_TIMESTAMP, created: CREATED_TIMESTAMP}
+
+
+def _stamped(created: Any, now: datetime) -> Any:
+    return created.cast(TIMESTAMP).fill_null(pa.scalar(now, TIMESTAMP))
 
 
 def _cast(

@@ -27,14 +27,26 @@ def connect(connection_string: str, setting: str) -> tuple[Any, type[Exception]]
             f"{setting}: redis needs a package: pip install 'feature-platform[redis]'."
         ) from None
     timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), _TIMEOUT_SECONDS)
-    return redis.Redis.from_url(url, **timeouts, **options), redis.RedisError
+    try:
+        client = redis.Redis.from_url(url, **timeouts, **options)
+        client.connection_pool.make_connection()  # takes the options, and connects to nothing
+    except (ValueError, TypeError):  # what it says may quote a password
+        raise ConfigError(
+            f"{setting}: connection_string is not one that redis-py reads: write "
+            "redis://user:password@host:port/db, with special characters as %40."
+        ) from None
+    return client, redis.RedisError
 
 
 def where(connection_string: str) -> str:
     """Return where a Redis is, without what is secret."""
     url, _ = parsed(connection_string, "connection_string")
-    parts = urlsplit(url)
-    return f"Redis at {parts.netloc.rpartition('@')[2] or parts.path}"
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "Redis"
+    place = parts.netloc.rpartition("@")[2] or parts.path
+    return "Redis" if "@" in parts.path else f"Redis at {place}"
 
 
 def parsed(connection_string: str, setting: str) -> tuple[str, dict[str, Any]]:
@@ -46,6 +58,11 @@ def parsed(connection_string: str, setting: str) -> tuple[str, dict[str, Any]]:
     if "://" in connection_string:
         return connection_string, {}
     address, *options = connection_string.split(",")
+    if odd := [option for option in options if "=" not in option]:
+        raise ConfigError(
+            f"{setting}: connection_string: {len(odd)} of its options have no value. Write a "
+            "redis:// URL for a password with commas."
+        )
     given = dict(option.strip().partition("=")[::2] for option in options)
     if unknown := given.keys() - {"db", "username", "password", "ssl"}:
         raise ConfigError(

@@ -202,11 +202,12 @@ def stored_of(snapshot: Snapshot, project: str, view: OnDemandFeatureView) -> St
             "the row of one view."
         )
     [read] = retrieval.reads
-    how = [
+    how: list[object] = [
         (step.code or dict(step.expressions), dict(step.inputs))
         for step in retrieval.transformations
     ]
     features = [(f.name, arrow_type(f.dtype)) for f in view.fields]
+    how.append([(name, str(dtype)) for name, dtype in features])
     return Stored(
         table=Table(
             project=project,

@@ -7,6 +7,7 @@ from threading import Event
 
 import pyarrow as pa
 
+from feature_platform.catalog import names_of
 from feature_platform.contributor import Contributor
 from feature_platform.definitions import (
     FeatureView,
@@ -20,16 +21,23 @@ from feature_platform.ingestion import Ingested, PushMode, ingest
 from feature_platform.materialization import (
     Load,
     deletions,
+    history_rows,
     incremental_start,
     materialize,
-    offline_rows,
     online_rows,
+    own_part,
 )
 from feature_platform.offline import Deliver
 from feature_platform.online import write_rows
 from feature_platform.registry import Snapshot, not_found
 from feature_platform.resolve import Features, parse_features, resolve, stored_of, table_of
-from feature_platform.retrieval import OnlineReader, OnlineResponse, StoredWriter, to_arrow
+from feature_platform.retrieval import (
+    OnlineReader,
+    OnlineResponse,
+    StoredWriter,
+    identity_of,
+    to_arrow,
+)
 from feature_platform.streams import open_stream
 from feature_platform.table import Table, microseconds
 from feature_platform.values import instant
@@ -44,7 +52,7 @@ OnProgress = Callable[[str, int], None]
 class OnlineFeatures(Contributor):
     """The online side of a feature store; `FeatureStore` adds training sets."""
 
-    _requests: tuple[Snapshot | None, dict[object, tuple[Features, OnlineReader]]] = (None, {})
+    _requests: tuple[Snapshot | None, dict[object, tuple[object, OnlineReader]]] = (None, {})
 
     def get_online_features(
         self,
@@ -155,7 +163,7 @@ class OnlineFeatures(Contributor):
         """
         self._check_not_pinned()
         [table] = self._online_tables([feature_view_name])
-        return self._write(table, online_rows(table, to_arrow(df, "df")))
+        return self._write(table, online_rows(table, to_arrow(df, "df"), self._clock()))
 
     def delete_from_online_store(self, feature_view_name: str, df: object) -> int:
         """Delete entities from a view's online table, as of a time.
@@ -176,7 +184,7 @@ class OnlineFeatures(Contributor):
         """
         self._check_not_pinned()
         [table] = self._online_tables([feature_view_name])
-        batches = deletions(table, to_arrow(df, "df")).to_batches()
+        batches = deletions(table, to_arrow(df, "df"), self._clock()).to_batches()
         for writer in self._stored_beside(self.snapshot(), table):
             self.online.delete(writer.table, batches)
         return self.online.delete(table, batches)
@@ -194,6 +202,9 @@ class OnlineFeatures(Contributor):
         now = microseconds(self._clock())
         snapshot = self.snapshot()
         counts = {}
+        if feature_views is None:  # also those that are only pushed to
+            every = snapshot.of(FeatureView, self.project)
+            feature_views = [view.name for view, _ in every if view.online]
         for table in self._online_tables(feature_views):
             beside = [writer.table for writer in self._stored_beside(snapshot, table)]
             for each in (table, *beside):
@@ -224,16 +235,17 @@ class OnlineFeatures(Contributor):
         snapshot = self.snapshot()
         online = to is not PushMode.OFFLINE
         views = [v for v, _ in snapshot.of(FeatureView, self.project) if v.online or not online]
-        fed = [view for view in views if view.source == push_source_name]
+        known = [source.name for source, _ in snapshot.of(PushSource, self.project)]
+        fed = [view for view in views if view.source == push_source_name in known]
         if not fed:
-            known = [source.name for source, _ in snapshot.of(PushSource, self.project)]
             what = not_found("push source", push_source_name, self.project, known)
             raise NotFoundError(f"{what} A view has to name it as its source.")
         tables = [table_of(snapshot, self.project, view) for view in fed]
-        rows = to_arrow(df, "df")
-        checked = [online_rows(table, rows) for table in tables]  # before anything is written
-        if to is not PushMode.ONLINE:
-            self._add(tables[0], rows)  # they share the batch source
+        rows, now = to_arrow(df, "df"), self._clock()
+        # All of it is checked before anything is written.
+        checked = [online_rows(table, own_part(table, tables, rows), now) for table in tables]
+        if to is not PushMode.ONLINE:  # they share the batch source
+            self.offline.append(tables[0], history_rows(tables, checked))
         if not online:
             return int(rows.num_rows)
         return sum(map(self._write, tables, checked))
@@ -270,17 +282,16 @@ class OnlineFeatures(Contributor):
         """
         self._check_not_pinned()
         snapshot = self.snapshot()
-        source = snapshot.find(self.project, StreamSource.kind, source_name)
-        if source is None or not isinstance(source.definition, StreamSource):
-            known = [each.name for each, _ in snapshot.of(StreamSource, self.project)]
-            raise NotFoundError(not_found("stream source", source_name, self.project, known))
+        sources = {source.name: source for source, _ in snapshot.of(StreamSource, self.project)}
+        if source_name not in sources:
+            raise NotFoundError(not_found("stream source", source_name, self.project, sources))
         if self.config.broker is None:
             raise ConfigError(
                 "feature_store.yaml names no broker. Add, for example, "
                 "`broker: {type: redis, connection_string: 'localhost:6379'}`."
             )
         group = f"{self.project}.{source_name}"
-        with open_stream(self.config.broker, source.definition.topic, group) as stream:
+        with open_stream(self.config.broker, sources[source_name].topic, group) as stream:
             return ingest(
                 stream,
                 lambda rows: self.push(source_name, rows, to),
@@ -288,9 +299,6 @@ class OnlineFeatures(Contributor):
                 stop=stop or Event(),
                 on_progress=on_progress,
             )
-
-    def _add(self, table: Table, rows: pa.Table) -> str:
-        return self.offline.append(table, offline_rows(table, rows, self._clock()))
 
     def _write(self, table: Table, rows: pa.Table) -> int:
         return self._writing(table)(iter(rows.to_batches()))
@@ -335,7 +343,7 @@ class OnlineFeatures(Contributor):
     def _loads(self, names: Sequence[str] | None) -> list[Load]:
         """Return what is loaded for views, and for on-demand views that are stored."""
         snapshot = self.snapshot()
-        names = [names] if isinstance(names, str) else names
+        names = names_of(names)
         stored = {
             view.name: self._stored_writer(snapshot, view)
             for view, _ in snapshot.of(OnDemandFeatureView, self.project)
@@ -366,25 +374,27 @@ class OnlineFeatures(Contributor):
         if version is not snapshot:
             readers = {}
             self._requests = (snapshot, readers)
-        place = (_identity(features), full_feature_names)
+        place = (identity_of(features), full_feature_names)
         if (held := readers.get(place)) is not None:
             return held[1]
         try:
-            wanted = parse_features(snapshot, self.project, features)
+            reader = self._reader(snapshot, features, full_feature_names=full_feature_names)
         except NotFoundError:  # it may have been registered a moment ago
             snapshot = self.snapshot()
-            wanted = parse_features(snapshot, self.project, features)
-        retrieval = resolve(snapshot, self.project, wanted, full_feature_names=full_feature_names)
-        reader = OnlineReader(self.online, retrieval, self.repo.function)
+            reader = self._reader(snapshot, features, full_feature_names=full_feature_names)
         if len(readers) < _MOST_PREPARED:
-            readers[place] = (features, reader)  # held, so that its identity stays its own
+            # They are held, so that identities stay their own.
+            own = tuple(features) if isinstance(features, (list, tuple)) else features
+            readers[place] = (own, reader)
         return reader
 
-
-def _identity(features: object) -> object:
-    """Return what tells requests apart; definitions never change, so that they are themselves."""
-    if isinstance(features, str):
-        return features
-    if isinstance(features, (list, tuple)):
-        return tuple(map(_identity, features))
-    return id(features)
+    def _reader(
+        self, snapshot: Snapshot, features: Features, *, full_feature_names: bool
+    ) -> OnlineReader:
+        wanted = parse_features(snapshot, self.project, features)
+        retrieval = resolve(snapshot, self.project, wanted, full_feature_names=full_feature_names)
+        for read in retrieval.reads:
+            if not snapshot.get(FeatureView, self.project, read.table.name).online:
+                message = f"View {read.table.name!r} is not served online: it says online=False."
+                raise RequestError(message)
+        return OnlineReader(self.online, retrieval, self.repo.function)

@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+
 from feature_platform.definitions import FeatureView, is_name
 from feature_platform.errors import RequestError
+from feature_platform.materialization import history_rows, online_rows
 from feature_platform.offline import FeatureStatistics, Span
 from feature_platform.resolve import Features, Retrieval, parse_features, resolve, table_of
 from feature_platform.retrieval import (
@@ -23,6 +26,7 @@ from feature_platform.retrieval import (
     entity_rows as read_entity_rows,
 )
 from feature_platform.serving import OnlineFeatures
+from feature_platform.table import Table
 from feature_platform.values import instant
 
 _LOOKBACK = timedelta(days=1)
@@ -129,7 +133,7 @@ class FeatureStore(OnlineFeatures):
         self._check_not_pinned()
         snapshot = self.snapshot()
         view = snapshot.get(FeatureView, self.project, feature_view_name)
-        return self._add(table_of(snapshot, self.project, view), to_arrow(df, "df"))
+        return self._append(table_of(snapshot, self.project, view), to_arrow(df, "df"))
 
     def verify_parity(
         self, features: Features, entity_rows: object, *, full_feature_names: bool = False
@@ -233,6 +237,10 @@ class FeatureStore(OnlineFeatures):
     @property
     def _root(self) -> Path:
         return self.repo.path / str(self.config.offline_store.get("root", "."))
+
+    def _append(self, table: Table, rows: pa.Table) -> str:
+        checked = online_rows(table, rows, self._clock())
+        return self.offline.append(table, history_rows([table], [checked]))
 
     def _resolve(self, features: Features, *, full_feature_names: bool) -> Retrieval:
         snapshot = self.snapshot()

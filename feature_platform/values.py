@@ -113,7 +113,7 @@ def _narrow(value: Any) -> float:
     return narrow
 
 
-_FLOAT32 = struct.Struct("f")
+_FLOAT32 = struct.Struct("<f")
 _PLAIN: Mapping[pa.DataType | None, Callable[[Any], Any]] = {
     pa.int64(): _whole(64),
     pa.int32(): _whole(32),
@@ -142,10 +142,14 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
     if not _fits(column.type, dtype):
         raise ValueError(f"values of type {column.type} are not {dtype}")
     if pa.types.is_timestamp(dtype) and pa.types.is_timestamp(column.type):
+        if column.type.tz:  # a local time may be ambiguous, an instant is not
+            column = column.cast(pa.timestamp(column.type.unit, "UTC"))
         column = compute.floor_temporal(column, unit="microsecond")
     if pa.types.is_timestamp(dtype) and _is_text(column.type):
         column = _times(column)
     try:
+        if pa.types.is_float32(dtype) and pa.types.is_integer(column.type):
+            column = column.cast(pa.float64())  # exact, and then rounded as floats are
         cast = column.cast(dtype)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error

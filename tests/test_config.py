@@ -103,7 +103,7 @@ def test_environment_variables_are_read(tmp_path: Path, monkeypatch) -> None:
         ("project: &a p\nteam: *a", "aliases"),
         ("project: !!python/object/apply:os.system ['true']", "could not determine a constructor"),
         ("- a\n- b", "must be a mapping"),
-        ("project: [", "while parsing"),
+        ("project: [", "line 1: expected the node content"),
         ("", "must be a mapping"),
     ],
 )

@@ -1,8 +1,10 @@
 """Values arrive in their declared types, exactly, or not at all."""
 
 import datetime as dt
+import math
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -11,9 +13,10 @@ import pyarrow as pa
 import pytest
 
 from feature_platform.errors import RequestError
-from feature_platform.values import exact_array, exact_cast, instant
+from feature_platform.values import converter, exact_array, exact_cast, instant
 
 TIME = pa.timestamp("us", tz="UTC")
+NEW_YORK = ZoneInfo("America/New_York")
 NEW_YEAR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
@@ -24,6 +27,12 @@ NEW_YEAR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
         ([3.0], pa.int64(), [3]),
         ([1], pa.float64(), [1.0]),
         ([2**24 + 1], pa.float32(), [2.0**24]),
+        (np.array([2**24 + 1]), pa.float32(), [2.0**24]),
+        (
+            [dt.datetime(2026, 11, 1, 6, 30, tzinfo=dt.UTC).astimezone(NEW_YORK)],
+            TIME,
+            [dt.datetime(2026, 11, 1, 6, 30, tzinfo=dt.UTC)],
+        ),
         (["2026-01-01 00:00:00"], TIME, [NEW_YEAR]),
         (["2026-01-01T02:00:00+02:00"], TIME, [NEW_YEAR]),
         ([dt.date(2026, 1, 1)], TIME, [NEW_YEAR]),
@@ -83,3 +92,34 @@ def test_a_moment_is_a_datetime_within_the_calendar() -> None:
     for wrong in ("2026-01-01", dt.date(2026, 1, 1), 5, early):
         with pytest.raises(RequestError, match="start"):
             instant(wrong, "start")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        (pa.int64(), [2**63 - 1, -(2**63), None, 0, True]),
+        (pa.int64(), [2**63]),
+        (pa.int32(), [2**31 - 1, -(2**31), 3.0]),
+        (pa.int32(), [2**31]),
+        (pa.float32(), [0.1, 16777217, None, math.inf, -0.0]),
+        (pa.float32(), [1e39]),
+        (pa.float64(), [0.1, 3, math.inf, None]),
+        (pa.float64(), [2**53 + 1]),
+        (pa.string(), ["a", "naïve", None]),
+        (pa.string(), ["\ud800"]),
+        (pa.string(), [1]),
+        (pa.binary(), [b"a", bytearray(b"b"), None]),
+        (pa.bool_(), [True, None, np.True_]),
+        (pa.bool_(), [1]),
+        (TIME, [NEW_YEAR, None]),
+        (pa.list_(pa.int64()), [[1, None], None]),
+    ],
+)
+def test_the_cheap_way_gives_the_same_values_and_errors(dtype: pa.DataType, values: Any) -> None:
+    def outcome(convert: Any) -> Any:
+        try:
+            return [(type(v), v) for v in convert(values)]
+        except ValueError:
+            return "refused"
+
+    assert outcome(converter(dtype)) == outcome(lambda v: exact_array(v, dtype).to_pylist())

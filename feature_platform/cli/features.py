@@ -12,11 +12,12 @@ import click
 
 from feature_platform.cli.base import Instant, command, json_option
 from feature_platform.cli.printing import print_counts, print_json, print_table, progress
+from feature_platform.errors import RequestError
 from feature_platform.ingestion import PushMode
 from feature_platform.store import FeatureStore
 
 views_option = click.option(
-    "-v", "--view", "views", multiple=True, help="View to load; all if left out. Repeatable."
+    "-v", "--view", "views", multiple=True, help="Which view; all if left out. Repeatable."
 )
 
 
@@ -33,6 +34,7 @@ def materialize(
     with progress() as tell:
         counts = store.materialize(start, end, views or None, on_progress=tell)
     print_counts(counts, as_json=as_json)
+    _hint(store, counts)
 
 
 @command(name="materialize-incremental")
@@ -50,6 +52,7 @@ def materialize_incremental(
     with progress() as tell:
         counts = store.materialize_incremental(end, views or None, on_progress=tell)
     print_counts(counts, as_json=as_json)
+    _hint(store, counts)
 
 
 @command()
@@ -107,10 +110,14 @@ def verify_parity(repo: Path, *, features: tuple[str, ...], file: Path, as_json:
 
     FEATURES are a feature service, or views and view:feature.
     """
-    from pyarrow import parquet
+    from pyarrow import ArrowException, parquet
 
     wanted = features[0] if len(features) == 1 else list(features)
-    found = FeatureStore(repo).verify_parity(wanted, parquet.read_table(file))
+    try:
+        rows = parquet.read_table(file)
+    except ArrowException as error:
+        raise RequestError(f"{file} is not a Parquet file: {error}") from None
+    found = FeatureStore(repo).verify_parity(wanted, rows)
     if as_json:
         examples = [{**m._asdict(), "status": m.status.value} for m in found.examples]
         print_json({"rows": found.rows, "mismatches": dict(found.features), "examples": examples})
@@ -138,7 +145,9 @@ def verify_parity(repo: Path, *, features: tuple[str, ...], file: Path, as_json:
     required=True,
     help="One entity as JSON: '{\"driver_id\": 1}'. Repeatable.",
 )
-@click.option("--as-of", type=Instant(), help="Answer as if it were this time, for replays.")
+@click.option(
+    "--as-of", type=Instant(), help="Measure ages as of this time. Newer values are not taken back."
+)
 @json_option
 def get_online_features(
     repo: Path,
@@ -163,6 +172,14 @@ def get_online_features(
     for number in range(len(rows)):
         shown = [(n, str(values[n][number]), statuses[n][number].value) for n in values]
         print_table(["feature", "value", "status"], shown)
+
+
+def _hint(store: FeatureStore, counts: dict[str, int]) -> None:
+    """Say why nothing was loaded, where nothing could be."""
+    if not counts:
+        known = len(store.list_feature_views())
+        why = f"none of its {known} views has a history" if known else "it has none: apply first"
+        click.echo(f"Project {store.project!r} has no view to load: {why}.", err=True)
 
 
 def _json_object(text: str) -> dict[str, Any]:

@@ -110,6 +110,8 @@ class OnDemandFeatureView(View):
         if (self.mode == "sql") != bool(self.expressions):
             raise ValueError("mode='sql' and expressions go together.")
         if self.mode == "sql":
+            if not self.name:
+                raise ValueError("name is missing: SQL has no function to be named after.")
             if self.code is not None:
                 raise ValueError("mode='sql' takes expressions and no function.")
             names = [f.name for f in self.fields]

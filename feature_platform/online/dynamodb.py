@@ -1,6 +1,7 @@
 """Online store in DynamoDB."""
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -45,6 +46,7 @@ class DynamoDBOnlineStore(OnlineStore):
         self._endpoint = endpoint_url
         self._consistent = consistent_reads
         self._exists: set[str] = set()
+        self._process = os.getpid()
 
     def windows(self, table: Table) -> list[Window]:
         return as_windows(json.loads(self._windows(table)))
@@ -222,6 +224,9 @@ class DynamoDBOnlineStore(OnlineStore):
 
     def _each(self, call: Any, items: Iterable[Any]) -> list[Any]:
         """Call something for each item, some at a time."""
+        if self._process != os.getpid():  # threads stay behind in a fork
+            self._process = os.getpid()
+            self.__dict__.pop("_workers", None)
         items = list(items)
         return [call(items[0])] if len(items) == 1 else list(self._workers.map(call, items))
 
@@ -255,6 +260,7 @@ class DynamoDBOnlineStore(OnlineStore):
         try:
             yield
         except (BotoCoreError, ClientError) as error:
+            self._exists.clear()  # somebody may have dropped a table: the next call looks again
             raise StoreError(f"{self}: {error}.") from error
 
 

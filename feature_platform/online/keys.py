@@ -8,6 +8,7 @@ from typing import Any, Final
 from feature_platform.errors import RequestError
 from feature_platform.table import microseconds
 
+_MOST_BYTES: Final = 1024
 _INTEGER: Final = struct.Struct(">cIq").pack
 _LENGTH: Final = struct.Struct(">cI").pack
 
@@ -18,14 +19,15 @@ def encode_keys(columns: Sequence[Sequence[object]], rows: int) -> list[bytes | 
     Each part is a type letter, its length and its bytes, so no two keys share an encoding.
 
     Raises:
-        RequestError: A value cannot be a key.
+        RequestError: A value cannot be a key, or a key is too long for some store.
     """
     if not columns:
         return [b""] * rows
     encoded = [[_part(value) for value in column] for column in columns]
-    if len(encoded) == 1:
-        return encoded[0]
-    return [_joined(parts) for parts in zip(*encoded, strict=True)]
+    keys = encoded[0] if len(encoded) == 1 else list(map(_joined, zip(*encoded, strict=True)))
+    if long := [key for key in keys if key is not None and len(key) > _MOST_BYTES]:
+        raise RequestError(f"A key of {len(long[0]):,} bytes is too long: {_MOST_BYTES:,} go.")
+    return keys
 
 
 def _joined(parts: tuple[bytes | None, ...]) -> bytes | None:

@@ -1,7 +1,9 @@
 """Online store in PostgreSQL."""
 
 import json
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,7 +60,8 @@ class PostgresOnlineStore(OnlineStore):
         super().__init__()
         self._parameters = parameters
         self._schema = schema
-        place = f"{parameters.get('host', '')}/{parameters.get('dbname', '')}".strip("/")
+        self._process = os.getpid()
+        place = f"{parameters.get('host', '')}/{parameters.get('dbname', '')}".rstrip("/")
         self._where = f"PostgreSQL online store {place}".strip()
 
     def windows(self, table: Table) -> list[Window]:
@@ -148,10 +151,29 @@ class PostgresOnlineStore(OnlineStore):
             timeout=_WAIT_SECONDS,
             open=True,
         )
-        with pool.connection() as db, db.transaction():
+        from psycopg.errors import InsufficientPrivilege
+
+        # A role that only reads takes the tables as they are.
+        with suppress(InsufficientPrivilege), pool.connection() as db, db.transaction():
             db.execute(_TURN)
             db.execute(_SCHEMA)
         return pool
+
+    def _cause(self) -> str:
+        """Ask a connection of its own why the pool gets none."""
+        import psycopg
+
+        try:
+            psycopg.connect(**self._parameters, connect_timeout=_WAIT_SECONDS).close()
+        except psycopg.Error as error:
+            return " ".join(str(error).split())
+        return ""
+
+    def _after_fork(self) -> None:
+        """Leave the connections of the process that forked to it."""
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self.__dict__.pop("_pool", None)
 
     def _run(self, work: Callable[["psycopg.Connection[Any]"], T]) -> T:
         """Do something with a connection of the pool, twice if the first had died."""
@@ -162,12 +184,13 @@ class PostgresOnlineStore(OnlineStore):
             raise
         from psycopg_pool import PoolTimeout
 
+        self._after_fork()
         try:
             try:
                 with self._pool.connection() as db:
                     return work(db)
-            except PoolTimeout:
-                raise
+            except PoolTimeout as error:
+                raise StoreError(f"{self._where}: {self._cause() or error}.") from error
             except psycopg.OperationalError:  # every operation can be repeated
                 with self._pool.connection() as db:
                     return work(db)

@@ -95,6 +95,7 @@ class RedisOnlineStore(OnlineStore):
     def _put(self, table: Table, records: Sequence[Record]) -> None:
         prefix = _prefix(table.identity)
         with self._errors():
+            self._client.hsetnx(_LAYOUTS, table.layout_id.hex(), json.dumps(table.layout))
             for start in range(0, len(records), _KEYS_PER_CALL):
                 chunk = records[start : start + _KEYS_PER_CALL]
                 self._newest_wins([prefix + r.key for r in chunk], [_value(r) for r in chunk])
@@ -112,12 +113,17 @@ class RedisOnlineStore(OnlineStore):
         return [[_found(next(held)) for _ in keys] for _, keys in reads]
 
     def _save_layout(self, table: Table) -> None:
-        with self._errors():
-            self._client.hsetnx(_LAYOUTS, table.layout_id.hex(), json.dumps(table.layout))
+        """It goes with every batch: somebody may have emptied the server in between."""
 
     def _load_layout(self, table: Table, identity: bytes) -> Layout:
         with self._errors():
-            return json.loads(self._client.hget(_LAYOUTS, identity.hex()))  # type: ignore[no-any-return]
+            held = self._client.hget(_LAYOUTS, identity.hex())
+        if held is None:
+            raise StoreError(
+                f"{self._where}: rows of {table.name!r} are there, and the record of how they "
+                "were written is not. Load the view again."
+            )
+        return json.loads(held)  # type: ignore[no-any-return]
 
     @cached_property
     def _client(self) -> Any:

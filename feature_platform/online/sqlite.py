@@ -123,7 +123,7 @@ class SqliteOnlineStore(OnlineStore):
     def _open(self) -> sqlite3.Connection:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise StoreError(f"Online store {self._path}: {error}.") from error
         db = sqlite3.connect(
             self._path,

@@ -149,6 +149,10 @@ def _input_problems(snapshot: Snapshot, project: str, view: OnDemandFeatureView)
     """Expressions read inputs only, and what is stored is computed from one stored row."""
     columns = check_expressions(view.expressions)
     known = _input_names(snapshot, project, view) if columns else frozenset()
+    folded = [name.casefold() for name in known]
+    if columns and len(set(folded)) < len(folded):
+        twins = sorted(name for name in known if folded.count(name.casefold()) > 1)
+        yield f"mode='sql': inputs {', '.join(twins)} differ in case only, which SQL ignores."
     for name in sorted(columns - known):
         yield f"an expression reads {name!r}, which is no input.{did_you_mean(name, known)}"
     if view.write_to_online_store:

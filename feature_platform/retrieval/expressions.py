@@ -12,6 +12,7 @@ _SANDBOX: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
     "threads": "1",
+    "memory_limit": "1GB",
 }
 
 

@@ -25,7 +25,7 @@ def to_arrow(frame: object, what: str) -> pa.Table:
     if isinstance(frame, pa.Table):
         return frame
     try:
-        if type(frame).__module__.partition(".")[0] == "pandas":
+        if type(frame).__module__.partition(".")[0] == "pandas" and hasattr(frame, "columns"):
             return pa.Table.from_pandas(frame, preserve_index=False)
         if hasattr(frame, "__arrow_c_stream__"):
             return pa.table(frame)

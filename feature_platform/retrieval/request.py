@@ -22,6 +22,14 @@ class RequestReader:
     def __init__(self, retrieval: Retrieval) -> None:
         self._transformations = retrieval.transformations
         self.keys: dict[str, pa.DataType | None] = retrieval.join_keys
+        for read in retrieval.reads:
+            for key, name in read.keys.items():
+                if read.table.keys[key] not in (None, self.keys[name]):
+                    raise RequestError(
+                        f"The request's {name!r} is a key of type {self.keys[name]} for one view "
+                        f"and of type {read.table.keys[key]} for {read.label!r}. Join one of them "
+                        "by another column."
+                    )
         self._wanted = dict.fromkeys([*self.keys, *retrieval.request_fields])
         self._exact = {
             name: converter(dtype, nan_is_null=True) for name, dtype in self.keys.items()
@@ -63,7 +71,7 @@ class RequestReader:
         elif isinstance(rows, (list, tuple)):
             columns = self._of_rows(rows)
         else:
-            columns = to_arrow(rows, "entity_rows").to_pydict()
+            columns = self._of_table(to_arrow(rows, "entity_rows"))
         lengths = {len(values) for values in columns.values()}
         size = max(lengths, default=0)
         if not size:
@@ -86,6 +94,14 @@ class RequestReader:
         except (KeyError, TypeError, IndexError):
             return self._of_odd_rows(rows)
 
+    def _of_table(self, table: pa.Table) -> Columns:
+        wanted = [name for name in table.column_names if name in self._wanted]
+        if twice := sorted({name for name in wanted if wanted.count(name) > 1}):
+            raise RequestError(f"entity_rows has two columns {twice[0]!r}.")
+        if wanted:
+            return table.select(wanted).to_pydict()  # type: ignore[no-any-return]
+        return {name: [None] * table.num_rows for name in table.column_names}
+
     def _of_odd_rows(self, rows: Sequence[Any]) -> Columns:
         """Say what is wrong with rows, or take them as far as they go."""
         if wrong := [row for row in rows if not isinstance(row, Mapping)]:
@@ -103,3 +119,12 @@ def _of_mapping(rows: Mapping[Any, Any]) -> Columns:
         if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
             raise RequestError(f"entity_rows: {name!r} must hold a list, not {values!r}.")
     return {str(name): list(values) for name, values in rows.items()}
+
+
+def identity_of(features: object) -> object:
+    """Return what tells requests apart; definitions never change, so that they are themselves."""
+    if isinstance(features, str):
+        return features
+    if isinstance(features, (list, tuple)):
+        return tuple(item if isinstance(item, str) else id(item) for item in features)
+    return id(features)

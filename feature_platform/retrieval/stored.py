@@ -95,6 +95,7 @@ class StoredWriter:
 
     def __init__(self, stored: Stored, retrieval: Retrieval, functions: Functions) -> None:
         self.table = stored.table
+        self._told = ""
         [self._read] = retrieval.reads
         self.source = self._read.table
         self._outputs = retrieval.transformations[-1].features
@@ -133,7 +134,9 @@ class StoredWriter:
         try:
             self.write(online, batch)
         except TransformationError as error:
-            _log.warning("Answers are not stored and will be computed when asked for: %s", error)
+            if str(error) != self._told:
+                _log.warning("Answers are not stored, but computed when asked for: %s", error)
+            self._told = str(error)
 
 
 def reading(dtype: pa.DataType) -> Callable[[Any], Any] | None:

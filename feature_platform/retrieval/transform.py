@@ -92,7 +92,7 @@ class Step:
         request = self._step.request
         if name not in request.names:
             return None
-        return converter(request.field(name).type, nan_is_null=True)
+        return converter(request.field(name).type)
 
     @cached_property
     def _function(self) -> Function:
@@ -112,7 +112,8 @@ class Step:
             found = self._of_table(pa.table(arrays), columns)
             return [array.to_pylist() for array in found]
         names, size = list(self._step.features), len(next(iter(inputs.values())))
-        raw = self._of_lists(inputs, columns, size)
+        own = {name: _own(values) for name, values in inputs.items()}  # functions may change them
+        raw = self._of_lists(own, columns, size)
         return [
             self._returned(name, values, exact)
             for name, values, exact in zip(names, raw, self._exact, strict=True)
@@ -179,11 +180,11 @@ class Step:
                 if (alone := self._error_of(argument, row)) is not None:
                     where, error = f"row {row}{_named(keys, self._keys, row)}", alone
                     break
-        hint = " Missing values arrive as None." if self._step.mode in {"row", "python"} else ""
+        hint = " Missing values arrive as None." if "None" in str(error) else ""
         step = self._step
         return TransformationError(
             f"On-demand view {step.view!r} of {step.owner!r} failed on {where}: "
-            f"{type(error).__name__}: {error}{self._line(error)}.{hint}"
+            f"{type(error).__name__}: {_first_line(error)}{self._line(error)}.{hint}"
         )
 
     def _error_of(self, argument: Any, row: int) -> BaseException | None:
@@ -266,6 +267,18 @@ class Step:
         return TransformationError(
             f"On-demand view {step.view!r} of {step.owner!r} returned {what}."
         )
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what an error says; DuckDB's goes on to draw the query."""
+    return (str(error).strip().splitlines() or [""])[0].rstrip(".")
+
+
+def _own(values: Sequence[Any]) -> Sequence[Any]:
+    """Return values whose lists belong to nobody else."""
+    if any(type(value) is list for value in values):
+        return [list(value) if type(value) is list else value for value in values]
+    return values
 
 
 def _named(keys: Any, names: Sequence[str], row: int) -> str:

@@ -41,6 +41,10 @@ class Stream(ABC):
         """Put a message aside, into `<topic>.rejected`, with what is wrong about it."""
 
     @abstractmethod
+    def pending(self) -> bool:
+        """Whether messages that some reader took are not acknowledged yet."""
+
+    @abstractmethod
     def close(self) -> None:
         """Leave the group."""
 

@@ -9,6 +9,7 @@ from feature_platform.errors import ConfigError, StoreError
 from feature_platform.streams.base import Message, Stream
 
 _FLUSH_SECONDS = 10
+_MOST_BYTES = 500_000
 _JOIN_SECONDS = 30
 
 
@@ -28,6 +29,8 @@ class KafkaStream(Stream):
         self._options = options
         self._topic = topic
         self._group = group
+        self._servers = options.get("bootstrap.servers", "")
+        self._trouble = ""
         self._assigned: frozenset[int] | None = None
         self._reached: frozenset[int] = frozenset()
 
@@ -36,9 +39,13 @@ class KafkaStream(Stream):
         while True:
             found = self._consume(most, wait_seconds)
             # Nothing is there only once the group has formed and the ends have been seen.
-            settled = self._assigned is not None and self._reached >= self._assigned
-            if found or settled or monotonic() > deadline:
+            if found or (self._assigned is not None and self._reached >= self._assigned):
                 return found
+            if monotonic() > deadline:
+                raise StoreError(
+                    f"Topic {self._topic!r} cannot be read from {self._servers!r}: "
+                    f"{self._trouble or 'the group has not formed'}."
+                )
 
     def _consume(self, most: int, wait_seconds: float) -> list[Message]:
         from confluent_kafka import KafkaError
@@ -50,9 +57,14 @@ class KafkaStream(Stream):
                 messages.append(Message(message, message.value() or b""))
             elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
                 self._reached |= {message.partition()}
-            elif not error.retriable():
+            elif error.retriable():
+                self._trouble = error.str()
+            else:
                 raise StoreError(f"Topic {self._topic!r}: {error.str()}.")
         return messages
+
+    def _note(self, error: Any) -> None:
+        self._trouble = error.str()
 
     def _take(self, _: Any, partitions: Sequence[Any]) -> None:
         self._assigned = frozenset(p.partition for p in partitions)
@@ -72,11 +84,27 @@ class KafkaStream(Stream):
             raise StoreError(f"Topic {self._topic!r}: {error}.") from error
 
     def reject(self, message: Message, reason: str) -> None:
-        self._producer.produce(
-            f"{self._topic}.rejected", message.body, headers={"reason": reason.encode()}
-        )
-        if self._producer.flush(_FLUSH_SECONDS):
-            raise StoreError(f"Topic '{self._topic}.rejected' cannot be written.")
+        from confluent_kafka import KafkaException
+
+        delivered: list[str] = []
+        if cut := len(message.body) > _MOST_BYTES:
+            reason = f"{reason} (of {len(message.body):,} bytes, the first are kept)"
+        try:
+            self._producer.produce(
+                f"{self._topic}.rejected",
+                message.body[:_MOST_BYTES] if cut else message.body,
+                headers={"reason": reason.encode(errors="replace")},
+                on_delivery=lambda error, _: delivered.append(error.str() if error else ""),
+            )
+            self._producer.flush(_FLUSH_SECONDS)
+        except KafkaException as error:
+            delivered.append(str(error))
+        if delivered != [""]:
+            why = delivered[0] if delivered else "no answer"
+            raise StoreError(f"Topic '{self._topic}.rejected' cannot be written: {why}.")
+
+    def pending(self) -> bool:
+        return False  # a member's messages go to the others once it has left
 
     def close(self) -> None:
         if "_consumer" in self.__dict__:
@@ -85,15 +113,21 @@ class KafkaStream(Stream):
 
     @cached_property
     def _consumer(self) -> Any:
-        consumer = _confluent().Consumer(
-            {
-                **self._options,
-                "group.id": self._group,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "enable.partition.eof": True,
-            }
-        )
+        from_us = {
+            "group.id": self._group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "error_cb": self._note,
+        }
+        if not self._servers:
+            raise ConfigError("broker: kafka needs bootstrap.servers.")
+        library = _confluent()
+        try:
+            quiet = {"log_level": 2, **self._options}  # what it would log is in our errors
+            consumer = library.Consumer({**quiet, **from_us})
+        except library.KafkaException as error:
+            raise ConfigError(f"broker: {error.args[0].str()}.") from None
         consumer.subscribe([self._topic], on_assign=self._take)
         return consumer
 

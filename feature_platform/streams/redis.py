@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,11 @@ from feature_platform.streams.base import Message, Stream
 
 _FIELD = b"row"
 _ABANDONED_MS = 60_000
+
+
+def _body(fields: dict[bytes, bytes]) -> bytes:
+    """Return the row, or what came instead: it is refused, and not lost."""
+    return fields[_FIELD] if _FIELD in fields else repr(fields).encode()
 
 
 class RedisStream(Stream):
@@ -45,7 +50,7 @@ class RedisStream(Stream):
                     self._group, self._name, {self._topic: ">"}, count=most, block=wait
                 )
                 found = answer[0][1] if answer else []
-            return [Message(place, fields.get(_FIELD, b"")) for place, fields in found]
+            return [Message(place, _body(fields)) for place, fields in found]
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         if messages:
@@ -57,8 +62,16 @@ class RedisStream(Stream):
             fields = {"row": message.body, "reason": reason, "place": message.place}
             self._client.xadd(f"{self._topic}.rejected", fields)
 
+    def pending(self) -> bool:
+        with self._errors():
+            return bool(self._client.xpending(self._topic, self._group)["pending"])
+
     def close(self) -> None:
         if "_client" in self.__dict__:
+            with suppress(StoreError), self._errors():
+                mine = {"min": "-", "max": "+", "count": 1, "consumername": self._name}
+                if not self._client.xpending_range(self._topic, self._group, **mine):
+                    self._client.xgroup_delconsumer(self._topic, self._group, self._name)
             self._client.close()
             del self.__dict__["_client"]
 

@@ -161,12 +161,15 @@ def test_a_backfill_that_races_increments_leaves_the_newest(shop, tmp_path: Path
     stores = [shop() for _ in loads]
     with ThreadPoolExecutor(4) as pool:
         jobs = [pool.submit(s.materialize, *load) for s, load in zip(stores, loads, strict=True)]
-        jobs.append(pool.submit(shop().materialize_incremental, NOON))
+        stores.append(shop())
+        jobs.append(pool.submit(stores[-1].materialize_incremental, NOON))
         for job in jobs:
             job.result()
 
-    assert served(shop()) == newest(4)
-    assert windows(shop())[-1].end == NOON
+    assert served(stores[0]) == newest(4)
+    assert windows(stores[0])[-1].end == NOON
+    for store in stores:
+        store.online.close()
 
 
 PROGRAM = """

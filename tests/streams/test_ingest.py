@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import redis
 from streams.conftest import Broker
 from tests_support import HOUR, NOON
 
@@ -23,6 +24,7 @@ from feature_platform import (
     StreamSource,
 )
 from feature_platform.errors import ConfigError, NotFoundError, StoreError
+from feature_platform.streams import open_stream
 from feature_platform.types import Float32, Int64
 
 
@@ -78,9 +80,10 @@ def test_events_are_served_and_the_newest_wins(store, broker: Broker, topic: str
 
 def test_what_is_no_row_is_put_aside_and_the_rest_goes_on(store, broker, topic: str) -> None:
     bad = [b"no json", b"[1]", event(1, "many"), event(1, 1, unknown=2), event(None, 1), b""]
+    bad += [event(1, 1, **{"\ud800": 1}), event(1, 2**70)]
     broker.send(topic, [event(1, 10), *bad, event(2, 20)])
 
-    assert until_empty(store, 8) == (2, 6)
+    assert until_empty(store, 10) == (2, 8)
     assert trips(store, 1, 2) == [10, 20]
     reasons = dict(broker.rejected(topic))
     assert set(reasons) == set(bad)
@@ -146,3 +149,31 @@ def test_what_is_missing_is_said(store: FeatureStore, tmp_path: Path) -> None:
     without = FeatureStore(tmp_path, config=RepoConfig(project="shop", registry="registry.db"))
     with pytest.raises(ConfigError, match="names no broker. Add, for example, `broker: {type: re"):
         without.ingest("events")
+
+
+def test_a_kafka_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("feature_platform.streams.kafka._JOIN_SECONDS", 2)
+    settings = {"type": "kafka", "bootstrap.servers": "127.0.0.1:1"}
+    with (
+        open_stream(settings, "t", "g") as stream,
+        pytest.raises(StoreError, match="'t' cannot be read from '127.0.0.1:1'"),
+    ):
+        stream.read(1, 0.2)
+    with pytest.raises(ConfigError, match="kafka needs bootstrap.servers"):
+        open_stream({"type": "kafka"}, "t", "g").read(1, 0.1)
+    with pytest.raises(ConfigError, match="nonsense"):
+        open_stream({**settings, "nonsense": "1"}, "t", "g").read(1, 0.1)
+
+
+def test_a_redis_message_without_a_row_is_put_aside_as_it_came(
+    redis_server: str, topic: str
+) -> None:
+    client = redis.Redis.from_url(f"redis://{redis_server}")
+    client.xadd(topic, {"driver_id": "1", "trips": "3"})
+    with open_stream({"type": "redis", "connection_string": redis_server}, topic, "g") as stream:
+        [message] = stream.read(10, 0.2)
+        assert b"driver_id" in message.body
+        assert stream.pending()
+        stream.acknowledge([message])
+        assert not stream.pending()
+    assert client.xinfo_consumers(topic, "g") == []
