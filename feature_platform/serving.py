@@ -1,55 +1,43 @@
 """What a project serves online: loading, writing and reading the newest feature values."""
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime, timedelta
-from functools import partial
+from collections.abc import Callable, Sequence
 from threading import Event
 
 import pyarrow as pa
 
-from feature_platform.catalog import names_of
-from feature_platform.contributor import Contributor
 from feature_platform.definitions import (
     FeatureView,
-    OnDemandFeatureView,
     PushSource,
     StreamSource,
-    ViewReference,
 )
-from feature_platform.errors import ConfigError, NotFoundError, RequestError
+from feature_platform.errors import (
+    ConfigError,
+    NotFoundError,
+    RequestError,
+)
 from feature_platform.ingestion import Ingested, PushMode, ingest
+from feature_platform.loading import Loading
 from feature_platform.materialization import (
-    Load,
     deletions,
     history_rows,
-    incremental_start,
-    materialize,
     online_rows,
     own_part,
 )
-from feature_platform.offline import Deliver
-from feature_platform.online import write_rows
 from feature_platform.registry import Snapshot, not_found
-from feature_platform.resolve import Features, parse_features, resolve, stored_of, table_of
+from feature_platform.resolve import Features, parse_features, resolve, table_of
 from feature_platform.retrieval import (
     OnlineReader,
     OnlineResponse,
-    StoredWriter,
     identity_of,
     to_arrow,
 )
 from feature_platform.streams import open_stream
 from feature_platform.table import Table, microseconds
-from feature_platform.values import instant
 
-_LOOKBACK = timedelta(days=1)
 _MOST_PREPARED = 1000
 
-OnProgress = Callable[[str, int], None]
-"""Told a view's name and how many of its rows are loaded, after each batch."""
 
-
-class OnlineFeatures(Contributor):
+class OnlineFeatures(Loading):
     """The online side of a feature store; `FeatureStore` adds training sets."""
 
     _requests: tuple[Snapshot | None, dict[object, tuple[object, OnlineReader]]] = (None, {})
@@ -82,69 +70,6 @@ class OnlineFeatures(Contributor):
         """
         reader = self._prepared(features, full_feature_names=full_feature_names)
         return reader.read(entity_rows, self._clock())
-
-    def materialize(
-        self,
-        start_date: datetime,
-        end_date: datetime,
-        feature_views: Sequence[str] | None = None,
-        *,
-        on_progress: OnProgress | None = None,
-    ) -> dict[str, int]:
-        """Load rows observed from `start_date` to `end_date` into the online store.
-
-        Rows come in batches and none is ever replaced by an older one, so loads may overlap, run
-        at once, fail and be repeated. A window counts as loaded when all of its rows are stored.
-
-        Args:
-            start_date: Inclusive.
-            end_date: Inclusive.
-            feature_views: Names of views; all that are served online if left out. The name of an
-                on-demand view with `write_to_online_store` computes its answers only.
-            on_progress: Told how far each view is.
-
-        Returns:
-            View → rows loaded, at most one per key.
-
-        Raises:
-            NotFoundError: A view is not registered.
-            RequestError: The window is empty.
-        """
-        self._check_not_pinned()
-        start, end = instant(start_date, "start_date"), instant(end_date, "end_date")
-        return {
-            load.target.name: self._load(load, start, end, on_progress)
-            for load in self._loads(feature_views)
-        }
-
-    def materialize_incremental(
-        self,
-        end_date: datetime | None = None,
-        feature_views: Sequence[str] | None = None,
-        *,
-        lookback: timedelta = _LOOKBACK,
-        on_progress: OnProgress | None = None,
-    ) -> dict[str, int]:
-        """Load what is new since the last load.
-
-        Args:
-            end_date: Inclusive; now if left out.
-            feature_views: As for `materialize`.
-            lookback: How far to go back before the end of the last load, for rows that arrive
-                late.
-            on_progress: Told how far each view is.
-
-        Returns:
-            View → rows loaded, at most one per key.
-        """
-        self._check_not_pinned()
-        end = instant(end_date or self._clock(), "end_date")
-        counts = {}
-        for load in self._loads(feature_views):
-            start = incremental_start(self.online, load.target, end, lookback)
-            new = start < end
-            counts[load.target.name] = self._load(load, start, end, on_progress) if new else 0
-        return counts
 
     def write_to_online_store(self, feature_view_name: str, df: object) -> int:
         """Write rows straight to a view's online table; newer rows that are there stay.
@@ -302,70 +227,6 @@ class OnlineFeatures(Contributor):
 
     def _write(self, table: Table, rows: pa.Table) -> int:
         return self._writing(table)(iter(rows.to_batches()))
-
-    def _writing(self, table: Table) -> Callable[[Iterator[pa.RecordBatch]], int]:
-        """Return what writes rows of a table, and the answers that are stored beside them."""
-        beside = list(self._stored_beside(self.snapshot(), table))
-
-        def write(batches: Iterator[pa.RecordBatch]) -> int:
-            count = 0
-            for batch in batches:
-                count += self.online.write(table, [batch])
-                for writer in beside:
-                    writer.try_write(self.online, batch)
-            return count
-
-        return write
-
-    def _delivering(self, table: Table) -> Deliver | None:
-        """Return what an engine's workers run to write a table's rows, if they can reach it.
-
-        Answers that are stored beside the rows are left to readers and to their owner's loads.
-        """
-        settings = self.config.online_store
-        if settings is None or settings["type"] == "sqlite":
-            return None
-        return partial(write_rows, settings, self.repo.path, table)
-
-    def _stored_beside(self, snapshot: Snapshot, table: Table) -> Iterator[StoredWriter]:
-        """Yield the writers of stored on-demand views that read a table."""
-        for view, _ in snapshot.of(OnDemandFeatureView, self.project):
-            if view.write_to_online_store:
-                writer = self._stored_writer(snapshot, view)
-                if writer.source.name == table.name:
-                    yield writer
-
-    def _stored_writer(self, snapshot: Snapshot, view: OnDemandFeatureView) -> StoredWriter:
-        alone = resolve(snapshot, self.project, [ViewReference(view=view.name)], stored=False)
-        stored = stored_of(snapshot, self.project, view)
-        return StoredWriter(stored, alone, self.repo.function)
-
-    def _loads(self, names: Sequence[str] | None) -> list[Load]:
-        """Return what is loaded for views, and for on-demand views that are stored."""
-        snapshot = self.snapshot()
-        names = names_of(names)
-        stored = {
-            view.name: self._stored_writer(snapshot, view)
-            for view, _ in snapshot.of(OnDemandFeatureView, self.project)
-            if view.write_to_online_store and view.name in (names or ())
-        }
-        views = None if names is None else [name for name in names if name not in stored]
-        loads = [
-            Load(t, t, self._writing(t), self._delivering(t)) for t in self._online_tables(views)
-        ]
-        return loads + [
-            Load(writer.source, writer.table, writer.writing(self.online))
-            for writer in stored.values()
-        ]
-
-    def _load(
-        self, load: Load, start: datetime, end: datetime, on_progress: OnProgress | None
-    ) -> int:
-        name = load.target.name
-        tell = None if on_progress is None else lambda count: on_progress(name, count)
-        return materialize(
-            self.offline, self.online, load, start, end, now=self._clock(), on_progress=tell
-        )
 
     def _prepared(self, features: Features, *, full_feature_names: bool) -> OnlineReader:
         """Return what answers a request, worked out once per registry version."""

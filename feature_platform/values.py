@@ -76,6 +76,16 @@ def converter(dtype: pa.DataType | None, *, nan_is_null: bool = False) -> Conver
     return convert
 
 
+def first_misfit(values: Sequence[Any], convert: Convert) -> int | None:
+    """Return which value cannot be converted alone; `None` if each of them can."""
+    for place, value in enumerate(values):
+        try:
+            convert([value])
+        except ValueError:
+            return place
+    return None
+
+
 def _whole(bits: int) -> Callable[[Any], int]:
     least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
 

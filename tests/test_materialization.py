@@ -282,3 +282,19 @@ def test_rows_of_a_deleted_view_do_not_come_back_with_a_new_one(
     again.apply([driver_view])
     answer = again.get_online_features(["driver_stats:trips"], [{"driver_id": 1}])
     assert answer.to_dict()["trips"] == [None]
+
+
+def test_a_view_that_cannot_be_read_does_not_keep_others_from_being_loaded(
+    platform: FeatureStore, driver: Entity
+) -> None:
+    broken = FeatureView(
+        name="a_broken_one",
+        entities=[driver],
+        schema=[Field(name="x", dtype=Int64)],
+        source=FileSource(name="nowhere", path="nowhere.parquet"),
+    )
+    platform.apply([broken])
+    with pytest.raises(StoreError, match=r"'nowhere' cannot be read.* Loaded: driver_stats\."):
+        platform.materialize(NOON - 3 * HOUR, NOON)
+
+    assert trips(platform, 1, 2) == [11, 20]

@@ -1,5 +1,6 @@
 """SQL expressions of on-demand views: which are allowed, and what they read."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,8 +45,9 @@ def check_expression(text: str) -> frozenset[str]:
         tree = _parsed(text)
         nodes = list(tree.walk())
     except (SqlglotError, RecursionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else "it is nested too deeply"
-        raise ValueError(f"it is not a SQL expression: {reason}") from None
+        told = str(error).splitlines()[0] if isinstance(error, SqlglotError) else "it is too deep"
+        reason = re.sub(r"<class '[\w.]+\.(\w+)'>| Line \d+, Col: \d+\.?", r"\1", told)
+        raise ValueError(f"it is not a SQL expression: {reason.strip()}") from None
     for node in nodes:
         _check_node(node)
     _check_duckdb(text)
@@ -107,7 +109,9 @@ def _check_node(node: Any) -> None:
         named = node.sql_name()
     if kind in _NODES or named.lower() in _NAMED:
         return
+    what = "a function that" if isinstance(node, exp.Func) else "what"
+    written = node.sql("duckdb")
     raise ValueError(
-        f"{node.sql('duckdb')!r} ({kind}) is not allowed: an expression computes a value from the "
-        "same row's inputs by arithmetic, comparisons, CASE and functions without side effects."
+        f"{written!r} is {what} expressions do not have here: one computes a value from the same "
+        "row's inputs by arithmetic, comparisons, CASE and functions without side effects."
     )

@@ -9,7 +9,7 @@ from feature_platform.errors import RequestError, did_you_mean
 from feature_platform.resolve import Retrieval
 from feature_platform.retrieval.frames import to_arrow
 from feature_platform.retrieval.transform import check_request
-from feature_platform.values import converter
+from feature_platform.values import converter, first_misfit
 
 _MOST_ROWS = 10_000
 
@@ -59,7 +59,10 @@ class RequestReader:
                 columns[name] = exact(columns[name])
             except ValueError as error:
                 what = self.keys[name] or "of one type"
-                raise RequestError(f"entity_rows: {name!r} is not {what}: {error}.") from error
+                row = first_misfit(columns[name], exact)
+                where = "" if row is None else f" in row {row}"
+                message = f"entity_rows: {name!r} is not {what}{where}: {error}."
+                raise RequestError(message) from error
             if None in columns[name]:
                 row = list(columns[name]).index(None)
                 raise RequestError(f"entity_rows: the join key {name!r} is null in row {row}.")

@@ -11,7 +11,7 @@ from feature_platform.errors import RequestError, TransformationError, did_you_m
 from feature_platform.resolve import Transformation
 from feature_platform.retrieval.expressions import Expressions
 from feature_platform.retrieval.frames import to_pandas
-from feature_platform.values import Convert, converter, exact_array, exact_cast
+from feature_platform.values import Convert, converter, exact_array, exact_cast, first_misfit
 
 Function = Callable[[Any], Any]
 Functions = Callable[[Transformation], Function]
@@ -115,7 +115,7 @@ class Step:
         own = {name: _own(values) for name, values in inputs.items()}  # functions may change them
         raw = self._of_lists(own, columns, size)
         return [
-            self._returned(name, values, exact)
+            self._returned(name, values, exact, columns)
             for name, values, exact in zip(names, raw, self._exact, strict=True)
         ]
 
@@ -129,7 +129,7 @@ class Step:
         lists = {name: column.to_pylist() for name, column in inputs.items()}
         found = self._of_lists(lists, keys, table.num_rows)
         return [
-            self._array(name, values)
+            self._array(name, values, keys)
             for name, values in zip(self._step.features, found, strict=True)
         ]
 
@@ -161,7 +161,8 @@ class Step:
                 what = f"a {type(result).__name__}; in mode 'pandas' it returns a DataFrame"
                 raise self._wrong(what)
             columns = [self._get(result, name) for name in self._step.features]
-        arrays = [self._array(n, c) for n, c in zip(self._step.features, columns, strict=True)]
+        named = zip(self._step.features, columns, strict=True)
+        arrays = [self._array(name, column, keys) for name, column in named]
         return self._whole(arrays, inputs.num_rows)
 
     def _call(self, argument: Any, keys: Any, number: int) -> Any:
@@ -233,19 +234,25 @@ class Step:
         requested = self._step.request
         return requested.field(name).type if name in requested.names else found
 
-    def _array(self, name: str, values: Any) -> pa.Array:
+    def _array(self, name: str, values: Any, keys: Any) -> pa.Array:
         field = self._step.outputs.field(self._step.features[name])
         try:
             return exact_array(values, field.type)
         except ValueError as error:
-            raise self._wrong(f"{name!r} as something else than {field.type}: {error}") from error
+            raise self._misfit(name, values, keys, error) from error
 
-    def _returned(self, name: str, values: Any, exact: Any) -> Sequence[Any]:
+    def _returned(self, name: str, values: Any, exact: Convert, keys: Any) -> Sequence[Any]:
         try:
-            return exact(values)  # type: ignore[no-any-return]
+            return exact(values)
         except ValueError as error:
-            field = self._step.outputs.field(self._step.features[name])
-            raise self._wrong(f"{name!r} as something else than {field.type}: {error}") from error
+            raise self._misfit(name, values, keys, error) from error
+
+    def _misfit(self, name: str, values: Any, keys: Any, error: ValueError) -> TransformationError:
+        dtype = self._step.outputs.field(self._step.features[name]).type
+        listed = values.to_pylist() if hasattr(values, "to_pylist") else list(values)
+        row = first_misfit(listed, converter(dtype))
+        where = "" if row is None else f" in row {row}{_named(keys, self._keys, row)}"
+        return self._wrong(f"{name!r} as something else than {dtype}{where}: {error}")
 
     def _get(self, result: Any, name: str) -> Any:
         if name not in result:
