@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from feature_platform.errors import RequestError, SchemaError
+from feature_platform.errors import SchemaError
 from feature_platform.streams import Message, Stream
 
 _log = logging.getLogger("feature_platform.streams")
@@ -86,7 +86,7 @@ def _store(
     """Push all messages at once, or in halves where one of them does not fit."""
     try:
         push(_table([_row(message) for message in messages]))
-    except (SchemaError, RequestError) as error:
+    except SchemaError as error:
         if len(messages) == 1:
             return [(messages[0], str(error))]
         half = len(messages) // 2

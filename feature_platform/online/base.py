@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from feature_platform.errors import StoreError
 from feature_platform.online.codec import (
     Layout,
     Record,
@@ -158,8 +159,8 @@ class OnlineStore(ABC):
         """Keep the table's layout, unless it is there. It comes before the rows that carry it."""
 
     @abstractmethod
-    def _load_layout(self, table: Table, identity: bytes) -> Layout:
-        """Return a layout that was saved for the table, with its features in order."""
+    def _load_layout(self, table: Table, identity: bytes) -> Layout | None:
+        """Return a layout that was saved for the table, with its features in order, if it is."""
 
     def _decoded(self, table: Table, found: Sequence[Found | None]) -> list[StoredRow | None]:
         current = table.layout_id
@@ -176,7 +177,13 @@ class OnlineStore(ABC):
 
     def _layout(self, table: Table, identity: bytes) -> Layout:
         if identity not in self._layouts:
-            self._layouts[identity] = self._load_layout(table, identity)
+            saved = self._load_layout(table, identity)
+            if saved is None:
+                raise StoreError(
+                    f"Online rows of {table.name!r} are there, and the record of how they were "
+                    "written is not. Load the view again, from a new process."
+                )
+            self._layouts[identity] = saved
         return self._layouts[identity]
 
 

@@ -128,12 +128,12 @@ class DynamoDBOnlineStore(OnlineStore):
         item = {**_note(table.layout_id.hex()), "columns": {"S": json.dumps(table.layout)}}
         self._put_if(_notes(table), item, "attribute_not_exists(k)", {})
 
-    def _load_layout(self, table: Table, identity: bytes) -> Layout:
+    def _load_layout(self, table: Table, identity: bytes) -> Layout | None:
         with self._errors():
             answer = self._client.get_item(
                 TableName=_notes(table), Key=_note(identity.hex()), ConsistentRead=True
             )
-        return json.loads(answer["Item"]["columns"]["S"])  # type: ignore[no-any-return]
+        return json.loads(answer["Item"]["columns"]["S"]) if "Item" in answer else None
 
     def _windows(self, table: Table) -> str:
         if not self._is_there(_notes(table)):

@@ -128,10 +128,10 @@ class PostgresOnlineStore(OnlineStore):
         row = (table.layout_id, json.dumps(table.layout))
         self._run(lambda db: db.execute(query, row))
 
-    def _load_layout(self, table: Table, identity: bytes) -> Layout:
+    def _load_layout(self, table: Table, identity: bytes) -> Layout | None:
         query = "select columns from online_layouts where id = %s"
-        [[columns]] = self._run(lambda db: db.execute(query, (identity,)).fetchall())
-        return json.loads(columns)  # type: ignore[no-any-return]
+        row = self._run(lambda db: db.execute(query, (identity,)).fetchone())
+        return json.loads(row[0]) if row else None
 
     @cached_property
     def _pool(self) -> "ConnectionPool[psycopg.Connection[Any]]":

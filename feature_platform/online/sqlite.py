@@ -95,10 +95,11 @@ class SqliteOnlineStore(OnlineStore):
             row = (table.layout_id, json.dumps(table.layout))
             db.execute("insert or ignore into layouts values (?, ?)", row)
 
-    def _load_layout(self, table: Table, identity: bytes) -> Layout:
+    def _load_layout(self, table: Table, identity: bytes) -> Layout | None:
         with self._connection() as db:
             query = "select columns from layouts where id = ?"
-            return json.loads(db.execute(query, (identity,)).fetchone()[0])  # type: ignore[no-any-return]
+            row = db.execute(query, (identity,)).fetchone()
+        return json.loads(row[0]) if row else None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

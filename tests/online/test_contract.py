@@ -132,6 +132,25 @@ def test_features_that_were_added_or_retyped_read_as_null(store: OnlineStore) ->
     assert list(changed.values) == [None]
 
 
+def test_rows_whose_layout_was_lost_are_an_error_that_says_so(
+    store: OnlineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(store), "_save_layout", lambda *_: None)
+    if hasattr(store, "_address"):  # Redis gets it with every batch
+        monkeypatch.setattr("feature_platform.online.redis._LAYOUTS", "fp:elsewhere")
+    store.write(ONE, [batch(ONE, observed(1, NOON, 10))])
+    monkeypatch.setattr("feature_platform.online.redis._LAYOUTS", "fp:layouts")
+    store._layouts.clear()
+    grown = Table(
+        project="shop", name="one", keys=ONE.keys,
+        features=pa.schema([("new", pa.string()), ("value", pa.int64())]),
+    )  # fmt: skip
+    if hasattr(store, "_make"):  # DynamoDB keeps them in a table of their own
+        store._make("shop.feature_platform")
+    with pytest.raises(StoreError, match="of 'one' are there, and the record .* Load the view"):
+        store.read([(grown, encode_keys([[1]], 1))])
+
+
 def test_a_write_that_fails_can_be_repeated(store: OnlineStore) -> None:
     def broken() -> Any:
         yield batch(ONE, observed(1, NOON, 10))

@@ -23,7 +23,7 @@ from feature_platform import (
     StreamFeatureView,
     StreamSource,
 )
-from feature_platform.errors import ConfigError, NotFoundError, StoreError
+from feature_platform.errors import ConfigError, NotFoundError, RequestError, StoreError
 from feature_platform.streams import open_stream
 from feature_platform.types import Float32, Int64
 
@@ -126,6 +126,22 @@ def test_a_crash_before_the_acknowledgement_repeats_and_changes_nothing(
     monkeypatch.setattr("feature_platform.streams.redis._ABANDONED_MS", 500)
     assert until_empty(store, 2) == (2, 0)
     assert trips(store, 1, 2) == [10, 20]
+
+
+def test_a_source_that_cannot_grow_is_no_fault_of_the_messages(
+    store, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.send(topic, [event(1, 10)])
+    single = FileSource(name="history", path="history/first.parquet")
+    store.apply([single], override="for this test")
+    with pytest.raises(RequestError, match="directory"):
+        store.ingest("events", PushMode.OFFLINE, until_empty=True)
+
+    store.apply([FileSource(name="history", path="history")], override="for this test")
+    with monkeypatch.context() as quick:
+        quick.setattr("feature_platform.streams.redis._ABANDONED_MS", 300)
+        assert until_empty(store, 1, to=PushMode.ONLINE_AND_OFFLINE) == (1, 0)
+    assert trips(store, 1) == [10]
 
 
 def test_it_goes_on_until_it_is_stopped(store, broker: Broker, topic: str) -> None:
