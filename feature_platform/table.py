@@ -31,6 +31,8 @@ _ARROW: Final[dict[str, pa.DataType]] = {
 
 def arrow_type(dtype: FeatureType) -> pa.DataType:
     """Return the Arrow type that carries a feature type at every boundary."""
+    if dtype.digits:
+        return pa.decimal128(*dtype.digits)
     return pa.list_(arrow_type(dtype.item)) if dtype.item else _ARROW[dtype.name]
 
 

@@ -1,5 +1,6 @@
 """The types of features and join keys, under the names Feast gives them."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -13,17 +14,26 @@ class FeatureType:
     """The type of one feature or join key.
 
     Attributes:
-        name: `Int64`, `String` … or `Array`.
+        name: `Int64`, `String` … `Decimal` or `Array`.
         item: What an array holds; `None` for scalars.
+        digits: Of decimals, how many there are in all, and how many of them after the point.
     """
 
     name: str
     item: "FeatureType | None" = None
+    digits: tuple[int, int] | None = None
 
     def __str__(self) -> str:
+        if self.digits:
+            return f"{self.name}({self.digits[0]}, {self.digits[1]})"
         return f"{self.name}({self.item})" if self.item else self.name
 
     __repr__ = __str__
+
+    @property
+    def identifies(self) -> bool:
+        """Whether values can be join keys: equal ones have to look alike in every store."""
+        return self.name not in {"Array", "Decimal", "Float32", "Float64"}
 
 
 Bool: Final = FeatureType("Bool")
@@ -38,6 +48,28 @@ UnixTimestamp: Final = FeatureType("UnixTimestamp")
 SCALARS: Final = {
     t.name: t for t in (Bool, Bytes, Float32, Float64, Int32, Int64, String, UnixTimestamp)
 }
+
+
+_MOST_DIGITS: Final = 38
+
+
+def Decimal(precision: int, scale: int = 0) -> FeatureType:  # noqa: N802 - as types are spelled
+    """Return the type of exact decimal numbers, such as amounts of money.
+
+    Args:
+        precision: How many digits there are at most, 1 to 38.
+        scale: How many of them stand after the point.
+
+    Example:
+        >>> Decimal(18, 2)
+        Decimal(18, 2)
+    """
+    if not (0 < precision <= _MOST_DIGITS and 0 <= scale <= precision):
+        raise ValueError(
+            f"Decimal({precision}, {scale}) is not a type: a decimal has 1 to {_MOST_DIGITS} "
+            "digits, and no more of them after the point."
+        )
+    return FeatureType("Decimal", digits=(precision, scale))
 
 
 def Array(item: FeatureType) -> FeatureType:  # noqa: N802 - Feast's spelling
@@ -57,25 +89,32 @@ def parse_type(value: object) -> FeatureType:
     """Read a type from its name, such as `Int64` or `Array(String)`."""
     if isinstance(value, FeatureType):
         return value
-    text = str(value)
+    text = "Decimal" if value is Decimal else str(value)
     if text in SCALARS:
         return SCALARS[text]
-    if text.startswith("Array(") and text.endswith(")") and text[6:-1] in SCALARS:
-        return Array(SCALARS[text[6:-1]])
+    if digits := _DECIMAL.fullmatch(text):
+        return Decimal(int(digits[1]), int(digits[2]))
+    if (array := _ARRAY.fullmatch(text)) and (array[1] in SCALARS or _DECIMAL.fullmatch(array[1])):
+        return Array(parse_type(array[1]))
+    if text == "Decimal":
+        raise ValueError("Decimal needs its digits, in all and after the point: Decimal(18, 2).")
     raise ValueError(
-        f"{text!r} is not a type.{did_you_mean(text, SCALARS)} "
-        f"Types are {', '.join(SCALARS)} and Array(type)."
+        f"{text!r} is not a type.{did_you_mean(text, SCALARS)} Types are {', '.join(SCALARS)}, "
+        "Decimal(precision, scale) and Array(type)."
     )
 
 
+_DECIMAL: Final = re.compile(r"Decimal\((\d{1,2}), ?(\d{1,2})\)")
+_ARRAY: Final = re.compile(r"Array\((.+)\)")
 _WIDER: Final = {("Int32", "Int64"), ("Int32", "Float64"), ("Float32", "Float64")}
 
 
 def widens(before: FeatureType, after: FeatureType) -> bool:
     """Say whether every value of one type is, exactly, a value of another.
 
-    Int32 → Int64, Int32 → Float64 and Float32 → Float64, and arrays of these. Int64 → Float64 is
-    not among them: it loses integers beyond 2^53.
+    Int32 → Int64, Int32 → Float64, Float32 → Float64, decimals with more digits on either side of
+    the point, and arrays of these. Int64 → Float64 is not among them: it loses integers beyond
+    2^53.
 
     Example:
         >>> widens(Int32, Int64), widens(Int64, Float64), widens(Array(Float32), Array(Float64))
@@ -83,7 +122,14 @@ def widens(before: FeatureType, after: FeatureType) -> bool:
     """
     if before.item and after.item:
         return widens(before.item, after.item)
+    if before.digits and after.digits:
+        return more_digits(before.digits, after.digits)
     return before == after or (before.name, after.name) in _WIDER
+
+
+def more_digits(before: tuple[int, int], after: tuple[int, int]) -> bool:
+    """Say whether every decimal of a precision and scale is, exactly, one of another."""
+    return after[1] >= before[1] and after[0] - after[1] >= before[0] - before[1]
 
 
 DType = Annotated[FeatureType, PlainValidator(parse_type), PlainSerializer(str, return_type=str)]

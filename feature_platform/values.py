@@ -3,6 +3,7 @@
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -28,7 +29,7 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
     from_pandas = nan_is_null or hasattr(values, "dtype")
     try:
         if not hasattr(values, "dtype"):
-            values = [_plain(value, dtype) for value in values]
+            values = [_plain(value, dtype, nan_is_null=nan_is_null) for value in values]
             if len({type(v) for v in values if isinstance(v, date)}) > 1:
                 raise ValueError("some values are dates and some are times")
         found = pa.array(values, from_pandas=from_pandas)
@@ -39,10 +40,19 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
         raise ValueError(str(error)) from error
 
 
-def _plain(value: Any, dtype: pa.DataType | None) -> Any:
+def _plain(value: Any, dtype: pa.DataType | None, *, nan_is_null: bool) -> Any:
     """Return a Python value as Arrow reads it best; pandas' marks of a missing one become None."""
     if type(value).__name__ in {"NaTType", "NAType"}:
         return None
+    if dtype is not None and pa.types.is_decimal(dtype) and type(value) in (int, str):
+        try:
+            value = Decimal(value)
+        except InvalidOperation:
+            raise ValueError(f"{value!r} is not a decimal number") from None
+    if isinstance(value, Decimal) and not value.is_finite():
+        if value.is_nan() and nan_is_null:
+            return None
+        raise ValueError(f"{value} is not a decimal number")
     if dtype is not None and pa.types.is_floating(dtype):
         if isinstance(value, bool):
             raise ValueError(f"{value!r} is not a number")
@@ -139,8 +149,9 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
     """Return a column in a declared type.
 
     Integers and floats become one another where no value changes, floats are rounded to a narrower
-    float, text in ISO 8601 and naive times become UTC times, and times are floored to
-    microseconds. Everything else is refused.
+    float, integers and text become decimals of as many digits as they need, text in ISO 8601 and
+    naive times become UTC times, and times are floored to microseconds. Everything else is refused:
+    a float is never a decimal, for it has been rounded already.
 
     Raises:
         ValueError: The types do not fit, or a value would change.
@@ -150,22 +161,31 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
     if pa.types.is_dictionary(column.type):
         column = pa.array(column.to_pylist())
     if not _fits(column.type, dtype):
-        raise ValueError(f"values of type {column.type} are not {dtype}")
-    if pa.types.is_timestamp(dtype) and pa.types.is_timestamp(column.type):
-        if column.type.tz:  # a local time may be ambiguous, an instant is not
-            column = column.cast(pa.timestamp(column.type.unit, "UTC"))
-        column = compute.floor_temporal(column, unit="microsecond")
-    if pa.types.is_timestamp(dtype) and _is_text(column.type):
-        column = _times(column)
+        rounded = _holds(column.type, _is_float) and _holds(dtype, pa.types.is_decimal)
+        hint = "; floats are rounded already, give decimals or text" if rounded else ""
+        raise ValueError(f"values of type {column.type} are not {dtype}{hint}")
     try:
-        if pa.types.is_float32(dtype) and pa.types.is_integer(column.type):
-            column = column.cast(pa.float64())  # exact, and then rounded as floats are
-        cast = column.cast(dtype)
+        cast = _prepared(column, dtype).cast(dtype)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
     if _infinities(cast) != _infinities(column):
         raise ValueError(f"a value is too large for {dtype}")
     return cast
+
+
+def _prepared(column: Column, dtype: pa.DataType) -> Column:
+    """Return a column as Arrow casts it exactly."""
+    if pa.types.is_timestamp(dtype) and pa.types.is_timestamp(column.type):
+        if column.type.tz:  # a local time may be ambiguous, an instant is not
+            column = column.cast(pa.timestamp(column.type.unit, "UTC"))
+        return compute.floor_temporal(column, unit="microsecond")
+    if pa.types.is_timestamp(dtype) and _is_text(column.type):
+        return _times(column)
+    if _holds(column.type, pa.types.is_integer) and _holds(dtype, pa.types.is_decimal):
+        return column.cast(_with_item(column.type, pa.decimal128(38, 0)))
+    if pa.types.is_float32(dtype) and pa.types.is_integer(column.type):
+        return column.cast(pa.float64())  # exact, and then rounded as floats are
+    return column
 
 
 def _infinities(column: Column) -> int:
@@ -209,6 +229,9 @@ def _fits(held: pa.DataType, wanted: pa.DataType) -> bool:
         (pa.types.is_boolean, pa.types.is_boolean),
         (_is_text, _is_text),
         (_is_text, pa.types.is_timestamp),
+        (_is_text, pa.types.is_decimal),
+        (pa.types.is_integer, pa.types.is_decimal),
+        (pa.types.is_decimal, pa.types.is_decimal),
         (_is_bytes, _is_bytes),
         (pa.types.is_timestamp, pa.types.is_timestamp),
         (pa.types.is_date, pa.types.is_timestamp),
@@ -219,6 +242,15 @@ def _fits(held: pa.DataType, wanted: pa.DataType) -> bool:
 def _is_list(dtype: pa.DataType) -> bool:
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(kind(dtype) for kind in kinds)
+
+
+def _holds(dtype: pa.DataType, kind: Callable[[pa.DataType], bool]) -> bool:
+    """Say whether values, or the items of lists, are of a kind."""
+    return _holds(dtype.value_type, kind) if _is_list(dtype) else kind(dtype)
+
+
+def _with_item(dtype: pa.DataType, item: pa.DataType) -> pa.DataType:
+    return pa.list_(_with_item(dtype.value_type, item)) if _is_list(dtype) else item
 
 
 def _is_float(dtype: pa.DataType) -> bool:

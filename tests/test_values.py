@@ -17,6 +17,7 @@ from feature_platform.values import converter, exact_array, exact_cast, instant
 
 TIME = pa.timestamp("us", tz="UTC")
 NEW_YORK = ZoneInfo("America/New_York")
+MONEY = pa.decimal128(9, 2)
 NEW_YEAR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
 
@@ -44,6 +45,12 @@ NEW_YEAR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
         (np.array([1, 2]), pa.float64(), [1.0, 2.0]),
         ([[1, None], None], pa.list_(pa.int64()), [[1, None], None]),
         ([], pa.int64(), []),
+        ([Decimal("1.5"), 2, None], MONEY, [Decimal("1.50"), Decimal(2), None]),
+        (["12.30", None], MONEY, [Decimal("12.30"), None]),
+        (np.array([-7]), MONEY, [Decimal(-7)]),
+        (pd.Series([Decimal("0.01"), None]), MONEY, [Decimal("0.01"), None]),
+        ([[Decimal("1.1"), 3], [2]], pa.list_(MONEY), [[Decimal("1.1"), 3], [2]]),
+        ([[1], None], pa.list_(MONEY), [[1], None]),
     ],
 )
 def test_values_that_fit(values: Any, dtype: pa.DataType, expected: list[Any]) -> None:
@@ -61,6 +68,8 @@ def test_values_that_fit(values: Any, dtype: pa.DataType, expected: list[Any]) -
         ([[1e300]], pa.list_(pa.float32())), ([5], TIME), (np.array([5]), TIME),
         ([dt.date(2026, 1, 1), NEW_YEAR], TIME), ([dt.timedelta(1)], pa.int64()),
         (["soon"], TIME), ([b"a"], pa.string()), (["a"], pa.binary()), ([1], pa.string()),
+        ([1.5], MONEY), ([Decimal("1.005")], MONEY), (["1.005"], MONEY), ([10**8], MONEY),
+        (["dear"], MONEY), ([Decimal("NaN")], MONEY), ([Decimal("inf")], MONEY), ([True], MONEY),
         (["ab"], pa.list_(pa.string())), ([2**64], pa.int64()), ([1, "a"], pa.int64()),
     ],
 )  # fmt: skip

@@ -50,6 +50,8 @@ class Entity(Definition):
                 "value_type is the scalar type of a single join key; declare the types of several "
                 "as fields of the views' schemas."
             )
-        if self.value_type and self.value_type.name in {"Float32", "Float64"}:
-            raise ValueError("value_type: a float cannot be a join key; use Int64 or String.")
+        if self.value_type and not self.value_type.identifies:
+            raise ValueError(
+                f"value_type: a {self.value_type} cannot be a join key; use Int64 or String."
+            )
         return self

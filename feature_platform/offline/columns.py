@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from feature_platform.errors import SchemaError
 from feature_platform.offline.dialect import Dialect
+from feature_platform.types import more_digits
 
 _FAMILIES: tuple[tuple[str, tuple[Callable[[pa.DataType], bool], ...]], ...] = (
     ("integer", (pa.types.is_integer,)),
@@ -14,6 +15,16 @@ _FAMILIES: tuple[tuple[str, tuple[Callable[[pa.DataType], bool], ...]], ...] = (
     ("text", (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)),
     ("bytes", (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)),
 )
+_INTEGER_DIGITS = {
+    pa.int8(): 3,
+    pa.int16(): 5,
+    pa.int32(): 10,
+    pa.int64(): 19,
+    pa.uint8(): 3,
+    pa.uint16(): 5,
+    pa.uint32(): 10,
+    pa.uint64(): 20,
+}
 _LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
@@ -21,7 +32,7 @@ def family(dtype: pa.DataType) -> str:
     """Return the family within which values can be compared and widened."""
     if pa.types.is_dictionary(dtype):
         return family(dtype.value_type)
-    if any(is_list(dtype) for is_list in _LISTS):
+    if _is_list(dtype):
         return f"array of {family(dtype.value_type)}"
     if pa.types.is_decimal(dtype) and dtype.scale == 0:
         return "integer"
@@ -44,6 +55,17 @@ def typed(
     """
     if declared is None:
         return column
+    read = _read_decimal if _holds_decimals(declared) else _read
+    if (sql := read(dialect, column, found, declared, where)) is None:
+        raise SchemaError(
+            f"{where} is {found} and is declared {declared}. Correct the one or the other."
+        )
+    return sql
+
+
+def _read(
+    dialect: Dialect, column: str, found: pa.DataType, declared: pa.DataType, where: str
+) -> str | None:
     held, wanted = family(found), family(declared)
     if wanted == "time" and held == "time":
         microseconds = dialect.microseconds(column, found)
@@ -56,8 +78,38 @@ def typed(
         return f"CAST({column} AS {dialect.type_name(declared)})"
     if (held, wanted) == ("number", "integer"):  # whole numbers that missed values in pandas
         message = f"{where} is declared {declared} and holds a fraction, or more than a float can: "
-        if (whole := dialect.whole(column, found, declared, message)) is not None:
-            return whole
-    raise SchemaError(
-        f"{where} is {found} and is declared {declared}. Correct the one or the other."
-    )
+        return dialect.whole(column, found, declared, message)
+    return None
+
+
+def _read_decimal(
+    dialect: Dialect, column: str, found: pa.DataType, declared: pa.DataType, where: str
+) -> str | None:
+    """Cast only where no digit can be lost: engines round those after the point in silence."""
+    if found == declared:
+        return column
+    item, wanted = found, declared
+    while _is_list(item) and _is_list(wanted):
+        item, wanted = item.value_type, wanted.value_type
+    if family(item) == "text" and item is found:
+        message = f"{where} is declared {declared} and holds "
+        return dialect.decimal(column, declared, message)
+    digits = _digits(item)
+    if digits is None or not more_digits(digits, (wanted.precision, wanted.scale)):
+        return None
+    return f"CAST({column} AS {dialect.type_name(declared)})"
+
+
+def _digits(dtype: pa.DataType) -> tuple[int, int] | None:
+    """Return a number's digits, in all and after the point, if they are exact."""
+    if pa.types.is_decimal(dtype):
+        return dtype.precision, dtype.scale
+    return (_INTEGER_DIGITS[dtype], 0) if pa.types.is_integer(dtype) else None
+
+
+def _holds_decimals(dtype: pa.DataType) -> bool:
+    return _holds_decimals(dtype.value_type) if _is_list(dtype) else pa.types.is_decimal(dtype)
+
+
+def _is_list(dtype: pa.DataType) -> bool:
+    return any(is_list(dtype) for is_list in _LISTS)

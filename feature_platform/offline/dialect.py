@@ -33,6 +33,10 @@ class Dialect(ABC):
     def type_name(self, dtype: pa.DataType) -> str:
         """Return the engine's name of a declared type."""
 
+    def decimal_name(self, dtype: pa.Decimal128Type) -> str:
+        """Return the name of a decimal type, which is the same in all engines."""
+        return f"DECIMAL({dtype.precision}, {dtype.scale})"
+
     @abstractmethod
     def microseconds(self, column: str, dtype: pa.DataType) -> str | None:
         """Return the SQL of a time as an integer; naive times are UTC.
@@ -71,6 +75,25 @@ class Dialect(ABC):
             f"CASE WHEN {column} IS NULL OR isnan({column}) THEN NULL WHEN {exact} "
             f"THEN CAST({column} AS {self.type_name(dtype)}) ELSE {failure} END"
         )
+
+    def decimal(self, column: str, dtype: pa.DataType, otherwise: str) -> str | None:
+        """Return the SQL of a decimal that is held as text.
+
+        It fails with `otherwise` and the value where digits after the point would be lost, which
+        engines round away in silence; `None` if the engine cannot fail with a message.
+        """
+        failure = self.failure(otherwise, column)
+        if failure is None:
+            return None
+        plain = self.literal(rf"^[+-]?[0-9]*([.][0-9]{{0,{dtype.scale}}}0*)?$")
+        return (
+            f"CASE WHEN {column} IS NULL THEN NULL WHEN {self.matches(column, plain)} "
+            f"THEN CAST({column} AS {self.type_name(dtype)}) ELSE {failure} END"
+        )
+
+    def matches(self, text: str, pattern: str) -> str:
+        """Return the condition that text matches a regular expression."""
+        return f"regexp_like({text}, {pattern})"
 
     @abstractmethod
     def failure(self, message: str, value: str) -> str | None:

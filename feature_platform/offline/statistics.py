@@ -30,7 +30,7 @@ class FeatureStatistics:
         nulls: Rows without a value.
         distinct: How many different values there are: exact up to 1,000 or so, and beyond that
             estimated within a few percent.
-        min: Least value; `None` without values and for arrays and bytes.
+        min: Least value; `None` without values and for arrays and bytes. Exact for decimals.
         max: Greatest value.
         mean: Of numbers.
         stddev: Of numbers, of the sample.
@@ -144,7 +144,9 @@ def _value(value: Any, dtype: pa.DataType) -> Any:
             return from_microseconds(int(value))
         except OverflowError:  # beyond the years that Python has
             return None
-    return float(value) if isinstance(value, Decimal) else value
+    if isinstance(value, Decimal) and not pa.types.is_decimal(dtype):
+        return float(value)
+    return value
 
 
 def _float(value: Any) -> float | None:

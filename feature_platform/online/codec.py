@@ -1,6 +1,8 @@
 """One stored row as compact bytes, readable after the view gained or lost features."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Context, Decimal
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -8,6 +10,7 @@ import pyarrow as pa
 
 from feature_platform.online.keys import encode_keys
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
+from feature_platform.types import more_digits
 
 NEVER: Final = -(2**63)
 """The created timestamp of a row that has none: older than any other."""
@@ -21,6 +24,8 @@ decode_row = msgspec.msgpack.Decoder().decode
 # Arrow's names of the pairs that `types.widens` allows.
 _WIDER = {("int32", "int64"), ("int32", "double"), ("float", "double")}
 _LIST = "list<item: "
+_DECIMAL = re.compile(r"decimal128\((\d+), (\d+)\)")
+_ALL_DIGITS = Context(prec=38)
 
 
 class Record(NamedTuple):
@@ -73,11 +78,18 @@ def translated(values: Sequence[Any], stored: Layout, wanted: Layout) -> list[An
 
 
 def storable(column: pa.ChunkedArray | pa.Array) -> list[Any]:
-    """Return a column's values as msgpack takes them: times become microseconds."""
+    """Return a column's values as msgpack takes them.
+
+    Times become microseconds, and decimals become text, whose digits are all kept.
+    """
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())
     elif pa.types.is_list(column.type) and pa.types.is_timestamp(column.type.value_type):
         column = column.cast(pa.list_(pa.int64()))
+    elif pa.types.is_decimal(column.type):
+        column = column.cast(pa.string())
+    elif pa.types.is_list(column.type) and pa.types.is_decimal(column.type.value_type):
+        column = column.cast(pa.list_(pa.string()))
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
@@ -102,7 +114,18 @@ def _widened(value: Any, stored: str | None, wanted: str) -> Any:
         return value
     if stored and stored.startswith(_LIST) and wanted.startswith(_LIST):
         items = stored[len(_LIST) : -1], wanted[len(_LIST) : -1]
-        return [_widened(item, *items) for item in value] if items in _WIDER else None
-    if (stored, wanted) not in _WIDER:
+        return [_widened(item, *items) for item in value] if _is_wider(*items) else None
+    if not stored or not _is_wider(stored, wanted):
         return None
+    if digits := _DECIMAL.fullmatch(wanted):
+        unit = Decimal(1).scaleb(-int(digits[2]))
+        return str(Decimal(value).quantize(unit, context=_ALL_DIGITS))
     return float(value) if wanted == "double" else value
+
+
+def _is_wider(stored: str, wanted: str) -> bool:
+    """Say of Arrow's names of two types what `types.widens` says of the types."""
+    before, after = _DECIMAL.fullmatch(stored), _DECIMAL.fullmatch(wanted)
+    if before and after:
+        return more_digits((int(before[1]), int(before[2])), (int(after[1]), int(after[2])))
+    return (stored, wanted) in _WIDER

@@ -126,7 +126,7 @@ def _key_problems(snapshot: Snapshot, project: str, view: FeatureView) -> Iterat
     if not [f for f in view.fields if f.name not in keys]:
         yield "its schema has join keys only; declare at least one feature."
     for declared in view.fields:
-        if declared.name in keys and (declared.dtype.item or "Float" in declared.dtype.name):
+        if declared.name in keys and not declared.dtype.identifies:
             yield f"join key {declared.name!r} cannot be {declared.dtype}."
         if declared.name not in keys and declared.name.casefold() in folded:
             yield f"feature {declared.name!r} differs from a join key in case only; rename it."

@@ -21,9 +21,11 @@ class Expressions:
 
     Args:
         expressions: Output → expression; they were checked when the view was declared.
+        declared: Output → its type.
     """
 
-    def __init__(self, expressions: Mapping[str, str]) -> None:
+    def __init__(self, expressions: Mapping[str, str], declared: Mapping[str, pa.DataType]) -> None:
+        self._declared = declared
         listed = ", ".join(f'({sql}) AS "{name}"' for name, sql in expressions.items())
         self._sql = f"SELECT {listed} FROM inputs"  # noqa: S608 - expressions, not values
 
@@ -32,9 +34,8 @@ class Expressions:
         cursor = self._db.cursor()
         cursor.register("inputs", inputs)
         found = cursor.sql(self._sql).to_arrow_table()
-        return pa.table(
-            {n: _plain(c) for n, c in zip(found.column_names, found.columns, strict=True)}
-        )
+        columns = zip(found.column_names, found.columns, strict=True)
+        return pa.table({name: _plain(c, self._declared[name]) for name, c in columns})
 
     @cached_property
     def _db(self) -> Any:
@@ -47,8 +48,8 @@ class Expressions:
         return db
 
 
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return decimals, which literals such as 0.5 lead to, as the numbers that features are."""
-    if not pa.types.is_decimal(column.type):
+def _plain(column: pa.ChunkedArray, declared: pa.DataType) -> pa.ChunkedArray:
+    """Return decimals, which literals such as 0.5 lead to, as numbers, unless they are declared."""
+    if not pa.types.is_decimal(column.type) or pa.types.is_decimal(declared):
         return column
     return column.cast(pa.float64() if column.type.scale else pa.int64())

@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
+from functools import partial
 from hashlib import blake2b
 from typing import Any
 
@@ -140,17 +142,22 @@ class StoredWriter:
 
 
 def reading(dtype: pa.DataType) -> Callable[[Any], Any] | None:
-    """Return what makes a stored value the one users know; times are stored as microseconds."""
+    """Return what makes a stored value the one users know, as `storable` undoes it."""
+    if pa.types.is_list(dtype):
+        read = reading(dtype.value_type)
+        return read and partial(_each, read)
     if dtype == TIMESTAMP:
         return _time
-    if pa.types.is_list(dtype) and dtype.value_type == TIMESTAMP:
-        return _times
-    return None
+    return _decimal if pa.types.is_decimal(dtype) else None
 
 
 def _time(value: Any) -> datetime | None:
     return None if value is None else from_microseconds(value)
 
 
-def _times(value: Any) -> list[datetime | None] | None:
-    return None if value is None else [_time(item) for item in value]
+def _decimal(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(value)
+
+
+def _each(read: Callable[[Any], Any], value: Any) -> list[Any] | None:
+    return None if value is None else list(map(read, value))

@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import localcontext
 from functools import cached_property
 from typing import Any
 
@@ -86,6 +87,7 @@ class Step:
             (name, column, self._converter(name)) for name, column in step.inputs.items()
         ]
         self._exact = [converter(field.type) for field in step.outputs]
+        self._decimals = "decimal" in f"{step.outputs.types}"
 
     def _converter(self, name: str) -> Convert | None:
         """Return what makes a value of the request exact; `None` for features, which are."""
@@ -98,7 +100,10 @@ class Step:
     def _function(self) -> Function:
         """The function, loaded when it is needed: stored answers need none."""
         step = self._step
-        return Expressions(step.expressions) if step.mode == "sql" else self._functions(step)
+        if step.mode != "sql":
+            return self._functions(step)
+        types = {name: step.outputs.field(column).type for name, column in step.features.items()}
+        return Expressions(step.expressions, types)
 
     def lists(self, columns: Lists, types: Mapping[str, pa.DataType]) -> list[Sequence[Any]]:
         """Return the outputs for columns of Python values, in the order of the outputs."""
@@ -167,9 +172,15 @@ class Step:
 
     def _call(self, argument: Any, keys: Any, number: int) -> Any:
         try:
-            return self._function(argument)
+            return self._run(argument)
         except (Exception, SystemExit) as error:
             raise self._failed(argument, keys, number, error) from error
+
+    def _run(self, argument: Any) -> Any:
+        if not self._decimals:
+            return self._function(argument)
+        with localcontext(prec=38):  # Python's own 28 digits are fewer than columns have
+            return self._function(argument)
 
     def _failed(self, argument: Any, keys: Any, number: int, error: BaseException) -> Exception:
         """Say which view failed, on which row, and where in its code."""
@@ -192,11 +203,11 @@ class Step:
         """Return what one row of a batch fails with, alone."""
         try:
             if self._step.mode == "python":
-                self._function({name: values[row : row + 1] for name, values in argument.items()})
+                self._run({name: values[row : row + 1] for name, values in argument.items()})
             elif self._step.mode == "pandas":
-                self._function(argument.iloc[row : row + 1].reset_index(drop=True))
+                self._run(argument.iloc[row : row + 1].reset_index(drop=True))
             else:
-                self._function(argument.slice(row, 1))
+                self._run(argument.slice(row, 1))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever users' code raises
             return error
         return None

@@ -23,7 +23,7 @@ from feature_platform import (
 )
 from feature_platform.definitions import Definition, from_json
 from feature_platform.errors import DefinitionError
-from feature_platform.types import Array, Float32, Float64, Int64, String, UnixTimestamp
+from feature_platform.types import Array, Decimal, Float32, Float64, Int64, String, UnixTimestamp
 
 DRIVER = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
 TRIPS = FileSource(
@@ -148,7 +148,14 @@ def test_several_features_of_one_view_become_one_reference() -> None:
         (lambda: Entity(name="x" * 64), "at most 63"),
         (lambda: Entity(name="e", join_keys=["a", "a"]), "name a column twice"),
         (lambda: Entity(name="e", join_keys=["a", "b"], value_type=Int64), "single join key"),
-        (lambda: Entity(name="e", value_type=Float32), "a float cannot be a join key"),
+        (lambda: Entity(name="e", value_type=Float32), "a Float32 cannot be a join key"),
+        (lambda: Entity(name="e", value_type=Decimal(9, 2)), r"a Decimal\(9, 2\) cannot be a join"),
+        (lambda: Entity(name="e", value_type=Array(Int64)), "single join key"),
+        (lambda: Field(name="f", dtype=Decimal), r"Decimal needs its digits.*: Decimal\(18, 2\)"),
+        (lambda: Field(name="f", dtype="Decimal"), "Decimal needs its digits"),
+        (lambda: Field(name="f", dtype="Decimal(39, 2)"), "a decimal has 1 to 38 digits"),
+        (lambda: Field(name="f", dtype="Decimal(5, 6)"), "no more of them after the point"),
+        (lambda: Field(name="f", dtype="Array(Decimal(0, 0))"), "a decimal has 1 to 38 digits"),
         (lambda: Entity(naem="e"), "naem: is not an argument. Did you mean 'name'"),
         (lambda: Field(name="f", dtype="Int46"), "'Int46' is not a type. Did you mean 'Int64'"),
         (lambda: Field(name="f; drop", dtype=Int64), "not a valid name"),

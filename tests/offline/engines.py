@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,11 @@ class Snowflake(Engine):
         connection = self.connect()
         kinds = {pa.int64(): "NUMBER(38,0)", pa.string(): "VARCHAR", TIMESTAMP: "TIMESTAMP_TZ"}
         kinds[pa.timestamp("us")] = "TIMESTAMP_NTZ"
-        columns = [f"{_quoted(field.name)} {kinds[field.type]}" for field in rows.schema]
+        kinds[pa.float64()] = "FLOAT"
+        columns = [
+            f"{_quoted(field.name)} {kinds.get(field.type) or str(field.type).replace('128', '')}"
+            for field in rows.schema
+        ]
         target = _quoted(name.upper())
         cursor = connection.cursor()
         cursor.execute(f"CREATE OR REPLACE TABLE {target} ({', '.join(columns)})")
@@ -117,4 +122,6 @@ def _literal(value: Any) -> str:
     if isinstance(value, datetime):
         kind = "TIMESTAMP_TZ" if value.tzinfo else "TIMESTAMP_NTZ"
         return f"'{value:%Y-%m-%d %H:%M:%S.%f}'::{kind}"
+    if isinstance(value, Decimal):
+        return str(value)
     return "NULL" if value is None else repr(value)

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from oracle import newest_known
 from tests_support import NOON
 
+from feature_platform.errors import SchemaError
 from feature_platform.offline import Span
 from feature_platform.table import TIMESTAMP, History, Table, ViewRead
 from offline.engines import Engine, Snowflake
@@ -439,6 +441,80 @@ def test_rows_are_added_and_history_stays(engine: Engine) -> None:
     assert engine.answer(engine.store.latest(table, NOON, NOON)).to_pylist() == before
     assert before[0]["value"] == BIG
     assert engine.store.count(table, NOON, NOON + US) == 2
+
+
+MOST = Decimal("9" * 36 + ".99")
+LEAST = MOST.copy_negate()  # a minus would round it
+
+
+def test_decimals_keep_every_digit(engine: Engine) -> None:
+    """In history, entity rows, text, statistics and what is added; 38 digits fit in no float."""
+    money, wide = pa.decimal128(38, 2), pa.decimal128(9, 4)
+    rows = pa.table(
+        {
+            "a": [1, 1, 2],
+            "event_timestamp": pa.array([NOON, NOON, NOON], TIMESTAMP),
+            "price": pa.array([MOST, None, LEAST], money),
+            "rate": pa.array([Decimal("0.1"), Decimal("0.3"), None], pa.decimal128(5, 2)),
+            "count": pa.array([2**53 + 1, 7, None], pa.int64()),
+        }
+    )
+    features = pa.schema([("price", money), ("rate", wide), ("count", pa.decimal128(20, 1))])
+    location = engine.table("money", rows)
+    table = Table(
+        "p", "v", {"a": pa.int64()}, features, None, History("s", location, "event_timestamp")
+    )
+    spine = pa.table(
+        {"a": [2, 1], "event_timestamp": pa.array([NOON] * 2, TIMESTAMP),
+         "paid": pa.array([MOST, Decimal("0.07")], money)}
+    )  # fmt: skip
+    query = engine.store.point_in_time(
+        spine, [ViewRead("v", table, tuple(features.names), {"a": "a"})]
+    )
+    answer = engine.answer(query)
+
+    assert [answer.schema.field(f"v:{f.name}").type for f in features] == features.types
+    assert answer.drop_columns(["event_timestamp"]).to_pylist() == [
+        {"a": 2, "paid": MOST, "v:price": LEAST, "v:rate": None, "v:count": None},
+        {"a": 1, "paid": Decimal("0.07"), "v:price": MOST, "v:rate": Decimal("0.1"),
+         "v:count": Decimal(2**53 + 1)},
+    ]  # fmt: skip
+    latest = engine.answer(engine.store.latest(table, NOON, NOON))
+    assert set(latest["price"].to_pylist()) == {MOST, LEAST}
+    assert latest.schema.field("rate").type == wide
+    found = engine.store.statistics(table, NOON, NOON)["price"]
+    assert (found.min, found.max, found.count, found.nulls) == (LEAST, MOST, 3, 1)
+
+
+@pytest.mark.parametrize("found", [pa.float64(), pa.decimal128(10, 3), pa.decimal128(12, 2)])
+def test_a_source_that_could_lose_digits_is_refused(engine: Engine, found: pa.DataType) -> None:
+    rows = pa.table(
+        {"a": [1], "event_timestamp": pa.array([NOON], TIMESTAMP),
+         "price": pa.array([Decimal(1)]).cast(found)}
+    )  # fmt: skip
+    history = History("s", engine.table("money", rows), "event_timestamp")
+    features = pa.schema([("price", pa.decimal128(10, 2))])
+    table = Table("p", "v", {"a": pa.int64()}, features, None, history)
+
+    with pytest.raises(SchemaError, match=r"'price'.* is declared decimal128\(10, 2\)"):
+        engine.answer(engine.store.latest(table, NOON, NOON))
+
+
+def test_decimals_in_text_are_read_to_the_last_digit(engine: Engine) -> None:
+    def latest(text: str) -> list[Any]:
+        rows = pa.table({"a": [1], "event_timestamp": pa.array([NOON], TIMESTAMP), "price": [text]})
+        history = History("s", engine.table("money", rows), "event_timestamp")
+        features = pa.schema([("price", pa.decimal128(10, 2))])
+        table = Table("p", "v", {"a": pa.int64()}, features, None, history)
+        return list(engine.answer(engine.store.latest(table, NOON, NOON))["price"].to_pylist())
+
+    if isinstance(engine, Snowflake):  # it cannot fail with a message
+        with pytest.raises(SchemaError, match="is string"):
+            latest("-12.30")
+        return
+    assert latest("-12.3000") == [Decimal("-12.30")]
+    with pytest.raises(SchemaError, match=r"'price' is declared decimal.* and holds 1\.005"):
+        latest("1.005")
 
 
 def test_statistics_describe_a_window_in_one_pass(engine: Engine) -> None:

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from feature_platform.errors import ConfigError, RequestError, SchemaError, Stor
 from feature_platform.offline import Span, open_offline_store
 from feature_platform.offline.duckdb.session import DuckDBSession
 from feature_platform.offline.duckdb.staged import StagedJoin
-from feature_platform.table import TIMESTAMP
+from feature_platform.table import TIMESTAMP, History, Table
 from offline.engines import Files
 from offline.test_contract import HISTORY, SPINE, ask, read, row
 
@@ -345,6 +346,22 @@ def test_a_csv_column_named_rowid_is_only_a_column(tmp_path: Path) -> None:
     location = {"path": "v.csv", "format": "csv", "endpoint": ""}
 
     assert answers(Files(tmp_path), location, [2, 1, 2]) == [2, 1, 2]
+
+
+def test_decimals_in_csv_are_read_from_their_digits(tmp_path: Path) -> None:
+    lines = ("a,event_timestamp,price", "1,2026-01-01,9007199254740993.07", "2,2026-01-01,",
+             "3,2026-01-01,5")  # fmt: skip
+    (tmp_path / "v.csv").write_text("\n".join(lines))
+    features = pa.schema([("price", pa.decimal128(18, 2))])
+    location = {"path": "v.csv", "format": "csv", "endpoint": ""}
+    history = History("s", location, "event_timestamp")
+    table = Table("p", "v", {"a": pa.int64()}, features, None, history)
+    query = Files(tmp_path).store.latest(table, NOON - timedelta(days=1), NOON)
+    latest = query.reader().read_all()
+
+    assert dict(zip(latest["a"].to_pylist(), latest["price"].to_pylist(), strict=True)) == {
+        1: Decimal("9007199254740993.07"), 2: None, 3: Decimal(5),
+    }  # fmt: skip
 
 
 def test_names_of_files_are_no_patterns(tmp_path: Path) -> None:

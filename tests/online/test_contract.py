@@ -6,6 +6,7 @@ import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
@@ -29,6 +30,8 @@ FEATURES = pa.schema(
         ("flag", pa.bool_()),
         ("when", TIMESTAMP),
         ("many", pa.list_(pa.int64())),
+        ("price", pa.decimal128(38, 2)),
+        ("prices", pa.list_(pa.decimal128(9, 8))),
     ]
 )
 STATS = Table(project="shop", name="stats", keys={"id": pa.int64()}, features=FEATURES)
@@ -75,6 +78,7 @@ def test_every_type_comes_back_as_it_was(store: OnlineStore) -> None:
     row = {
         "id": 1, "event_timestamp": NOON, "big": 2**53 + 1, "small": 0.1, "text": "naïve\0",
         "raw": b"\x00\xff", "flag": True, "when": NOON, "many": [2**63 - 1, None],
+        "price": Decimal("9" * 36 + ".90"), "prices": [Decimal("1E-8"), None],
     }  # fmt: skip
     nulls = {"id": 2, "event_timestamp": NOON}
     store.write(STATS, [batch(STATS, row, nulls)])
@@ -82,9 +86,9 @@ def test_every_type_comes_back_as_it_was(store: OnlineStore) -> None:
     [[found, empty]] = store.read([(STATS, encode_keys([[1, 2]], 2))])
     assert list(found.values) == [
         2**53 + 1, pa.scalar(0.1, pa.float32()).as_py(), "naïve\0", b"\x00\xff", True,
-        1767268800000000, [2**63 - 1, None],
+        1767268800000000, [2**63 - 1, None], "9" * 36 + ".90", ["1E-8", None],
     ]  # fmt: skip
-    assert list(empty.values) == [None] * 7
+    assert list(empty.values) == [None] * 9
     assert found.event == 1767268800000000
 
 
@@ -130,6 +134,24 @@ def test_features_that_were_added_or_retyped_read_as_null(store: OnlineStore) ->
     [[after], [changed]] = store.read([(grown, keys), (retyped, keys)])
     assert list(after.values) == [None, 10]
     assert list(changed.values) == [None]
+
+
+def test_decimals_that_were_widened_read_as_what_they_are(store: OnlineStore) -> None:
+    def table(precision: int, scale: int) -> Table:
+        decimal = pa.decimal128(precision, scale)
+        features = pa.schema([("one", decimal), ("many", pa.list_(decimal))])
+        return Table(project="shop", name="one", keys={"id": None}, features=features)
+
+    price = Decimal("12.50")
+    row = {"id": 1, "event_timestamp": NOON, "one": price, "many": [price, None]}
+    store.write(table(4, 2), [batch(table(4, 2), row)])
+    keys = encode_keys([[1]], 1)
+    wider, as_wide, narrower, coarser = (table(6, 3), table(6, 2), table(4, 3), table(6, 1))
+
+    found = store.read([(t, keys) for t in (wider, as_wide, narrower, coarser)])
+    assert [list(rows[0].values) for rows in found] == [
+        ["12.500", ["12.500", None]], ["12.50", ["12.50", None]], [None, None], [None, None],
+    ]  # fmt: skip
 
 
 def test_rows_whose_layout_was_lost_are_an_error_that_says_so(

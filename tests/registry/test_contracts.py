@@ -19,7 +19,7 @@ from feature_platform import (
     PushSource,
 )
 from feature_platform.errors import NotFoundError, RefusedError
-from feature_platform.types import Array, Float32, Float64, Int32, Int64, String
+from feature_platform.types import Array, Decimal, Float32, Float64, Int32, Int64, String
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 KEY = Entity(name="driver", join_keys=["driver_id"], value_type=Int64)
@@ -127,9 +127,13 @@ def test_a_ttl_for_ever_cannot_end(opened: Open) -> None:
 WIDER = [
     (Int32, Int64), (Int32, Float64), (Float32, Float64), (Array(Int32), Array(Int64)),
     (Array(Float32), Array(Float64)), (Array(Int32), Array(Float64)),
+    (Decimal(9, 2), Decimal(10, 2)), (Decimal(9, 2), Decimal(11, 3)),
+    (Decimal(10, 2), Decimal(11, 3)), (Decimal(9, 3), Decimal(11, 3)),
+    (Array(Decimal(9, 2)), Array(Decimal(10, 2))),
 ]  # fmt: skip
 TYPES = [Int32, Int64, Float32, Float64, String, Array(Int32), Array(Int64), Array(Float32),
-         Array(Float64)]  # fmt: skip
+         Array(Float64), Decimal(9, 2), Decimal(10, 2), Decimal(11, 3), Decimal(9, 3),
+         Array(Decimal(9, 2)), Array(Decimal(10, 2))]  # fmt: skip
 
 
 @pytest.mark.parametrize("before", TYPES, ids=str)

@@ -145,9 +145,9 @@ def test_the_evaluator_reaches_nothing_but_its_inputs() -> None:
 
     for text in ("read_text('/etc/hostname').content", "(select count(*) from other)"):
         with pytest.raises(Exception, match=r"disabled|does not exist|read_text"):
-            Expressions({"y": text})(pa.table({"a": [1]}))
+            Expressions({"y": text}, {"y": pa.int64()})(pa.table({"a": [1]}))
     with pytest.raises(Exception, match="lock"):
-        Expressions({"y": "1"})._db.execute("SET enable_external_access = true")
+        Expressions({"y": "1"}, {"y": pa.int64()})._db.execute("SET enable_external_access = true")
 
 
 def test_special_floats_are_the_same_on_both_sides(store: FeatureStore) -> None:

@@ -34,6 +34,8 @@ class DuckDBDialect(Dialect):
     def type_name(self, dtype: pa.DataType) -> str:
         if pa.types.is_list(dtype):
             return f"{self.type_name(dtype.value_type)}[]"
+        if pa.types.is_decimal(dtype):
+            return self.decimal_name(dtype)
         return "TIMESTAMPTZ" if pa.types.is_timestamp(dtype) else _TYPES[dtype]
 
     def microseconds(self, column: str, dtype: pa.DataType) -> str | None:
@@ -65,6 +67,9 @@ class DuckDBDialect(Dialect):
         elif high is not None:  # nanoseconds are floored
             conditions.append(f"{column} < {time.format(high + 1)}")
         return conditions
+
+    def matches(self, text: str, pattern: str) -> str:
+        return f"regexp_matches({text}, {pattern})"
 
     def failure(self, message: str, value: str) -> str | None:
         return f"error({self.literal(message)} || {value})"

@@ -299,9 +299,11 @@ class DuckDBSession(Session):
         declared = {**table.keys, **{f.name: f.type for f in table.features}}
         raw = {history.column(n): t for n, t in declared.items() if t}
         # Text that looks like a number stays text; a column that is all empty has no looks.
+        # Decimals are text until their digits have been looked at.
+        text = {n: pa.string() if pa.types.is_decimal(t) else t for n, t in raw.items()}
         types = {
             name: self.sql.type_name(dtype)
-            for name, dtype in raw.items()
+            for name, dtype in text.items()
             if name in looks and pa.string() in {dtype, looks[name]}
         }
         if types:

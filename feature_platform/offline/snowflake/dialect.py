@@ -32,6 +32,8 @@ class SnowflakeDialect(Dialect):
         return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
     def type_name(self, dtype: pa.DataType) -> str:
+        if pa.types.is_decimal(dtype):
+            return self.decimal_name(dtype)
         return "TIMESTAMP_NTZ" if pa.types.is_timestamp(dtype) else _TYPES[dtype]
 
     def microseconds(self, column: str, dtype: pa.DataType) -> str | None:

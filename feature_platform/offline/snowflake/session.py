@@ -23,6 +23,7 @@ from feature_platform.table import TIMESTAMP, History, Table
 
 _FROM_ENVIRONMENT = ("account", "user", "password", "role", "warehouse", "database", "schema")
 _FOUND = {  # the connector's type codes, by what comes back as Arrow
+    0: pa.int64(),  # of numbers without a point
     1: pa.float64(),
     2: pa.string(),
     3: pa.date32(),
@@ -185,9 +186,13 @@ class SnowflakeSession(Session):
         return ".".join(self.sql.quote(part) for part in parts if part)
 
     def outgoing(self, sql: str, dtype: pa.DataType) -> str:
-        """Send times as integers: they are exact, and take no detour over nanoseconds."""
-        is_time = pa.types.is_timestamp(dtype)
-        return f"DATE_PART(EPOCH_MICROSECOND, {sql})" if is_time else sql
+        """Send what the connector would change otherwise: times as integers, decimals as text.
+
+        It gives times over nanoseconds, which do not reach all years, and decimals as floats.
+        """
+        if pa.types.is_timestamp(dtype):
+            return f"DATE_PART(EPOCH_MICROSECOND, {sql})"
+        return f"TO_VARCHAR({sql})" if pa.types.is_decimal(dtype) else sql
 
     def explain(self, sql: str) -> str:
         with _because(_failed):
@@ -216,7 +221,7 @@ class SnowflakeSession(Session):
         read_back = [ROW]
         arrays = {ROW: pa.array(range(rows.num_rows), pa.int64())}
         for field in rows.schema:
-            column, kind = self.sql.quote(field.name), _COLUMN.get(family(field.type))
+            column, kind = self.sql.quote(field.name), self._column_type(field.type)
             if kind is None:
                 raise RequestError(
                     f"The entity rows' column {field.name!r} is {field.type}, which is not "
@@ -227,6 +232,9 @@ class SnowflakeSession(Session):
             read_back.append(self._read_back(column, field.type))
         table = self._copy(name, stage, columns, pa.table(arrays))
         return f"(SELECT {', '.join(read_back)} FROM {table})"
+
+    def _column_type(self, dtype: pa.DataType) -> str | None:
+        return self.sql.type_name(dtype) if _has_point(dtype) else _COLUMN.get(family(dtype))
 
     def _read_back(self, column: str, dtype: pa.DataType) -> str:
         if family(dtype) != "time":
@@ -249,9 +257,13 @@ class SnowflakeSession(Session):
 
 
 def _arrow_type(column: Any) -> pa.DataType:
-    if column.type_code == 0:
-        return pa.decimal128(38, column.scale) if column.scale else pa.int64()
+    if column.type_code == 0 and column.scale:
+        return pa.decimal128(column.precision, column.scale)
     return _FOUND.get(column.type_code, pa.null())
+
+
+def _has_point(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_decimal(dtype) and dtype.scale > 0)
 
 
 def _uploadable(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -32,6 +32,8 @@ class SparkDialect(Dialect):
     def type_name(self, dtype: pa.DataType) -> str:
         if pa.types.is_list(dtype):
             return f"ARRAY<{self.type_name(dtype.value_type)}>"
+        if pa.types.is_decimal(dtype):
+            return self.decimal_name(dtype)
         return "TIMESTAMP" if pa.types.is_timestamp(dtype) else _TYPES[dtype]
 
     def microseconds(self, column: str, dtype: pa.DataType) -> str | None:

@@ -1,0 +1,167 @@
+"""Amounts of money: every digit from the source to the model, offline and online."""
+
+from decimal import Decimal as Number
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from tests_support import HOUR, NOON
+
+from feature_platform import (
+    Entity,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    OnDemandFeatureView,
+    RequestSource,
+)
+from feature_platform.errors import (
+    DefinitionError,
+    RefusedError,
+    RequestError,
+    SchemaError,
+    TransformationError,
+)
+from feature_platform.retrieval.transform import Step
+from feature_platform.types import Array, Decimal, Float64, Int64
+
+MONEY = Decimal(38, 2)
+MOST = Number("9" * 36 + ".99")
+AMOUNT = RequestSource(schema=[Field(name="amount", dtype=Decimal(9, 2))])
+ASKED = pd.DataFrame({"account": [2, 1, 404], "amount": [Number("0.10"), Number(3), None]})
+
+
+@pytest.fixture
+def store(open_store, tmp_path: Path) -> FeatureStore:
+    rows = {
+        "account": [1, 2],
+        "event_timestamp": pa.array([NOON - HOUR] * 2, pa.timestamp("us", "UTC")),
+        "balance": pa.array([MOST, Number("0.30")], pa.decimal128(38, 2)),
+        "parts": pa.array([[Number("1.10"), None], None], pa.list_(pa.decimal128(9, 2))),
+    }
+    parquet.write_table(pa.table(rows), tmp_path / "balances.parquet")
+    account = Entity(name="account", value_type=Int64)
+    fields = [Field(name="balance", dtype=MONEY), Field(name="parts", dtype=Array(Decimal(9, 2)))]
+    source = FileSource(name="balances_source", path="balances.parquet")
+    view = FeatureView(name="balances", entities=[account], schema=fields, source=source)
+    opened: FeatureStore = open_store()
+    opened.apply([account, source, view])
+    opened.materialize(NOON - 2 * HOUR, NOON)
+    return opened
+
+
+def after_row(inputs):
+    known = None not in inputs.values()
+    return {"after": inputs["balance"] - inputs.get("amount", 1) if known else None}
+
+
+def after_python(inputs):
+    rows = [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]
+    return {"after": [after_row(row)["after"] for row in rows]}
+
+
+def after_pandas(frame):
+    return pd.DataFrame({"after": [after_row(row)["after"] for row in frame.to_dict("records")]})
+
+
+UDFS = {"row": after_row, "python": after_python, "pandas": after_pandas}
+MODES = (*UDFS, "sql")
+
+
+def after(mode: str, expression: str, sources: list, **options) -> OnDemandFeatureView:
+    code = {"udf": UDFS[mode]} if mode in UDFS else {"expressions": {"after": expression}}
+    schema = [Field(name="after", dtype=MONEY)]
+    return OnDemandFeatureView(
+        name="less", sources=sources, mode=mode, schema=schema, **code, **options
+    )
+
+
+def test_served_as_loaded(store: FeatureStore) -> None:
+    answer = store.get_online_features("balances", [{"account": 1}, {"account": 2}])
+
+    assert answer.to_dict() == {
+        "account": [1, 2], "balance": [MOST, Number("0.30")],
+        "parts": [[Number("1.10"), None], None],
+    }  # fmt: skip
+    assert answer.to_arrow().schema.field("balance").type == pa.decimal128(38, 2)
+    assert list(answer.to_df()["balance"]) == [MOST, Number("0.30")]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_on_demand_views_compute_them_the_same_everywhere(store: FeatureStore, mode: str) -> None:
+    store.apply([after(mode, "balance - amount", ["balances:balance", AMOUNT])])
+    features = ["less:after", "balances:balance"]
+    online = store.get_online_features(features, ASKED).to_arrow()
+    rows = ASKED.assign(event_timestamp=NOON)
+    offline = store.get_historical_features(rows, features).to_arrow()
+
+    assert online["after"].to_pylist() == [Number("0.20"), Number("9" * 35 + "6.99"), None]
+    assert online.select(["after", "balance"]).equals(offline.select(["after", "balance"]))
+    assert store.verify_parity(features, ASKED).mismatches == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_answers_are_stored_with_every_digit(
+    store: FeatureStore, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = after(mode, "balance - 1", ["balances:balance"], write_to_online_store=True)
+    store.apply([view])
+    store.materialize(NOON - 2 * HOUR, NOON)
+    monkeypatch.setattr(Step, "lists", None)  # nothing is computed when asked
+    asked = [{"account": 1}, {"account": 2}]
+
+    assert store.get_online_features(["less"], asked).to_dict()["after"] == [
+        Number("9" * 35 + "8.99"), Number("-0.70"),
+    ]  # fmt: skip
+
+
+def test_text_and_whole_numbers_are_taken_and_floats_are_not(store: FeatureStore) -> None:
+    store.apply([after("row", "", ["balances:balance", AMOUNT])])
+    asked = [{"account": 2, "amount": "0.05"}, {"account": 2, "amount": 1}]
+
+    assert store.get_online_features(["less"], asked).to_dict()["after"] == [
+        Number("0.25"), Number("-0.70"),
+    ]  # fmt: skip
+    for wrong in (0.05, "0.005", Number("NaN"), "cheap", 10**7):
+        with pytest.raises(RequestError, match=r"'amount' is not decimal128\(9, 2\)"):
+            store.get_online_features(["less"], [{"account": 2, "amount": wrong}])
+    rows = {"account": [3], "event_timestamp": [NOON], "balance": [0.1], "parts": [None]}
+    with pytest.raises(SchemaError, match="floats are rounded already, give decimals or text"):
+        store.write_to_online_store("balances", pd.DataFrame(rows))
+    store.write_to_online_store("balances", pd.DataFrame(rows | {"balance": ["0.1"]}))
+    answer = store.get_online_features(["balances:balance"], [{"account": 3}]).to_dict()
+    assert answer["balance"] == [Number("0.10")]
+
+
+def test_an_output_that_would_lose_digits_is_an_error(store: FeatureStore) -> None:
+    halves = OnDemandFeatureView(
+        name="halves", sources=["balances"], mode="sql",
+        schema=[Field(name="half", dtype=Decimal(38, 2)), Field(name="ratio", dtype=Float64)],
+        expressions={"half": "cast(balance as decimal(18, 4)) * 0.5", "ratio": "balance / 2"},
+    )  # fmt: skip
+    store.apply([halves])
+    store.write_to_online_store(
+        "balances",
+        pd.DataFrame(
+            {"account": [5, 6], "event_timestamp": NOON, "balance": ["0.30", "0.31"], "parts": None}
+        ),
+    )
+
+    answer = store.get_online_features(["halves"], [{"account": 5}]).to_dict()
+    assert (answer["half"], answer["ratio"]) == ([Number("0.15")], [0.15])
+    with pytest.raises(TransformationError, match=r"'half' as .* row 0 \(account=6\)"):
+        store.get_online_features(["halves"], [{"account": 6}])
+
+
+def test_a_decimal_is_no_key(store: FeatureStore) -> None:
+    with pytest.raises(DefinitionError, match=r"a Decimal\(9, 2\) cannot be a join key"):
+        Entity(name="price", value_type=Decimal(9, 2))
+    entity = Entity(name="price")
+    fields = [Field(name="price", dtype=Decimal(9, 2)), Field(name="x", dtype=Int64)]
+    source = FileSource(name="balances_source", path="balances.parquet")
+    view = FeatureView(name="by_price", entities=[entity], schema=fields, source=source)
+    with pytest.raises(RefusedError, match=r"join key 'price' cannot be Decimal\(9, 2\)"):
+        store.apply([entity, view])
