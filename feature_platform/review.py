@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from feature_platform.definitions import FeatureView
 from feature_platform.errors import FeaturePlatformError, Problem
 from feature_platform.offline import OfflineStore
-from feature_platform.online import OnlineStore, Window
+from feature_platform.online import OnlineStore, Window, unreadable
 from feature_platform.registry import (
     Contracts,
     Effect,
@@ -105,7 +105,7 @@ def _reason(old: Table, new: Table) -> str:
         return "other keys are another table"
     if old.ledger != new.ledger:
         return "its rows come from elsewhere"
-    added = [field.name for field in new.features if field not in list(old.features)]
+    added = unreadable(old.layout, new.layout)
     return f"{', '.join(added)} would read null until then" if added else ""
 
 

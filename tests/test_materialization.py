@@ -27,7 +27,7 @@ from feature_platform.errors import (
     StoreError,
 )
 from feature_platform.online import Window
-from feature_platform.types import Float32, Int64
+from feature_platform.types import Decimal, FeatureType, Float32, Float64, Int64
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -108,6 +108,35 @@ def test_a_row_that_arrives_late_is_found_by_looking_back(platform, tmp_path: Pa
     assert trips(platform, 3) == [None]
     platform.materialize_incremental()
     assert trips(platform, 3) == [30]
+
+
+def test_the_next_increment_loads_what_was_added_or_retyped(
+    platform: FeatureStore, driver_view: FeatureView, tmp_path: Path
+) -> None:
+    def changed(**types: FeatureType) -> FeatureView:
+        fields = [Field(name=name, dtype=dtype) for name, dtype in types.items()]
+        return FeatureView(
+            name="driver_stats", entities=["driver"], ttl=driver_view.ttl, schema=fields,
+            source=driver_view.source,
+        )  # fmt: skip
+
+    def ask() -> dict[str, list[object]]:
+        return platform.get_online_features("driver_stats", {"driver_id": [1, 2]}).to_dict()
+
+    platform.materialize_incremental()
+    assert ask() == {"driver_id": [1, 2], "trips": [11, 20], "rate": [0.25, 0.75]}
+    before = windows(platform)
+    platform.apply([changed(trips=Int64, rate=Float64)])
+    assert windows(platform) == before  # widened
+
+    platform.apply([changed(trips=Decimal(20, 1), rate=Float64)])
+    assert ask() == {"driver_id": [1, 2], "trips": [None, None], "rate": [0.25, 0.75]}
+    assert windows(platform) == []
+    assert platform.materialize_incremental() == {"driver_stats": 2}
+    assert ask() == {"driver_id": [1, 2], "trips": [11, 20], "rate": [0.25, 0.75]}
+
+    platform.apply([changed(trips=Decimal(20, 1))])
+    assert windows(platform) == before  # less is all there
 
 
 def test_rows_can_be_written_directly_from_any_frame(platform: FeatureStore) -> None:

@@ -11,6 +11,7 @@ from feature_platform.online.base import StoredRow as StoredRow
 from feature_platform.online.base import Window as Window
 from feature_platform.online.codec import encode_row as encode_row
 from feature_platform.online.codec import storable as storable
+from feature_platform.online.codec import unreadable as unreadable
 from feature_platform.online.keys import encode_keys as encode_keys
 from feature_platform.online.sqlite import SqliteOnlineStore as SqliteOnlineStore
 from feature_platform.table import Table

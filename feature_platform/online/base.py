@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -16,6 +16,7 @@ from feature_platform.online.codec import (
     records,
     tombstones,
     translated,
+    unreadable,
 )
 from feature_platform.table import Table, from_microseconds, microseconds
 
@@ -46,6 +47,20 @@ class Window:
 
     start: datetime
     end: datetime
+
+
+class Loaded(NamedTuple):
+    """An entry of the ledger, as backends keep it.
+
+    Attributes:
+        start: Where the window begins, microseconds since 1970 UTC.
+        end: Where it ends.
+        layout: The layout that its rows were written in, in hex.
+    """
+
+    start: int
+    end: int
+    layout: str
 
 
 class OnlineStore(ABC):
@@ -118,13 +133,21 @@ class OnlineStore(ABC):
         found = self._get([(table.identity, keys) for table, keys in reads])
         return [self._decoded(table, rows) for (table, _), rows in zip(reads, found, strict=True)]
 
-    @abstractmethod
     def windows(self, table: Table) -> list[Window]:
-        """Return the loaded windows of a table, merged, oldest first."""
+        """Return the windows that were loaded with all features of a table, merged, oldest first.
 
-    @abstractmethod
+        A window that was loaded before a feature was added or retyped is not among them: its rows
+        answer, and have nothing to say about that feature.
+        """
+        loaded = self._ledger(table)
+        whole = {layout for layout in {e.layout for e in loaded} if self._was_whole(table, layout)}
+        spans = _merged((entry.start, entry.end) for entry in loaded if entry.layout in whole)
+        return [Window(from_microseconds(start), from_microseconds(end)) for start, end in spans]
+
     def record(self, table: Table, window: Window) -> None:
         """Add a window to the ledger. Call it after the rows are stored, never before."""
+        start, end = microseconds(window.start), microseconds(window.end)
+        self._enter(table, Loaded(start, end, table.layout_id.hex()))
 
     @abstractmethod
     def expire(self, table: Table, before: int) -> int:
@@ -155,6 +178,14 @@ class OnlineStore(ABC):
         """Return what is stored under keys of tables, named by their identity."""
 
     @abstractmethod
+    def _ledger(self, table: Table) -> list[Loaded]:
+        """Return what was entered for a table."""
+
+    @abstractmethod
+    def _enter(self, table: Table, new: Loaded) -> None:
+        """Put `entered(held, new)` in place of what is held; nobody else's entry is lost."""
+
+    @abstractmethod
     def _save_layout(self, table: Table) -> None:
         """Keep the table's layout, unless it is there. It comes before the rows that carry it."""
 
@@ -175,6 +206,14 @@ class OnlineStore(ABC):
             rows.append(StoredRow(row.event, values))
         return rows
 
+    def _was_whole(self, table: Table, layout: str) -> bool:
+        """Say whether rows of a layout have values for all features that a table has today."""
+        identity = bytes.fromhex(layout)
+        if identity == table.layout_id:
+            return True
+        held = self._layouts.get(identity) or self._load_layout(table, identity)
+        return held is not None and not unreadable(held, table.layout)
+
     def _layout(self, table: Table, identity: bytes) -> Layout:
         if identity not in self._layouts:
             saved = self._load_layout(table, identity)
@@ -187,22 +226,19 @@ class OnlineStore(ABC):
         return self._layouts[identity]
 
 
-def merge(windows: Iterable[Window]) -> list[Window]:
-    """Join windows that touch or overlap."""
-    merged: list[Window] = []
-    for window in sorted(windows):
-        if merged and window.start <= merged[-1].end:
-            merged[-1] = Window(merged[-1].start, max(merged[-1].end, window.end))
+def entered(held: Iterable[Sequence[Any]], new: Loaded) -> list[Loaded]:
+    """Return a ledger with one more entry; what touches or overlaps is joined."""
+    spans: dict[str, list[tuple[int, int]]] = {}
+    for start, end, layout in [*held, new]:
+        spans.setdefault(layout, []).append((start, end))
+    return [Loaded(*span, layout) for layout, s in sorted(spans.items()) for span in _merged(s)]
+
+
+def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
         else:
-            merged.append(window)
+            merged.append((start, end))
     return merged
-
-
-def as_pairs(windows: Iterable[Window]) -> list[tuple[int, int]]:
-    """Return windows as backends keep them, in microseconds since 1970 UTC."""
-    return [(microseconds(window.start), microseconds(window.end)) for window in windows]
-
-
-def as_windows(pairs: Iterable[Sequence[int]]) -> list[Window]:
-    """Return windows that `as_pairs` wrote, merged, oldest first."""
-    return merge(Window(from_microseconds(a), from_microseconds(b)) for a, b in pairs)

@@ -77,6 +77,11 @@ def translated(values: Sequence[Any], stored: Layout, wanted: Layout) -> list[An
     return [_widened(held.get(n), stored.get(n), dtype) for n, dtype in wanted.items()]
 
 
+def unreadable(stored: Layout, wanted: Layout) -> list[str]:
+    """Return the features that rows of one layout have no values for, as another wants them."""
+    return [name for name, dtype in wanted.items() if not _reads_as(stored.get(name), dtype)]
+
+
 def storable(column: pa.ChunkedArray | pa.Array) -> list[Any]:
     """Return a column's values as msgpack takes them.
 
@@ -112,19 +117,23 @@ def _newest(found: Iterable[Record]) -> list[Record]:
 def _widened(value: Any, stored: str | None, wanted: str) -> Any:
     if stored == wanted or value is None:
         return value
-    if stored and stored.startswith(_LIST) and wanted.startswith(_LIST):
-        items = stored[len(_LIST) : -1], wanted[len(_LIST) : -1]
-        return [_widened(item, *items) for item in value] if _is_wider(*items) else None
-    if not stored or not _is_wider(stored, wanted):
+    if stored is None or not _reads_as(stored, wanted):
         return None
+    if wanted.startswith(_LIST):
+        items = stored[len(_LIST) : -1], wanted[len(_LIST) : -1]
+        return [_widened(item, *items) for item in value]
     if digits := _DECIMAL.fullmatch(wanted):
         unit = Decimal(1).scaleb(-int(digits[2]))
         return str(Decimal(value).quantize(unit, context=_ALL_DIGITS))
     return float(value) if wanted == "double" else value
 
 
-def _is_wider(stored: str, wanted: str) -> bool:
+def _reads_as(stored: str | None, wanted: str) -> bool:
     """Say of Arrow's names of two types what `types.widens` says of the types."""
+    if stored is None or stored == wanted:
+        return stored is not None
+    if stored.startswith(_LIST) and wanted.startswith(_LIST):
+        return _reads_as(stored[len(_LIST) : -1], wanted[len(_LIST) : -1])
     before, after = _DECIMAL.fullmatch(stored), _DECIMAL.fullmatch(wanted)
     if before and after:
         return more_digits((int(before[1]), int(before[2])), (int(after[1]), int(after[2])))

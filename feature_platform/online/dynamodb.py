@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from feature_platform.errors import StoreError
-from feature_platform.online.base import Found, OnlineStore, Window, as_pairs, as_windows
+from feature_platform.online.base import Found, Loaded, OnlineStore, entered
 from feature_platform.online.codec import Layout, Record
 from feature_platform.table import Table
 
@@ -17,7 +17,7 @@ _KEYS_PER_READ = 100
 _CALLS_AT_ONCE = 16
 _ATTEMPTS = 10
 _NEWER = "attribute_not_exists(k) OR e < :e OR (e = :e AND c <= :c)"
-_UNCHANGED = "attribute_not_exists(windows) OR windows = :held"
+_UNCHANGED = "attribute_not_exists(loaded) OR loaded = :held"
 _ROW = b"r"  # keys may not be empty, and those of views without entities are
 Item = Mapping[str, Any]
 
@@ -47,26 +47,6 @@ class DynamoDBOnlineStore(OnlineStore):
         self._consistent = consistent_reads
         self._exists: set[str] = set()
         self._process = os.getpid()
-
-    def windows(self, table: Table) -> list[Window]:
-        return as_windows(json.loads(self._windows(table)))
-
-    def record(self, table: Table, window: Window) -> None:
-        from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
-
-        def attempt() -> bool:
-            held = self._windows(table)
-            pairs = as_windows([*json.loads(held), *as_pairs([window])])
-            item = {**_note(table.ledger), "windows": {"S": json.dumps(as_pairs(pairs))}}
-            return self._put_if(_notes(table), item, _UNCHANGED, {":held": {"S": held}})
-
-        self._make(_notes(table))
-        Retrying(
-            retry=retry_if_result(lambda stored: not stored),
-            wait=wait_random_exponential(0.05, max=2),
-            stop=stop_after_attempt(_ATTEMPTS),
-            retry_error_callback=self._busy,
-        )(attempt)
 
     def expire(self, table: Table, before: int) -> int:
         if not self._is_there(table.identity):
@@ -135,14 +115,34 @@ class DynamoDBOnlineStore(OnlineStore):
             )
         return json.loads(answer["Item"]["columns"]["S"]) if "Item" in answer else None
 
-    def _windows(self, table: Table) -> str:
+    def _ledger(self, table: Table) -> list[Loaded]:
+        return [Loaded(*entry) for entry in json.loads(self._loaded(table))]
+
+    def _enter(self, table: Table, new: Loaded) -> None:
+        from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
+
+        def attempt() -> bool:
+            held = self._loaded(table)
+            after = json.dumps(entered(json.loads(held), new))
+            item = {**_note(table.ledger), "loaded": {"S": after}}
+            return self._put_if(_notes(table), item, _UNCHANGED, {":held": {"S": held}})
+
+        self._make(_notes(table))
+        Retrying(
+            retry=retry_if_result(lambda stored: not stored),
+            wait=wait_random_exponential(0.05, max=2),
+            stop=stop_after_attempt(_ATTEMPTS),
+            retry_error_callback=self._busy,
+        )(attempt)
+
+    def _loaded(self, table: Table) -> str:
         if not self._is_there(_notes(table)):
             return "[]"
         with self._errors():
             answer = self._client.get_item(
                 TableName=_notes(table), Key=_note(table.ledger), ConsistentRead=True
             )
-        return str(answer["Item"]["windows"]["S"]) if "Item" in answer else "[]"
+        return str(answer["Item"]["loaded"]["S"]) if "Item" in answer else "[]"
 
     def _read_chunk(self, pairs: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], Found]:
         """Read up to 100 rows of any tables; what DynamoDB leaves out is asked for again."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from feature_platform.errors import ConfigError, StoreError
-from feature_platform.online.base import Found, OnlineStore, Window, as_pairs, as_windows
+from feature_platform.online.base import Found, Loaded, OnlineStore, entered
 from feature_platform.online.codec import Layout, Record
 from feature_platform.table import Table
 
@@ -28,7 +28,7 @@ create table if not exists online_rows (
     layout bytea not null, body bytea not null, primary key (view, key)
 );
 create table if not exists online_layouts (id bytea primary key, columns text not null);
-create table if not exists online_ledger (view text primary key, windows text not null);
+create table if not exists online_ledger (view text primary key, loaded text not null);
 """
 _INCOMING = "create temp table incoming (like online_rows) on commit drop"
 _COPY = "copy incoming from stdin (format binary)"
@@ -63,21 +63,6 @@ class PostgresOnlineStore(OnlineStore):
         self._process = os.getpid()
         place = f"{parameters.get('host', '')}/{parameters.get('dbname', '')}".rstrip("/")
         self._where = f"PostgreSQL online store {place}".strip()
-
-    def windows(self, table: Table) -> list[Window]:
-        return self._run(lambda db: _held(db, table))
-
-    def record(self, table: Table, window: Window) -> None:
-        def add(db: "psycopg.Connection[Any]") -> None:
-            with db.transaction():
-                empty = "insert into online_ledger values (%s, '[]') on conflict do nothing"
-                db.execute(empty, (table.ledger,))
-                held = _held(db, table, " for update")
-                pairs = as_pairs(as_windows(as_pairs([*held, window])))
-                query = "update online_ledger set windows = %s where view = %s"
-                db.execute(query, (json.dumps(pairs), table.ledger))
-
-        self._run(add)
 
     def expire(self, table: Table, before: int) -> int:
         query = "delete from online_rows where view = %s and event < %s"
@@ -122,6 +107,20 @@ class PostgresOnlineStore(OnlineStore):
         held = self._run(look_up) if keys else {}
         numbers = iter(range(len(keys)))
         return [[held.get(next(numbers)) for _ in asked] for _, asked in reads]
+
+    def _ledger(self, table: Table) -> list[Loaded]:
+        return self._run(lambda db: _entries(db, table))
+
+    def _enter(self, table: Table, new: Loaded) -> None:
+        def add(db: "psycopg.Connection[Any]") -> None:
+            with db.transaction():
+                empty = "insert into online_ledger values (%s, '[]') on conflict do nothing"
+                db.execute(empty, (table.ledger,))
+                held = entered(_entries(db, table, " for update"), new)
+                query = "update online_ledger set loaded = %s where view = %s"
+                db.execute(query, (json.dumps(held), table.ledger))
+
+        self._run(add)
 
     def _save_layout(self, table: Table) -> None:
         query = "insert into online_layouts values (%s, %s) on conflict do nothing"
@@ -198,7 +197,7 @@ class PostgresOnlineStore(OnlineStore):
             raise StoreError(f"{self._where}: {' '.join(str(error).split())}.") from error
 
 
-def _held(db: "psycopg.Connection[Any]", table: Table, lock: str = "") -> list[Window]:
-    query = f"select windows from online_ledger where view = %s{lock}"  # noqa: S608
-    rows = db.execute(query, (table.ledger,)).fetchall()
-    return as_windows(pair for (windows,) in rows for pair in json.loads(windows))
+def _entries(db: "psycopg.Connection[Any]", table: Table, lock: str = "") -> list[Loaded]:
+    query = f"select loaded from online_ledger where view = %s{lock}"  # noqa: S608
+    row = db.execute(query, (table.ledger,)).fetchone()
+    return [Loaded(*entry) for entry in json.loads(row[0])] if row else []

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from feature_platform.errors import StoreError
-from feature_platform.online.base import Found, OnlineStore, Window, as_pairs, as_windows
+from feature_platform.online.base import Found, Loaded, OnlineStore, entered
 from feature_platform.online.codec import Layout, Record
 from feature_platform.redis import connect, where
 from feature_platform.table import Table
@@ -62,19 +62,6 @@ class RedisOnlineStore(OnlineStore):
         self._where = where(connection_string)
         self._error: type[Exception] = StoreError  # redis-py's, once it is there
 
-    def windows(self, table: Table) -> list[Window]:
-        with self._errors():
-            return _windows(self._client.get(_ledger(table)))
-
-    def record(self, table: Table, window: Window) -> None:
-        def add(pipe: Any) -> None:
-            held = [*_windows(pipe.get(_ledger(table))), window]
-            pipe.multi()
-            pipe.set(_ledger(table), json.dumps(as_pairs(as_windows(as_pairs(held)))))
-
-        with self._errors():
-            self._client.transaction(add, _ledger(table))
-
     def expire(self, table: Table, before: int) -> int:
         oldest = [struct.pack(">Q", before + _ZERO)]
         prefix = _prefix(table.identity)
@@ -111,6 +98,20 @@ class RedisOnlineStore(OnlineStore):
         except self._error as error:
             raise self._failed(error) from error
         return [[_found(next(held)) for _ in keys] for _, keys in reads]
+
+    def _ledger(self, table: Table) -> list[Loaded]:
+        with self._errors():
+            return _entries(self._client.get(_ledger_key(table)))
+
+    def _enter(self, table: Table, new: Loaded) -> None:
+        def add(pipe: Any) -> None:
+            held = entered(_entries(pipe.get(_ledger_key(table))), new)
+            pipe.multi()
+            pipe.hsetnx(_LAYOUTS, table.layout_id.hex(), json.dumps(table.layout))
+            pipe.set(_ledger_key(table), json.dumps(held))
+
+        with self._errors():
+            self._client.transaction(add, _ledger_key(table))
 
     def _save_layout(self, table: Table) -> None:
         """It goes with every batch: somebody may have emptied the server in between."""
@@ -153,12 +154,12 @@ def _prefix(identity: str) -> bytes:
     return f"fp:{identity}:".encode()
 
 
-def _ledger(table: Table) -> str:
+def _ledger_key(table: Table) -> str:
     return f"fp:ledger:{table.ledger}"
 
 
-def _windows(held: bytes | None) -> list[Window]:
-    return as_windows(json.loads(held)) if held else []
+def _entries(held: bytes | None) -> list[Loaded]:
+    return [Loaded(*entry) for entry in json.loads(held)] if held else []
 
 
 def _value(record: Record) -> bytes:

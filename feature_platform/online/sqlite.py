@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import local
 
 from feature_platform.errors import StoreError
-from feature_platform.online.base import Found, OnlineStore, Window, as_pairs, as_windows
+from feature_platform.online.base import Found, Loaded, OnlineStore, entered
 from feature_platform.online.codec import Layout, Record
 from feature_platform.table import Table
 
@@ -20,7 +20,7 @@ create table if not exists online_rows (
     primary key (view, key)
 ) without rowid;
 create table if not exists layouts (id blob primary key, columns text) without rowid;
-create table if not exists ledger (view text, start integer, stop integer);
+create table if not exists ledger (view text, start integer, stop integer, layout text);
 """
 _UPSERT = """
 insert into online_rows values (?, ?, ?, ?, ?, ?)
@@ -51,19 +51,6 @@ class SqliteOnlineStore(OnlineStore):
         self._path = path
         self._local = local()
 
-    def windows(self, table: Table) -> list[Window]:
-        with self._connection() as db:
-            query = "select start, stop from ledger where view = ?"
-            return as_windows(db.execute(query, (table.ledger,)))
-
-    def record(self, table: Table, window: Window) -> None:
-        with self._transaction() as db:
-            query = "select start, stop from ledger where view = ?"
-            held = as_windows([*db.execute(query, (table.ledger,)), *as_pairs([window])])
-            db.execute("delete from ledger where view = ?", (table.ledger,))
-            pairs = [(table.ledger, *pair) for pair in as_pairs(held)]
-            db.executemany("insert into ledger values (?, ?, ?)", pairs)
-
     def expire(self, table: Table, before: int) -> int:
         with self._transaction() as db:
             query = "delete from online_rows where view = ? and event < ?"
@@ -89,6 +76,17 @@ class SqliteOnlineStore(OnlineStore):
     def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Found | None]]:
         with self._connection() as db:
             return [_look_up(db, identity, keys) for identity, keys in reads]
+
+    def _ledger(self, table: Table) -> list[Loaded]:
+        with self._connection() as db:
+            return _entries(db, table)
+
+    def _enter(self, table: Table, new: Loaded) -> None:
+        with self._transaction() as db:
+            held = entered(_entries(db, table), new)
+            db.execute("delete from ledger where view = ?", (table.ledger,))
+            rows = [(table.ledger, *entry) for entry in held]
+            db.executemany("insert into ledger values (?, ?, ?, ?)", rows)
 
     def _save_layout(self, table: Table) -> None:
         with self._transaction() as db:
@@ -137,6 +135,11 @@ class SqliteOnlineStore(OnlineStore):
         db.execute("pragma synchronous = normal")
         db.executescript(_SCHEMA)
         return db
+
+
+def _entries(db: sqlite3.Connection, table: Table) -> list[Loaded]:
+    query = "select start, stop, layout from ledger where view = ?"
+    return [Loaded(*row) for row in db.execute(query, (table.ledger,))]
 
 
 def _look_up(db: sqlite3.Connection, identity: str, keys: Sequence[bytes]) -> list[Found | None]:

@@ -272,6 +272,33 @@ def test_the_ledger_is_the_union_of_the_windows(store: OnlineStore) -> None:
     run()
 
 
+def test_a_window_counts_for_the_features_it_was_loaded_with(store: OnlineStore) -> None:
+    def table(**types: pa.DataType) -> Table:
+        return Table(project="shop", name="one", keys=ONE.keys, features=pa.schema(types.items()))
+
+    def hours(*numbers: int) -> list[Window]:
+        return [Window(NOON + n * HOUR, NOON + (n + 1) * HOUR) for n in numbers]
+
+    first = table(value=pa.int32(), more=pa.string())
+    widened, fewer = table(value=pa.int64(), more=pa.string()), table(value=pa.int32())
+    retyped = table(value=pa.string(), more=pa.string())
+    grown = table(value=pa.int32(), more=pa.string(), new=pa.bool_())
+    store.write(first, [])
+    store.record(first, *hours(0))
+    for unaffected in (first, widened, fewer):
+        assert store.windows(unaffected) == hours(0)
+    for lacking in (retyped, grown):
+        assert store.windows(lacking) == []
+
+    store.write(grown, [])
+    store.record(grown, *hours(2))
+    store.record(first, *hours(3))
+    assert store.windows(grown) == hours(2)
+    assert store.windows(first) == [*hours(0), Window(NOON + 2 * HOUR, NOON + 4 * HOUR)]
+    store._layouts.clear()  # as a new process has it
+    assert store.windows(fewer) == store.windows(first)
+
+
 def test_windows_recorded_at_once_are_all_kept(store: OnlineStore) -> None:
     with ThreadPoolExecutor(4) as pool:
         hours = [Window(NOON + 2 * n * HOUR, NOON + (2 * n + 1) * HOUR) for n in range(8)]
