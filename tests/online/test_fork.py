@@ -18,6 +18,7 @@ import json
 
 store = open_online_store(json.loads(sys.argv[1]), Path(sys.argv[2]))
 store.write(ONE, [batch(ONE, *(observed(n, NOON, n) for n in range(300)))])
+store.read([(ONE, encode_keys([[1]], 1))])
 
 def wrong(seed):
     asked = [(seed * 7 + n * 11) % 300 for n in range(250)]

@@ -1,0 +1,63 @@
+"""Each thread reads over a connection of its own: what happens to it never reaches an answer."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import redis
+from online.test_contract import NOON, ONE, batch, observed, values
+
+from feature_platform.errors import StoreError
+from feature_platform.online import OnlineStore, open_online_store
+
+
+@pytest.fixture
+def store(redis_server: str, tmp_path: Path) -> Iterator[OnlineStore]:
+    redis.Redis.from_url(f"redis://{redis_server}").flushall()
+    settings = {"type": "redis", "connection_string": redis_server}
+    opened = open_online_store(settings, tmp_path)
+    opened.write(ONE, [batch(ONE, *(observed(n, NOON, n) for n in range(100)))])
+    yield opened
+    opened.close()
+
+
+def test_a_connection_that_the_server_closed_is_opened_again(
+    store: OnlineStore, redis_server: str
+) -> None:
+    assert values(store, 1) == [1]
+    redis.Redis.from_url(f"redis://{redis_server}").client_kill_filter(_type="normal", skipme=True)
+
+    assert values(store, 2) == [2]
+    assert values(store, 3) == [3]
+
+
+def test_an_interrupted_read_leaves_no_answer_for_the_next(
+    store: OnlineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupted(BaseException): ...
+
+    def interrupt(*_: object, **__: object) -> None:
+        raise Interrupted
+
+    assert values(store, 1) == [1]
+    with monkeypatch.context() as patch:
+        patch.setattr(redis.Connection, "read_response", interrupt)
+        with pytest.raises(Interrupted):
+            values(store, 2)
+    assert values(store, 3) == [3]
+
+
+def test_threads_answer_for_themselves(store: OnlineStore) -> None:
+    def ask(number: int) -> bool:
+        return values(store, number % 100, 404) == [number % 100, None]
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(2000)))
+
+
+def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
+    store = open_online_store({"type": "redis", "connection_string": "127.0.0.1:1"}, tmp_path)
+
+    with pytest.raises(StoreError, match=r"Redis at 127.0.0.1:1: .*refused"):
+        values(store, 1)
