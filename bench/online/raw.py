@@ -65,7 +65,7 @@ def sqlite_reader():  # noqa: ANN201
 
 
 def redis_reader(address: str):  # noqa: ANN201
-    """Return what reads keys of views with one MGET."""
+    """Return what reads keys of views with one MGET, over a connection without its pool."""
     import redis
 
     client = redis.Redis.from_url(f"redis://{address}")
@@ -74,8 +74,12 @@ def redis_reader(address: str):  # noqa: ANN201
         pipe.set(f"raw:{view}:{key}", body)
     pipe.execute()
 
+    connection = client.connection_pool.make_connection()
+
     def read(keys: list[int], views: int) -> list[list[bytes | None]]:
-        found = client.mget([f"raw:{view}:{key}" for view in range(views) for key in keys])
+        asked = [f"raw:{view}:{key}" for view in range(views) for key in keys]
+        connection.send_command("MGET", *asked, check_health=False)
+        found = connection.read_response(disable_decoding=True)
         return [found[n * len(keys) : (n + 1) * len(keys)] for n in range(views)]
 
     return read
