@@ -160,7 +160,7 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
         return column
     if pa.types.is_dictionary(column.type):
         column = pa.array(column.to_pylist())
-    if not _fits(column.type, dtype):
+    if not fits(column.type, dtype):
         rounded = _holds(column.type, _is_float) and _holds(dtype, pa.types.is_decimal)
         hint = "; floats are rounded already, give decimals or text" if rounded else ""
         raise ValueError(f"values of type {column.type} are not {dtype}{hint}")
@@ -219,11 +219,12 @@ def _times(column: Column) -> Column:
     return column
 
 
-def _fits(held: pa.DataType, wanted: pa.DataType) -> bool:
+def fits(held: pa.DataType, wanted: pa.DataType) -> bool:
+    """Say whether values of a type can be of a declared one; `exact_cast` looks at each."""
     if pa.types.is_null(held):
         return True
     if _is_list(held):
-        return pa.types.is_list(wanted) and _fits(held.value_type, wanted.value_type)
+        return pa.types.is_list(wanted) and fits(held.value_type, wanted.value_type)
     kinds: Sequence[tuple[Any, Any]] = (
         (_is_number, _is_number),
         (pa.types.is_boolean, pa.types.is_boolean),

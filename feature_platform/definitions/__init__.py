@@ -13,6 +13,7 @@ from feature_platform.definitions.code import Code as Code
 from feature_platform.definitions.code import fingerprint as fingerprint
 from feature_platform.definitions.entity import Entity as Entity
 from feature_platform.definitions.expressions import check_expressions as check_expressions
+from feature_platform.definitions.expressions import misfits as misfits
 from feature_platform.definitions.feature_service import FeatureService as FeatureService
 from feature_platform.definitions.feature_view import FeatureView as FeatureView
 from feature_platform.definitions.feature_view import StreamFeatureView as StreamFeatureView

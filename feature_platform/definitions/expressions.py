@@ -1,8 +1,12 @@
 """SQL expressions of on-demand views: which are allowed, and what they read."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from feature_platform.table import arrow_type
+from feature_platform.types import FeatureType
+from feature_platform.values import fits
 
 _LARGEST = 10_000
 _OPERATORS = """
@@ -68,6 +72,39 @@ def check_expressions(expressions: Mapping[str, str]) -> frozenset[str]:
         except ValueError as error:
             raise ValueError(f"expressions: {name!r}: {error}") from None
     return columns
+
+
+def misfits(
+    expressions: Mapping[str, str],
+    inputs: Mapping[str, FeatureType],
+    declared: Mapping[str, FeatureType],
+) -> Iterator[str]:
+    """Yield which expressions have no value, or none of their declared type, and why.
+
+    Args:
+        expressions: Output → expression; each was checked, and reads inputs only.
+        inputs: Input → its type.
+        declared: Output → its type.
+    """
+    import duckdb
+    import pyarrow as pa
+
+    rows = pa.schema([(name, arrow_type(dtype)) for name, dtype in inputs.items()]).empty_table()
+    with duckdb.connect(config={"enable_external_access": "false"}) as db:
+        db.execute("SET TimeZone = 'UTC'")
+        db.register("inputs", rows)
+        for name, text in expressions.items():
+            try:
+                found = db.sql(f"SELECT ({text}) AS value FROM inputs")  # noqa: S608 - it was checked
+                value = found.to_arrow_table().schema.field("value").type
+            except duckdb.Error as error:
+                yield f"expressions: {name!r}: {str(error).splitlines()[0]}"
+                continue
+            wanted = arrow_type(declared[name])
+            plain = pa.types.is_decimal(value) and not pa.types.is_decimal(wanted)
+            if not fits(pa.float64() if plain else value, wanted):
+                what = f"is {found.types[0]} and is declared {declared[name]}"
+                yield f"expressions: {name!r} {what}. Cast it, or declare what it is."
 
 
 def _parsed(text: str) -> Any:

@@ -1,6 +1,6 @@
 """References: what a definition names, and whether the registry has it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from feature_platform.definitions import (
@@ -13,6 +13,7 @@ from feature_platform.definitions import (
     Source,
     ViewReference,
     check_expressions,
+    misfits,
 )
 from feature_platform.errors import did_you_mean
 from feature_platform.registry.offers import (
@@ -23,6 +24,7 @@ from feature_platform.registry.offers import (
     view_of,
 )
 from feature_platform.registry.snapshot import VIEW_KINDS, Key, Snapshot
+from feature_platform.types import FeatureType, parse_type
 
 
 class Broken(NamedTuple):
@@ -147,16 +149,24 @@ def _request_problems(
 
 def _input_problems(snapshot: Snapshot, project: str, view: OnDemandFeatureView) -> Iterator[str]:
     """Expressions read inputs only, and what is stored is computed from one stored row."""
-    columns = check_expressions(view.expressions)
-    known = _input_names(snapshot, project, view) if columns else frozenset()
-    folded = [name.casefold() for name in known]
-    if columns and len(set(folded)) < len(folded):
-        twins = sorted(name for name in known if folded.count(name.casefold()) > 1)
-        yield f"mode='sql': inputs {', '.join(twins)} differ in case only, which SQL ignores."
-    for name in sorted(columns - known):
-        yield f"an expression reads {name!r}, which is no input.{did_you_mean(name, known)}"
+    if view.expressions:
+        yield from _expression_problems(_inputs(snapshot, project, view), view)
     if view.write_to_online_store:
         yield from _storing_problems(snapshot, project, view)
+
+
+def _expression_problems(
+    inputs: Mapping[str, FeatureType], view: OnDemandFeatureView
+) -> Iterator[str]:
+    folded = [name.casefold() for name in inputs]
+    twins = sorted(name for name in inputs if folded.count(name.casefold()) > 1)
+    if twins:
+        yield f"mode='sql': inputs {', '.join(twins)} differ in case only, which SQL ignores."
+    unknown = sorted(check_expressions(view.expressions) - inputs.keys())
+    for name in unknown:
+        yield f"an expression reads {name!r}, which is no input.{did_you_mean(name, inputs)}"
+    if inputs and not twins and not unknown:
+        yield from misfits(view.expressions, inputs, {f.name: f.dtype for f in view.fields})
 
 
 def _storing_problems(snapshot: Snapshot, project: str, view: OnDemandFeatureView) -> Iterator[str]:
@@ -175,15 +185,18 @@ def _storing_problems(snapshot: Snapshot, project: str, view: OnDemandFeatureVie
             )
 
 
-def _input_names(snapshot: Snapshot, project: str, view: OnDemandFeatureView) -> frozenset[str]:
-    """Return what a view's inputs are called: those that share a name go by `view__feature`."""
-    found = [(ref.label, name) for ref in view.inputs for name in _features(snapshot, project, ref)]
-    names = [name for _, name in found] + [f.name for f in view.request]
-    called = {n if names.count(n) == 1 else f"{label}__{n}" for label, n in found}
-    return frozenset(called | {f.name for f in view.request})
-
-
-def _features(snapshot: Snapshot, project: str, ref: ViewReference) -> tuple[str, ...]:
-    view = view_of(snapshot, project, ref.view)
-    every = tuple(feature_names_of(snapshot, project, view)) if view else ()
-    return every if ref.features is None else ref.features
+def _inputs(snapshot: Snapshot, project: str, view: OnDemandFeatureView) -> dict[str, FeatureType]:
+    """Return a view's inputs by what they are called: those that share a name, `view__feature`."""
+    found = [
+        (ref.label, name, dtype)
+        for ref in view.inputs
+        if (offered := offer(snapshot, project, ref.view, {})) is not None
+        for name, dtype in offered.features.items()
+        if ref.features is None or name in ref.features
+    ]
+    names = [name for _, name, _ in found] + [f.name for f in view.request]
+    features = {
+        name if names.count(name) == 1 else f"{label}__{name}": parse_type(dtype)
+        for label, name, dtype in found
+    }
+    return features | {f.name: f.dtype for f in view.request}

@@ -12,7 +12,14 @@ from tests_support import HOUR, NOON
 from feature_platform import FeatureService, FeatureStore, Field, OnDemandFeatureView, RequestSource
 from feature_platform.definitions import check_expressions
 from feature_platform.errors import DefinitionError, RefusedError, TransformationError
-from feature_platform.types import Float64, Int64, String, UnixTimestamp
+from feature_platform.types import (
+    Decimal,
+    FeatureType,
+    Float64,
+    Int64,
+    String,
+    UnixTimestamp,
+)
 
 REQUEST = RequestSource(schema=[Field(name="extra", dtype=Float64)])
 
@@ -125,6 +132,24 @@ def test_columns_that_are_no_inputs_are_refused_when_applied(store: FeatureStore
         store.apply([sql_view({"y": "trip + 1"})])
     with pytest.raises(RefusedError, match="reads 'driver_id', which is no input"):
         store.apply([sql_view({"y": "driver_id + 1"})])
+
+
+@pytest.mark.parametrize(
+    ("text", "dtype", "message"),
+    [
+        ("trips || 'x'", Float64, "'y' is VARCHAR and is declared Float64. Cast it"),
+        ("trips > 1", Int64, "'y' is BOOLEAN and is declared Int64"),
+        ("trips / 2", Decimal(9, 2), r"'y' is DOUBLE and is declared Decimal\(9, 2\)"),
+        ("upper(trips)", String, "'y': .*No function matches"),
+        ("trips + interval 1 day", UnixTimestamp, "'y': .*No function matches|'y' is"),
+        ("[trips]", Int64, "expressions do not have here"),
+    ],
+)
+def test_an_expression_of_another_type_is_refused_when_applied(
+    store: FeatureStore, text: str, dtype: FeatureType, message: str
+) -> None:
+    with pytest.raises((RefusedError, DefinitionError), match=message):
+        store.apply([sql_view({"y": text}, dtype)])
 
 
 def test_what_fails_names_the_view_and_the_entity(store: FeatureStore) -> None:
