@@ -68,11 +68,13 @@ def review(proposal: Proposal, offline: OfflineStore | None, online: OnlineStore
     plan = proposal.plan
     problems = check(proposal)
     malformed = any(problem.rule == "form" for problem in problems)
+    told = {problem.subject for problem in problems}
+    known = () if malformed else notices(proposal.after, plan.project, plan.owner)
     return Review(
         plan,
         problems,
         () if malformed else tuple(Contracts(proposal).effects()),
-        () if malformed else tuple(notices(proposal.after, plan.project, plan.owner)),
+        tuple(notice for notice in known if notice.subject not in told),
         () if malformed or not online else tuple(_backfills(proposal, offline, online)),
     )
 

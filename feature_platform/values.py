@@ -180,7 +180,7 @@ def _prepared(column: Column, dtype: pa.DataType) -> Column:
             column = column.cast(pa.timestamp(column.type.unit, "UTC"))
         return compute.floor_temporal(column, unit="microsecond")
     if pa.types.is_timestamp(dtype) and _is_text(column.type):
-        return _times(column)
+        return compute.floor_temporal(_times(column), unit="microsecond")
     if _holds(column.type, pa.types.is_integer) and _holds(dtype, pa.types.is_decimal):
         return column.cast(_with_item(column.type, pa.decimal128(38, 0)))
     if pa.types.is_float32(dtype) and pa.types.is_integer(column.type):
@@ -211,12 +211,13 @@ def instant(value: object, what: str) -> datetime:
 
 def _times(column: Column) -> Column:
     """Return ISO 8601 text as times; without an offset they are UTC."""
-    for dtype in (pa.timestamp("us"), pa.timestamp("us", tz="UTC")):
+    reason: Exception | None = None
+    for dtype in (pa.timestamp(unit, tz) for unit in ("us", "ns") for tz in (None, "UTC")):
         try:
             return column.cast(dtype)
-        except pa.ArrowException:
-            continue
-    return column
+        except pa.ArrowException as error:
+            reason = reason or error
+    raise ValueError(f"{str(reason).partition(' as a scalar')[0]} as an ISO 8601 time")
 
 
 def fits(held: pa.DataType, wanted: pa.DataType) -> bool:

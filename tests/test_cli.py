@@ -169,6 +169,29 @@ def test_a_plan_shows_whom_it_concerns_and_what_it_costs(folders: Path) -> None:
     assert "overrides" in run("-C", growth, "history", "--owner", "platform").output
 
 
+def test_a_service_is_described_by_what_it_asks_and_answers(folders: Path) -> None:
+    platform, growth = folders / "platform", folders / "growth"
+    run("-C", platform, "apply")
+    run("-C", growth, "apply")
+
+    text = run("-C", growth, "describe", "growth_model_v1").stdout
+    assert "driver_id (int64)" in text
+    assert "trips_planned (int64)" in text
+    assert "trips_today, conv_rate, growth_load" in text
+
+
+def test_a_plan_names_references_as_they_are_written_and_a_problem_once(folders: Path) -> None:
+    platform, growth = folders / "platform", folders / "growth"
+    run("-C", platform, "apply")
+    run("-C", growth, "apply")
+    edit(growth, '"driver_stats:trips_today"', '"driver_stats:trips_tody"')
+
+    result = run("-C", growth, "plan", code=1)
+    assert "sources: driver_stats:trips_today → driver_stats:trips_tody" in result.stdout
+    assert "Did you mean 'trips_today'?" not in result.stdout
+    assert result.stderr.count("Did you mean 'trips_today'?") == 1
+
+
 def test_a_plan_is_saved_and_applied(folders: Path) -> None:
     platform, growth = folders / "platform", folders / "growth"
     saved = folders / "plan.json"

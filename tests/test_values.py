@@ -36,6 +36,8 @@ NEW_YEAR = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
         ),
         (["2026-01-01 00:00:00"], TIME, [NEW_YEAR]),
         (["2026-01-01T02:00:00+02:00"], TIME, [NEW_YEAR]),
+        (["2026-01-01T00:00:00.000000999"], TIME, [NEW_YEAR]),
+        (["2026-01-01T00:00:00.000000999Z", None], TIME, [NEW_YEAR, None]),
         ([dt.date(2026, 1, 1)], TIME, [NEW_YEAR]),
         ([pd.Timestamp("2026-01-01 00:00:00.000000999", tz="UTC")], TIME, [NEW_YEAR]),
         ([pd.NaT, None], TIME, [None, None]),

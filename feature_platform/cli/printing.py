@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from feature_platform.definitions import Definition
+from feature_platform.definitions import Definition, ViewReference
 from feature_platform.registry import Commit, Effect, Plan, Registered, Snapshot
 from feature_platform.review import Backfill, Review
 
@@ -151,7 +151,17 @@ def _changed(old: dict[str, object], new: dict[str, object]) -> str:
 
 
 def _value(value: object) -> str:
+    parts = value if isinstance(value, list) else []
+    if parts and all(isinstance(part, dict) and "view" in part for part in parts):
+        return ", ".join(map(_reference, parts))
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _reference(value: dict[str, Any]) -> str:
+    ref = ViewReference(**value)
+    keys = [f"{key}={column}" for key, column in ref.join_key_map.items()]
+    joined = f" by {', '.join(keys)}" if keys else ""
+    return f"{ref}{f' as {ref.alias}' if ref.alias else ''}{joined}"
 
 
 @contextmanager

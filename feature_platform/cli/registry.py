@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -22,11 +23,12 @@ from feature_platform.cli.printing import (
     print_table,
 )
 from feature_platform.contributor import Contributor
-from feature_platform.definitions import KINDS, Definition
-from feature_platform.errors import NotFoundError, RequestError
+from feature_platform.definitions import KINDS, Definition, FeatureService, View
+from feature_platform.errors import FeaturePlatformError, NotFoundError, RequestError
 from feature_platform.registry import (
     Registry,
     Report,
+    Snapshot,
     compare,
     differences,
     examine,
@@ -37,6 +39,7 @@ from feature_platform.registry import (
     read_export,
 )
 from feature_platform.registry import repair as repair_log
+from feature_platform.resolve import parse_features, resolve
 from feature_platform.store import FeatureStore
 
 _ADVICE = """What comes after version {good} cannot be read. What can be done:
@@ -185,7 +188,27 @@ def describe(repo: Path, *, name: str, as_json: bool) -> None:
             nested = isinstance(value, (dict, list))
             shown = yaml.safe_dump(value, sort_keys=False).rstrip() if nested else str(value)
             table.add_row(key, escape(shown))
+        for key, value in _signature(snapshot, store.project, entry.definition):
+            table.add_row(key, escape(value))
         console().print(table)
+
+
+def _signature(
+    snapshot: Snapshot, project: str, definition: Definition
+) -> Iterator[tuple[str, str]]:
+    """Yield what a request for features has to carry, and what it is answered with."""
+    if not isinstance(definition, (View, FeatureService)):
+        return
+    try:
+        asked = resolve(snapshot, project, parse_features(snapshot, project, definition.name))
+    except FeaturePlatformError:  # it reads what is not there, as `plan` says
+        return
+    needed = {name: str(dtype or "any type") for name, dtype in asked.join_keys.items()}
+    carried = {name: str(dtype) for name, dtype in asked.request_fields.items()}
+    for key, fields in (("join keys", needed), ("request", carried)):
+        if fields:
+            yield key, ", ".join(f"{name} ({dtype})" for name, dtype in fields.items())
+    yield "answers with", ", ".join(asked.outputs)
 
 
 @command()

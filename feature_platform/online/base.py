@@ -95,6 +95,7 @@ class OnlineStore(ABC):
             How many rows were handled.
 
         Raises:
+            SchemaError: A row is too large for the backend; nothing of its batch is written.
             StoreError: The backend refused. Safe to retry: writing twice changes nothing.
         """
         if table.layout_id not in self._layouts:

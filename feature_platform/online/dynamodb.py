@@ -8,14 +8,15 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any
 
-from feature_platform.errors import StoreError
+from feature_platform.errors import SchemaError, StoreError
 from feature_platform.online.base import Found, Loaded, OnlineStore, entered
 from feature_platform.online.codec import Layout, Record
-from feature_platform.table import Table
+from feature_platform.table import Table, from_microseconds
 
 _KEYS_PER_READ = 100
 _CALLS_AT_ONCE = 16
 _ATTEMPTS = 10
+_MOST_BYTES = 400_000  # of the 400 KiB that an item may have, names and times included
 _NEWER = "attribute_not_exists(k) OR e < :e OR (e = :e AND c <= :c)"
 _UNCHANGED = "attribute_not_exists(loaded) OR loaded = :held"
 _ROW = b"r"  # keys may not be empty, and those of views without entities are
@@ -86,6 +87,13 @@ class DynamoDBOnlineStore(OnlineStore):
             del self.__dict__["_workers"]
 
     def _put(self, table: Table, records: Sequence[Record]) -> None:
+        for record in records:
+            if (size := len(record.key) + len(record.body)) > _MOST_BYTES:
+                raise SchemaError(
+                    f"A row of view {table.name!r}, observed at "
+                    f"{from_microseconds(record.event).isoformat()}, takes {size:,} bytes; "
+                    f"DynamoDB holds {_MOST_BYTES:,} in a row."
+                )
         self._make(table.identity)
 
         def put(record: Record) -> bool:

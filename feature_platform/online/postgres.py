@@ -61,6 +61,7 @@ class PostgresOnlineStore(OnlineStore):
         self._parameters = parameters
         self._schema = schema
         self._process = os.getpid()
+        self._has_tables = False
         place = f"{parameters.get('host', '')}/{parameters.get('dbname', '')}".rstrip("/")
         self._where = f"PostgreSQL online store {place}".strip()
 
@@ -143,20 +144,24 @@ class PostgresOnlineStore(OnlineStore):
         parameters = dict(self._parameters)
         if self._schema:
             parameters["options"] = f"-c search_path={self._schema}"
-        pool = ConnectionPool(
+        return ConnectionPool(
             kwargs={**parameters, "autocommit": True},
             min_size=1,
             max_size=_MOST_CONNECTIONS,
             timeout=_WAIT_SECONDS,
             open=True,
         )
+
+    def _make_tables(self, db: "psycopg.Connection[Any]") -> None:
+        """Make them once; a role that only reads takes them as they are."""
+        if self._has_tables:
+            return
         from psycopg.errors import InsufficientPrivilege
 
-        # A role that only reads takes the tables as they are.
-        with suppress(InsufficientPrivilege), pool.connection() as db, db.transaction():
+        with suppress(InsufficientPrivilege), db.transaction():
             db.execute(_TURN)
             db.execute(_SCHEMA)
-        return pool
+        self._has_tables = True
 
     def _cause(self) -> str:
         """Ask a connection of its own why the pool gets none."""
@@ -187,11 +192,13 @@ class PostgresOnlineStore(OnlineStore):
         try:
             try:
                 with self._pool.connection() as db:
+                    self._make_tables(db)
                     return work(db)
             except PoolTimeout as error:
                 raise StoreError(f"{self._where}: {self._cause() or error}.") from error
             except psycopg.OperationalError:  # every operation can be repeated
                 with self._pool.connection() as db:
+                    self._make_tables(db)
                     return work(db)
         except psycopg.Error as error:
             raise StoreError(f"{self._where}: {' '.join(str(error).split())}.") from error

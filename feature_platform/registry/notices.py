@@ -21,8 +21,13 @@ class Notice:
     reader: Key
     message: str
 
+    @property
+    def subject(self) -> str:
+        """The object, as messages name it."""
+        return f"{self.reader.kind.replace('_', ' ')} {self.reader.name!r}"
+
     def __str__(self) -> str:
-        return f"{self.reader.kind.replace('_', ' ')} {self.reader.name!r} {self.message}"
+        return f"{self.subject} {self.message}"
 
 
 def notices(snapshot: Snapshot, project: str, owner: str) -> Iterator[Notice]:
@@ -40,7 +45,8 @@ def notices(snapshot: Snapshot, project: str, owner: str) -> Iterator[Notice]:
     for key, entry in sorted(snapshot.owned_by(project, owner).items()):
         for broken in broken_references(snapshot, project, entry.definition):
             doing = _whose_doing(snapshot, project, broken.view)
-            yield Notice(key, f"is broken: {broken.message.rstrip('.')}{doing}.")
+            told = f"is broken: {broken.message.rstrip('.')}{doing}"
+            yield Notice(key, told if told.endswith("?") else f"{told}.")
         if any_deprecated:
             yield from _deprecations(snapshot, project, entry)
 

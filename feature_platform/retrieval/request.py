@@ -48,10 +48,12 @@ class RequestReader:
                 rows, or too many for one request.
         """
         given, size = self._columns(rows)
-        for name in self.keys:
-            if name not in given:
-                hint = did_you_mean(name, given)
-                raise RequestError(f"entity_rows lack the join key {name!r}.{hint}")
+        if lacking := [name for name in self.keys if name not in given]:
+            keys = "join keys" if len(lacking) > 1 else "join key"
+            hint = did_you_mean(lacking[0], given)
+            raise RequestError(
+                f"entity_rows lack the {keys} {', '.join(map(repr, lacking))}.{hint}"
+            )
         check_request(given, self._transformations)
         columns = {name: given[name] for name in self._wanted}
         for name, exact in self._exact.items():

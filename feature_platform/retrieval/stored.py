@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from feature_platform.errors import TransformationError
+from feature_platform.errors import SchemaError, TransformationError
 from feature_platform.online import OnlineStore, StoredRow, encode_row, storable
 from feature_platform.resolve import STORED_INPUTS, Retrieval, Stored
 from feature_platform.retrieval.request import Columns
@@ -54,7 +54,11 @@ class StoredReader:
         stale = [n for n, row in enumerate(rows) if row is None]
         if stale:
             part = {name: [column[n] for n in stale] for name, column in columns.items()}
-            computed = step.lists(part, types)
+            try:
+                computed = step.lists(part, types)
+            except TransformationError:
+                step.lists(columns, types)  # names the row as the request counts
+                raise
             if len(stale) == len(rows):
                 return computed
         outputs = []
@@ -131,11 +135,12 @@ class StoredWriter:
     def try_write(self, online: OnlineStore, batch: pa.RecordBatch) -> None:
         """Keep the answers, or leave it to readers to compute them.
 
-        The code may not be here, and a team's code never stops the platform's rows.
+        The code may not be here, or answer with more than the store holds: a team's code never
+        stops the platform's rows.
         """
         try:
             self.write(online, batch)
-        except TransformationError as error:
+        except (TransformationError, SchemaError) as error:
             if str(error) != self._told:
                 _log.warning("Answers are not stored, but computed when asked for: %s", error)
             self._told = str(error)

@@ -31,12 +31,12 @@ def check_request(columns: Iterable[str], transformations: Iterable[Transformati
     """
     known = list(columns)
     for step in transformations:
-        for name in step.request.names:
-            if name not in known:
-                hint = did_you_mean(name, known)
-                raise RequestError(
-                    f"The request lacks {name!r}, which on-demand view {step.view!r} needs.{hint}"
-                )
+        if lacking := [name for name in step.request.names if name not in known]:
+            names = " and ".join(map(repr, lacking))
+            raise RequestError(
+                f"The request lacks {names}, which on-demand view {step.view!r} needs."
+                f"{did_you_mean(lacking[0], known)}"
+            )
 
 
 class Steps:

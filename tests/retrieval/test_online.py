@@ -8,12 +8,15 @@ import pytest
 from tests_support import HOUR, NOON
 
 from feature_platform import (
+    Entity,
     FeatureService,
     FeatureStore,
     FeatureView,
     Field,
     FieldStatus,
+    OnDemandFeatureView,
     PushSource,
+    RequestSource,
 )
 from feature_platform.errors import NotFoundError, RequestError, SchemaError
 from feature_platform.types import Int64
@@ -114,6 +117,25 @@ def test_wrong_requests_are_explained(store: FeatureStore, rows, message: str) -
         store.get_online_features(["driver_stats:trips"], rows)
 
 
+def test_all_missing_keys_and_values_are_named_at_once(store: FeatureStore) -> None:
+    pair = Entity(name="pair", join_keys=["one", "other"])
+    view = FeatureView(
+        name="pairs", entities=[pair], schema=[Field(name="x", dtype=Int64)],
+        source=PushSource(name="p"),
+    )  # fmt: skip
+    request = RequestSource(schema=[Field(name="a", dtype=Int64), Field(name="b", dtype=Int64)])
+    computed = OnDemandFeatureView(
+        name="sums", sources=["pairs", request], schema=[Field(name="y", dtype=Int64)], mode="sql",
+        expressions={"y": "a + b"},
+    )  # fmt: skip
+    store.apply([pair, view, computed])
+
+    with pytest.raises(RequestError, match="lack the join keys 'one', 'other'"):
+        store.get_online_features(["pairs"], [{"x": 1}])
+    with pytest.raises(RequestError, match="lacks 'a' and 'b', which on-demand view 'sums' needs"):
+        store.get_online_features(["sums"], [{"one": 1, "other": 2}])
+
+
 def test_an_unknown_service_names_the_nearest(store: FeatureStore) -> None:
     store.apply([FeatureService(name="model", features=["driver_stats"])])
 
@@ -138,9 +160,11 @@ def test_a_feature_added_to_a_view_is_null_until_it_is_loaded(store, driver_view
         (["driver_stats:trip"], "no feature 'trip'. Did you mean 'trips'"),
         (["driver_stat:trips"], "view 'driver_stat'"),
         ("driver_stat", "no feature service 'driver_stat'. Did you mean 'driver_stats'"),
+        (["model:trips"], "no view 'model'; its 'model' is of kind feature service"),
     ],
 )
 def test_unknown_features_are_named(store: FeatureStore, features, message: str) -> None:
+    store.apply([FeatureService(name="model", features=["driver_stats"])])
     with pytest.raises(NotFoundError, match=message):
         store.get_online_features(features, [{"driver_id": 1}])
 

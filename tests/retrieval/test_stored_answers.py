@@ -18,11 +18,12 @@ from feature_platform.types import Int64, UnixTimestamp
 
 CALLS: list[dict] = []
 FAIL: list[bool] = []
+FAIL_FOR: list[int] = []
 
 
 def twice(inputs):
     CALLS.append(inputs)
-    if FAIL:
+    if FAIL or inputs["trips"] in FAIL_FOR:
         raise ValueError("broken")
     known = inputs["trips"] is not None
     return {"double": 2 * inputs["trips"] if known else None, "when": NOON if known else None}
@@ -39,6 +40,7 @@ VIEW = OnDemandFeatureView(
 def nothing_called() -> None:
     CALLS.clear()
     FAIL.clear()
+    FAIL_FOR.clear()
 
 
 def rows(*pairs: tuple[int, int], at=NOON) -> pd.DataFrame:
@@ -100,6 +102,19 @@ def test_broken_code_never_stops_the_rows(platform: FeatureStore, caplog) -> Non
     assert "Answers are not stored" in caplog.text
     with pytest.raises(TransformationError, match="broken"):
         ask(platform, 1)
+
+
+def test_an_error_names_the_row_as_the_request_counts(platform: FeatureStore) -> None:
+    platform.apply([VIEW])
+    platform.write_to_online_store("driver_stats", rows((1, 5)))
+    FAIL.append(True)
+    platform.write_to_online_store("driver_stats", rows((2, 6)))
+
+    assert ask(platform, 1) == [10]
+    FAIL.clear()
+    FAIL_FOR.append(6)
+    with pytest.raises(TransformationError, match=r"failed on row 1 \(driver_id=2\)"):
+        ask(platform, 1, 2)
 
 
 def test_other_code_does_not_use_the_answers(platform: FeatureStore) -> None:
