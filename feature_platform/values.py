@@ -1,9 +1,10 @@
 """Values in their declared types, or an error: nothing is cut, guessed or reinterpreted."""
 
+import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -45,10 +46,9 @@ def _plain(value: Any, dtype: pa.DataType | None, *, nan_is_null: bool) -> Any:
     if type(value).__name__ in {"NaTType", "NAType"}:
         return None
     if dtype is not None and pa.types.is_decimal(dtype) and type(value) in (int, str):
-        try:
-            value = Decimal(value)
-        except InvalidOperation:
-            raise ValueError(f"{value!r} is not a decimal number") from None
+        if type(value) is str and not _NUMBER.fullmatch(value):
+            raise ValueError(f"{value!r} is not a decimal number")
+        value = Decimal(value)
     if isinstance(value, Decimal) and not value.is_finite():
         if value.is_nan() and nan_is_null:
             return None
@@ -63,6 +63,7 @@ def _plain(value: Any, dtype: pa.DataType | None, *, nan_is_null: bool) -> Any:
     return value
 
 
+_NUMBER = re.compile(r"[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?")
 Convert: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
 """Takes values as they come, and returns them exactly in a declared type."""
 

@@ -71,7 +71,8 @@ def test_values_that_fit(values: Any, dtype: pa.DataType, expected: list[Any]) -
         ([dt.date(2026, 1, 1), NEW_YEAR], TIME), ([dt.timedelta(1)], pa.int64()),
         (["soon"], TIME), ([b"a"], pa.string()), (["a"], pa.binary()), ([1], pa.string()),
         ([1.5], MONEY), ([Decimal("1.005")], MONEY), (["1.005"], MONEY), ([10**8], MONEY),
-        (["dear"], MONEY), ([Decimal("NaN")], MONEY), ([Decimal("inf")], MONEY), ([True], MONEY),
+        (["dear"], MONEY), (["1_0"], MONEY), (["1e9999"], MONEY), ([""], MONEY), (["٣"], MONEY),
+        ([Decimal("NaN")], MONEY), ([Decimal("inf")], MONEY), ([True], MONEY),
         (["ab"], pa.list_(pa.string())), ([2**64], pa.int64()), ([1, "a"], pa.int64()),
     ],
 )  # fmt: skip

@@ -150,7 +150,7 @@ class DynamoDBOnlineStore(OnlineStore):
             answer = self._client.get_item(
                 TableName=_notes(table), Key=_note(table.ledger), ConsistentRead=True
             )
-        return str(answer["Item"]["loaded"]["S"]) if "Item" in answer else "[]"
+        return str(answer.get("Item", {}).get("loaded", {"S": "[]"})["S"])
 
     def _read_chunk(self, pairs: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], Found]:
         """Read up to 100 rows of any tables; what DynamoDB leaves out is asked for again."""

@@ -28,7 +28,7 @@ create table if not exists online_rows (
     layout bytea not null, body bytea not null, primary key (view, key)
 );
 create table if not exists online_layouts (id bytea primary key, columns text not null);
-create table if not exists online_ledger (view text primary key, loaded text not null);
+create table if not exists online_loads (view text primary key, loaded text not null);
 """
 _INCOMING = "create temp table incoming (like online_rows) on commit drop"
 _COPY = "copy incoming from stdin (format binary)"
@@ -75,7 +75,7 @@ class PostgresOnlineStore(OnlineStore):
         def remove(db: "psycopg.Connection[Any]") -> None:
             with db.transaction():
                 db.execute("delete from online_rows where starts_with(view, %s)", (first,))
-                db.execute("delete from online_ledger where starts_with(view, %s)", (first,))
+                db.execute("delete from online_loads where starts_with(view, %s)", (first,))
 
         self._run(remove)
 
@@ -115,10 +115,10 @@ class PostgresOnlineStore(OnlineStore):
     def _enter(self, table: Table, new: Loaded) -> None:
         def add(db: "psycopg.Connection[Any]") -> None:
             with db.transaction():
-                empty = "insert into online_ledger values (%s, '[]') on conflict do nothing"
+                empty = "insert into online_loads values (%s, '[]') on conflict do nothing"
                 db.execute(empty, (table.ledger,))
                 held = entered(_entries(db, table, " for update"), new)
-                query = "update online_ledger set loaded = %s where view = %s"
+                query = "update online_loads set loaded = %s where view = %s"
                 db.execute(query, (json.dumps(held), table.ledger))
 
         self._run(add)
@@ -205,6 +205,6 @@ class PostgresOnlineStore(OnlineStore):
 
 
 def _entries(db: "psycopg.Connection[Any]", table: Table, lock: str = "") -> list[Loaded]:
-    query = f"select loaded from online_ledger where view = %s{lock}"  # noqa: S608
+    query = f"select loaded from online_loads where view = %s{lock}"  # noqa: S608
     row = db.execute(query, (table.ledger,)).fetchone()
     return [Loaded(*entry) for entry in json.loads(row[0])] if row else []

@@ -76,7 +76,7 @@ class RedisOnlineStore(OnlineStore):
     def drop(self, table: Table) -> None:
         name = f"{table.project}.{table.name}."
         with self._errors():
-            for prefix in (f"fp:{name}", f"fp:ledger:{name}"):
+            for prefix in (f"fp:{name}", f"fp:loads:{name}"):
                 for keys in self._scan(prefix.encode()):
                     self._client.unlink(*keys)
 
@@ -190,7 +190,7 @@ def _prefix(identity: str) -> bytes:
 
 
 def _ledger_key(table: Table) -> str:
-    return f"fp:ledger:{table.ledger}"
+    return f"fp:loads:{table.ledger}"
 
 
 def _entries(held: bytes | None) -> list[Loaded]:

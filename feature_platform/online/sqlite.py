@@ -20,7 +20,7 @@ create table if not exists online_rows (
     primary key (view, key)
 ) without rowid;
 create table if not exists layouts (id blob primary key, columns text) without rowid;
-create table if not exists ledger (view text, start integer, stop integer, layout text);
+create table if not exists loads (view text, start integer, stop integer, layout text);
 """
 _UPSERT = """
 insert into online_rows values (?, ?, ?, ?, ?, ?)
@@ -60,7 +60,7 @@ class SqliteOnlineStore(OnlineStore):
         first = f"{table.project}.{table.name}."
         last = f"{first[:-1]}/"  # the character after the dot: all that begins with `first`
         with self._transaction() as db:
-            for name in ("online_rows", "ledger"):
+            for name in ("online_rows", "loads"):
                 query = f"delete from {name} where view >= ? and view < ?"  # noqa: S608
                 db.execute(query, (first, last))
 
@@ -84,9 +84,9 @@ class SqliteOnlineStore(OnlineStore):
     def _enter(self, table: Table, new: Loaded) -> None:
         with self._transaction() as db:
             held = entered(_entries(db, table), new)
-            db.execute("delete from ledger where view = ?", (table.ledger,))
+            db.execute("delete from loads where view = ?", (table.ledger,))
             rows = [(table.ledger, *entry) for entry in held]
-            db.executemany("insert into ledger values (?, ?, ?, ?)", rows)
+            db.executemany("insert into loads values (?, ?, ?, ?)", rows)
 
     def _save_layout(self, table: Table) -> None:
         with self._transaction() as db:
@@ -138,7 +138,7 @@ class SqliteOnlineStore(OnlineStore):
 
 
 def _entries(db: sqlite3.Connection, table: Table) -> list[Loaded]:
-    query = "select start, stop, layout from ledger where view = ?"
+    query = "select start, stop, layout from loads where view = ?"
     return [Loaded(*row) for row in db.execute(query, (table.ledger,))]
 
 
