@@ -165,6 +165,6 @@ class Loading(Contributor):
                 failed.append(error)
         if not failed:
             return counts
-        told = " ".join(map(str, failed))
-        loaded = f" Loaded: {', '.join(counts)}." if counts else ""
-        raise type(failed[0])(f"{told}{loaded}") from failed[0]
+        told = [str(error) for error in failed]
+        told += [f"Loaded: {', '.join(counts)}."] if counts else []
+        raise type(failed[0])("\n".join(told)) from failed[0]

@@ -35,6 +35,8 @@ def connect(connection_string: str, setting: str) -> tuple[Any, type[Exception]]
             f"{setting}: connection_string is not one that redis-py reads: write "
             "redis://user:password@host:port/db, with special characters as %40."
         ) from None
+    if client.connection_pool.connection_kwargs.get("decode_responses"):
+        raise ConfigError(f"{setting}: connection_string: leave out decode_responses.")
     return client, redis.RedisError
 
 

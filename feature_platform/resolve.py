@@ -337,7 +337,10 @@ class _Resolver:
 
     def _inputs(self, view: OnDemandFeatureView) -> dict[str, str]:
         """Return the function's inputs; those that share a name go by `view__feature`."""
-        found = [(ref, name) for ref in view.inputs for name in self.add(ref)]
+        try:
+            found = [(ref, name) for ref in view.inputs for name in self.add(ref)]
+        except NotFoundError as error:  # the platform broke a contract: `plan` says since when
+            raise NotFoundError(f"{view} cannot be computed: {error}") from error
         names = [name for _, name in found] + [f.name for f in view.request]
         return {
             name if names.count(name) == 1 else f"{ref.label}__{name}": column(ref.label, name)

@@ -110,11 +110,12 @@ _WIDER: Final = {("Int32", "Int64"), ("Int32", "Float64"), ("Float32", "Float64"
 
 
 def widens(before: FeatureType, after: FeatureType) -> bool:
-    """Say whether every value of one type is, exactly, a value of another.
+    """Say whether readers of a type can go on with another: they get the values they expect.
 
-    Int32 → Int64, Int32 → Float64, Float32 → Float64, decimals with more digits on either side of
-    the point, and arrays of these. Int64 → Float64 is not among them: it loses integers beyond
-    2^53.
+    Int32 → Int64, Int32 → Float64, Float32 → Float64, decimals with more digits before the point,
+    and arrays of these. Int64 → Float64 is not among them: it loses integers beyond 2^53. More
+    digits after the point are not either: readers that declare as many as there were would have
+    to round.
 
     Example:
         >>> widens(Int32, Int64), widens(Int64, Float64), widens(Array(Float32), Array(Float64))
@@ -123,7 +124,7 @@ def widens(before: FeatureType, after: FeatureType) -> bool:
     if before.item and after.item:
         return widens(before.item, after.item)
     if before.digits and after.digits:
-        return more_digits(before.digits, after.digits)
+        return more_digits(before.digits, after.digits) and before.digits[1] == after.digits[1]
     return before == after or (before.name, after.name) in _WIDER
 
 

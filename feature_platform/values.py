@@ -1,15 +1,15 @@
 """Values in their declared types, or an error: nothing is cut, guessed or reinterpreted."""
 
-import re
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from functools import partial
 from typing import Any, TypeAlias
 
 import pyarrow as pa
 from pyarrow import compute
 
+from feature_platform.decimals import exact_decimals, holds_decimals, is_lossless
 from feature_platform.errors import RequestError
 
 Column: TypeAlias = Any
@@ -27,10 +27,16 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
     Raises:
         ValueError: A value is of another type, or would lose something.
     """
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        found = values if dtype is None else exact_cast(values, dtype)
+        return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
     from_pandas = nan_is_null or hasattr(values, "dtype")
+    if dtype is not None and holds_decimals(dtype):
+        listed = values.tolist() if hasattr(values, "tolist") else values
+        return pa.array(exact_decimals(listed, dtype, nan_is_null=from_pandas), dtype)
     try:
         if not hasattr(values, "dtype"):
-            values = [_plain(value, dtype, nan_is_null=nan_is_null) for value in values]
+            values = [_plain(value, dtype) for value in values]
             if len({type(v) for v in values if isinstance(v, date)}) > 1:
                 raise ValueError("some values are dates and some are times")
         found = pa.array(values, from_pandas=from_pandas)
@@ -41,18 +47,10 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
         raise ValueError(str(error)) from error
 
 
-def _plain(value: Any, dtype: pa.DataType | None, *, nan_is_null: bool) -> Any:
+def _plain(value: Any, dtype: pa.DataType | None) -> Any:
     """Return a Python value as Arrow reads it best; pandas' marks of a missing one become None."""
     if type(value).__name__ in {"NaTType", "NAType"}:
         return None
-    if dtype is not None and pa.types.is_decimal(dtype) and type(value) in (int, str):
-        if type(value) is str and not _NUMBER.fullmatch(value):
-            raise ValueError(f"{value!r} is not a decimal number")
-        value = Decimal(value)
-    if isinstance(value, Decimal) and not value.is_finite():
-        if value.is_nan() and nan_is_null:
-            return None
-        raise ValueError(f"{value} is not a decimal number")
     if dtype is not None and pa.types.is_floating(dtype):
         if isinstance(value, bool):
             raise ValueError(f"{value!r} is not a number")
@@ -63,7 +61,6 @@ def _plain(value: Any, dtype: pa.DataType | None, *, nan_is_null: bool) -> Any:
     return value
 
 
-_NUMBER = re.compile(r"[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?")
 Convert: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
 """Takes values as they come, and returns them exactly in a declared type."""
 
@@ -74,6 +71,8 @@ def converter(dtype: pa.DataType | None, *, nan_is_null: bool = False) -> Conver
     Raises (the converter):
         ValueError: As `exact_array`.
     """
+    if dtype is not None and holds_decimals(dtype):
+        return partial(exact_decimals, dtype=dtype, nan_is_null=nan_is_null)
     plain = _PLAIN.get(dtype)
 
     def convert(values: Sequence[Any]) -> Sequence[Any]:
@@ -162,9 +161,9 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
     if pa.types.is_dictionary(column.type):
         column = pa.array(column.to_pylist())
     if not fits(column.type, dtype):
-        rounded = _holds(column.type, _is_float) and _holds(dtype, pa.types.is_decimal)
-        hint = "; floats are rounded already, give decimals or text" if rounded else ""
-        raise ValueError(f"values of type {column.type} are not {dtype}{hint}")
+        raise ValueError(f"values of type {column.type} are not {dtype}{_hint(column, dtype)}")
+    if holds_decimals(dtype) and not is_lossless(column.type, dtype):
+        return pa.array(exact_decimals(column.to_pylist(), dtype, nan_is_null=False), dtype)
     try:
         cast = _prepared(column, dtype).cast(dtype)
     except pa.ArrowException as error:
@@ -172,6 +171,14 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
     if _infinities(cast) != _infinities(column):
         raise ValueError(f"a value is too large for {dtype}")
     return cast
+
+
+def _hint(column: Column, dtype: pa.DataType) -> str:
+    held = column.type
+    while _is_list(held):
+        held = held.value_type
+    rounded = _is_float(held) and holds_decimals(dtype)
+    return "; floats are rounded already: give decimals or text" if rounded else ""
 
 
 def _prepared(column: Column, dtype: pa.DataType) -> Column:
@@ -182,8 +189,6 @@ def _prepared(column: Column, dtype: pa.DataType) -> Column:
         return compute.floor_temporal(column, unit="microsecond")
     if pa.types.is_timestamp(dtype) and _is_text(column.type):
         return compute.floor_temporal(_times(column), unit="microsecond")
-    if _holds(column.type, pa.types.is_integer) and _holds(dtype, pa.types.is_decimal):
-        return column.cast(_with_item(column.type, pa.decimal128(38, 0)))
     if pa.types.is_float32(dtype) and pa.types.is_integer(column.type):
         return column.cast(pa.float64())  # exact, and then rounded as floats are
     return column
@@ -245,15 +250,6 @@ def fits(held: pa.DataType, wanted: pa.DataType) -> bool:
 def _is_list(dtype: pa.DataType) -> bool:
     kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(kind(dtype) for kind in kinds)
-
-
-def _holds(dtype: pa.DataType, kind: Callable[[pa.DataType], bool]) -> bool:
-    """Say whether values, or the items of lists, are of a kind."""
-    return _holds(dtype.value_type, kind) if _is_list(dtype) else kind(dtype)
-
-
-def _with_item(dtype: pa.DataType, item: pa.DataType) -> pa.DataType:
-    return pa.list_(_with_item(dtype.value_type, item)) if _is_list(dtype) else item
 
 
 def _is_float(dtype: pa.DataType) -> bool:

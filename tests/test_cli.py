@@ -155,7 +155,7 @@ def test_a_plan_shows_whom_it_concerns_and_what_it_costs(folders: Path) -> None:
     assert "Readers, by owner\n  growth\n" in text
     assert "! feature service growth_model_v1: 'driver_stats' reads other rows" in text
     assert "driver_stats: 24 rows, because its rows come from elsewhere" in text
-    assert "feature-platform materialize 2026-01-01T00:00:00 2026-01-02" in text
+    assert f"feature-platform -C {platform} materialize 2026-01-01T00:00:00 2026-01-02" in text
     assert "1 to change, breaks 2 objects of growth." in text
     assert "Keep it compatible, deprecate it and wait" in result.stderr
 

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -64,13 +66,15 @@ def _print_backfills(backfills: Sequence[Backfill]) -> None:
     if not backfills:
         return
     out = console()
-    out.print("\nOnline tables to load again")
+    repo = click.get_current_context().obj
+    program = "feature-platform" if repo == Path() else f"feature-platform -C {quote(str(repo))}"
+    out.print("\nOnline tables to load again: the next materialize-incremental does, or at once")
     for backfill in backfills:
         rows = "an unknown number of rows" if backfill.rows is None else f"{backfill.rows:,} rows"
         out.print(f"  {escape(backfill.view)}: {rows}, because {escape(backfill.reason)}")
         for window in backfill.windows:
-            times = f"{window.start:%Y-%m-%dT%H:%M:%S} {window.end:%Y-%m-%dT%H:%M:%S}"
-            out.print(f"      feature-platform materialize {times} -v {escape(backfill.view)}")
+            times = " ".join(at.isoformat()[:19] for at in (window.start, window.end))
+            out.print(f"      {escape(f'{program} materialize {times} -v {backfill.view}')}")
 
 
 def _summary(review: Review, snapshot: Snapshot) -> str:

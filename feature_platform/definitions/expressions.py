@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
+import pyarrow as pa
+
 from feature_platform.table import arrow_type
-from feature_platform.types import FeatureType
+from feature_platform.types import Array, Decimal, FeatureType
 from feature_platform.values import fits
 
 _LARGEST = 10_000
@@ -87,24 +90,61 @@ def misfits(
         declared: Output → its type.
     """
     import duckdb
-    import pyarrow as pa
 
-    rows = pa.schema([(name, arrow_type(dtype)) for name, dtype in inputs.items()]).empty_table()
-    with duckdb.connect(config={"enable_external_access": "false"}) as db:
-        db.execute("SET TimeZone = 'UTC'")
-        db.register("inputs", rows)
-        for name, text in expressions.items():
-            try:
-                found = db.sql(f"SELECT ({text}) AS value FROM inputs")  # noqa: S608 - it was checked
-                value = found.to_arrow_table().schema.field("value").type
-            except duckdb.Error as error:
-                yield f"expressions: {name!r}: {str(error).splitlines()[0]}"
-                continue
-            wanted = arrow_type(declared[name])
-            plain = pa.types.is_decimal(value) and not pa.types.is_decimal(wanted)
-            if not fits(pa.float64() if plain else value, wanted):
-                what = f"is {found.types[0]} and is declared {declared[name]}"
-                yield f"expressions: {name!r} {what}. Cast it, or declare what it is."
+    for name, text in expressions.items():
+        try:
+            value, called = _bound(text, inputs)
+            roomy, _ = _bound(text, {n: _roomy(dtype) for n, dtype in inputs.items()})
+        except duckdb.Error as error:
+            yield f"expressions: {name!r}: {str(error).splitlines()[0]}"
+            continue
+        if not _delivers(roomy, arrow_type(declared[name])):
+            what = f"is {called} and is declared {declared[name]}"
+            yield f"expressions: {name!r} {what}. Cast it, or declare what it is."
+        elif getattr(roomy, "scale", 0) > getattr(value, "scale", 0):
+            yield f"expressions: {name!r} needs more than the 38 digits there are. Cast its parts."
+
+
+def _bound(text: str, inputs: Mapping[str, FeatureType]) -> tuple[pa.DataType, str]:
+    """Return the Arrow type of an expression, and DuckDB's name of it."""
+    cursor = _db().cursor()
+    types = [(name, arrow_type(dtype)) for name, dtype in inputs.items()]
+    cursor.register("inputs", pa.schema(types).empty_table())
+    found = cursor.sql(f"SELECT ({text}) AS value FROM inputs")  # noqa: S608 - it was checked
+    return found.to_arrow_table().schema.field("value").type, str(found.types[0])
+
+
+def _roomy(dtype: FeatureType) -> FeatureType:
+    """Return decimals with few digits before the point, so that any number after it has room.
+
+    Where 38 digits do not suffice for both, DuckDB rounds in silence.
+    """
+    if dtype.item:
+        return Array(_roomy(dtype.item))
+    return Decimal(min(38, dtype.digits[1] + 4), dtype.digits[1]) if dtype.digits else dtype
+
+
+@cache
+def _db() -> Any:
+    import duckdb
+
+    db = duckdb.connect(config={"enable_external_access": "false", "threads": "1"})
+    db.execute("SET TimeZone = 'UTC'")
+    return db
+
+
+def _delivers(value: Any, wanted: Any) -> bool:
+    """Say whether values of an expression's Arrow type can be of the declared one.
+
+    Literals such as 0.5 are decimals, so decimals may be floats. Digits after the point are never
+    dropped; whether those before it have room, each value shows.
+    """
+    pt = pa.types
+    if pt.is_decimal(value):
+        fraction = wanted.scale if pt.is_decimal(wanted) else 0
+        numeric = pt.is_decimal(wanted) or pt.is_integer(wanted)
+        return bool(pt.is_floating(wanted) or (numeric and value.scale <= fraction))
+    return fits(value, wanted) and not (pt.is_decimal(wanted) and pt.is_string(value))
 
 
 def _parsed(text: str) -> Any:
@@ -124,8 +164,7 @@ def _check_duckdb(text: str) -> None:
     import duckdb
 
     try:
-        with duckdb.connect() as db:
-            db.extract_statements(f"SELECT ({text})")
+        _db().extract_statements(f"SELECT ({text})")
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         raise ValueError(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from feature_platform.decimals import holds_decimals
 from feature_platform.errors import SchemaError
 from feature_platform.offline.dialect import Dialect
 from feature_platform.types import more_digits
@@ -55,7 +56,7 @@ def typed(
     """
     if declared is None:
         return column
-    read = _read_decimal if _holds_decimals(declared) else _read
+    read = _read_decimal if holds_decimals(declared) else _read
     if (sql := read(dialect, column, found, declared, where)) is None:
         raise SchemaError(
             f"{where} is {found} and is declared {declared}. Correct the one or the other."
@@ -105,10 +106,6 @@ def _digits(dtype: pa.DataType) -> tuple[int, int] | None:
     if pa.types.is_decimal(dtype):
         return dtype.precision, dtype.scale
     return (_INTEGER_DIGITS[dtype], 0) if pa.types.is_integer(dtype) else None
-
-
-def _holds_decimals(dtype: pa.DataType) -> bool:
-    return _holds_decimals(dtype.value_type) if _is_list(dtype) else pa.types.is_decimal(dtype)
 
 
 def _is_list(dtype: pa.DataType) -> bool:

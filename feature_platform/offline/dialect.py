@@ -79,16 +79,17 @@ class Dialect(ABC):
     def decimal(self, column: str, dtype: pa.DataType, otherwise: str) -> str | None:
         """Return the SQL of a decimal that is held as text.
 
-        It fails with `otherwise` and the value where digits after the point would be lost, which
-        engines round away in silence; `None` if the engine cannot fail with a message.
+        It fails with `otherwise` and the value where digits would be lost, which engines round
+        away in silence, or make null; `None` if the engine cannot fail with a message.
         """
         failure = self.failure(otherwise, column)
         if failure is None:
             return None
-        plain = self.literal(rf"^[+-]?[0-9]*([.][0-9]{{0,{dtype.scale}}}0*)?$")
+        plain = self.literal(rf"^[+-]?[0-9]*([.][0-9]{{0,{dtype.scale}}}0*)?\z")
+        number = f"TRY_CAST({column} AS {self.type_name(dtype)})"
         return (
             f"CASE WHEN {column} IS NULL THEN NULL WHEN {self.matches(column, plain)} "
-            f"THEN CAST({column} AS {self.type_name(dtype)}) ELSE {failure} END"
+            f"AND {number} IS NOT NULL THEN {number} ELSE {failure} END"
         )
 
     def matches(self, text: str, pattern: str) -> str:

@@ -81,7 +81,10 @@ def _parts(dialect: Dialect, column: str, dtype: pa.DataType) -> dict[str, str]:
         compared = dialect.microseconds(column, dtype) if kind == "time" else column
         parts |= {"min": f"min({compared})", "max": f"max({compared})"}
     if kind in _NUMERIC:
-        parts |= {"mean": f"avg({column})", "stddev": f"stddev_samp({column})"}
+        number = column  # sums of many digits overflow, and these are floats anyway
+        if pa.types.is_decimal(dtype):
+            number = f"CAST({column} AS {dialect.type_name(pa.float64())})"
+        parts |= {"mean": f"avg({number})", "stddev": f"stddev_samp({number})"}
         parts |= {f"q{j}": q for j, q in enumerate(dialect.quantiles(column, QUANTILES))}
     return parts
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+from msgspec import MsgspecError
 
 from feature_platform.errors import StoreError
 from feature_platform.online.codec import (
@@ -201,7 +202,11 @@ class OnlineStore(ABC):
             if row is None or not row.layout:
                 rows.append(None)
                 continue
-            values = decode_row(row.body)
+            try:
+                values = decode_row(row.body)
+            except MsgspecError as error:
+                message = f"An online row of {table.name!r} is damaged: {error}. Load it again."
+                raise StoreError(message) from error
             if row.layout != current:
                 values = translated(values, self._layout(table, row.layout), table.layout)
             rows.append(StoredRow(row.event, values))
@@ -228,10 +233,16 @@ class OnlineStore(ABC):
 
 
 def entered(held: Iterable[Sequence[Any]], new: Loaded) -> list[Loaded]:
-    """Return a ledger with one more entry; what touches or overlaps is joined."""
-    spans: dict[str, list[tuple[int, int]]] = {}
-    for start, end, layout in [*held, new]:
-        spans.setdefault(layout, []).append((start, end))
+    """Return a ledger with one more entry; what touches or overlaps is joined.
+
+    Rows of a window that is loaded again are in the layout of that load, and in no other.
+    """
+    spans: dict[str, list[tuple[int, int]]] = {new.layout: [(new.start, new.end)]}
+    for start, end, layout in held:
+        whole = [(start, end)]
+        outside = [(start, min(end, new.start)), (max(start, new.end), end)]
+        left = whole if layout == new.layout else [(a, b) for a, b in outside if a < b]
+        spans.setdefault(layout, []).extend(left)
     return [Loaded(*span, layout) for layout, s in sorted(spans.items()) for span in _merged(s)]
 
 

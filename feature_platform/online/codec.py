@@ -21,7 +21,7 @@ Layout = Mapping[str, str]
 encode_row = msgspec.msgpack.Encoder().encode
 decode_row = msgspec.msgpack.Decoder().decode
 
-# Arrow's names of the pairs that `types.widens` allows.
+# Arrow's names of what `types.widens` allows, besides decimals.
 _WIDER = {("int32", "int64"), ("int32", "double"), ("float", "double")}
 _LIST = "list<item: "
 _DECIMAL = re.compile(r"decimal128\((\d+), (\d+)\)")
@@ -129,7 +129,7 @@ def _widened(value: Any, stored: str | None, wanted: str) -> Any:
 
 
 def _reads_as(stored: str | None, wanted: str) -> bool:
-    """Say of Arrow's names of two types what `types.widens` says of the types."""
+    """Say of Arrow's names of two types whether each value of one is, exactly, one of the other."""
     if stored is None or stored == wanted:
         return stored is not None
     if stored.startswith(_LIST) and wanted.startswith(_LIST):

@@ -153,12 +153,12 @@ class PostgresOnlineStore(OnlineStore):
         )
 
     def _make_tables(self, db: "psycopg.Connection[Any]") -> None:
-        """Make them once; a role that only reads takes them as they are."""
+        """Make them once; who may only read takes them as they are."""
         if self._has_tables:
             return
-        from psycopg.errors import InsufficientPrivilege
+        from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
-        with suppress(InsufficientPrivilege), db.transaction():
+        with suppress(InsufficientPrivilege, ReadOnlySqlTransaction), db.transaction():
             db.execute(_TURN)
             db.execute(_SCHEMA)
         self._has_tables = True
@@ -179,8 +179,13 @@ class PostgresOnlineStore(OnlineStore):
             self._process = os.getpid()
             self.__dict__.pop("_pool", None)
 
+    def _once(self, work: Callable[["psycopg.Connection[Any]"], T]) -> T:
+        with self._pool.connection() as db:
+            self._make_tables(db)
+            return work(db)
+
     def _run(self, work: Callable[["psycopg.Connection[Any]"], T]) -> T:
-        """Do something with a connection of the pool, twice if the first had died."""
+        """Do something with a connection of the pool, again if that had died."""
         try:
             import psycopg
         except ImportError:
@@ -190,16 +195,16 @@ class PostgresOnlineStore(OnlineStore):
 
         self._after_fork()
         try:
-            try:
-                with self._pool.connection() as db:
-                    self._make_tables(db)
-                    return work(db)
-            except PoolTimeout as error:
-                raise StoreError(f"{self._where}: {self._cause() or error}.") from error
-            except psycopg.OperationalError:  # every operation can be repeated
-                with self._pool.connection() as db:
-                    self._make_tables(db)
-                    return work(db)
+            for _ in range(_MOST_CONNECTIONS):  # as many of the pool may have died
+                try:
+                    return self._once(work)
+                except PoolTimeout:
+                    raise
+                except psycopg.OperationalError:
+                    continue
+            return self._once(work)
+        except PoolTimeout as error:
+            raise StoreError(f"{self._where}: {self._cause() or error}.") from error
         except psycopg.Error as error:
             raise StoreError(f"{self._where}: {' '.join(str(error).split())}.") from error
 

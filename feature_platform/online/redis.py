@@ -51,6 +51,22 @@ return removed
 """
 
 
+class _Line:
+    """A connection that ends with the last that refers to it, such as its thread."""
+
+    def __init__(self, pool: Any) -> None:
+        self.process = os.getpid()
+        self._connection = pool.connection_class(**pool.connection_kwargs)
+
+    def mget(self, keys: list[bytes]) -> list[bytes | None]:
+        self._connection.send_command("MGET", *keys, check_health=False)
+        answer: list[bytes | None] = self._connection.read_response(disable_decoding=True)
+        return answer
+
+    def __del__(self) -> None:
+        self._connection.disconnect()
+
+
 class RedisOnlineStore(OnlineStore):
     """One value per row; one MGET per request. Newest-wins is decided in the server, by a script.
 
@@ -84,8 +100,7 @@ class RedisOnlineStore(OnlineStore):
         """Give back connections; those of other threads end with them, or with the store."""
         if "_client" in self.__dict__:
             self._client.close()
-        if line := self._own.__dict__.pop("line", None):
-            line.disconnect()
+        self._own.__dict__.pop("line", None)
 
     def _put(self, table: Table, records: Sequence[Record]) -> None:
         prefix = _prefix(table.identity)
@@ -104,31 +119,31 @@ class RedisOnlineStore(OnlineStore):
             return [[] for _ in reads]
         try:
             held = iter(self._mget(wanted))
+            return [[_found(value) for value in islice(held, len(keys))] for _, keys in reads]
         except self._error as error:
             raise self._failed(error) from error
-        return [[_found(value) for value in islice(held, len(keys))] for _, keys in reads]
+        except struct.error as error:
+            raise self._failed(error) from error
 
     def _mget(self, keys: list[bytes]) -> list[bytes | None]:
         """Ask over the thread's own connection: the way through the pool takes thrice the time.
 
         When that is gone, the client asks, and tries again as it is set to.
         """
-        line = self._line()
+        # It is taken away while it is in use: what interrupts a read, and reads itself, opens
+        # another; and after an error it is not put back, for an answer that was not read would be
+        # taken for the next one's.
+        line: _Line | None = self._own.__dict__.pop("line", None)
+        answer: list[bytes | None]
+        if line is None or line.process != os.getpid():  # a fork has its own
+            line = _Line(self._client.connection_pool)
         try:
-            line.send_command("MGET", *keys, check_health=False)
-            return line.read_response(disable_decoding=True)  # type: ignore[no-any-return]
+            answer = line.mget(keys)
         except self._gone:
-            return self._client.mget(keys)  # type: ignore[no-any-return]
-        except BaseException:
-            line.disconnect()  # an answer that was not read would be taken for the next one's
-            raise
-
-    def _line(self) -> Any:
-        line = self._own.__dict__.get("line")
-        if line is None or line.pid != os.getpid():  # a fork has its own
-            pool = self._client.connection_pool
-            line = self._own.line = pool.connection_class(**pool.connection_kwargs)
-        return line
+            answer = self._client.mget(keys)
+        else:
+            self._own.line = line
+        return answer
 
     def _ledger(self, table: Table) -> list[Loaded]:
         with self._errors():

@@ -80,9 +80,10 @@ def broken_references(snapshot: Snapshot, project: str, definition: Definition) 
         yield from map(Broken, _key_problems(snapshot, project, definition))
     if isinstance(definition, PushSource) and definition.batch_source:
         yield from _missing(snapshot, project, "source", (definition.batch_source,))
-    for ref in view_references(definition):
-        yield from _broken_reference(snapshot, project, definition, ref)
-    if isinstance(definition, OnDemandFeatureView):
+    references = view_references(definition)
+    broken = [b for r in references for b in _broken_reference(snapshot, project, definition, r)]
+    yield from broken
+    if isinstance(definition, OnDemandFeatureView) and not broken:
         yield from map(Broken, _input_problems(snapshot, project, definition))
 
 
@@ -165,7 +166,7 @@ def _expression_problems(
     unknown = sorted(check_expressions(view.expressions) - inputs.keys())
     for name in unknown:
         yield f"an expression reads {name!r}, which is no input.{did_you_mean(name, inputs)}"
-    if inputs and not twins and not unknown:
+    if not twins and not unknown:
         yield from misfits(view.expressions, inputs, {f.name: f.dtype for f in view.fields})
 
 

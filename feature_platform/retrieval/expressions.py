@@ -52,4 +52,4 @@ def _plain(column: pa.ChunkedArray, declared: pa.DataType) -> pa.ChunkedArray:
     """Return decimals, which literals such as 0.5 lead to, as numbers, unless they are declared."""
     if not pa.types.is_decimal(column.type) or pa.types.is_decimal(declared):
         return column
-    return column.cast(pa.float64() if column.type.scale else pa.int64())
+    return column.cast(pa.float64() if pa.types.is_floating(declared) else pa.int64())

@@ -29,7 +29,7 @@ def to_arrow(frame: object, what: str) -> pa.Table:
             return pa.Table.from_pandas(frame, preserve_index=False)
         if hasattr(frame, "__arrow_c_stream__"):
             return pa.table(frame)
-    except (pa.ArrowException, ValueError, TypeError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise RequestError(f"{what} cannot be read: {error}") from error
     raise RequestError(
         f"{what} must be a pandas, polars or Arrow table, not {type(frame).__name__}."

@@ -54,7 +54,7 @@ class RequestReader:
             raise RequestError(
                 f"entity_rows lack the {keys} {', '.join(map(repr, lacking))}.{hint}"
             )
-        check_request(given, self._transformations)
+        check_request(given, self._transformations, self.keys)
         columns = {name: given[name] for name in self._wanted}
         for name, exact in self._exact.items():
             try:

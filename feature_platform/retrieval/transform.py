@@ -2,7 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from decimal import localcontext
+from decimal import Context, localcontext
 from functools import cached_property
 from typing import Any
 
@@ -21,21 +21,31 @@ Functions = Callable[[Transformation], Function]
 Lists = Mapping[str, Sequence[Any]]
 
 _MOST_TRIED_ALONE = 1000
+_EXACT = Context(prec=76)
+"""Sums and products of two decimals of 38 digits are exact in it; Python's own has 28 digits."""
 
 
-def check_request(columns: Iterable[str], transformations: Iterable[Transformation]) -> None:
+def check_request(
+    columns: Iterable[str], transformations: Iterable[Transformation], keys: Iterable[str] = ()
+) -> None:
     """Check that a request carries what on-demand views need of it.
+
+    Args:
+        columns: What it carries.
+        transformations: The views.
+        keys: Columns that are no slips of the pen.
 
     Raises:
         RequestError: A value is missing.
     """
     known = list(columns)
+    others = [name for name in known if name not in set(keys)]
     for step in transformations:
         if lacking := [name for name in step.request.names if name not in known]:
             names = " and ".join(map(repr, lacking))
             raise RequestError(
                 f"The request lacks {names}, which on-demand view {step.view!r} needs."
-                f"{did_you_mean(lacking[0], known)}"
+                f"{did_you_mean(lacking[0], others)}"
             )
 
 
@@ -87,7 +97,6 @@ class Step:
             (name, column, self._converter(name)) for name, column in step.inputs.items()
         ]
         self._exact = [converter(field.type) for field in step.outputs]
-        self._decimals = "decimal" in f"{step.outputs.types}"
 
     def _converter(self, name: str) -> Convert | None:
         """Return what makes a value of the request exact; `None` for features, which are."""
@@ -107,6 +116,10 @@ class Step:
 
     def lists(self, columns: Lists, types: Mapping[str, pa.DataType]) -> list[Sequence[Any]]:
         """Return the outputs for columns of Python values, in the order of the outputs."""
+        with localcontext(_EXACT):
+            return self._lists(columns, types)
+
+    def _lists(self, columns: Lists, types: Mapping[str, pa.DataType]) -> list[Sequence[Any]]:
         inputs = {name: self._given(name, columns[column], exact)
                   for name, column, exact in self._inputs}  # fmt: skip
         if self._step.mode in {"pandas", "sql"}:
@@ -126,6 +139,10 @@ class Step:
 
     def arrays(self, table: pa.Table) -> list[pa.Array]:
         """Return the outputs for a table, in the order of the outputs."""
+        with localcontext(_EXACT):
+            return self._arrays(table)
+
+    def _arrays(self, table: pa.Table) -> list[pa.Array]:
         check_request(table.column_names, [self._step])
         inputs = {name: self._cast(name, table[column]) for name, column, _ in self._inputs}
         keys = {key: table[key] for key in self._keys if key in table.column_names}
@@ -172,15 +189,9 @@ class Step:
 
     def _call(self, argument: Any, keys: Any, number: int) -> Any:
         try:
-            return self._run(argument)
+            return self._function(argument)
         except (Exception, SystemExit) as error:
             raise self._failed(argument, keys, number, error) from error
-
-    def _run(self, argument: Any) -> Any:
-        if not self._decimals:
-            return self._function(argument)
-        with localcontext(prec=38):  # Python's own 28 digits are fewer than columns have
-            return self._function(argument)
 
     def _failed(self, argument: Any, keys: Any, number: int, error: BaseException) -> Exception:
         """Say which view failed, on which row, and where in its code."""
@@ -203,11 +214,11 @@ class Step:
         """Return what one row of a batch fails with, alone."""
         try:
             if self._step.mode == "python":
-                self._run({name: values[row : row + 1] for name, values in argument.items()})
+                self._function({name: values[row : row + 1] for name, values in argument.items()})
             elif self._step.mode == "pandas":
-                self._run(argument.iloc[row : row + 1].reset_index(drop=True))
+                self._function(argument.iloc[row : row + 1].reset_index(drop=True))
             else:
-                self._run(argument.slice(row, 1))
+                self._function(argument.slice(row, 1))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever users' code raises
             return error
         return None
@@ -224,7 +235,7 @@ class Step:
         try:
             return exact(values)  # type: ignore[no-any-return]
         except ValueError as error:
-            raise self._not_given(name, error) from error
+            raise self._not_given(name, values, error) from error
 
     def _cast(self, name: str, values: Any) -> Any:
         if name not in self._step.request.names:
@@ -232,13 +243,15 @@ class Step:
         try:
             return exact_cast(values, self._step.request.field(name).type)
         except ValueError as error:
-            raise self._not_given(name, error) from error
+            raise self._not_given(name, values.to_pylist(), error) from error
 
-    def _not_given(self, name: str, error: ValueError) -> RequestError:
+    def _not_given(self, name: str, values: Sequence[Any], error: ValueError) -> RequestError:
         wanted = self._step.request.field(name).type
+        row = first_misfit(values, converter(wanted, nan_is_null=True))
+        where = "" if row is None or len(values) == 1 else f" in row {row} ({values[row]!r})"
         return RequestError(
-            f"The request's {name!r} is not {wanted}, which on-demand view {self._step.view!r} "
-            f"takes: {error}."
+            f"The request's {name!r} is not {wanted}{where}, which on-demand view "
+            f"{self._step.view!r} takes: {error}."
         )
 
     def _type(self, name: str, found: pa.DataType) -> pa.DataType:

@@ -483,6 +483,7 @@ def test_decimals_keep_every_digit(engine: Engine) -> None:
     assert set(latest["price"].to_pylist()) == {MOST, LEAST}
     assert latest.schema.field("rate").type == wide
     found = engine.store.statistics(table, NOON, NOON)["price"]
+    assert found.mean == pytest.approx(0, abs=1)
     assert (found.min, found.max, found.count, found.nulls) == (LEAST, MOST, 3, 1)
 
 

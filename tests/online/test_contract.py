@@ -185,6 +185,16 @@ def test_a_write_that_fails_can_be_repeated(store: OnlineStore) -> None:
     assert values(store, 1, 2) == [10, 20]
 
 
+def test_a_damaged_row_is_an_error_that_names_the_view(
+    store: OnlineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("feature_platform.online.codec.encode_row", lambda _: b"\xc1")
+        store.write(ONE, [batch(ONE, observed(1, NOON, 10))])
+    with pytest.raises(StoreError, match="row of 'one' is damaged"):
+        values(store, 1)
+
+
 def test_progress_is_reported_after_each_batch(store: OnlineStore) -> None:
     told: list[int] = []
     batches = [batch(ONE, observed(n, NOON, n), observed(n + 10, NOON, n)) for n in range(3)]
@@ -295,6 +305,12 @@ def test_a_window_counts_for_the_features_it_was_loaded_with(store: OnlineStore)
     store.record(first, *hours(3))
     assert store.windows(grown) == hours(2)
     assert store.windows(first) == [*hours(0), Window(NOON + 2 * HOUR, NOON + 4 * HOUR)]
+    store.write(retyped, [])
+    store.record(retyped, *hours(2))  # what the others had loaded is gone
+    assert store.windows(grown) == []
+    assert store.windows(first) == [*hours(0), *hours(3)]
+    store.write(grown, [])
+    store.record(grown, *hours(2))
     store._layouts.clear()  # as a new process has it
     assert store.windows(fewer) == store.windows(first)
 

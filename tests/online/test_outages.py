@@ -3,10 +3,12 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+import psycopg
 import pyarrow as pa
 import pytest
-from online.test_contract import NOON, ONE, batch, values
+from online.test_contract import NOON, ONE, batch, observed, values
 from tests_support import free_port
 
 from feature_platform.errors import SchemaError, StoreError
@@ -49,4 +51,24 @@ def test_a_row_that_dynamodb_cannot_hold_is_refused_before_its_batch(
     assert values(store, 1, 2, table=table) == [None, None]
     store.write(table, [batch(table, *rows[:1])])
     assert values(store, 1, table=table) == ["xxxxx"]
+    store.close()
+
+
+def test_connections_that_postgres_ended_are_replaced(postgres_url: str, tmp_path: Path) -> None:
+    parts = urlsplit(postgres_url)
+    host, database = parse_qs(parts.query)["host"][0], parts.path.strip("/")
+    settings = {"type": "postgres", "host": host, "database": database, "user": parts.username}
+    store = open_online_store(settings, tmp_path)
+    store.write(ONE, [batch(ONE, observed(1, NOON, 10))])
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: values(store, 1), range(200)))
+    with psycopg.connect(postgres_url, autocommit=True) as db:
+        ended = db.execute(
+            "select count(pg_terminate_backend(pid)) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()"
+        ).fetchone()
+    assert ended is not None
+    assert ended[0] > 0
+
+    assert values(store, 1) == [10]
     store.close()

@@ -1,5 +1,6 @@
 """Each thread reads over a connection of its own: what happens to it never reaches an answer."""
 
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 import redis
 from online.test_contract import NOON, ONE, batch, observed, values
 
-from feature_platform.errors import StoreError
+from feature_platform.errors import ConfigError, StoreError
 from feature_platform.online import OnlineStore, open_online_store
 
 
@@ -54,6 +55,42 @@ def test_threads_answer_for_themselves(store: OnlineStore) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(ask, range(2000)))
+
+
+def test_a_read_within_a_read_takes_no_others_answer(
+    store: OnlineStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a signal handler does, or what the garbage collector runs."""
+    read, inner = redis.Connection.read_response, []
+
+    def interrupted(connection: object, **options: object) -> object:
+        if not inner:
+            inner.append(None)
+            inner[0] = values(store, 77)
+        return read(connection, **options)
+
+    assert values(store, 1) == [1]
+    monkeypatch.setattr(redis.Connection, "read_response", interrupted)
+    assert values(store, 4, 5) == [4, 5]
+    assert inner == [[77]]
+    assert values(store, 6) == [6]
+
+
+def test_connections_end_with_their_threads(store: OnlineStore, redis_server: str) -> None:
+    client = redis.Redis.from_url(f"redis://{redis_server}")
+    before = len(client.client_list())
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: values(store, n), range(64)))
+    deadline = time.monotonic() + 5
+    while len(client.client_list()) > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(client.client_list()) <= before
+
+
+def test_answers_as_text_are_refused(tmp_path: Path, redis_server: str) -> None:
+    settings = {"type": "redis", "connection_string": f"redis://{redis_server}?decode_responses=1"}
+    with pytest.raises(ConfigError, match="leave out decode_responses"):
+        values(open_online_store(settings, tmp_path), 1)
 
 
 def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from feature_platform.errors import (
     TransformationError,
 )
 from feature_platform.retrieval.transform import Step
-from feature_platform.types import Array, Decimal, Float64, Int64
+from feature_platform.types import Array, Bool, Decimal, FeatureType, Float64, Int64, String
 
 MONEY = Decimal(38, 2)
 MOST = Number("9" * 36 + ".99")
@@ -129,7 +129,7 @@ def test_text_and_whole_numbers_are_taken_and_floats_are_not(store: FeatureStore
         with pytest.raises(RequestError, match=r"'amount' is not decimal128\(9, 2\)"):
             store.get_online_features(["less"], [{"account": 2, "amount": wrong}])
     rows = {"account": [3], "event_timestamp": [NOON], "balance": [0.1], "parts": [None]}
-    with pytest.raises(SchemaError, match="floats are rounded already, give decimals or text"):
+    with pytest.raises(SchemaError, match="floats are rounded already: give decimals or text"):
         store.write_to_online_store("balances", pd.DataFrame(rows))
     store.write_to_online_store("balances", pd.DataFrame(rows | {"balance": ["0.1"]}))
     answer = store.get_online_features(["balances:balance"], [{"account": 3}]).to_dict()
@@ -139,21 +139,125 @@ def test_text_and_whole_numbers_are_taken_and_floats_are_not(store: FeatureStore
 def test_an_output_that_would_lose_digits_is_an_error(store: FeatureStore) -> None:
     halves = OnDemandFeatureView(
         name="halves", sources=["balances"], mode="sql",
-        schema=[Field(name="half", dtype=Decimal(38, 2)), Field(name="ratio", dtype=Float64)],
-        expressions={"half": "cast(balance as decimal(18, 4)) * 0.5", "ratio": "balance / 2"},
+        schema=[Field(name="more", dtype=Decimal(4, 2)), Field(name="ratio", dtype=Float64)],
+        expressions={"more": "balance + 1", "ratio": "balance / 2"},
     )  # fmt: skip
     store.apply([halves])
     store.write_to_online_store(
         "balances",
         pd.DataFrame(
-            {"account": [5, 6], "event_timestamp": NOON, "balance": ["0.30", "0.31"], "parts": None}
+            {"account": [5, 6], "event_timestamp": NOON, "balance": ["0.30", "99"], "parts": None}
         ),
     )
 
     answer = store.get_online_features(["halves"], [{"account": 5}]).to_dict()
-    assert (answer["half"], answer["ratio"]) == ([Number("0.15")], [0.15])
-    with pytest.raises(TransformationError, match=r"'half' as .* row 0 \(account=6\)"):
+    assert (answer["more"], answer["ratio"]) == ([Number("1.30")], [0.15])
+    wrong = r"'more' as .* in row 0 \(account=6\): .*100.*has more than 2 digits before"
+    with pytest.raises(TransformationError, match=wrong):
         store.get_online_features(["halves"], [{"account": 6}])
+
+
+@pytest.mark.parametrize(
+    ("expression", "dtype", "ok"),
+    [
+        ("balance - 1", Int64, False),  # it would go through a float
+        ("cast(balance as decimal(38, 0))", Int64, True),
+        ("balance * 0.015", MONEY, False),
+        ("coalesce(balance, 0.005)", MONEY, False),
+        ("coalesce(balance, 0.005)", Decimal(38, 3), False),  # 39 digits, which DuckDB has not
+        ("coalesce(cast(balance as decimal(18, 2)), 0.005)", Decimal(38, 3), True),
+        ("cast(balance * 0.015 as decimal(38, 2))", MONEY, True),
+        ("account_name", Decimal(9, 2), False),
+        ("balance - 1", Float64, True),
+        ("balance > 1", MONEY, False),
+    ],
+)
+def test_expressions_deliver_the_digits_that_are_declared(
+    store: FeatureStore, expression: str, dtype: FeatureType, ok: bool
+) -> None:
+    request = RequestSource(schema=[Field(name="account_name", dtype=String)])
+    view = OnDemandFeatureView(
+        name="y", sources=["balances:balance", request], schema=[Field(name="y", dtype=dtype)],
+        mode="sql", expressions={"y": expression},
+    )  # fmt: skip
+    asked = [{"account": 2, "account_name": "1.50"}]
+    if ok:
+        store.apply([view])
+        assert store.get_online_features(["y"], asked).to_dict()["y"][0] is not None
+    else:
+        with pytest.raises(
+            RefusedError, match="expressions: 'y' (is .* and is declared|needs more)"
+        ):
+            store.apply([view])
+
+
+def test_whole_decimals_become_integers_exactly(store: FeatureStore) -> None:
+    view = OnDemandFeatureView(
+        name="y", sources=["balances:balance"], schema=[Field(name="y", dtype=Int64)], mode="sql",
+        expressions={"y": "cast(balance as decimal(38, 0))"},
+    )  # fmt: skip
+    store.apply([view])
+    frame = {"account": [7, 8], "event_timestamp": NOON, "balance": [str(2**53 + 1), "1e20"]}
+    store.write_to_online_store("balances", pd.DataFrame(frame | {"parts": None}))
+
+    assert store.get_online_features(["y"], [{"account": 7}]).to_dict()["y"] == [2**53 + 1]
+    with pytest.raises(TransformationError, match=r"\(account=8\)"):
+        store.get_online_features(["y"], [{"account": 8}])
+
+
+@pytest.mark.parametrize("mode", UDFS)
+def test_functions_compute_with_all_digits(store: FeatureStore, mode: str) -> None:
+    """Python's own context has 28 digits, whatever the outputs are."""
+
+    def row(inputs):
+        known = inputs["balance"] is not None
+        return {
+            "below": known and inputs["balance"] - 1 < inputs["balance"],
+            "text": str(inputs["balance"] + Number("0.001")) if known else None,
+        }
+
+    def python(inputs):
+        found = [row({"balance": value}) for value in inputs["balance"]]
+        return {name: [one[name] for one in found] for name in ("below", "text")}
+
+    def pandas(frame):
+        return pd.DataFrame(python({"balance": list(frame["balance"])}))
+
+    schema = [Field(name="below", dtype=Bool), Field(name="text", dtype=String)]
+    udf = {"row": row, "python": python, "pandas": pandas}[mode]
+    store.apply([
+        OnDemandFeatureView(
+            name="y", sources=["balances:balance"], schema=schema, mode=mode, udf=udf
+        )
+    ])  # fmt: skip
+    answer = store.get_online_features(["y"], [{"account": 1}]).to_dict()
+    assert (answer["below"], answer["text"]) == ([True], ["9" * 36 + ".991"])
+
+
+def test_arrays_of_nothing_but_nulls_pass_through_sql(store: FeatureStore) -> None:
+    view = OnDemandFeatureView(
+        name="y", sources=["balances:parts"], schema=[Field(name="y", dtype=Array(Decimal(9, 2)))],
+        mode="sql", expressions={"y": "parts"},
+    )  # fmt: skip
+    store.apply([view])
+
+    answer = store.get_online_features(["y"], [{"account": 2}, {"account": 404}]).to_dict()
+    assert answer["y"] == [None, None]
+    [[first, second]] = store.get_online_features(["y"], [{"account": 1}]).to_dict()["y"]
+    assert (first, second) == (Number("1.10"), None)
+
+
+def test_the_row_of_a_wrong_value_is_named(store: FeatureStore) -> None:
+    store.apply([after("row", "", ["balances:balance", AMOUNT])])
+    asked = [{"account": 2, "amount": 1}, {"account": 2, "amount": 12.34}]
+    with pytest.raises(RequestError, match=r"in row 1 \(12.34\), .*: 12.34 is a float, which is"):
+        store.get_online_features(["less"], asked)
+    asked[1]["amount"] = "12.345"
+    with pytest.raises(RequestError, match=r"row 1 \('12.345'\), .* more than 2 digits after"):
+        store.get_online_features(["less"], asked)
+    frame = {"account": [3, 4], "event_timestamp": NOON, "balance": ["1", "0.005"], "parts": None}
+    with pytest.raises(SchemaError, match=r"'balance', row 1 \('0.005'\): '0.005' has more than"):
+        store.write_to_online_store("balances", pd.DataFrame(frame))
 
 
 def test_a_decimal_is_no_key(store: FeatureStore) -> None:
