@@ -195,23 +195,25 @@ class Step:
 
     def _failed(self, argument: Any, keys: Any, number: int, error: BaseException) -> Exception:
         """Say which view failed, on which row, and where in its code."""
-        where = f"{number} rows"
+        where, told = f"{number} rows", self._told(error)
         if self._step.mode == "row":
             where = f"row {number}{_named(keys, self._keys, number)}, {argument}"
         else:
             for row in range(min(number, _MOST_TRIED_ALONE)):
-                if (alone := self._error_of(argument, row)) is not None:
-                    where, error = f"row {row}{_named(keys, self._keys, row)}", alone
+                if alone := self._told_alone(argument, row):
+                    where, told = f"row {row}{_named(keys, self._keys, row)}", alone
                     break
-        hint = " Missing values arrive as None." if "None" in str(error) else ""
         step = self._step
         return TransformationError(
-            f"On-demand view {step.view!r} of {step.owner!r} failed on {where}: "
-            f"{type(error).__name__}: {_first_line(error)}{self._line(error)}.{hint}"
+            f"On-demand view {step.view!r} of {step.owner!r} failed on {where}: {told}"
         )
 
-    def _error_of(self, argument: Any, row: int) -> BaseException | None:
-        """Return what one row of a batch fails with, alone."""
+    def _told(self, error: BaseException) -> str:
+        hint = " Missing values arrive as None." if "None" in str(error) else ""
+        return f"{type(error).__name__}: {_first_line(error)}{self._line(error)}.{hint}"
+
+    def _told_alone(self, argument: Any, row: int) -> str:
+        """Return what one row of a batch fails with, alone; nothing if it does not."""
         try:
             if self._step.mode == "python":
                 self._function({name: values[row : row + 1] for name, values in argument.items()})
@@ -220,8 +222,8 @@ class Step:
             else:
                 self._function(argument.slice(row, 1))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever users' code raises
-            return error
-        return None
+            return self._told(error)
+        return ""
 
     def _line(self, error: BaseException) -> str:
         frames = traceback.extract_tb(error.__traceback__)
