@@ -33,7 +33,7 @@ GOALS = [  # store, case, batch, milliseconds
 TIMES_LESS = 5
 PAGE = """# Online reads beside the raw round trip and Feast
 
-`make bench-online` made this page on {day}: {machine}, Feast 0.67.0, Valkey 9.1 as the Redis. Cpu milliseconds of the calling process per `get_online_features(...).to_dict()`, 10 features a view, 10,000 entities, every tenth of a request unknown; all systems answer with equal sums. Caller and server share one core, so that no cpu time goes into waking an idle one, which on this machine is more than everything else together. *raw* reads and decodes only: no types, statuses, ages or names. The on-demand view adds two features and divides by a value of the request, row by row; Feast's in its `python` mode.
+`make bench-online` made this page on {day}: {machine}, Feast 0.67.0, Valkey 9.1 as the Redis. Cpu milliseconds of the calling process per `get_online_features(...).to_dict()`, the best of three rounds, 10 features a view, 10,000 entities, every tenth of a request unknown; all systems answer with equal sums. Caller and server share one core, so that no cpu time goes into waking an idle one, which on this machine is more than everything else together. *raw* reads and decodes only: no types, statuses, ages or names. The on-demand view adds two features and divides by a value of the request, row by row; Feast's in its `python` mode.
 
 {tables}
 
