@@ -120,9 +120,7 @@ class RedisOnlineStore(OnlineStore):
         try:
             held = iter(self._mget(wanted))
             return [[_found(value) for value in islice(held, len(keys))] for _, keys in reads]
-        except self._error as error:
-            raise self._failed(error) from error
-        except struct.error as error:
+        except (self._error, struct.error) as error:
             raise self._failed(error) from error
 
     def _mget(self, keys: list[bytes]) -> list[bytes | None]:
