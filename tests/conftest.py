@@ -216,4 +216,4 @@ def snowflake() -> Iterator[dict[str, Any]]:
             "protocol": "http",
             "network_timeout": 8,
         }
-        server.terminate()
+        server.kill()  # it would wait for whoever is still connected

@@ -149,7 +149,7 @@ def java(*arguments: str) -> Iterator[None]:
         try:
             yield
         finally:
-            process.terminate()
+            process.kill()
 
 
 def wait_for(port: int) -> None:
