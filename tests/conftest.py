@@ -214,6 +214,6 @@ def snowflake() -> Iterator[dict[str, Any]]:
             "host": "127.0.0.1",
             "port": port,
             "protocol": "http",
-            "network_timeout": 8,
+            "network_timeout": 30,  # a busy machine takes its time to log in
         }
         server.kill()  # it would wait for whoever is still connected
