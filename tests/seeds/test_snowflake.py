@@ -41,7 +41,7 @@ offline_store:
     host: 127.0.0.1
     port: {port}
     protocol: http
-    network_timeout: 8
+    network_timeout: 30
 """
 
 
