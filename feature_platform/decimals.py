@@ -7,20 +7,27 @@ way: values go through Python's decimals instead, which know when they round.
 import re
 from collections.abc import Callable, Iterable
 from decimal import Context, Decimal, Inexact, InvalidOperation
+from math import isnan
 from numbers import Integral
 from typing import Any
 
 import pyarrow as pa
 
+from feature_platform.errors import shown
 from feature_platform.types import more_digits
 
-_SHOWN = 50
 _NUMBER = re.compile(r"[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?")
+
+
+def is_list(dtype: pa.DataType) -> bool:
+    """Say whether values of a type are lists, however Arrow lays them out."""
+    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(kind(dtype) for kind in kinds)
 
 
 def holds_decimals(dtype: pa.DataType) -> bool:
     """Say whether values of a type, or the items of its lists, are decimals."""
-    return holds_decimals(dtype.value_type) if _is_list(dtype) else pa.types.is_decimal(dtype)
+    return holds_decimals(dtype.value_type) if is_list(dtype) else pa.types.is_decimal(dtype)
 
 
 def exact_decimals(values: Iterable[Any], dtype: pa.DataType, *, nan_is_null: bool) -> list[Any]:
@@ -34,13 +41,13 @@ def exact_decimals(values: Iterable[Any], dtype: pa.DataType, *, nan_is_null: bo
     Raises:
         ValueError: A value is a float, no number, or has more digits than are declared.
     """
-    exact = _lists(dtype.value_type) if _is_list(dtype) else _exact(dtype, nan_is_null=nan_is_null)
+    exact = _lists(dtype.value_type) if is_list(dtype) else _exact(dtype, nan_is_null=nan_is_null)
     return [None if _is_missing(value) else exact(value) for value in values]
 
 
 def is_lossless(held: pa.DataType, wanted: pa.DataType) -> bool:
     """Say whether every decimal of a type is, exactly, one of another; or their lists' items."""
-    if _is_list(held) and _is_list(wanted):
+    if is_list(held) and is_list(wanted):
         return is_lossless(held.value_type, wanted.value_type)
     return bool(
         pa.types.is_decimal128(held)
@@ -54,7 +61,7 @@ def _exact(dtype: pa.Decimal128Type, *, nan_is_null: bool) -> Callable[[Any], De
     context = Context(prec=dtype.precision, traps=[InvalidOperation, Inexact])
 
     def exact(value: Any) -> Decimal | None:
-        if nan_is_null and isinstance(value, (float, Decimal)) and value != value:  # noqa: PLR0124
+        if nan_is_null and _is_nan(value):
             return None
         number = _number(value)
         try:
@@ -63,15 +70,15 @@ def _exact(dtype: pa.Decimal128Type, *, nan_is_null: bool) -> Callable[[Any], De
             where = f"{dtype.scale} digits after"
         except InvalidOperation:
             where = f"{dtype.precision - dtype.scale} digits before"
-        raise ValueError(f"{_short(value)} has more than {where} the point")
+        raise ValueError(f"{shown(value)} has more than {where} the point")
 
     return exact
 
 
 def _lists(dtype: pa.DataType) -> Callable[[Any], list[Any]]:
     def exact(value: Any) -> list[Any]:
-        if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-            raise ValueError(f"{_short(value)} is not a list")
+        if not isinstance(value, (list, tuple)) and not hasattr(value, "tolist"):
+            raise ValueError(f"{shown(value)} is not a list")
         return exact_decimals(value, dtype, nan_is_null=False)
 
     return exact
@@ -86,18 +93,14 @@ def _number(value: Any) -> Decimal:
         return value
     if isinstance(value, float):
         raise ValueError(f"{value!r} is a float, which is rounded already: give decimals or text")
-    raise ValueError(f"{_short(value)} is not a decimal number")
+    raise ValueError(f"{shown(value)} is not a decimal number")
 
 
-def _short(value: Any) -> str:
-    text = str(Decimal(value)) if type(value) is int else repr(value)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+def _is_nan(value: Any) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_nan()  # a signaling one cannot be compared
+    return isinstance(value, float) and isnan(value)
 
 
 def _is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ in {"NaTType", "NAType"}
-
-
-def _is_list(dtype: pa.DataType) -> bool:
-    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(kind(dtype) for kind in kinds)

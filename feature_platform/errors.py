@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
 
+_SHOWN = 50
+
 
 class FeaturePlatformError(Exception):
     """Base of all errors of this package.
@@ -102,6 +104,15 @@ class RefusedError(FeaturePlatformError):
             f"Nothing was applied to project {project!r}: the plan of {owner!r} has "
             f"{count} problem{'s' if count > 1 else ''}.{lines}"
         )
+
+
+def shown(value: object) -> str:
+    """Return a value as messages show it: the beginning of one that is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write integers of thousands of digits
+        text = f"a {type(value).__name__} that is too long to show"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -12,9 +12,8 @@ from feature_platform.errors import RequestError, SchemaError, did_you_mean
 from feature_platform.offline import Deliver, OfflineStore
 from feature_platform.online import OnlineStore, Window, encode_keys
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, TIMESTAMP, Table
-from feature_platform.values import converter, exact_cast, first_misfit
+from feature_platform.values import exact_cast, misplaced
 
-_SEARCHED = 10_000  # rows that an error is looked for in
 _BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -213,7 +212,5 @@ def _cast(
     try:
         return column if dtype is None else exact_cast(column, dtype)
     except ValueError as error:
-        first = column.slice(0, _SEARCHED)
-        row = first_misfit(first.to_pylist(), converter(dtype))
-        where = "" if row is None else f", row {row} ({first[row].as_py()!r})"
-        raise SchemaError(f"View {table.name!r}, column {name!r}{where}: {error}.") from error
+        place = ", ".join(filter(None, [f"column {name!r}", misplaced(column, dtype)]))
+        raise SchemaError(f"View {table.name!r}, {place}: {error}.") from error

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 from pyarrow import compute
 
-from feature_platform.decimals import exact_decimals, holds_decimals, is_lossless
-from feature_platform.errors import RequestError
+from feature_platform.decimals import exact_decimals, holds_decimals, is_list, is_lossless
+from feature_platform.errors import RequestError, shown
 
 Column: TypeAlias = Any
 """An Arrow array or chunked array."""
@@ -61,6 +61,7 @@ def _plain(value: Any, dtype: pa.DataType | None) -> Any:
     return value
 
 
+_SEARCHED = 10_000
 Convert: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
 """Takes values as they come, and returns them exactly in a declared type."""
 
@@ -84,6 +85,22 @@ def converter(dtype: pa.DataType | None, *, nan_is_null: bool = False) -> Conver
         return exact_array(values, dtype, nan_is_null=nan_is_null).to_pylist()  # type: ignore[no-any-return]
 
     return convert
+
+
+def misplaced(values: Any, dtype: pa.DataType) -> str:
+    """Return where the first value is that cannot be of a type, and the value, for messages.
+
+    Args:
+        values: Arrow, or Python values; only the first 10,000 are looked at.
+        dtype: Their declared type.
+    """
+    first = values[:_SEARCHED]
+    try:
+        listed = first.to_pylist() if hasattr(first, "to_pylist") else first
+    except (ValueError, OverflowError):  # Python has no such times
+        return ""
+    row = first_misfit(listed, converter(dtype, nan_is_null=True))
+    return "" if row is None else f"row {row} ({shown(listed[row])})"
 
 
 def first_misfit(values: Sequence[Any], convert: Convert) -> int | None:
@@ -175,7 +192,7 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
 
 def _hint(column: Column, dtype: pa.DataType) -> str:
     held = column.type
-    while _is_list(held):
+    while is_list(held):
         held = held.value_type
     rounded = _is_float(held) and holds_decimals(dtype)
     return "; floats are rounded already: give decimals or text" if rounded else ""
@@ -195,7 +212,7 @@ def _prepared(column: Column, dtype: pa.DataType) -> Column:
 
 
 def _infinities(column: Column) -> int:
-    while _is_list(column.type):
+    while is_list(column.type):
         column = compute.list_flatten(column)
     return compute.sum(compute.is_inf(column)).as_py() or 0 if _is_float(column.type) else 0
 
@@ -230,7 +247,7 @@ def fits(held: pa.DataType, wanted: pa.DataType) -> bool:
     """Say whether values of a type can be of a declared one; `exact_cast` looks at each."""
     if pa.types.is_null(held):
         return True
-    if _is_list(held):
+    if is_list(held):
         return pa.types.is_list(wanted) and fits(held.value_type, wanted.value_type)
     kinds: Sequence[tuple[Any, Any]] = (
         (_is_number, _is_number),
@@ -245,11 +262,6 @@ def fits(held: pa.DataType, wanted: pa.DataType) -> bool:
         (pa.types.is_date, pa.types.is_timestamp),
     )
     return any(left(held) and right(wanted) for left, right in kinds)
-
-
-def _is_list(dtype: pa.DataType) -> bool:
-    kinds = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
-    return any(kind(dtype) for kind in kinds)
 
 
 def _is_float(dtype: pa.DataType) -> bool:

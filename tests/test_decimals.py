@@ -70,11 +70,26 @@ def test_what_fits_arrives_and_what_does_not_is_refused(value: Decimal, dtype: A
 
 
 def test_what_is_huge_or_no_number_is_refused_in_few_words() -> None:
-    odd = ["9" * 1_000_000, 10**5000, "1e999", Decimal("1E+999999"), [Decimal(1)], b"1", object()]
+    odd = [
+        "9" * 1_000_000,
+        10**5000,
+        "1e999",
+        Decimal("1E+999999"),
+        Decimal("sNaN"),
+        [Decimal(1)],
+        b"1",
+        object(),
+    ]
     for value in odd:
         with pytest.raises(ValueError, match="point|not a decimal") as caught:
             exact_array([value], pa.decimal128(38, 2))
         assert len(str(caught.value)) < 150
+
+
+def test_what_pandas_means_by_missing_is_null() -> None:
+    missing = pd.Series([Decimal("NaN"), Decimal("sNaN"), float("nan"), pd.NA, None, Decimal(1)])
+
+    assert exact_array(missing, pa.decimal128(9, 2)).to_pylist() == [None] * 5 + [1]
 
 
 def test_lists_hold_numbers_of_any_kind() -> None:
@@ -82,6 +97,6 @@ def test_lists_hold_numbers_of_any_kind() -> None:
     wanted = [[Decimal("1.50"), 1, None, 10**30], None, []]
 
     assert exact_array([["1.5", 1, None, 10**30], None, []], dtype).to_pylist() == wanted
-    for wrong in (["1.5"], [[1.5]], ["ab"], [5]):
+    for wrong in (["1.5"], [[1.5]], ["ab"], [5], [{1, 2}], [{"1": 2}]):
         with pytest.raises(ValueError, match="not a list|is a float|point"):
             exact_array(wrong, dtype)

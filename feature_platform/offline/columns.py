@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from feature_platform.decimals import holds_decimals
+from feature_platform.decimals import holds_decimals, is_list
 from feature_platform.errors import SchemaError
 from feature_platform.offline.dialect import Dialect
 from feature_platform.types import more_digits
@@ -26,14 +26,13 @@ _INTEGER_DIGITS = {
     pa.uint32(): 10,
     pa.uint64(): 20,
 }
-_LISTS = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
 
 
 def family(dtype: pa.DataType) -> str:
     """Return the family within which values can be compared and widened."""
     if pa.types.is_dictionary(dtype):
         return family(dtype.value_type)
-    if _is_list(dtype):
+    if is_list(dtype):
         return f"array of {family(dtype.value_type)}"
     if pa.types.is_decimal(dtype) and dtype.scale == 0:
         return "integer"
@@ -90,7 +89,7 @@ def _read_decimal(
     if found == declared:
         return column
     item, wanted = found, declared
-    while _is_list(item) and _is_list(wanted):
+    while is_list(item) and is_list(wanted):
         item, wanted = item.value_type, wanted.value_type
     if family(item) == "text" and item is found:
         message = f"{where} is declared {declared} and holds "
@@ -106,7 +105,3 @@ def _digits(dtype: pa.DataType) -> tuple[int, int] | None:
     if pa.types.is_decimal(dtype):
         return dtype.precision, dtype.scale
     return (_INTEGER_DIGITS[dtype], 0) if pa.types.is_integer(dtype) else None
-
-
-def _is_list(dtype: pa.DataType) -> bool:
-    return any(is_list(dtype) for is_list in _LISTS)

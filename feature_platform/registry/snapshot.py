@@ -237,14 +237,14 @@ class Snapshot:
 
     def _not_found(self, kind: str, name: str, project: str, known: Iterable[str]) -> str:
         kinds = VIEW_KINDS if kind == "view" else (kind,)
-        others = [k for k in self.entries if (k.project, k.name) == (project, name)]
-        if others and others[0].kind not in kinds:
-            what, is_ = (text.replace("_", " ") for text in (kind, others[0].kind))
-            return f"Project {project!r} has no {what} {name!r}; its {name!r} is of kind {is_}."
         message = not_found(kind, name, project, known)
         for removed in (self.removed.get(Key(project, k, name)) for k in kinds):
             if removed is not None:
-                message += f" {removed.owner!r} removed it on {removed.at:%F}."
+                return f"{message} {removed.owner!r} removed it on {removed.at:%F}."
+        others = [k.kind for k in self.entries if (k.project, k.name) == (project, name)]
+        if others and not set(others) & set(kinds):
+            what, is_ = (text.replace("_", " ") for text in (kind, others[0]))
+            return f"Project {project!r} has no {what} {name!r}; its {name!r} is of kind {is_}."
         return message
 
 

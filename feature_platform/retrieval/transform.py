@@ -12,7 +12,14 @@ from feature_platform.errors import RequestError, TransformationError, did_you_m
 from feature_platform.resolve import Transformation
 from feature_platform.retrieval.expressions import Expressions
 from feature_platform.retrieval.frames import to_pandas
-from feature_platform.values import Convert, converter, exact_array, exact_cast, first_misfit
+from feature_platform.values import (
+    Convert,
+    converter,
+    exact_array,
+    exact_cast,
+    first_misfit,
+    misplaced,
+)
 
 Function = Callable[[Any], Any]
 Functions = Callable[[Transformation], Function]
@@ -245,12 +252,12 @@ class Step:
         try:
             return exact_cast(values, self._step.request.field(name).type)
         except ValueError as error:
-            raise self._not_given(name, values.to_pylist(), error) from error
+            raise self._not_given(name, values, error) from error
 
-    def _not_given(self, name: str, values: Sequence[Any], error: ValueError) -> RequestError:
+    def _not_given(self, name: str, values: Any, error: ValueError) -> RequestError:
         wanted = self._step.request.field(name).type
-        row = first_misfit(values, converter(wanted, nan_is_null=True))
-        where = "" if row is None or len(values) == 1 else f" in row {row} ({values[row]!r})"
+        place = misplaced(values, wanted) if len(values) > 1 else ""
+        where = f" in {place}" if place else ""
         return RequestError(
             f"The request's {name!r} is not {wanted}{where}, which on-demand view "
             f"{self._step.view!r} takes: {error}."

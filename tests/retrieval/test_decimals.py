@@ -260,6 +260,27 @@ def test_the_row_of_a_wrong_value_is_named(store: FeatureStore) -> None:
         store.write_to_online_store("balances", pd.DataFrame(frame))
 
 
+def test_huge_values_make_short_messages(store: FeatureStore) -> None:
+    store.apply([after("row", "", ["balances:balance", AMOUNT])])
+    for huge in ("9" * 1_000_000, 10**5000):
+        asked = [{"account": 2, "amount": 1}, {"account": 2, "amount": huge}]
+        with pytest.raises(RequestError, match=r"in row 1 \(") as refused:
+            store.get_online_features(["less"], asked)
+        assert len(str(refused.value)) < 400
+    frame = {"account": [3], "event_timestamp": NOON, "balance": ["9" * 1_000_000], "parts": None}
+    with pytest.raises(SchemaError, match=r"'balance', row 0 \(") as kept_out:
+        store.write_to_online_store("balances", pd.DataFrame(frame))
+    assert len(str(kept_out.value)) < 400
+
+
+def test_times_beyond_python_are_an_error_of_ours(store: FeatureStore) -> None:
+    far = pa.array([2**62], pa.timestamp("s"))
+    rows = pa.table({"account": [1], "event_timestamp": far, "balance": ["1"],
+                     "parts": pa.nulls(1)})  # fmt: skip
+    with pytest.raises(SchemaError, match="'event_timestamp'"):
+        store.write_to_online_store("balances", rows)
+
+
 def test_a_decimal_is_no_key(store: FeatureStore) -> None:
     with pytest.raises(DefinitionError, match=r"a Decimal\(9, 2\) cannot be a join key"):
         Entity(name="price", value_type=Decimal(9, 2))
