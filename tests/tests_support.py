@@ -5,12 +5,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from feature_platform import FeatureStore
 from feature_platform.resolve import table_of
 from feature_platform.table import Table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+
+
+@contextmanager
+def raises(error: type[Exception], *names: object) -> Iterator[pytest.ExceptionInfo[Exception]]:
+    """Expect an error of a type whose message names what is at fault.
+
+    Messages may be reworded. What they must carry is data: the object, field, value, row or path
+    concerned, and the name or option that is the remedy.
+    """
+    with pytest.raises(error) as caught:
+        yield caught
+    text = str(caught.value)
+    missing = [str(name) for name in names if str(name) not in text]
+    assert not missing, f"the message does not name {missing}: {text}"
 
 
 def table_for(store: FeatureStore, view: str) -> Table:
