@@ -302,7 +302,7 @@ def test_a_saved_plan_is_stale_once_what_it_rests_on_moves(
     changed = platform.registry.show(2)
     with raises(ConflictError, "shop/feature_view/driver_stats", "reworded") as caught:
         risk.commit(saved)
-    assert_names(caught.value, 2, "platform", f"{changed.at:%F %T}")
+    assert_names(caught.value, 2, "platform", f"{changed.at:%F %T}Z")
     assert risk.apply([service])
 
 
