@@ -166,13 +166,13 @@ def deprecated(day: date) -> FeatureView:
 
 
 def test_a_deprecation_gives_readers_the_time_that_the_policy_promises(platform) -> None:
-    with refused(("notice", "feature view 'stats'", "2026-01-15", "14 days")):
+    with refused(("notice", "feature view 'stats'", "2026-01-15", 14)):
         platform.apply([deprecated(date(2026, 1, 14))])
     platform.apply([Policy(notice_days=3)])
 
     platform.apply([deprecated(date(2026, 1, 4))])
     platform.apply([deprecated(date(2026, 1, 9))])
-    with refused(("notice", "feature view 'stats'", "2026-01-04", "3 days")):
+    with refused(("notice", "feature view 'stats'", "2026-01-04", 3)):
         platform.apply([deprecated(date(2026, 1, 3))])
 
 

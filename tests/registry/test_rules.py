@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 
 import pytest
-from tests_support import PLAN, assert_losses, assert_problems, raises, refused
+from tests_support import PLAN, assert_losses, assert_names, assert_problems, raises, refused
 
 from feature_platform import (
     Entity,
@@ -45,6 +45,8 @@ def refusal(
     with pytest.raises(RefusedError) as caught:
         store.apply(list(objects), objects_to_delete=delete)
     assert store.snapshot() is before or store.snapshot().version == before.version
+    assert_names(caught.value, store.owner, store.project, len(caught.value.problems))
+    assert all(str(problem) in str(caught.value) for problem in caught.value.problems)
     return caught.value.problems
 
 
