@@ -283,7 +283,7 @@ def test_deleting_an_entity_or_source_in_use_is_refused(platform, driver, driver
     for used in (driver, driver_source):
         problems = refusal(platform, delete=(used,))
         subject = f"{used.kind} {used.name!r}"
-        assert_problems(problems, ("contract", subject, 1, "driver_stats", "platform"))
+        assert_problems(problems, ("contract", subject, "driver_stats", "platform"))
         assert_losses(
             platform.review(platform.plan([], [used])), ("reference", "driver_stats", "platform")
         )
@@ -327,7 +327,7 @@ def test_teardown_removes_own_objects_in_the_own_project_only(platform, open_sto
     elsewhere = open_store("risk", project="other")
     open_store(project="other").apply([Entity(name="driver")])
 
-    with refused(("contract", "feature view 'driver_stats'", 1, "risk_v1", "risk")):
+    with refused(("contract", "feature view 'driver_stats'", "risk_v1", "risk")):
         platform.teardown()
     elsewhere.teardown()
     risk.teardown()

@@ -20,7 +20,7 @@ from feature_platform.errors import FeaturePlatformError
 from feature_platform.registry import CommitLog, FilesLog, Registry, SqliteLog, plan
 from reliability.rows import Row, Tried, measured
 
-MOST_COMMITS = 4  # before a writer is killed
+LEAST_COMMITS, MOST_COMMITS = 2, 4  # before a writer is killed; its first one makes folders, too
 NOW = "now"  # what a writer says at the event at which it dies
 
 
@@ -139,7 +139,9 @@ def kill(log: CommitLog, kills: int, seed: int) -> Killed:
     """Kill a writer so many times, every second one by its own hand."""
     choose, reader, seen = random.Random(seed), Registry(log), Killed()
     for number in range(kills):
-        death = Death(choose.randint(1, MOST_COMMITS), choose.random(), number % 2 == 0)
+        # Spread evenly, and to the very end: few kills, too, come on both sides of what decides.
+        share = min((number // 2 + choose.random()) / max(1, (kills - 1) // 2), 0.99)
+        death = Death(choose.randint(LEAST_COMMITS, MOST_COMMITS), share, number % 2 == 0)
         said, was_killed = _run_one(log, death)
         pairs = (line.split() for line in said if line != NOW)
         seen.acked |= {int(version): name for version, name in pairs}
@@ -176,8 +178,10 @@ def row(folder: Path, kills: int, seed: int) -> Row:
         name="writers killed (SIGKILL)",
         tried={
             "kills": Tried(files.kills + sqlite.kills, kills),
-            "acknowledged commits on files": Tried(len(files.acked), half),
-            "acknowledged commits on SQLite": Tried(len(sqlite.acked), kills - half),
+            "acknowledged commits on files": Tried(len(files.acked), LEAST_COMMITS * half),
+            "acknowledged commits on SQLite": Tried(
+                len(sqlite.acked), LEAST_COMMITS * (kills - half)
+            ),
             "writes cut short": Tried(cut_short, by_themselves),
             # Both sides of the moment that decides have to be tried.
             "of these stored": Tried(landed, max(1, kills // 50)),
