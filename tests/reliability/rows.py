@@ -1,10 +1,16 @@
 """One row of the reliability table."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
+
+_SHM = Path("/dev/shm")  # noqa: S108
+MEMORY = _SHM if _SHM.is_dir() and os.access(_SHM, os.W_OK) else None
+"""A RAM disk, where there is one."""
 
 
 class Tried(NamedTuple):
