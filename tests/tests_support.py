@@ -1,18 +1,22 @@
 """Helpers that more than one test file needs."""
 
+import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from feature_platform import FeatureStore
+from feature_platform.errors import Problem, RefusedError
 from feature_platform.resolve import table_of
+from feature_platform.review import Review
 from feature_platform.table import Table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+PLAN = "the plan"  # the subject of a problem that no single object has
 
 
 @contextmanager
@@ -27,6 +31,43 @@ def raises(error: type[Exception], *names: object) -> Iterator[pytest.ExceptionI
     text = str(caught.value)
     missing = [str(name) for name in names if str(name) not in text]
     assert not missing, f"the message does not name {missing}: {text}"
+
+
+def assert_names(text: object, *names: object) -> None:
+    """Expect a text to give names and numbers, each as a word of its own."""
+    missing = [
+        n for n in map(str, names) if not re.search(rf"(?<!\w){re.escape(n)}(?!\w)", str(text))
+    ]
+    assert not missing, f"it does not name {missing}: {text}"
+
+
+def assert_problems(problems: Iterable[Problem], *expected: tuple[object, ...]) -> None:
+    """Expect exactly these problems: (rule, subject, names that the message has to give...)."""
+    listed = list(problems)
+    assert [(p.rule, p.subject) for p in listed] == [e[:2] for e in expected], listed
+    for problem, (_, _, *names) in zip(listed, expected, strict=True):
+        assert_names(problem.message, *names)
+
+
+@contextmanager
+def refused(*expected: tuple[object, ...]) -> Iterator[pytest.ExceptionInfo[RefusedError]]:
+    """Expect a plan to be refused for exactly these problems, written as above."""
+    with pytest.raises(RefusedError) as caught:
+        yield caught
+    assert_problems(caught.value.problems, *expected)
+
+
+def assert_losses(review: Review, *expected: tuple[object, ...]) -> None:
+    """Expect contracts alone to speak against a plan, and readers to lose exactly this.
+
+    A loss is written (kind, reader, the reader's owner, names that the message has to give...).
+    """
+    assert {problem.rule for problem in review.problems} == {"contract"}
+    effects = [effect for effect in review.effects if effect.breaks and not effect.excuse]
+    listed = [(effect.kind, effect.reader.name, effect.owner) for effect in effects]
+    assert listed == [loss[:3] for loss in expected]
+    for effect, (_, _, _, *names) in zip(effects, expected, strict=True):
+        assert_names(effect.message, *names)
 
 
 def table_for(store: FeatureStore, view: str) -> Table:

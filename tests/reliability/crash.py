@@ -3,14 +3,16 @@
 import os
 import random
 import threading
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
 from feature_platform.errors import FeaturePlatformError
 from feature_platform.registry import FilesLog
 from reliability.disk import Disk
-from reliability.rows import Row, measured
+from reliability.rows import Row, Tried, measured
 
 FOLDER = Path("/registry")
 WRITERS, COMMITS, POINTS_PER_RUN = 3, 4, 20
@@ -95,6 +97,7 @@ class Turns:
         self._mine = threading.local()
         self._main = threading.Semaphore(0)
         self.gates: list[threading.Semaphore] = []
+        self.errors: list[Exception] = []
 
     def pause(self) -> None:
         gate = getattr(self._mine, "gate", None)
@@ -108,6 +111,8 @@ class Turns:
             gate.acquire()
             try:
                 writer()
+            except Exception as error:  # noqa: BLE001 - a thread's error would only be printed
+                self.errors.append(error)
             finally:
                 self.gates.remove(gate)
                 self._main.release()
@@ -165,17 +170,19 @@ class Run:
 
     def __init__(self, protocol: type[FilesLog], choose: random.Random) -> None:
         self._protocol, self._choose = protocol, choose
-        self._acked: dict[int, bytes] = {}
+        self.acked: dict[int, bytes] = {}
         self._turns = Turns(choose, self._look)
         self._disk = Disk(self._turns.pause)
         self.images: list[tuple[Disk, dict[int, bytes]]] = []
 
     def run(self) -> None:
         self._turns.run(*(lambda name=name: self._write(name) for name in "abc"[:WRITERS]))
+        if self._turns.errors:
+            raise self._turns.errors[0]
 
     def _look(self) -> None:
         if self._choose.random() < POINTS_PER_RUN / 300:
-            self.images.append((self._disk.crashed(self._choose), dict(self._acked)))
+            self.images.append((self._disk.crashed(self._choose), dict(self.acked)))
 
     def _write(self, name: str) -> None:
         log = self._protocol(FOLDER, self._disk)
@@ -185,35 +192,65 @@ class Run:
                 text = f"{name}{count}.{attempt}"
                 record = sealed(text, records[-1] if records else b"")
                 if log.append(len(records) + 1, text, record):
-                    self._acked[len(records) + 1] = record
+                    self.acked[len(records) + 1] = record
                     break
 
 
-def crash(protocol: type[FilesLog], points: int, seed: int) -> tuple[int, dict[str, int]]:
-    """Try so many crash points; return how many, and how often each thing was wrong."""
-    bad: dict[str, int] = {}
-    tried = 0
+@dataclass
+class Crashes:
+    """What was seen of crashes.
+
+    Attributes:
+        points: How many crash points were tried.
+        after_commits: How many of them had acknowledged commits to lose.
+        unacked: How many of them left a commit that nobody had acknowledged yet, or part of one.
+        acked: How many commits the writers had acknowledged in the end.
+        bad: What was wrong → how often.
+    """
+
+    points: int = 0
+    after_commits: int = 0
+    unacked: int = 0
+    acked: int = 0
+    bad: Counter[str] = field(default_factory=Counter)
+
+    def tried(self, points: int) -> dict[str, Tried]:
+        """Say how much that is, beside what so many points have to bring."""
+        return {
+            "crash points": Tried(self.points, points),
+            "of these after acknowledged commits": Tried(self.after_commits, points // 2),
+            "of these with more on the disk": Tried(self.unacked, max(1, points // 50)),
+            "acknowledged commits": Tried(self.acked, points // 8),
+        }
+
+
+def crash(protocol: type[FilesLog], points: int, seed: int) -> Crashes:
+    """Try so many crash points."""
+    seen = Crashes()
     runs = random.Random(seed)
-    while tried < points:
+    while seen.points < points:
         run = Run(protocol, random.Random(runs.random()))
         run.run()
-        for image, known in run.images[: points - tried]:
-            tried += 1
+        seen.acked += len(run.acked)
+        for image, known in run.images[: points - seen.points]:
+            seen.points += 1
+            seen.after_commits += bool(known)
+            seen.unacked += FilesLog(FOLDER, image).last() > max(known, default=0)
             if wrong := is_bad(image, known):
-                bad[wrong] = bad.get(wrong, 0) + 1
-    return tried, bad
+                seen.bad[wrong] += 1
+    return seen
 
 
 def row(points: int, seed: int) -> Row:
     """10,000 crash points, and the five protocols that must not pass."""
     with measured() as clock:
-        tried, bad = crash(FilesLog, points, seed)
-        caught = {p.__name__: sum(crash(p, points, seed)[1].values()) for p in BROKEN}
+        seen = crash(FilesLog, points, seed)
+        caught = {p.__name__: crash(p, points, seed).bad.total() for p in BROKEN}
     return Row(
         name="crash points, files",
-        cases=tried,
-        bad=sum(bad.values()),
-        detail=", ".join(f"{what}: {n}" for what, n in bad.items()) or "no bad state",
+        tried=seen.tried(points),
+        bad=seen.bad.total(),
+        detail=", ".join(f"{what}: {n}" for what, n in seen.bad.items()) or "no bad state",
         controls={name: count > 0 for name, count in caught.items()},
         control_detail=", ".join(f"{name} {count:,}" for name, count in caught.items()),
         seconds=clock.seconds,

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+FAULTS = ("lost answer", "500 stored", "503", "cut before")
+
 
 class LossyServer:
     """moto, one write at a time as S3 has it per key, with faults that a seed decides."""
@@ -27,7 +29,7 @@ class LossyServer:
         with self._lock:
             fault = ""
             if writes and self._choose.random() < self.share:
-                fault = self._choose.choice(["lost answer", "500 stored", "503", "cut before"])
+                fault = self._choose.choice(FAULTS)
                 self.faults[fault] += 1
             if fault in {"503", "cut before"}:
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
+from typing import NamedTuple
 
 from feature_platform import Entity
 from feature_platform.errors import CorruptLogError, LogReplacedError
 from feature_platform.registry import MemoryLog, Registry, Snapshot, plan
 from feature_platform.registry.commit import replay
-from reliability.rows import Row, measured
+from reliability.rows import Row, Tried, measured
 
 
 def good_log(commits: int) -> list[bytes]:
@@ -38,27 +39,37 @@ def sees_no_seal(before: Snapshot, records: list[bytes]) -> bool:
     return False
 
 
-def damaged(records: list[bytes], stride: int, sees: Callable[..., bool]) -> tuple[int, int, int]:
-    """Flip, cut, leave out and swap; return how many were tried, missed, and false alarms."""
-    tried = missed = 0
+class Damages(NamedTuple):
+    """How many damages of each kind were tried, how many missed, and how many false alarms."""
+
+    flips: int
+    cuts: int
+    moves: int
+    missed: int
+    alarms: int
+
+
+def damaged(records: list[bytes], stride: int, sees: Callable[..., bool]) -> Damages:
+    """Flip, cut, leave out and swap."""
+    flips = cuts = moves = missed = 0
     before, alarms = Snapshot(), 0
     for index, record in enumerate(records):
         rest = records[index + 1 : index + 2]
         for position in range(0, len(record) * 8, stride):
             flipped = bytearray(record)
             flipped[position // 8] ^= 1 << position % 8
-            tried += 1
+            flips += 1
             missed += not sees(before, [bytes(flipped)])
         for size in range(len(record)):
-            tried += 1
+            cuts += 1
             missed += not sees(before, [record[:size]])
         if rest:
-            tried += 2
+            moves += 2
             missed += not sees(before, rest)  # this one is gone
             missed += not sees(before, [*rest, record])
         alarms += noticed(before, [record])
         before = replay(before, [record])
-    return tried, missed, alarms
+    return Damages(flips, cuts, moves, missed, alarms)
 
 
 def cut_tails(records: list[bytes]) -> tuple[int, int]:
@@ -83,16 +94,25 @@ def row(commits: int, stride: int) -> Row:
     """Every bit, every length, every record of a log of 200 commits."""
     with measured() as clock:
         records = good_log(commits)
-        tried, missed, alarms = damaged(records, stride, noticed)
-        cut, cut_missed = cut_tails(records)
+        seen = damaged(records, stride, noticed)
+        tails, tails_missed = cut_tails(records)
         few = records[:3]
-        _, blind, _ = damaged(few, 8, sees_no_seal)
+        blind = damaged(few, 8, sees_no_seal)
+    total = seen.flips + seen.cuts + seen.moves + tails
+    size = 500  # a commit has more bytes than that
     return Row(
         name="a damaged log",
-        cases=tried + cut,
-        bad=missed + cut_missed + alarms,
-        detail=f"all noticed in a log of {commits} commits, {alarms} false alarms",
-        controls={"believes all JSON": blind > 0},
-        control_detail=f"{blind:,} missed",
+        tried={
+            "damages": Tried(total, commits * (size * 8 // stride + size)),
+            "commits": Tried(len(records), commits),
+            "flipped bits": Tried(seen.flips, commits * size * 8 // stride),
+            "cut records": Tried(seen.cuts, commits * size),
+            "records left out or swapped": Tried(seen.moves, 2 * (commits - 1)),
+            "cut tails": Tried(tails, 2 * commits),
+        },
+        bad=seen.missed + tails_missed + seen.alarms,
+        detail=f"{seen.missed + tails_missed} not noticed, {seen.alarms} false alarms",
+        controls={"believes all JSON": blind.missed > 0},
+        control_detail=f"{blind.missed:,} missed",
         seconds=clock.seconds,
     )

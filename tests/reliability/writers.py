@@ -5,18 +5,19 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import quantiles
 from typing import Any, NamedTuple
 
 from feature_platform import Entity
-from feature_platform.errors import FeaturePlatformError
+from feature_platform.errors import CorruptLogError, FeaturePlatformError
 from feature_platform.registry import CommitLog, FilesLog, Registry, SqliteLog, open_log, plan
 from feature_platform.registry.logs.postgres import PostgresLog
 from feature_platform.registry.logs.s3 import S3Log
 from reliability.fake_s3 import FakeS3
 from reliability.lossy_server import serve
-from reliability.rows import Row, measured
+from reliability.rows import Row, Tried, measured
 
 
 class Done(NamedTuple):
@@ -100,9 +101,13 @@ def commit_all(log: CommitLog, writer: int, commits: int) -> list[Done]:
 
 
 def _process(url: str, bug: str, writer: int, commits: int, barrier: Any, results: Any) -> None:
-    log = BUGGY[bug](url) if bug else open_log(url, Path("/"))
-    barrier.wait()
-    results.put(commit_all(log, writer, commits))
+    done: list[Done] = []
+    try:
+        log = BUGGY[bug](url) if bug else open_log(url, Path("/"))
+        barrier.wait()
+        done = commit_all(log, writer, commits)
+    finally:
+        results.put(done)  # somebody waits for it
 
 
 def in_processes(url: str, writers: int, commits: int, *, bug: str = "") -> list[Done]:
@@ -136,12 +141,12 @@ def in_threads(make: Callable[[], CommitLog], writers: int, commits: int) -> lis
     return done
 
 
-def problems(log: CommitLog, done: list[Done], expected: int) -> list[str]:
+def damage(log: CommitLog, done: list[Done]) -> list[str]:
     """Compare what writers were told with what is stored, in O(n log n)."""
     try:
         commits = Registry(log).history()
         Registry(log).snapshot()
-    except FeaturePlatformError as error:
+    except CorruptLogError as error:
         return [str(error)]
     found = []
     if [commit.version for commit in commits] != list(range(1, len(commits) + 1)):
@@ -152,8 +157,6 @@ def problems(log: CommitLog, done: list[Done], expected: int) -> list[str]:
     found += [
         f"version {d.version} lost" for d in done if ids[d.version - 1 : d.version] != [d.commit_id]
     ]
-    if len(done) != expected or len(commits) != expected:
-        found.append(f"{len(done)} of {expected} acknowledged, {len(commits)} stored")
     newest = 0.0
     for d in sorted(done, key=lambda d: d.version, reverse=True):
         if newest and d.started > newest:
@@ -162,21 +165,40 @@ def problems(log: CommitLog, done: list[Done], expected: int) -> list[str]:
     return found
 
 
+def problems(log: CommitLog, done: list[Done], expected: int) -> list[str]:
+    """Return what is damaged, and say if somebody did not get done."""
+    found = damage(log, done)
+    if not found and (counts := (len(done), len(Registry(log).history()))) != (expected, expected):
+        found.append(f"{counts[0]} of {expected} acknowledged, {counts[1]} stored")
+    return found
+
+
+def overlaps(done: list[Done]) -> int:
+    """Count the commits that began while another one was on its way."""
+    count, latest = 0, 0.0
+    for d in sorted(done):
+        count += d.started < latest
+        latest = max(latest, d.ended)
+    return count
+
+
 def _row(
-    name: str, check: list[str], done: list[Done], bugs: dict[str, list[str]], seconds: float
+    name: str, check: list[str], done: list[Done], expected: int, bugs: dict[str, list[str]]
 ) -> Row:
-    took = sorted(d.ended - d.started for d in done)
+    took = sorted(d.ended - d.started for d in done) or [0.0]
     slow = quantiles(took, n=100)[98] if len(took) > 1 else 0.0
     middle = took[len(took) // 2]
     speed = f"a commit took {middle * 1000:.1f} ms, 99 of 100 less than {slow * 1000:.0f} ms"
     return Row(
         name=name,
-        cases=len(done),
+        tried={
+            "acknowledged commits": Tried(len(done), expected),
+            "of these at the same time as others": Tried(overlaps(done), max(1, expected // 4)),
+        },
         bad=len(check),
-        detail=f"{check[0] if check else f'{len(done):,} kept'}; {speed}",
-        controls={what: bool(seen) for what, seen in bugs.items()},
-        control_detail="; ".join(f"{what}: {len(seen)} problems" for what, seen in bugs.items()),
-        seconds=seconds,
+        detail=f"{check[0] if check else 'all kept'}; {speed}",
+        controls={bug: bool(seen) for bug, seen in bugs.items()},
+        control_detail="; ".join(f"{bug}: {len(seen)} problems" for bug, seen in bugs.items()),
     )
 
 
@@ -187,8 +209,10 @@ def process_row(name: str, kind: str, urls: tuple[str, str], writers: int, commi
         check = problems(open_log(urls[0], Path("/")), done, writers * commits)
         target = urls[1].removesuffix("/") if kind in {"files", "sqlite"} else urls[1]
         lost = in_processes(target, 8, 25, bug=kind)
-        seen = problems(open_log(urls[1], Path("/")), lost, 8 * 25)
-    return _row(name, check, done, {"replaces what is there": seen}, clock.seconds)
+        # Where nothing was acknowledged, nothing could be lost.
+        seen = damage(open_log(urls[1], Path("/")), lost) if lost else []
+    row = _row(name, check, done, writers * commits, {"replaces what is there": seen})
+    return replace(row, seconds=clock.seconds)
 
 
 def fake_row(writers: int, commits: int, seed: int) -> Row:
@@ -202,10 +226,11 @@ def fake_row(writers: int, commits: int, seed: int) -> Row:
         other = FakeS3(seed, share=0.2, conditional=False)
         lost = in_threads(lambda: Unconditional("b", "p", other, **quick), 8, 25)
         other.settle()
-        seen = problems(S3Log("b", "p", other), lost, 8 * 25)
-    return _row(
-        "writers, fake S3", check, done, {"a store that ignores the condition": seen}, clock.seconds
-    )
+        seen = damage(S3Log("b", "p", other), lost) if lost else []
+    bugs = {"a store that ignores the condition": seen}
+    row = _row("writers, fake S3", check, done, writers * commits, bugs)
+    faults = Tried(fake.faults.total(), max(1, writers * commits // 10))
+    return replace(row, tried={**row.tried, "faults": faults}, seconds=clock.seconds)
 
 
 def server_row(writers: int, commits: int) -> Row:
