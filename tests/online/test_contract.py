@@ -291,7 +291,9 @@ def test_the_ledger_is_the_union_of_the_windows(store: OnlineStore) -> None:
 
 def test_a_window_counts_for_the_features_it_was_loaded_with(store: OnlineStore) -> None:
     def table(**types: pa.DataType) -> Table:
-        return Table(project="shop", name="readings", keys=ONE.keys, features=pa.schema(types.items()))
+        return Table(
+            project="shop", name="readings", keys=ONE.keys, features=pa.schema(types.items())
+        )
 
     def hours(*numbers: int) -> list[Window]:
         return [Window(NOON + n * HOUR, NOON + (n + 1) * HOUR) for n in numbers]
