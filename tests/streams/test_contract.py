@@ -3,7 +3,6 @@
 import time
 from typing import Any
 
-import pytest
 from streams.conftest import Broker, bodies, drained
 from tests_support import raises
 
