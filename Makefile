@@ -8,7 +8,7 @@ export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check contract reliability bench bench-historical bench-materialize bench-online bench-registry lock clean
+.PHONY: help demo dev test quick check contract reliability bench bench-historical bench-materialize bench-online bench-registry lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ dev: $(VENV)/.installed ## Open the Dagster UI with every code location, on http
 test: check ## Check the code, then run every test
 	@echo "==> tests"
 	@$(BIN)/pytest -n 2 --dist loadgroup
+
+quick: $(VENV)/.installed ## The tests that need no server and no Spark, in under a minute
+	@$(BIN)/pytest -n 2 -m "not slow"
 
 check: $(VENV)/.installed ## Lint, types and import layers
 	@echo "==> ruff"; $(BIN)/ruff check . && $(BIN)/ruff format --check .

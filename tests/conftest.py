@@ -34,6 +34,50 @@ settings.load_profile("tests")
 
 OpenStore = Callable[..., FeatureStore]
 
+TESTS = Path(__file__).parent
+SERVERS = {"kafka", "postgres", "redis_server", "s3_endpoint", "snowflake", "spark"}
+# What a fixture with one variant per store asks for only when it runs, by the variant's name.
+VARIANTS = ("broker", "engine", "log", "log_url", "online_settings")
+EMBEDDED = {"duckdb", "files", "memory", "sqlite", "statement"}
+# What fixtures do not tell: programs of their own, or much work. Each begins a test's address.
+SLOW = (
+    "definitions/test_code.py::test_the_fingerprint_is_the_same_in_every_process",
+    "demo/",
+    "offline/test_contract.py::test_the_join_is_what_plain_python_says",
+    "offline/test_duckdb.py::test_entity_rows_with_ten_thousand_columns",
+    "offline/test_duckdb.py::test_every_way_to_join_gives_one_answer[in parts",
+    "offline/test_duckdb.py::test_every_way_to_join_gives_one_answer[many rows",
+    "offline/test_spark_cluster.py",
+    "online/test_contract.py::test_the_newest_row_wins",
+    "online/test_crash.py::test_a_load_killed_at_any_step",
+    "online/test_crash.py::test_a_process_that_is_really_killed",
+    "registry/test_checkpoints.py::test_every_flipped_bit",
+    "registry/test_checkpoints.py::test_ten_thousand_commits",
+    "registry/test_commit.py::test_eight_processes_lose_nothing",
+    "registry/test_rules.py::test_a_web_of_on_demand_views",
+    "reliability/",
+    "retrieval/test_datasets.py::test_delta_and_iceberg_tables",
+    "seeds/test_document.py",
+    "seeds/test_federated.py",
+    "streams/test_ingest.py::test_a_kafka_that_is_not_there",
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make quick` leaves out."""
+    for item in items:
+        if _is_slow(item):
+            item.add_marker("slow")
+
+
+def _is_slow(item: Any) -> bool:
+    if f"{item.path.relative_to(TESTS).as_posix()}::{item.name}".startswith(SLOW):
+        return True
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    variants = {params[name] for name in VARIANTS if name in params}
+    return bool(SERVERS.intersection(item.fixturenames) or variants - EMBEDDED)
+
 
 @pytest.fixture
 def open_store(tmp_path: Path) -> OpenStore:

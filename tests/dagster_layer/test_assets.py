@@ -1,5 +1,6 @@
 """Repos in Dagster: lineage, one commit a run, refusals as failed checks, online loads."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,11 @@ import dagster as dg
 import pandas as pd
 import pytest
 from dagster_support import PLATFORM, TEAM, Workspace
-from tests_support import NOON
+from tests_support import NOON, raises
 
 from feature_platform import Entity, FeatureStore, FeatureView, Field, SnowflakeSource
 from feature_platform.dagster import FeatureStoreResource, platform_definitions, team_definitions
-from feature_platform.errors import ConfigError
+from feature_platform.errors import ConfigError, DefinitionError
 from feature_platform.types import Int64, String
 
 JANUARY_3 = datetime(2026, 1, 3, tzinfo=UTC)
@@ -21,6 +22,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 def key(*path: str) -> dg.AssetKey:
     return dg.AssetKey(["shop", *path])
+
+
+def failure(result: dg.ExecuteInProcessResult) -> tuple[str, list[tuple[Any, Any]]]:
+    """Return why a run failed: in words, and as the rules that were broken with what broke them."""
+    [event] = [e for e in result.all_events if e.is_step_failure]
+    data = event.step_failure_data.user_failure_data
+    records = data.metadata["problems"].records
+    return data.description, [(r.data["rule"], r.data["object"]) for r in records]
 
 
 def emitted(result: dg.ExecuteInProcessResult) -> set[str]:
@@ -122,11 +131,14 @@ def test_a_refused_plan_is_a_failed_check_and_nothing_is_committed(workspace) ->
     checks = {e.asset_key.path[-1]: e for e in result.get_asset_check_evaluations()}
     assert checks.keys() == {"risk_v1", "risk_double"}
     assert not any(check.passed for check in checks.values())
+    assert {check.check_name for check in checks.values()} == {"registry_rules"}
+    assert {check.severity for check in checks.values()} == {dg.AssetCheckSeverity.ERROR}
     [record] = checks["risk_double"].metadata["problems"].records
-    assert record.data["rule"] == "reference"
-    assert "view 'stats' is not registered" in record.data["problem"]
-    [failure] = [e for e in result.all_events if e.is_step_failure]
-    assert "2 problems" in failure.step_failure_data.user_failure_data.description
+    double = ("reference", "on demand view 'risk_double'")
+    assert (record.data["rule"], record.data["object"]) == double
+    assert "'stats'" in record.data["problem"]
+    _, problems = failure(result)
+    assert sorted(problems) == [("reference", "feature service 'risk_v1'"), double]
 
 
 def test_a_refused_delete_fails_the_run_with_its_consumers(workspace) -> None:
@@ -137,8 +149,10 @@ def test_a_refused_delete_fails_the_run_with_its_consumers(workspace) -> None:
     result = workspace.run("platform")
 
     assert not result.success
-    [failure] = [e for e in result.all_events if e.is_step_failure]
-    assert "'risk_v1' of 'risk'" in failure.step_failure_data.user_failure_data.description
+    message, problems = failure(result)
+    assert problems == [("contract", "feature view 'stats'")]
+    assert "'risk_v1'" in message
+    assert "'risk'" in message
     assert FeatureStore(workspace.folder / "platform").list_feature_views()
 
 
@@ -204,9 +218,9 @@ def test_assets_of_a_team_use_the_feature_store_as_a_resource(workspace) -> None
 
 
 def test_each_builder_takes_its_own_kind_of_repo(workspace) -> None:
-    with pytest.raises(ConfigError, match="use team_definitions"):
+    with raises(ConfigError, workspace.folder / "risk", "'risk'", "team_definitions"):
         platform_definitions(workspace.folder / "risk")
-    with pytest.raises(ConfigError, match="use platform_definitions"):
+    with raises(ConfigError, workspace.folder / "platform", "platform_definitions"):
         team_definitions(workspace.folder / "platform")
 
 
@@ -217,12 +231,12 @@ from feature_platform.types import Int64
 def f(inputs):
     return inputs
 Y = [Field(name="y", dtype=Int64)]
-a = OnDemandFeatureView(name="a", sources=["b:y"], schema=Y, udf=f)
-b = OnDemandFeatureView(name="b", sources=["a:y"], schema=Y, udf=f)
+head = OnDemandFeatureView(name="head", sources=["tail:y"], schema=Y, udf=f)
+tail = OnDemandFeatureView(name="tail", sources=["head:y"], schema=Y, udf=f)
 """
     workspace.write("risk", text)
 
-    with pytest.raises(ValueError, match="read one another in a circle"):
+    with raises(DefinitionError, "head", "tail"):
         workspace.location("risk")
 
 
@@ -247,7 +261,7 @@ def test_whoever_reads_something_deprecated_is_warned(workspace) -> None:
         "risk_double": False, "risk_v1": False,
     }  # fmt: skip
     assert checks["risk_v1"].severity == dg.AssetCheckSeverity.WARN
-    assert "kept until 2999-01-01; use stats_v2" in checks["risk_v1"].description
+    assert all(x in checks["risk_v1"].description for x in ("'stats'", "2999-01-01", "stats_v2"))
 
 
 def test_a_registry_on_s3_takes_its_credentials_from_the_s3_resource(
@@ -284,8 +298,11 @@ def test_a_full_sync_that_would_delete_much_is_a_failed_check(workspace) -> None
     workspace.write("risk", TEAM.format(team="risk"))
 
     skip = workspace.tick("risk")
-    assert "would delete 6 of the 8 objects of 'risk'" in skip.skip_message
-    assert not workspace.run("risk").success
+    assert isinstance(skip, dg.SkipReason)
+    assert re.findall(r"\b\d+\b", skip.skip_message) == ["6", "8"]
+    assert all(name in skip.skip_message for name in ("'risk'", "--allow-mass-delete"))
+    _, problems = failure(workspace.run("risk"))
+    assert problems == [("brake", "the plan")]
 
 
 def test_a_snowflake_resource_hands_its_connection_down(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from oracle import newest_known
 from pyarrow import parquet
-from tests_support import NOON
+from tests_support import NOON, raises
 
 from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
 from feature_platform.offline import Span, open_offline_store
@@ -68,7 +68,7 @@ def test_every_way_to_join_gives_one_answer(
 
         monkeypatch.setattr(StagedJoin, name, run)
 
-    for name in ("_few", "_many", "_nearest_of_pairs"):
+    for name in ("_few", "_many", "_nearest_of_pairs", "nearest"):
         noted(name)
     monkeypatch.setattr("feature_platform.offline.duckdb.staged._BYTES_PER_VALUE", 10_000)
     if not limit:
@@ -107,7 +107,9 @@ def test_every_way_to_join_gives_one_answer(
     assert answer["row"].to_pylist() == list(range(asked))
     assert ways[0] == ("_few" if asked == 20 else "_many")
     assert ("_nearest_of_pairs" in ways) == (keys == 50 and asked == 20)
-    assert any("part 2 of" in step for step in told) == bool(limit)
+    parts = ways.count("nearest")
+    assert (parts > 1) == bool(limit)
+    assert len(told) >= parts  # each is told
 
 
 def test_s3_gives_the_same_and_only_what_is_needed_is_read(
@@ -164,23 +166,25 @@ def test_a_file_that_is_replaced_meanwhile_is_noticed(tmp_path: Path) -> None:
     engine.table("w", rows)
     (tmp_path / "w.parquet").replace(tmp_path / "v.parquet")
 
-    with pytest.raises(StoreError, match="'v_source': a file was replaced"):
+    with raises(StoreError, "v_source"):
         reader.read_all()
+    again = engine.store.point_in_time(spine, [read("v", location, ["a"])]).reader()
+    assert again.read_all()["v:value"].to_pylist() == [7]  # nothing else is wrong with it
 
 
 @pytest.mark.parametrize(
-    ("path", "message"),
+    ("path", "shown"),
     [
-        ("../v.parquet", "holds '..'"),
-        ("a/../../v.parquet", "holds '..'"),
-        ("v\0.parquet", "zero byte"),
-        ("gone.parquet", "no files at .*gone.parquet. Relative paths start at"),
-        ("empty", "no files"),
-        ("garbage.parquet", "'v_source' cannot be read: .*(magic|Parquet|parquet)"),
-        ("cut.parquet", "'v_source' cannot be read"),
+        ("../v.parquet", "'../v.parquet'"),
+        ("a/../../v.parquet", "'a/../../v.parquet'"),
+        ("v\0.parquet", r"v\x00.parquet"),
+        ("gone.parquet", "/root/gone.parquet"),
+        ("empty", "/root/empty"),
+        ("garbage.parquet", "garbage.parquet"),
+        ("cut.parquet", "cut.parquet"),
     ],
 )
-def test_sources_that_cannot_be_read_are_explained(tmp_path: Path, path: str, message: str) -> None:
+def test_sources_that_cannot_be_read_are_explained(tmp_path: Path, path: str, shown: str) -> None:
     root = tmp_path / "root"
     root.mkdir()
     engine = Files(root)
@@ -189,12 +193,13 @@ def test_sources_that_cannot_be_read_are_explained(tmp_path: Path, path: str, me
     (root / "garbage.parquet").write_bytes(b"garbage" * 99)
     (root / "cut.parquet").write_bytes((root / "v.parquet").read_bytes()[:-20])
     (root / "empty").mkdir()
+    (root / "a").mkdir()  # so that a/../../v.parquet would lead to a file
     location = {"path": path, "format": "parquet", "endpoint": ""}
     query = engine.store.point_in_time(
         pa.Table.from_pylist(ask(NOON), schema=SPINE), [read("v", location, ["a"])]
     )
 
-    with pytest.raises(StoreError, match=message):
+    with raises(StoreError, "v_source", shown):
         query.reader().read_all()
 
 
@@ -228,10 +233,13 @@ def test_twin_columns_of_sql_entity_rows_are_refused(tmp_path: Path, twins: str)
     engine = Files(tmp_path)
     location = engine.table("v", pa.Table.from_pylist([row(1, NOON, 7)], schema=HISTORY))
     sql = f"select {twins}, now() as event_timestamp from (select 1 as a) t limit 1"
-    query = engine.store.point_in_time(sql, [read("v", location, ["a"])])
+    asked = [read("v", location, ["a"])]
+    query = engine.store.point_in_time(sql, asked)
 
-    with pytest.raises(RequestError, match="two columns 'a'"):
+    with raises(RequestError, "'a'"):
         query.reader()
+    alone = engine.store.point_in_time(sql.replace(twins, "a"), asked)
+    assert alone.reader().read_all()["v:value"].to_pylist() == [7]
 
 
 @pytest.mark.parametrize(
@@ -273,17 +281,17 @@ def test_nothing_is_left_behind_by_readers_that_nobody_reads(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("settings", "names"),
     [
-        ({"memory_limit": "much"}, "offline_store, memory_limit .much.*must have a number"),
-        ({"memory_limt": "1GB"}, "Did you mean 'memory_limit'"),
-        ({"threads": "two"}, "threads must be int"),
+        ({"memory_limit": "much"}, ["memory_limit", "much"]),
+        ({"memory_limt": "1GB"}, ["memory_limt", "memory_limit"]),
+        ({"threads": "two"}, ["threads", "int", "two"]),
     ],
 )
 def test_wrong_settings_are_explained(
-    tmp_path: Path, settings: dict[str, Any], message: str
+    tmp_path: Path, settings: dict[str, Any], names: list[str]
 ) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with raises(ConfigError, "offline_store", *names):
         open_offline_store({"type": "duckdb", **settings}, tmp_path).append(
             read("v", {"path": "x", "format": "parquet", "endpoint": ""}, ["a"]).table,
             HISTORY.empty_table(),
@@ -298,7 +306,7 @@ def test_a_source_whose_type_drifted_is_explained(tmp_path: Path) -> None:
         pa.Table.from_pylist(ask(NOON), schema=SPINE), [read("v", location, ["a"])]
     )
 
-    with pytest.raises(SchemaError, match="'v_source', column 'value' is string and is declared"):
+    with raises(SchemaError, "v_source", "'value'", "string", "int64"):
         query.reader()
 
 
@@ -394,8 +402,11 @@ def test_folders_above_a_source_say_nothing(tmp_path: Path) -> None:
     assert query.reader().read_all()["a"].to_pylist() == [1]
     days = folder(root, {"day=2026-01-01/p.parquet": rows_of((1, 1))})
     (root / "lake" / "p.parquet").unlink()
-    with pytest.raises(StoreError, match="above the source"):
+    with raises(StoreError, "v_source", root / "lake"):
         answers(Files(root), days, [1])
+    plain = tmp_path / "plain"
+    days = folder(plain, {"day=2026-01-01/p.parquet": rows_of((1, 1))})
+    assert answers(Files(plain), days, [1]) == [1]
 
 
 def test_folders_that_some_files_lack_are_explained_and_never_made(tmp_path: Path) -> None:
@@ -405,12 +416,12 @@ def test_folders_that_some_files_lack_are_explained_and_never_made(tmp_path: Pat
     )
     assert answers(engine, location, [2, 1]) == [2, 1]
     types = pa.schema([("a", pa.int64())])
-    with pytest.raises(RequestError, match="cannot grow: its folders are named after a"):
+    with raises(RequestError, "v_source", "date_partition_column"):
         engine.store.append(read("v", location, ["a"], types=types).table, rows_of((3, 3)))
     assert answers(engine, location, [2, 1]) == [2, 1]
 
     folder(tmp_path, {"stray.parquet": rows_of((3, 3))})
-    with pytest.raises(StoreError, match=r"\(none\) and a named column=value"):
+    with raises(StoreError, "v_source", tmp_path / "lake"):
         answers(engine, location, [1])
 
 
@@ -427,9 +438,7 @@ def test_integers_that_a_float_may_have_rounded_are_refused(tmp_path: Path, big:
     floats = rows_of((2, None)).set_column(3, "value", pa.array([None], pa.float64()))
     location = folder(tmp_path, {"a.parquet": rows_of((1, big)), "b.parquet": floats})
 
-    with pytest.raises(
-        SchemaError, match="'value' is declared int64 and holds .* more than a float"
-    ):
+    with raises(SchemaError, "v_source", "'value'", "int64", float(big)):
         answers(engine, location, [1])
     folder(tmp_path, {"a.parquet": rows_of((1, 2**53 - 1))})
     assert answers(engine, location, [1, 2]) == [2**53 - 1, None]
@@ -439,7 +448,7 @@ def test_integers_that_a_float_may_have_rounded_are_refused(tmp_path: Path, big:
 def test_reserved_names_ignore_case(tmp_path: Path, name: str) -> None:
     location = folder(tmp_path, {"p.parquet": rows_of((1, 1))})
 
-    with pytest.raises(RequestError, match=f"{name}' is reserved"):
+    with raises(RequestError, name):
         answers(Files(tmp_path), location, [1], **{name: [7]})
 
 

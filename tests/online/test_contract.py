@@ -10,10 +10,12 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests_support import raises
 
 from feature_platform.errors import RequestError, StoreError
 from feature_platform.online import OnlineStore, Window, encode_keys
@@ -36,7 +38,7 @@ FEATURES = pa.schema(
 )
 STATS = Table(project="shop", name="stats", keys={"id": pa.int64()}, features=FEATURES)
 ONE = Table(
-    project="shop", name="one", keys={"id": None}, features=pa.schema([("value", pa.int64())])
+    project="shop", name="readings", keys={"id": None}, features=pa.schema([("value", pa.int64())])
 )
 
 
@@ -101,7 +103,7 @@ def test_keys_of_different_types_never_meet(store: OnlineStore) -> None:
 
 
 def test_projects_and_views_keep_apart(store: OnlineStore) -> None:
-    other = Table(project="dev", name="one", keys=ONE.keys, features=ONE.features)
+    other = Table(project="dev", name="readings", keys=ONE.keys, features=ONE.features)
     store.write(ONE, [batch(ONE, observed(1, NOON, 10))])
     store.write(other, [batch(ONE, observed(1, NOON, 99))])
     store.drop(other)
@@ -122,12 +124,12 @@ def test_features_that_were_added_or_retyped_read_as_null(store: OnlineStore) ->
     store.write(ONE, [batch(ONE, observed(1, NOON, 10))])
     grown = Table(
         project="shop",
-        name="one",
+        name="readings",
         keys=ONE.keys,
         features=pa.schema([("new", pa.string()), ("value", pa.int64())]),
     )
     retyped = Table(
-        project="shop", name="one", keys=ONE.keys, features=pa.schema([("value", pa.string())])
+        project="shop", name="readings", keys=ONE.keys, features=pa.schema([("value", pa.string())])
     )
     keys = encode_keys([[1]], 1)
 
@@ -140,7 +142,7 @@ def test_decimals_that_were_widened_read_as_what_they_are(store: OnlineStore) ->
     def table(precision: int, scale: int) -> Table:
         decimal = pa.decimal128(precision, scale)
         features = pa.schema([("one", decimal), ("many", pa.list_(decimal))])
-        return Table(project="shop", name="one", keys={"id": None}, features=features)
+        return Table(project="shop", name="readings", keys={"id": None}, features=features)
 
     price = Decimal("12.50")
     row = {"id": 1, "event_timestamp": NOON, "one": price, "many": [price, None]}
@@ -164,22 +166,26 @@ def test_rows_whose_layout_was_lost_are_an_error_that_says_so(
     monkeypatch.setattr("feature_platform.online.redis._LAYOUTS", "fp:layouts")
     store._layouts.clear()
     grown = Table(
-        project="shop", name="one", keys=ONE.keys,
+        project="shop", name="readings", keys=ONE.keys,
         features=pa.schema([("new", pa.string()), ("value", pa.int64())]),
     )  # fmt: skip
     if hasattr(store, "_make"):  # DynamoDB keeps them in a table of their own
         store._make("shop.feature_platform")
-    with pytest.raises(StoreError, match="of 'one' are there, and the record .* Load the view"):
+    with raises(StoreError, "readings"):
         store.read([(grown, encode_keys([[1]], 1))])
+    assert values(store, 1) == [10]  # the row is well, and readable where its layout is known
 
 
 def test_a_write_that_fails_can_be_repeated(store: OnlineStore) -> None:
+    failure = StoreError("the source went away")
+
     def broken() -> Any:
         yield batch(ONE, observed(1, NOON, 10))
-        raise StoreError("the source went away")
+        raise failure
 
-    with pytest.raises(StoreError, match="went away"):
+    with pytest.raises(StoreError) as caught:
         store.write(ONE, broken())
+    assert caught.value is failure
     assert values(store, 1) in ([None], [10])
     store.write(ONE, [batch(ONE, observed(1, NOON, 10), observed(2, NOON, 20))])
     assert values(store, 1, 2) == [10, 20]
@@ -191,8 +197,9 @@ def test_a_damaged_row_is_an_error_that_names_the_view(
     with monkeypatch.context() as patch:
         patch.setattr("feature_platform.online.codec.encode_row", lambda _: b"\xc1")
         store.write(ONE, [batch(ONE, observed(1, NOON, 10))])
-    with pytest.raises(StoreError, match="row of 'one' is damaged"):
+    with raises(StoreError, "readings") as caught:
         values(store, 1)
+    assert isinstance(caught.value.__cause__, msgspec.MsgspecError)
 
 
 def test_progress_is_reported_after_each_batch(store: OnlineStore) -> None:
@@ -284,7 +291,9 @@ def test_the_ledger_is_the_union_of_the_windows(store: OnlineStore) -> None:
 
 def test_a_window_counts_for_the_features_it_was_loaded_with(store: OnlineStore) -> None:
     def table(**types: pa.DataType) -> Table:
-        return Table(project="shop", name="one", keys=ONE.keys, features=pa.schema(types.items()))
+        return Table(
+            project="shop", name="readings", keys=ONE.keys, features=pa.schema(types.items())
+        )
 
     def hours(*numbers: int) -> list[Window]:
         return [Window(NOON + n * HOUR, NOON + (n + 1) * HOUR) for n in numbers]
@@ -365,7 +374,7 @@ def test_times_before_1970_and_at_the_ends_of_the_calendar(store: OnlineStore) -
 
 
 def test_a_view_without_entities_has_one_row(store: OnlineStore) -> None:
-    table = Table(project="shop", name="one", keys={}, features=ONE.features)
+    table = Table(project="shop", name="readings", keys={}, features=ONE.features)
     store.write(table, [batch(ONE, observed(1, NOON, 10)).drop_columns(["id"])])
 
     [[found]] = store.read([(table, [b""])])
@@ -381,7 +390,7 @@ def test_a_closed_store_opens_again(store: OnlineStore) -> None:
 
 def test_special_floats_and_wide_integers_come_back_bit_for_bit(store: OnlineStore) -> None:
     features = pa.schema([("float", pa.float64()), ("int", pa.int64()), ("raw", pa.binary())])
-    table = Table(project="shop", name="one", keys={"id": None}, features=features)
+    table = Table(project="shop", name="readings", keys={"id": None}, features=features)
     floats = [math.nan, math.inf, -math.inf, -0.0, 5e-324, 1.7976931348623157e308]
     rows = [
         {"id": n, "event_timestamp": NOON, "float": f, "int": -(2**63), "raw": bytes(range(256))}
@@ -417,5 +426,5 @@ def test_no_two_keys_share_their_bytes(keys) -> None:
 
 @pytest.mark.parametrize("part", [1.0, 2**63, [1], object()])
 def test_what_cannot_be_a_key_is_said(part: object) -> None:
-    with pytest.raises(RequestError, match="cannot be an entity key"):
+    with raises(RequestError, repr(part)):
         encode_keys([[part]], 1)

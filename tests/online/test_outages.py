@@ -1,5 +1,7 @@
 """Stores that are not there, or hold less than they are given."""
 
+import errno
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,7 +11,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 from online.test_contract import NOON, ONE, batch, observed, values
-from tests_support import free_port
+from tests_support import free_port, raises
 
 from feature_platform.errors import SchemaError, StoreError
 from feature_platform.online import open_online_store
@@ -20,19 +22,18 @@ def test_requests_wait_for_a_postgres_that_is_down_beside_one_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("feature_platform.online.postgres._WAIT_SECONDS", 1)
-    settings = {"type": "postgres", "host": "127.0.0.1", "port": free_port(), "user": "nobody"}
+    port = free_port()
+    settings = {"type": "postgres", "host": "127.0.0.1", "port": port, "user": "nobody"}
     store = open_online_store(settings, tmp_path)
 
-    def ask(_: int) -> str:
-        with pytest.raises(StoreError) as caught:
+    def ask(_: int) -> None:
+        with raises(StoreError, "127.0.0.1", port, os.strerror(errno.ECONNREFUSED)):
             values(store, 1)
-        return str(caught.value)
 
     began = time.monotonic()
     with ThreadPoolExecutor(6) as pool:
-        told = list(pool.map(ask, range(6)))
+        list(pool.map(ask, range(6)))
     assert time.monotonic() - began < 4  # one after another they take six seconds
-    assert all("Connection refused" in message for message in told)
     store.close()
 
 
@@ -46,7 +47,7 @@ def test_a_row_that_dynamodb_cannot_hold_is_refused_before_its_batch(
     rows = [{"id": n, "event_timestamp": NOON, "value": "x" * size}
             for n, size in ((1, 5), (2, 450_000))]  # fmt: skip
 
-    with pytest.raises(SchemaError, match="'large', observed at 2026-01-01T12.*450,0.* bytes"):
+    with raises(SchemaError, "large", "2026-01-01T12", "450,0"):
         store.write(table, [batch(table, *rows)])
     assert values(store, 1, 2, table=table) == [None, None]
     store.write(table, [batch(table, *rows[:1])])

@@ -1,5 +1,7 @@
 """Each thread reads over a connection of its own: what happens to it never reaches an answer."""
 
+import errno
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 from online.test_contract import NOON, ONE, batch, observed, values
+from tests_support import raises
 
 from feature_platform.errors import ConfigError, StoreError
 from feature_platform.online import OnlineStore, open_online_store
@@ -89,12 +92,12 @@ def test_connections_end_with_their_threads(store: OnlineStore, redis_server: st
 
 def test_answers_as_text_are_refused(tmp_path: Path, redis_server: str) -> None:
     settings = {"type": "redis", "connection_string": f"redis://{redis_server}?decode_responses=1"}
-    with pytest.raises(ConfigError, match="leave out decode_responses"):
+    with raises(ConfigError, "connection_string", "decode_responses"):
         values(open_online_store(settings, tmp_path), 1)
 
 
 def test_a_server_that_is_not_there_is_said(tmp_path: Path) -> None:
     store = open_online_store({"type": "redis", "connection_string": "127.0.0.1:1"}, tmp_path)
 
-    with pytest.raises(StoreError, match=r"Redis at 127.0.0.1:1: .*refused"):
+    with raises(StoreError, "127.0.0.1:1", os.strerror(errno.ECONNREFUSED)):
         values(store, 1)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tests_support import HOUR, NOON
+from tests_support import HOUR, NOON, raises
 
 from feature_platform import (
     Entity,
@@ -78,7 +78,7 @@ def test_the_workers_write_what_this_process_would(
 def test_workers_that_fail_claim_nothing(store: FeatureStore) -> None:
     online = store.online
     store.config.online_store["connection_string"] = "127.0.0.1:1,password=hunter2"
-    with pytest.raises(StoreError, match="Redis at 127.0.0.1:1|Connection refused") as caught:
+    with raises(StoreError, "127.0.0.1:1") as caught:
         store.materialize(NOON - 5 * HOUR, NOON)
 
     assert "hunter2" not in str(caught.value)

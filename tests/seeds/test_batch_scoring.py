@@ -1,12 +1,15 @@
 """A shared repo for offline models: plan, apply, clients with only a yaml, batch scoring at now."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from tests_support import raises
 
 from feature_platform import FeatureStore
 from feature_platform.cli import main
@@ -50,7 +53,7 @@ model_v1 = FeatureService(name="model_v1", features=[driver_hourly_stats[["conv_
 model_v2 = FeatureService(name="model_v2", features=[driver_hourly_stats])
 model_v3 = FeatureService(name="model_v3", features=[driver_hourly_stats, transformed])
 """
-pytestmark = pytest.mark.filterwarnings("ignore:.*has no effect here")
+pytestmark = pytest.mark.filterwarnings("ignore:feature_store.yaml.*flags:UserWarning")
 
 
 @pytest.fixture
@@ -79,18 +82,20 @@ def applied(repo: Path) -> Path:
     return repo
 
 
-def cli(folder: Path, *arguments: str) -> str:
-    result = CliRunner().invoke(main, ["-C", str(folder), *arguments], catch_exceptions=False)
-    assert result.exit_code == 0, result.output
-    return result.output
+def cli(folder: Path, *arguments: str, code: int = 0) -> Any:
+    command = ["-C", str(folder), *arguments, "--json"]
+    result = CliRunner().invoke(main, command, catch_exceptions=False)
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout)
 
 
 def test_a_pull_request_plans_and_a_merge_applies(repo: Path) -> None:
-    planned = cli(repo, "plan")
-    for line in ("+ entity driver_id", "+ feature view driver_hourly_stats"):
-        assert line in planned
-    assert "Applied as version 1" in cli(repo, "apply")
-    assert "No changes" in cli(repo, "plan")
+    planned = cli(repo, "plan", "--detailed-exitcode", code=3)
+    changes = {(c["action"], c["kind"], c["name"]) for c in planned["changes"]}
+    assert ("create", "entity", "driver_id") in changes
+    assert ("create", "feature_view", "driver_hourly_stats") in changes
+    assert cli(repo, "apply")["version"] == 1
+    assert cli(repo, "plan", "--detailed-exitcode")["changes"] == []
 
 
 def test_a_plan_says_which_models_a_change_would_break(applied: Path) -> None:
@@ -98,9 +103,15 @@ def test_a_plan_says_which_models_a_change_would_break(applied: Path) -> None:
     changed = module.read_text().replace('name="conv_rate",', 'name="conversion",', 1)
     module.write_text(changed[: changed.index("model_v1")])
 
-    result = CliRunner().invoke(main, ["-C", str(applied), "plan"])
-    assert result.exit_code == 1
-    assert "loses the feature 'conv_rate'" in " ".join(result.stderr.split())
+    planned = cli(applied, "plan", code=1)
+    [problem] = planned["problems"]
+    assert problem["rule"] == "contract"
+    assert problem["subject"] == "feature view 'driver_hourly_stats'"
+    [broken] = [effect for effect in planned["effects"] if effect["breaks"]]
+    assert (broken["name"], broken["breaks"]) == ("model_v1", "removed")
+    for message in (broken["message"], problem["message"]):
+        assert "'driver_hourly_stats'" in message
+        assert "'conv_rate'" in message
 
 
 def entity_df() -> pd.DataFrame:
@@ -139,7 +150,7 @@ def test_a_client_needs_nothing_but_the_settings(applied: Path, tmp_path: Path) 
     assert [s.name for s in store.list_feature_services()] == ["model_v1", "model_v2", "model_v3"]
     frame = store.get_historical_features(entity_df(), features="model_v1").to_df()
     assert frame["conv_rate"].notna().all()
-    with pytest.raises(ConfigError, match="online_store is null"):
+    with raises(ConfigError, "online_store"):
         store.get_online_features("model_v1", [{"driver_id": 1001}])
 
 

@@ -145,8 +145,17 @@ def test_the_platform_applies_and_then_the_team(platform: Path, team_a: Path) ->
 def test_a_team_that_comes_too_early_is_told_what_is_missing(platform: Path, team_a: Path) -> None:
     early = script(team_a, code=1)
 
-    assert "view 'user_features' is not registered" in early.stderr
-    assert FeatureStore(team_a).snapshot().version == 0
+    for name in ("RefusedError", "'user_age_odfv'", "'user_model_v1'", "'user_features'"):
+        assert name in early.stderr
+    team = FeatureStore(team_a)
+    assert team.snapshot().version == 0
+    with pytest.raises(RefusedError) as caught:
+        team.apply(partial=True)
+    lacking = {(p.rule, p.subject, p.missing) for p in caught.value.problems}
+    assert lacking == {
+        ("reference", "on demand view 'user_age_odfv'", "view 'user_features'"),
+        ("reference", "feature service 'user_model_v1'", "view 'user_features'"),
+    }
 
 
 def test_the_platforms_full_sync_leaves_the_teams_alone(platform: Path, team_a: Path) -> None:
@@ -185,8 +194,11 @@ def test_the_table_of_who_may_register_what(platform: Path, team_a: Path, kind: 
     }
     script(platform)
 
-    with pytest.raises(RefusedError, match="only the platform team registers"):
+    with pytest.raises(RefusedError) as caught:
         FeatureStore(team_a).apply([made[kind]])
+    problems = caught.value.problems
+    assert {problem.rule for problem in problems} == {"kind"}
+    assert f"{made[kind].kind.replace('_', ' ')} 'mine'" in {p.subject for p in problems}
     assert FeatureStore(platform).apply([made[kind]])
 
 
@@ -203,8 +215,11 @@ def test_teams_that_pick_one_name_are_told(platform: Path, team_a: Path, tmp_pat
     script(team_a)
     other = FeatureStore(write(tmp_path / "team_b"))
 
-    with pytest.raises(RefusedError, match="belongs to 'team_a'"):
+    with pytest.raises(RefusedError) as caught:
         other.apply([FeatureService(name="user_model_v1", features=["driver_stats"])])
+    [problem] = caught.value.problems
+    assert (problem.rule, problem.subject) == ("ownership", "feature service 'user_model_v1'")
+    assert "'team_a'" in problem.message
 
 
 def test_prefixes_are_the_platforms_to_ask_for(platform: Path, team_a: Path) -> None:
@@ -212,7 +227,14 @@ def test_prefixes_are_the_platforms_to_ask_for(platform: Path, team_a: Path) -> 
     FeatureStore(platform).apply([Policy(prefixes={"team_a": ["team_a_"]})])
 
     refused = script(team_a, code=1)
-    assert "names of team 'team_a' start with 'team_a_'" in refused.stderr
+    for name in ("RefusedError", "'user_age_odfv'", "'user_model_v1'", "'team_a_'"):
+        assert name in refused.stderr
+    with pytest.raises(RefusedError) as caught:
+        FeatureStore(team_a).apply(partial=True)
+    assert {(p.rule, p.subject) for p in caught.value.problems} == {
+        ("naming", "on demand view 'user_age_odfv'"),
+        ("naming", "feature service 'user_model_v1'"),
+    }
     good = FeatureService(name="team_a_user_model", features=["user_features"])
     assert FeatureStore(team_a).apply([good])
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import redis
 from streams.conftest import Broker
-from tests_support import HOUR, NOON
+from tests_support import HOUR, NOON, raises
 
 from feature_platform import (
     Entity,
@@ -87,11 +87,15 @@ def test_what_is_no_row_is_put_aside_and_the_rest_goes_on(store, broker, topic: 
     assert trips(store, 1, 2) == [10, 20]
     reasons = dict(broker.rejected(topic))
     assert set(reasons) == set(bad)
-    assert "not JSON" in reasons[b"no json"]
-    assert "is a list, not an object" in reasons[b"[1]"]
-    assert "column 'trips'" in reasons[event(1, "many")]
-    assert "no column 'unknown'" in reasons[event(1, 1, unknown=2)]
-    assert "null 'driver_id'" in reasons[event(None, 1)]
+    named = {
+        b"no json": ["JSON"],
+        b"[1]": ["list"],
+        event(1, "many"): ["'live'", "'trips'", "'many'", "int64"],
+        event(1, 1, unknown=2): ["'live'", "'unknown'"],
+        event(None, 1): ["'live'", "'driver_id'", "null"],
+    }
+    for body, names in named.items():
+        assert all(name in reasons[body] for name in names), reasons[body]
 
 
 def test_history_grows_and_backfills_what_the_stream_said(store, broker, topic: str) -> None:
@@ -109,17 +113,18 @@ def test_a_crash_before_the_acknowledgement_repeats_and_changes_nothing(
     store, broker: Broker, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broker.send(topic, [event(1, 10), event(2, 20)])
-    real = FeatureStore.push
+    real, failure = FeatureStore.push, StoreError("killed")
     calls: list[int] = []
 
     def stored_then_killed(self, *arguments: Any) -> int:
         real(self, *arguments)
         calls.append(1)
-        raise StoreError("killed")
+        raise failure
 
     monkeypatch.setattr(FeatureStore, "push", stored_then_killed)
-    with pytest.raises(StoreError, match="killed"):
+    with pytest.raises(StoreError) as caught:
         store.ingest("events", until_empty=True)
+    assert caught.value is failure
     assert calls
     monkeypatch.undo()
     # With Redis, a while passes before another reader takes over.
@@ -134,7 +139,7 @@ def test_a_source_that_cannot_grow_is_no_fault_of_the_messages(
     broker.send(topic, [event(1, 10)])
     single = FileSource(name="history", path="history/first.parquet")
     store.apply([single], override="for this test")
-    with pytest.raises(RequestError, match="directory"):
+    with raises(RequestError, "'history'", "history/first.parquet"):
         store.ingest("events", PushMode.OFFLINE, until_empty=True)
 
     store.apply([FileSource(name="history", path="history")], override="for this test")
@@ -160,10 +165,10 @@ def test_it_goes_on_until_it_is_stopped(store, broker: Broker, topic: str) -> No
 
 
 def test_what_is_missing_is_said(store: FeatureStore, tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="stream source 'event'.*Did you mean 'events'"):
-        store.ingest("event")
+    with raises(NotFoundError, "evnts", "events"):
+        store.ingest("evnts")
     without = FeatureStore(tmp_path, config=RepoConfig(project="shop", registry="registry.db"))
-    with pytest.raises(ConfigError, match="names no broker. Add, for example, `broker: {type: re"):
+    with raises(ConfigError, "feature_store.yaml", "broker"):
         without.ingest("events")
 
 
@@ -171,13 +176,13 @@ def test_a_kafka_that_is_not_there_is_an_error(tmp_path: Path, monkeypatch) -> N
     monkeypatch.setattr("feature_platform.streams.kafka._JOIN_SECONDS", 2)
     settings = {"type": "kafka", "bootstrap.servers": "127.0.0.1:1"}
     with (
-        open_stream(settings, "t", "g") as stream,
-        pytest.raises(StoreError, match="'t' cannot be read from '127.0.0.1:1'"),
+        open_stream(settings, "clicks", "g") as stream,
+        raises(StoreError, "clicks", "127.0.0.1:1"),
     ):
         stream.read(1, 0.2)
-    with pytest.raises(ConfigError, match="kafka needs bootstrap.servers"):
+    with raises(ConfigError, "broker", "bootstrap.servers"):
         open_stream({"type": "kafka"}, "t", "g").read(1, 0.1)
-    with pytest.raises(ConfigError, match="nonsense"):
+    with raises(ConfigError, "broker", "nonsense"):
         open_stream({**settings, "nonsense": "1"}, "t", "g").read(1, 0.1)
 
 
