@@ -8,7 +8,7 @@ export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test quick check contract reliability bench bench-historical bench-materialize bench-online bench-registry lock clean
+.PHONY: help demo dev quick test check contract reliability bench bench-historical bench-materialize bench-online bench-registry structure lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -30,7 +30,7 @@ quick: $(VENV)/.installed ## The tests that need no server and no Spark, in unde
 check: $(VENV)/.installed ## Lint, types and import layers
 	@echo "==> ruff"; $(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@echo "==> mypy"; $(BIN)/mypy
-	@echo "==> import layers"; $(BIN)/lint-imports --no-timer 2>/dev/null || $(BIN)/lint-imports
+	@echo "==> import layers"; $(BIN)/lint-imports
 
 contract: $(VENV)/.installed ## 20,000 random joins on DuckDB, 500 on Spark and Snowflake's emulator; 5,000 random writes online
 	@CONTRACT=1 $(BIN)/pytest tests/offline/test_contract.py tests/online/test_contract.py -k "plain_python or newest_row" --timeout 3000
@@ -58,6 +58,9 @@ $(VENV)/.feast: $(VENV)/.uv bench/feast.txt
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(VENV)/feast
 	@$(BIN)/uv pip install -q --system-certs --python $(VENV)/feast/bin/python -r bench/feast.txt
 	@touch $@
+
+structure: $(VENV)/.installed ## Measure the structure of the package
+	@$(BIN)/python tools/structure.py
 
 lock: $(VENV)/.uv ## Resolve the dependencies again into constraints.txt
 	@$(BIN)/uv pip compile -q --system-certs --upgrade --universal --python-version 3.11 --all-extras --no-annotate --no-header pyproject.toml -o constraints.txt

@@ -23,7 +23,6 @@ from feature_platform.definitions import Transfer as Transfer
 from feature_platform.definitions import ViewReference as ViewReference
 from feature_platform.definitions import on_demand_feature_view as on_demand_feature_view
 from feature_platform.errors import FeaturePlatformError as FeaturePlatformError
-from feature_platform.ingestion import PushMode as PushMode
 from feature_platform.retrieval import FieldStatus as FieldStatus
 from feature_platform.retrieval import OnlineResponse as OnlineResponse
 from feature_platform.retrieval import Parity as Parity
@@ -32,5 +31,6 @@ from feature_platform.retrieval import RetrievalJob as RetrievalJob
 from feature_platform.retrieval import SavedDataset as SavedDataset
 from feature_platform.retrieval import SavedDatasetFileStorage as SavedDatasetFileStorage
 from feature_platform.retrieval import TimeSplit as TimeSplit
+from feature_platform.services.writing import PushMode as PushMode
 from feature_platform.store import FeatureStore as FeatureStore
 from feature_platform.types import ValueType as ValueType

@@ -65,6 +65,25 @@ class StoreError(FeaturePlatformError):
     retryable = True
 
 
+class PartialWriteError(StoreError):
+    """Rows were written to some views and not to others: send them again.
+
+    Sending them again is safe: rows that are stored already change nothing.
+
+    Attributes:
+        written: Views that were written.
+        failed: Views that were not.
+    """
+
+    def __init__(self, *, written: tuple[str, ...], failed: tuple[str, ...], reason: str) -> None:
+        self.written = written
+        self.failed = failed
+        super().__init__(
+            f"Views {', '.join(failed)} were not written: {reason} Views {', '.join(written)} were "
+            "written. Send the rows again; those that are stored already change nothing."
+        )
+
+
 class BusyError(StoreError):
     """Others kept a store busy for too long, and nothing was written: retry."""
 

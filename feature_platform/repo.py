@@ -17,7 +17,7 @@ from typing import Any
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import Definition, OnDemandFeatureView, fingerprint
 from feature_platform.errors import ConfigError, TransformationError
-from feature_platform.resolve import Transformation
+from feature_platform.project import Transformation
 from feature_platform.retrieval import Function
 
 IGNORE_FILE = ".featureignore"
@@ -71,12 +71,12 @@ class Repo:
             ConfigError: A module failed to import. A half-loaded repo defines nothing: the rest
                 would look deleted.
         """
-        found: dict[int, Definition] = {}
+        definitions: dict[int, Definition] = {}
         for name in self._module_names():
             module = self.import_module(name)
             for value in vars(module).values():
-                found |= {id(item): item for item in _items(value) if self._defines(item)}
-        return tuple(found.values())
+                definitions |= {id(item): item for item in _items(value) if self._defines(item)}
+        return tuple(definitions.values())
 
     def _defines(self, value: object) -> bool:
         """Say whether a value is a definition that was written in this folder, not imported."""
@@ -95,19 +95,19 @@ class Repo:
                 return importlib.import_module(name)
             except (Exception, SystemExit) as error:
                 trace = traceback.extract_tb(error.__traceback__)
-                own = [f for f in trace if Path(f.filename).is_relative_to(self.path)]
-                where = f"{(own or trace)[-1].filename}:{(own or trace)[-1].lineno}"
+                frames = [f for f in trace if Path(f.filename).is_relative_to(self.path)] or trace
+                line = f"{frames[-1].filename}:{frames[-1].lineno}"
                 if isinstance(error, SyntaxError):
-                    where = f"{error.filename}:{error.lineno}"
+                    line = f"{error.filename}:{error.lineno}"
                 raise ConfigError(
                     f"{self.path / name.replace('.', '/')}.py failed to import, so nothing of the "
-                    f"repo was loaded: {type(error).__name__}: {error} ({where})"
+                    f"repo was loaded: {type(error).__name__}: {error} ({line})"
                 ) from error
 
-    def remember(self, views: Iterable[OnDemandFeatureView]) -> None:
-        """Keep the functions of views that were built in this process."""
-        for view in views:
-            if view.function is not None and view.code is not None:
+    def remember(self, definitions: Iterable[Definition]) -> None:
+        """Keep the functions of on-demand views that were built in this process."""
+        for view in definitions:
+            if isinstance(view, OnDemandFeatureView) and view.function and view.code:
                 self._functions[view.name, view.code.sha256] = view.function
 
     def function(self, transformation: Transformation) -> Function:
@@ -119,8 +119,8 @@ class Repo:
         code = transformation.location
         if transformation.owner != self.config.team and transformation.owner in self.config.repos:
             return self._repo_of(transformation.owner).function(transformation)
-        place = (transformation.view, code.sha256)
-        if place not in self._functions:
+        key = (transformation.view, code.sha256)
+        if key not in self._functions:
             value: object = self._module_of(transformation)
             for part in code.qualname.split("."):
                 value = getattr(value, part, None)
@@ -135,23 +135,23 @@ class Repo:
                     f"the code that {transformation.owner!r} registered. Apply it, or check out "
                     "the version that was applied."
                 )
-            self._functions[place] = function
-        return self._functions[place]
+            self._functions[key] = function
+        return self._functions[key]
 
     def _missing(self, transformation: Transformation) -> str:
         code, owner = transformation.location, transformation.owner
-        what = f"On-demand view {transformation.view!r}: {code.module}:{code.qualname}"
+        label = f"On-demand view {transformation.view!r}: {code.module}:{code.qualname}"
         if "<" in code.qualname or code.module == "__main__":
             return (
-                f"{what} was defined at a prompt or inside another function, so no other process "
+                f"{label} was defined at a prompt or inside another function, so no other process "
                 "can import it. Move it to the top level of a module and apply it again."
             )
         if owner != self.config.team:
             return (
-                f"{what} belongs to {owner!r} and cannot be found from here. Say where that repo "
+                f"{label} belongs to {owner!r} and cannot be found from here. Say where that repo "
                 f"is in feature_store.yaml, `repos: {{{owner}: ../{owner}}}`, or install it."
             )
-        return f"{what} does not exist. Check out the version that {owner!r} applied."
+        return f"{label} does not exist. Check out the version that {owner!r} applied."
 
     def _repo_of(self, owner: str) -> "Repo":
         if owner not in self._repos:
@@ -188,8 +188,8 @@ class Repo:
         names = []
         for module in sorted(self.path.rglob("*.py")):
             relative = module.relative_to(self.path)
-            places = [relative.as_posix(), *relative.parts]
-            if any(fnmatch(place, pattern) for place in places for pattern in ignored):
+            names_ = [relative.as_posix(), *relative.parts]
+            if any(fnmatch(name, pattern) for name in names_ for pattern in ignored):
                 continue
             parts = relative.with_suffix("").parts
             if not all(part.isidentifier() for part in parts):

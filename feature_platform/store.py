@@ -1,38 +1,50 @@
-"""The feature store of one project, as one team uses it: Feast's calls, each a few lines."""
+"""The feature store of one project, as one team uses it: Feast's calls, in Feast's words."""
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event
+from typing import Self, TypeVar
 
-import pyarrow as pa
-
-from feature_platform.definitions import FeatureView, is_name
+from feature_platform.config import RepoConfig
+from feature_platform.definitions import (
+    Definition,
+    Entity,
+    FeatureService,
+    FeatureView,
+    OnDemandFeatureView,
+    Source,
+    StreamFeatureView,
+    View,
+)
 from feature_platform.errors import RequestError
-from feature_platform.materialization import history_rows, online_rows
-from feature_platform.offline import FeatureStatistics, Span
-from feature_platform.resolve import Features, Retrieval, parse_features, resolve, table_of
+from feature_platform.governance import Plan
+from feature_platform.offline import FeatureStatistics, OfflineStore
+from feature_platform.online import OnlineStore
+from feature_platform.project import Features, Project, Snapshot
+from feature_platform.registry import Commit, Registry, SavedPlan
+from feature_platform.repo import Repo
 from feature_platform.retrieval import (
-    OnlineReader,
+    OnlineResponse,
     Parity,
     RetrievalJob,
     SavedDataset,
     SavedDatasetFileStorage,
     Split,
-    historical,
-    to_arrow,
-    verify,
 )
-from feature_platform.retrieval import (
-    entity_rows as read_entity_rows,
-)
-from feature_platform.serving import OnlineFeatures
-from feature_platform.table import Table
-from feature_platform.values import instant
+from feature_platform.services import applying, loading, serving, training, writing
+from feature_platform.services.applying import Objects
+from feature_platform.services.ingestion import Ingested
+from feature_platform.services.loading import DEFAULT_LOOKBACK, OnProgress
+from feature_platform.services.plan_report import PlanReport
+from feature_platform.services.stores import Call, Stores
+from feature_platform.services.writing import PushMode
 
-_LOOKBACK = timedelta(days=1)
+D = TypeVar("D", bound=Definition)
+Tags = Mapping[str, str]
 
 
-class FeatureStore(OnlineFeatures):
+class FeatureStore:
     """One project, seen by the owner of one repo folder.
 
     Nothing is contacted before it is needed.
@@ -61,6 +73,482 @@ class FeatureStore(OnlineFeatures):
 
     Source: Feast's `FeatureStore`. `apply` differs: it is limited to the owner's objects.
     """
+
+    def __init__(
+        self,
+        repo_path: str | Path | None = None,
+        *,
+        config: RepoConfig | None = None,
+        registry: Registry | None = None,
+        offline: OfflineStore | None = None,
+        registry_version: int | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        folder = repo_path or "."
+        self.repo = Repo(Path(folder).resolve(), config) if config else Repo.load(folder)
+        self.config = self.repo.config
+        self.project = self.config.project
+        self.owner = self.config.team
+        self.stores = Stores(self.repo, registry=registry, offline=offline, now=clock)
+        self._clock = clock
+        self._registry_version = registry_version
+        self._pinned: Snapshot | None = None
+        self._prepared: serving.PreparedRequests | None = None
+
+    @property
+    def registry(self) -> Registry:
+        """The registry, with its history."""
+        return self.stores.registry
+
+    @property
+    def offline(self) -> OfflineStore:
+        """Where history is read."""
+        return self.stores.offline
+
+    @property
+    def online(self) -> OnlineStore:
+        """Where the newest values are kept.
+
+        Raises:
+            ConfigError: The settings name no online store.
+        """
+        return self.stores.online
+
+    def close(self) -> None:
+        """Close all connections; the store opens new ones when it is used again."""
+        self.stores.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def snapshot(self) -> Snapshot:
+        """Return the registry's newest state, or the one that this store is pinned to."""
+        if self._registry_version is None:
+            return self.registry.snapshot()
+        if self._pinned is None:
+            self._pinned = self.registry.snapshot(self._registry_version)
+        return self._pinned
+
+    def load_project(self) -> Project:
+        """Return the project in the registry's newest state, or the one it is pinned to."""
+        return Project(self.snapshot(), self.project)
+
+    def refresh_registry(self) -> None:
+        """Read commits made elsewhere, as every call does by itself."""
+        self.snapshot()
+
+    # The catalog: `tags` keeps the objects that have all of them.
+
+    def list_entities(self, *, tags: Tags | None = None) -> list[Entity]:
+        return _list(self.load_project(), Entity, tags)
+
+    def get_entity(self, name: str) -> Entity:
+        return self.load_project().get(Entity, name)
+
+    def list_data_sources(self, *, tags: Tags | None = None) -> list[Source]:
+        return _list(self.load_project(), Source, tags)
+
+    def get_data_source(self, name: str) -> Source:
+        return self.load_project().get(Source, name)
+
+    def list_feature_views(self, *, tags: Tags | None = None) -> list[FeatureView]:
+        """Return batch and stream feature views."""
+        return _list(self.load_project(), FeatureView, tags)
+
+    def get_feature_view(self, name: str) -> FeatureView:
+        return self.load_project().get(FeatureView, name)
+
+    def list_stream_feature_views(self, *, tags: Tags | None = None) -> list[StreamFeatureView]:
+        return _list(self.load_project(), StreamFeatureView, tags)
+
+    def get_stream_feature_view(self, name: str) -> StreamFeatureView:
+        return self.load_project().get(StreamFeatureView, name)
+
+    def list_on_demand_feature_views(
+        self, *, tags: Tags | None = None
+    ) -> list[OnDemandFeatureView]:
+        return _list(self.load_project(), OnDemandFeatureView, tags)
+
+    def get_on_demand_feature_view(self, name: str) -> OnDemandFeatureView:
+        return self.load_project().get(OnDemandFeatureView, name)
+
+    def list_all_feature_views(self, *, tags: Tags | None = None) -> list[View]:
+        """Return batch, stream and on-demand feature views."""
+        project = self.load_project()
+        return [*_list(project, FeatureView, tags), *_list(project, OnDemandFeatureView, tags)]
+
+    def list_feature_services(self, *, tags: Tags | None = None) -> list[FeatureService]:
+        return _list(self.load_project(), FeatureService, tags)
+
+    def get_feature_service(self, name: str) -> FeatureService:
+        return self.load_project().get(FeatureService, name)
+
+    def plan(
+        self,
+        objects: Objects = None,
+        objects_to_delete: Iterable[Definition] = (),
+        *,
+        partial: bool = True,
+        mass_delete: bool = False,
+        override: str = "",
+    ) -> Plan:
+        """Compare objects with the registry; nothing is written.
+
+        Args:
+            objects: What should be registered; everything the repo folder defines if left out.
+            objects_to_delete: Own objects that should not.
+            partial: `False` also deletes the owner's objects that are not listed.
+            mass_delete: Let that be many of them.
+            override: Why the platform breaks what others rely on. Only the platform can; the
+                reason and every broken contract are kept in the commit.
+
+        Raises:
+            ConfigError: A module of the repo folder failed to import.
+            DefinitionError: Two objects share a name, or one is unfinished.
+        """
+        return applying.plan(
+            self._call(),
+            objects,
+            objects_to_delete,
+            partial=partial,
+            mass_delete=mass_delete,
+            override=override,
+        )
+
+    def review(self, plan: Plan, *, costs: bool = True) -> PlanReport:
+        """Say what a plan would do, and what speaks against it; nothing is written.
+
+        Args:
+            plan: The plan.
+            costs: Whether to look for online tables to load again, which reads the stores.
+
+        Returns:
+            Problems, effects on everybody's readers, deprecations that concern the owner, and
+            online tables to load again.
+        """
+        return applying.review(self._call(), plan, costs=costs)
+
+    def apply(
+        self,
+        objects: Objects = None,
+        objects_to_delete: Iterable[Definition] = (),
+        *,
+        partial: bool = True,
+        mass_delete: bool = False,
+        override: str = "",
+        message: str = "",
+        client: str = "python",
+    ) -> Commit | None:
+        """Register objects in one commit: all of them, or none.
+
+        Args:
+            objects: What to register; everything the repo folder defines if left out.
+            objects_to_delete: Own objects to remove.
+            partial: `True` adds and updates what is listed. `False` is a full sync: own objects
+                that are not listed are deleted. Other owners' objects are never touched.
+            mass_delete: Let a full sync delete much at once.
+            override: Why the platform breaks what others rely on, for the record.
+            message: Why, for the history.
+            client: Which program asks, for the history.
+
+        Returns:
+            The commit; `None` if the registry already agrees.
+
+        Raises:
+            RefusedError: The registry's rules forbid it; all reasons are listed.
+            ConflictError: Somebody else changed the same objects meanwhile.
+            ConfigError: A module of the repo folder failed to import.
+            DefinitionError: Two objects share a name, or one is unfinished.
+        """
+        desired = applying.checked_objects(objects, partial=partial)
+        call = self._call()
+        plan = applying.plan(
+            call,
+            desired,
+            objects_to_delete,
+            partial=partial,
+            mass_delete=mass_delete,
+            override=override,
+        )
+        return self._commit(call, plan, message=message, client=client)
+
+    def commit(
+        self, plan: Plan | SavedPlan, *, message: str = "", client: str = "python"
+    ) -> Commit | None:
+        """Write a plan that `plan` made, perhaps some time ago; raises as `apply` does.
+
+        The online tables of views that it deletes are emptied. A saved plan is refused where
+        anything that it rests on has changed since.
+        """
+        return self._commit(self._call(), plan, message=message, client=client)
+
+    def teardown(self) -> Commit | None:
+        """Remove the owner's objects from the project, and their online tables.
+
+        Raises:
+            RefusedError: Another owner's objects need them.
+        """
+        call = self._call()
+        plan = applying.plan(call, [], partial=False, mass_delete=True)
+        return self._commit(call, plan, message="teardown")
+
+    def restore(
+        self, at: int | datetime, *, mass_delete: bool = False, message: str = ""
+    ) -> Commit | None:
+        """Register the owner's objects again as they were, in a new commit.
+
+        Objects that the owner has registered since are deleted, what belongs to others by now is
+        left alone, and the rules hold as for any plan.
+
+        Args:
+            at: A registry version, or a time.
+            mass_delete: Let that delete much at once.
+            message: Why, for the history.
+
+        Raises:
+            NotFoundError: There is no such version.
+            RequestError: Nothing was registered then.
+            RefusedError: The registry's rules forbid it; all reasons are listed.
+        """
+        call = self._call()
+        plan = applying.plan_restore(call, at, mass_delete=mass_delete)
+        return self._commit(call, plan, message=message or f"restore {at}")
+
+    def plan_restore(self, at: int | datetime, *, mass_delete: bool = False) -> Plan:
+        """Return the plan that `restore` commits."""
+        return applying.plan_restore(self._call(), at, mass_delete=mass_delete)
+
+    def materialize(
+        self,
+        start_date: datetime,
+        end_date: datetime,
+        feature_views: Sequence[str] | None = None,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> dict[str, int]:
+        """Load rows observed from `start_date` to `end_date` into the online store.
+
+        Rows come in batches and none is ever replaced by an older one, so loads may overlap, run
+        at once, fail and be repeated. A window counts as loaded when all of its rows are stored.
+
+        Args:
+            start_date: Inclusive.
+            end_date: Inclusive.
+            feature_views: Names of views; all that are served online if left out. The name of an
+                on-demand view with `write_to_online_store` computes its answers only.
+            on_progress: Told how far each view is.
+
+        Returns:
+            View → rows loaded, at most one per key.
+
+        Raises:
+            NotFoundError: A view is not registered.
+            RequestError: The window is empty.
+            SchemaError, StoreError: Views could not be loaded; all others were.
+        """
+        self._check_not_pinned()
+        return loading.materialize(
+            self._call(),
+            start=start_date,
+            end=end_date,
+            views=feature_views,
+            on_progress=on_progress,
+        )
+
+    def materialize_incremental(
+        self,
+        end_date: datetime | None = None,
+        feature_views: Sequence[str] | None = None,
+        *,
+        lookback: timedelta = DEFAULT_LOOKBACK,
+        on_progress: OnProgress | None = None,
+    ) -> dict[str, int]:
+        """Load what is new since the last load.
+
+        Args:
+            end_date: Inclusive; now if left out.
+            feature_views: As for `materialize`.
+            lookback: How far to go back before the end of the last load, for rows that arrive
+                late.
+            on_progress: Told how far each view is.
+
+        Returns:
+            View → rows loaded, at most one per key.
+        """
+        self._check_not_pinned()
+        return loading.materialize_incremental(
+            self._call(),
+            end=end_date,
+            views=feature_views,
+            lookback=lookback,
+            on_progress=on_progress,
+        )
+
+    def get_online_features(
+        self,
+        features: Features,
+        entity_rows: object,
+        *,
+        full_feature_names: bool = False,
+    ) -> OnlineResponse:
+        """Look up the newest features of entities.
+
+        What answers a request is worked out once per registry version. Commits of others are seen
+        within `registry_cache_seconds` of `feature_store.yaml`, own ones at once.
+
+        Args:
+            features: A feature service or its name, or a list of views and `view:feature`.
+            entity_rows: A list of dicts, a dict of lists, or a frame of up to 10,000 rows: join
+                keys, and the values that on-demand views need.
+            full_feature_names: Name columns `view__feature`.
+
+        Returns:
+            Join keys and features, in the order of the request, with the status of each value. A
+            value older than its view's ttl is `None`.
+
+        Raises:
+            NotFoundError: A reference names something that is not registered.
+            RequestError: The request lacks a key or a value, or one has another type.
+        """
+        if self._prepared is None:
+            pinned = None if self._registry_version is None else self.snapshot()
+            self._prepared = serving.PreparedRequests(self.stores, self.project, pinned)
+        reader = self._prepared.reader(features, full_feature_names=full_feature_names)
+        return reader.read(entity_rows, self._clock())
+
+    def write_to_online_store(self, feature_view_name: str, df: object) -> int:
+        """Write rows straight to a view's online table; newer rows that are there stay.
+
+        Args:
+            feature_view_name: Name of the view.
+            df: Shape (n, keys + event timestamp + features), as pandas, polars or Arrow. A created
+                timestamp may come along.
+
+        Returns:
+            How many rows were handled.
+
+        Raises:
+            NotFoundError: The view is not registered.
+            SchemaError: A column is missing or unknown, or has another type.
+        """
+        self._check_not_pinned()
+        return writing.write_online(self._call(), view=feature_view_name, df=df)
+
+    def delete_from_online_store(self, feature_view_name: str, df: object) -> int:
+        """Delete entities from a view's online table, as of a time.
+
+        A row observed later stays or comes back; one observed earlier never does, not even by a
+        backfill.
+
+        Args:
+            feature_view_name: Name of the view.
+            df: Shape (n, keys + event timestamp), as pandas, polars or Arrow.
+
+        Returns:
+            How many deletions were handled.
+
+        Raises:
+            NotFoundError: The view is not registered.
+            SchemaError: A column is missing, or has another type.
+        """
+        self._check_not_pinned()
+        return writing.delete_online(self._call(), view=feature_view_name, df=df)
+
+    def expire_online_store(self, feature_views: Sequence[str] | None = None) -> dict[str, int]:
+        """Remove rows that are older than their view's ttl, and so never answer.
+
+        Args:
+            feature_views: Names of views; all that are served online if left out.
+
+        Returns:
+            View → rows removed; views without a ttl keep theirs.
+        """
+        self._check_not_pinned()
+        return writing.expire(self._call(), feature_views)
+
+    def push(self, push_source_name: str, df: object, to: PushMode = PushMode.ONLINE) -> int:
+        """Send rows to the views that a push source feeds.
+
+        Args:
+            push_source_name: Name of the push source.
+            df: As for `write_to_online_store`.
+            to: The online tables of the views, the push source's `batch_source`, or both: then
+                history is written first.
+
+        Returns:
+            How many rows were handled, over all views.
+
+        Raises:
+            NotFoundError: No registered view has that push source.
+            RequestError: The batch source is missing or cannot grow.
+            SchemaError: A column is missing or unknown, or has another type.
+        """
+        self._check_not_pinned()
+        return writing.push(self._call(), push_source_name, df=df, to=to)
+
+    def ingest(
+        self,
+        source_name: str,
+        to: PushMode = PushMode.ONLINE,
+        *,
+        until_empty: bool = False,
+        stop: Event | None = None,
+        on_progress: Callable[[Ingested], None] | None = None,
+    ) -> Ingested:
+        """Push what a broker delivers for a stream source, on and on.
+
+        Any number of processes share the work. Every message is stored at least once; online, one
+        that comes twice changes nothing, and in history it is a row that was there before.
+        Messages that are not rows of the source's views are put aside into `<topic>.rejected`.
+
+        Args:
+            source_name: Name of the stream source.
+            to: As for `push`.
+            until_empty: Return when nothing has come for a second.
+            stop: An event that ends it, after the messages at hand.
+            on_progress: Told the totals after each batch.
+
+        Returns:
+            How many messages were stored, and how many put aside.
+
+        Raises:
+            ConfigError: `feature_store.yaml` names no broker.
+            NotFoundError: No registered view has that stream source.
+            StoreError: The broker or a store failed; what was not stored is delivered again.
+        """
+        self._check_not_pinned()
+        return writing.ingest(
+            self._call(),
+            source_name,
+            lambda rows: self.push(source_name, rows, to),
+            until_empty=until_empty,
+            stop=stop,
+            on_progress=on_progress,
+        )
+
+    def write_to_offline_store(self, feature_view_name: str, df: object) -> str:
+        """Add rows to a view's source; nothing that is there is written again.
+
+        A source of files has to be a directory and gets new files.
+
+        Args:
+            feature_view_name: Name of the view.
+            df: As for `write_to_online_store`. Rows without a created timestamp are created now.
+
+        Returns:
+            Where they were written.
+
+        Raises:
+            NotFoundError: The view is not registered.
+            RequestError: The view has no history, or its source cannot grow.
+            SchemaError: A column is missing or unknown, or has another type.
+            StoreError: The source cannot be written; nothing was.
+        """
+        self._check_not_pinned()
+        return writing.write_offline(self._call(), feature_view_name, df)
 
     def get_historical_features(
         self,
@@ -93,47 +581,15 @@ class FeatureStore(OnlineFeatures):
             NotFoundError: A reference names something that is not registered.
             RequestError: The entity rows lack something, or two features share a name.
         """
-        retrieval = self._resolve(features, full_feature_names=full_feature_names)
-        if (entity_df is None) == (start_date is None) or (entity_df is not None and end_date):
-            raise RequestError("Pass either entity_df, or start_date and perhaps end_date.")
-        if entity_df is None:
-            start, end = (
-                instant(start_date, "start_date"),
-                instant(end_date or self._clock(), "end_date"),
-            )
-            if start > end:
-                raise RequestError(f"start_date {start} is after end_date {end}.")
-            entity_df = Span(start, end)
-        return historical(
-            self.offline,
-            retrieval,
-            read_entity_rows(entity_df),
-            self.repo.function,
+        return training.training_set(
+            self._call(),
+            entity_df,
+            features,
+            full_feature_names=full_feature_names,
+            start_date=start_date,
+            end_date=end_date,
             known_only=filter_by_created_timestamp,
         )
-
-    def write_to_offline_store(self, feature_view_name: str, df: object) -> str:
-        """Add rows to a view's source; nothing that is there is written again.
-
-        A source of files has to be a directory and gets new files.
-
-        Args:
-            feature_view_name: Name of the view.
-            df: As for `write_to_online_store`. Rows without a created timestamp are created now.
-
-        Returns:
-            Where they were written.
-
-        Raises:
-            NotFoundError: The view is not registered.
-            RequestError: The view has no history, or its source cannot grow.
-            SchemaError: A column is missing or unknown, or has another type.
-            StoreError: The source cannot be written; nothing was.
-        """
-        self._check_not_pinned()
-        snapshot = self.snapshot()
-        view = snapshot.get(FeatureView, self.project, feature_view_name)
-        return self._append(table_of(snapshot, self.project, view), to_arrow(df, "df"))
 
     def verify_parity(
         self, features: Features, entity_rows: object, *, full_feature_names: bool = False
@@ -160,11 +616,12 @@ class FeatureStore(OnlineFeatures):
             >>> store.verify_parity("ranking_v1", sample).mismatches  # doctest: +SKIP
             0
         """
-        retrieval = self._resolve(features, full_feature_names=full_feature_names)
-        reader = OnlineReader(self.online, retrieval, self.repo.function)
-        rows = to_arrow(entity_rows, "entity_rows")
-        now = self._clock()
-        return verify(reader, self.offline, retrieval, rows, self.repo.function, now=now)
+        return training.parity(
+            self._call(),
+            features,
+            entity_rows,
+            full_feature_names=full_feature_names,
+        )
 
     def get_statistics(
         self,
@@ -186,12 +643,7 @@ class FeatureStore(OnlineFeatures):
             NotFoundError: The view is not registered.
             RequestError: The view has no history.
         """
-        snapshot = self.snapshot()
-        view = snapshot.get(FeatureView, self.project, feature_view_name)
-        table = table_of(snapshot, self.project, view)
-        start = instant(start_date, "start_date") if start_date else None
-        end = instant(end_date, "end_date") if end_date else None
-        return self.offline.statistics(table, start, end)
+        return training.statistics(self._call(), feature_view_name, start_date, end_date)
 
     def create_saved_dataset(
         self,
@@ -217,9 +669,7 @@ class FeatureStore(OnlineFeatures):
 
         Source: Feast's `create_saved_dataset`. Nothing is registered: the folder says it all.
         """
-        folder = self._root / storage.path if storage else self._dataset_folder(name)
-        target = SavedDatasetFileStorage(folder)
-        return from_.persist(target, name=name, split=split, tags=tags)
+        return training.save_dataset(self.stores, from_, name, storage, split=split, tags=tags)
 
     def get_saved_dataset(self, name: str) -> SavedDataset:
         """Open a dataset that was saved below the offline store's root.
@@ -227,22 +677,26 @@ class FeatureStore(OnlineFeatures):
         Raises:
             NotFoundError: There is none.
         """
-        return SavedDataset.load(self._dataset_folder(name))
+        return training.saved_dataset(self.stores, name)
 
-    def _dataset_folder(self, name: str) -> Path:
-        if not is_name(name):
-            raise RequestError(f"{name!r} is not a name of letters, digits and underscores.")
-        return self._root / "datasets" / name
+    def _commit(
+        self, call: Call, plan: Plan | SavedPlan, *, message: str, client: str = "python"
+    ) -> Commit | None:
+        self._check_not_pinned()
+        return applying.commit(call, plan, message=message, client=client)
 
-    @property
-    def _root(self) -> Path:
-        return self.repo.path / str(self.config.offline_store.get("root", "."))
+    def _call(self) -> Call:
+        """Read the registry and the clock, once for all that a call does."""
+        return Call(self.load_project(), self.stores, self._clock())
 
-    def _append(self, table: Table, rows: pa.Table) -> str:
-        checked = online_rows(table, rows, self._clock())
-        return self.offline.append(table, history_rows([table], [checked]))
+    def _check_not_pinned(self) -> None:
+        if self._registry_version is not None:
+            raise RequestError(
+                f"This store is pinned to registry version {self._registry_version} and is "
+                "read-only. Leave registry_version out to write."
+            )
 
-    def _resolve(self, features: Features, *, full_feature_names: bool) -> Retrieval:
-        snapshot = self.snapshot()
-        wanted = parse_features(snapshot, self.project, features)
-        return resolve(snapshot, self.project, wanted, full_feature_names=full_feature_names)
+
+def _list(project: Project, kind: type[D], tags: Tags | None) -> list[D]:
+    required = dict(tags or {}).items()
+    return [definition for definition, _ in project.of(kind) if required <= definition.tags.items()]

@@ -2,46 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 from hashlib import blake2b
 from typing import Final
 
 import pyarrow as pa
 
-from feature_platform.types import FeatureType
+from feature_platform.types.times import MICROSECOND
 
 EVENT_TIMESTAMP: Final = "event_timestamp"
 CREATED_TIMESTAMP: Final = "created_timestamp"
-TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-_ARROW: Final[dict[str, pa.DataType]] = {
-    "Bool": pa.bool_(),
-    "Bytes": pa.binary(),
-    "Float32": pa.float32(),
-    "Float64": pa.float64(),
-    "Int32": pa.int32(),
-    "Int64": pa.int64(),
-    "String": pa.string(),
-    "UnixTimestamp": TIMESTAMP,
-}
-
-
-def arrow_type(dtype: FeatureType) -> pa.DataType:
-    """Return the Arrow type that carries a feature type at every boundary."""
-    if dtype.digits:
-        return pa.decimal128(*dtype.digits)
-    return pa.list_(arrow_type(dtype.item)) if dtype.item else _ARROW[dtype.name]
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class SourceTable:
     """Where the rows of a table come from, and how their columns are called there.
 
     Attributes:
-        source: Name of the registered source, for messages.
+        name: Name of the registered source, for messages.
         location: What the offline store opens: `path` and `format`, or `database`, `schema`,
             `table` and `query`, as declared; values are strings.
         event_timestamp: Source column that says when a row was observed.
@@ -50,7 +29,7 @@ class History:
         renamed: Table column → source column, where the two differ.
     """
 
-    source: str
+    name: str
     location: Mapping[str, str]
     event_timestamp: str
     created_timestamp: str | None = None
@@ -72,7 +51,7 @@ class Table:
         keys: Join keys in key order; `None` where no type is declared.
         features: Feature columns, in column order.
         ttl: How long a row may answer; `None` means for ever.
-        history: Where past rows are; `None` for a view that is only pushed to.
+        source: Where the history is; `None` for a view that is only pushed to.
     """
 
     project: str
@@ -80,12 +59,12 @@ class Table:
     keys: Mapping[str, pa.DataType | None]
     features: pa.Schema
     ttl: timedelta | None = None
-    history: History | None = None
+    source: SourceTable | None = None
 
     @cached_property
     def identity(self) -> str:
         """Name of the rows in a store: other keys are another table, whatever it is called."""
-        return self._named(self.keys)
+        return self._digest_name(self.keys)
 
     @cached_property
     def layout(self) -> dict[str, str]:
@@ -100,29 +79,18 @@ class Table:
     @cached_property
     def ledger(self) -> str:
         """Name of the record of what was loaded: another source starts from nothing."""
-        history = self.history
-        source = dict(history.location) if history else {}
-        return self._named([list(self.keys), source, history and history.event_timestamp])
+        source = self.source
+        location = dict(source.location) if source else {}
+        return self._digest_name([list(self.keys), location, source and source.event_timestamp])
 
-    def _named(self, content: object) -> str:
+    def _digest_name(self, content: object) -> str:
         digest = blake2b(repr(content).encode(), digest_size=6).hexdigest()
         return f"{self.project}.{self.name}.{digest}"
 
     @cached_property
     def ttl_us(self) -> int | None:
         """The ttl in microseconds."""
-        return None if self.ttl is None else self.ttl // _MICROSECOND
-
-
-def microseconds(time: datetime) -> int:
-    """Return the microseconds since 1970 UTC; a naive time counts as UTC."""
-    aware = time if time.tzinfo else time.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // _MICROSECOND
-
-
-def from_microseconds(value: int) -> datetime:
-    """Return the UTC time so many microseconds after 1970."""
-    return _EPOCH + value * _MICROSECOND
+        return None if self.ttl is None else self.ttl // MICROSECOND
 
 
 def column(label: str, feature: str) -> str:

@@ -161,7 +161,7 @@ def test_a_plan_shows_whom_it_concerns_and_what_it_costs(folders: Path) -> None:
 
     shown = json.loads(run("-C", platform, "plan", "--json", code=1).stdout)
     assert {e["owner"] for e in shown["effects"] if e["breaks"] == "source"} == {"growth"}
-    assert shown["backfills"][0]["rows"] == 24
+    assert shown["reloads"][0]["rows"] == 24
     overridden = run("-C", platform, "apply", "--override", "new bucket").output
     assert "Applied as version 3" in overridden
     told = run("-C", growth, "show", 3).output
@@ -296,7 +296,7 @@ def test_an_export_never_harms_the_registry_or_an_older_backup(folders: Path, mo
         yield good[:10]
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("feature_platform.cli.registry.export_records", broken)
+    monkeypatch.setattr("feature_platform.cli.history.export_records", broken)
     assert "No space left" in run("-C", platform, "export", backup, code=1).stderr
     assert backup.read_bytes() == good
     monkeypatch.undo()

@@ -32,15 +32,15 @@ def test_the_defaults_are_embedded(tmp_path: Path) -> None:
     config = load(tmp_path, "project: shop\n")
 
     assert (config.team, config.registry) == ("platform", "data/registry.db")
-    assert (config.online_store, config.offline_store) == ({"type": "sqlite"}, {"type": "duckdb"})
+    assert (config.online_store.type, config.offline_store.type) == ("sqlite", "duckdb")
 
 
 def test_settings_of_stores_are_kept_and_not_contacted(tmp_path: Path) -> None:
     config = load(tmp_path, AWS + "team: team_a\n")
 
     assert config.team == "team_a"
-    assert config.online_store == {"type": "dynamodb", "region": "us-west-2"}
-    assert config.offline_store["schema"] == "TEAM_A"
+    assert (config.online_store.type, config.online_store.region) == ("dynamodb", "us-west-2")
+    assert config.offline_store.plain()["schema"] == "TEAM_A"
     assert "TEAM_A" not in repr(config)
 
 
@@ -69,7 +69,7 @@ def test_an_option_that_redis_does_not_have_is_named(tmp_path: Path) -> None:
 def test_no_online_store_and_stores_by_name(tmp_path: Path) -> None:
     config = load(tmp_path, "project: p\nonline_store: null\noffline_store: file\n")
 
-    assert (config.online_store, config.offline_store) == (None, {"type": "duckdb"})
+    assert (config.online_store, config.offline_store.type) == (None, "duckdb")
 
 
 def test_old_keys_are_accepted_with_a_warning(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_environment_variables_are_read(tmp_path: Path, monkeypatch) -> None:
     text = "project: shop_${STAGE}\nonline_store: {type: sqlite, path: '$STAGE/online.db'}\n"
     config = load(tmp_path, text)
 
-    assert (config.project, config.online_store["path"]) == ("shop_dev", "dev/online.db")
+    assert (config.project, config.online_store.path) == ("shop_dev", "dev/online.db")
     with pytest.raises(ConfigError, match="environment variable NO_SUCH is not set"):
         load(tmp_path, "project: ${NO_SUCH}\n")
 

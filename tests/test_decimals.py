@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from feature_platform.values import exact_array, exact_cast
+from feature_platform.types.values import exact_array, exact_cast
 
 
 @st.composite

@@ -13,7 +13,8 @@ import pyarrow as pa
 import pytest
 
 from feature_platform.errors import RequestError
-from feature_platform.values import converter, exact_array, exact_cast, instant
+from feature_platform.types.times import utc_time
+from feature_platform.types.values import converter, exact_array, exact_cast
 
 TIME = pa.timestamp("us", tz="UTC")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -99,11 +100,11 @@ def test_the_columns_of_polars_fit() -> None:
 
 
 def test_a_moment_is_a_datetime_within_the_calendar() -> None:
-    assert instant(dt.datetime(2026, 1, 1), "start") == NEW_YEAR  # noqa: DTZ001
+    assert utc_time(dt.datetime(2026, 1, 1), "start") == NEW_YEAR  # noqa: DTZ001
     early = dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=5)))
     for wrong in ("2026-01-01", dt.date(2026, 1, 1), 5, early):
         with pytest.raises(RequestError, match="start"):
-            instant(wrong, "start")
+            utc_time(wrong, "start")
 
 
 @pytest.mark.parametrize(

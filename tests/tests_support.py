@@ -2,16 +2,21 @@
 
 import re
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from feature_platform import FeatureStore
+from feature_platform import FeatureStore, RepoConfig
 from feature_platform.errors import Problem, RefusedError
-from feature_platform.resolve import table_of
-from feature_platform.review import Review
+from feature_platform.offline import OfflineStore
+from feature_platform.online import OnlineStore
+from feature_platform.project import table_of
+from feature_platform.services.plan_report import PlanReport
+from feature_platform.streams import Stream
 from feature_platform.table import Table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -57,13 +62,13 @@ def refused(*expected: tuple[object, ...]) -> Iterator[pytest.ExceptionInfo[Refu
     assert_problems(caught.value.problems, *expected)
 
 
-def assert_losses(review: Review, *expected: tuple[object, ...]) -> None:
+def assert_losses(report: PlanReport, *expected: tuple[object, ...]) -> None:
     """Expect contracts alone to speak against a plan, and readers to lose exactly this.
 
     A loss is written (kind, reader, the reader's owner, names that the message has to give...).
     """
-    assert {problem.rule for problem in review.problems} == {"contract"}
-    effects = [effect for effect in review.effects if effect.breaks and not effect.excuse]
+    assert {problem.rule for problem in report.problems} == {"contract"}
+    effects = [effect for effect in report.effects if effect.breaks and not effect.excuse]
     listed = [(effect.kind, effect.reader.name, effect.owner) for effect in effects]
     assert listed == [loss[:3] for loss in expected]
     for effect, (_, _, _, *names) in zip(effects, expected, strict=True):
@@ -72,7 +77,28 @@ def assert_losses(review: Review, *expected: tuple[object, ...]) -> None:
 
 def table_for(store: FeatureStore, view: str) -> Table:
     """Return the table behind a registered view."""
-    return table_of(store.snapshot(), store.project, store.get_feature_view(view))
+    return table_of(store.load_project(), store.get_feature_view(view))
+
+
+def open_online_store(settings: dict[str, Any], folder: Path) -> OnlineStore:
+    """Open an online store as `feature_store.yaml` would."""
+    config = RepoConfig(project="p", online_store=settings)
+    assert config.online_store is not None
+    return config.online_store.open(folder)
+
+
+def open_offline_store(
+    settings: dict[str, Any], folder: Path, connect: Callable[[], Any] | None = None
+) -> OfflineStore:
+    """Open an offline store as `feature_store.yaml` would."""
+    return RepoConfig(project="p", offline_store=settings).offline_store.open(folder, connect)
+
+
+def open_stream(broker: dict[str, Any], topic: str, group: str) -> Stream:
+    """Open a stream as `feature_store.yaml` would."""
+    config = RepoConfig(project="p", broker=broker)
+    assert config.broker is not None
+    return config.broker.open(topic, group)
 
 
 def free_port() -> int:

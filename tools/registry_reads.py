@@ -55,15 +55,17 @@ def definitions() -> list[object]:
     ]
     derived = [
         OnDemandFeatureView(
-            name=f"sql{n}", mode="sql", sources=["live1"], schema=[Field(name=f"y{n}", dtype=Int64)],
-            expressions={f"y{n}": "x + 1"}, write_to_online_store=bool(n),
+            name=f"sql{n}", mode="sql", sources=["live1"],
+            schema=[Field(name=f"y{n}", dtype=Int64)], expressions={f"y{n}": "x + 1"}, write_to_online_store=bool(n),
         )
         for n in range(2)
     ]  # fmt: skip
-    return [entity, history, pushed, *views, *derived, FeatureService(name="s", features=["batch"])]
+    service = FeatureService(name="s", features=["batch"])
+    return [entity, history, pushed, *views, *derived, service]
 
 
-def main() -> None:
+def counts() -> dict[str, int]:
+    """Return call → how often it read the log."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "history").mkdir()
         parquet.write_table(ROWS, Path(folder) / "history" / "first.parquet")
@@ -73,7 +75,7 @@ def main() -> None:
             folder, config=config, registry=Registry(log, now=lambda: NOW), clock=lambda: NOW
         )
         store.apply(definitions())
-        print(json.dumps({name: count(log, call) for name, call in calls(store).items()}))
+        return {name: count(log, call) for name, call in calls(store).items()}
 
 
 def count(log: CountedLog, call: Callable[[], object]) -> int:
@@ -90,7 +92,7 @@ def calls(store: FeatureStore) -> dict[str, Callable[[], object]]:
     hour = timedelta(hours=1)
     return {
         "plan": lambda: store.plan([new]),
-        "review": lambda: store.review(store.plan([new])),
+        "plan and review": lambda: store.review(store.plan([new])),
         "apply": lambda: store.apply([new]),
         "apply nothing new": lambda: store.apply([new]),
         "list_feature_views": store.list_feature_views,
@@ -113,4 +115,4 @@ def calls(store: FeatureStore) -> dict[str, Callable[[], object]]:
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(counts()))

@@ -2,5 +2,5 @@
 
 from feature_platform.cli import applying as applying
 from feature_platform.cli import features as features
-from feature_platform.cli import registry as registry
+from feature_platform.cli import history as history
 from feature_platform.cli.base import main as main

@@ -13,12 +13,12 @@ from feature_platform.cli.printing import (
     console,
     print_json,
     print_plan,
-    print_review,
-    review_json,
+    print_report,
+    report_json,
 )
-from feature_platform.contributor import Contributor
 from feature_platform.errors import RefusedError, RequestError
-from feature_platform.registry import Plan, SavedPlan
+from feature_platform.governance import Plan
+from feature_platform.registry import SavedPlan
 from feature_platform.store import FeatureStore
 
 
@@ -94,15 +94,15 @@ def plan(
     store = FeatureStore(repo)
     snapshot = store.snapshot()
     planned = store.plan(partial=not full, mass_delete=mass_delete, override=override)
-    review = store.review(planned)
+    report = store.review(planned)
     if as_json:
-        print_json(review_json(review))
+        print_json(report_json(report))
     else:
-        print_review(review, snapshot)
+        print_report(report, snapshot)
         if not full:
             _print_undefined(store)
-    if review.problems:
-        raise RefusedError(planned.owner, planned.project, review.problems)
+    if report.problems:
+        raise RefusedError(planned.owner, planned.project, report.problems)
     if out is not None:
         with writing(out) as file:
             file.write(SavedPlan.of(planned, snapshot).to_bytes() + b"\n")
@@ -166,12 +166,12 @@ def restore(
     if not dry_run:
         _commit(store, planned, message=message or f"restore {at}", as_json=as_json)
     elif as_json:
-        print_json(review_json(store.review(planned)))
+        print_json(report_json(store.review(planned)))
     else:
-        print_review(store.review(planned), store.snapshot())
+        print_report(store.review(planned), store.snapshot())
 
 
-def _commit(store: Contributor, planned: Plan | SavedPlan, *, message: str, as_json: bool) -> None:
+def _commit(store: FeatureStore, planned: Plan | SavedPlan, *, message: str, as_json: bool) -> None:
     commit = store.commit(planned, message=message, client=CLIENT)
     if as_json:
         print_json(commit_json(commit) if commit else None)
@@ -183,7 +183,7 @@ def _commit(store: Contributor, planned: Plan | SavedPlan, *, message: str, as_j
         console().print("No changes: the registry already is as this plan wants it.")
 
 
-def _print_undefined(store: Contributor) -> None:
+def _print_undefined(store: FeatureStore) -> None:
     """Say what a full sync would remove besides."""
     wanted = store.plan(partial=False) if store.repo.definitions else None
     gone = [c for c in wanted.changes if c.after is None] if wanted else []

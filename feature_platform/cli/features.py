@@ -13,7 +13,7 @@ import click
 from feature_platform.cli.base import Instant, command, json_option
 from feature_platform.cli.printing import print_counts, print_json, print_table, progress
 from feature_platform.errors import RequestError
-from feature_platform.ingestion import PushMode
+from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
 
 views_option = click.option(

@@ -16,29 +16,31 @@ from rich.markup import escape
 from rich.table import Table
 
 from feature_platform.definitions import Definition, ViewReference
-from feature_platform.registry import Commit, Effect, Plan, Registered, Snapshot
-from feature_platform.review import Backfill, Review
+from feature_platform.governance import Effect, Plan
+from feature_platform.project import Registered, Snapshot
+from feature_platform.registry import Commit
+from feature_platform.services.plan_report import PlanReport, Reload
 
 _SIGNS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]"}
 _FREE_TEXT = ("description", "message", "value", "changes")
 
 
-def print_review(review: Review, snapshot: Snapshot) -> None:
+def print_report(report: PlanReport, snapshot: Snapshot) -> None:
     """Print a plan for people: what changes, whom it concerns, what it costs."""
     out = console()
-    planned = review.plan
+    planned = report.plan
     if planned:
         where = f"project {planned.project!r} at version {planned.version}"
         out.print(f"Plan of {planned.owner!r} for {escape(where)}\n")
     print_plan(planned)
-    _print_effects(review.effects)
-    _print_backfills(review.backfills)
-    if review.notices:
+    _print_effects(report.effects)
+    _print_reloads(report.reloads)
+    if report.advisories:
         out.print("\nWhat your objects should know")
-        for notice in review.notices:
-            out.print(f"  {escape(str(notice))}")
+        for advisory in report.advisories:
+            out.print(f"  {escape(str(advisory))}")
     if planned:
-        out.print(f"\n{_summary(review, snapshot)}")
+        out.print(f"\n{_summary(report, snapshot)}")
 
 
 def _print_effects(effects: Sequence[Effect]) -> None:
@@ -62,36 +64,36 @@ def _owner(effect: Effect) -> str:
     return effect.owner
 
 
-def _print_backfills(backfills: Sequence[Backfill]) -> None:
-    if not backfills:
+def _print_reloads(reloads: Sequence[Reload]) -> None:
+    if not reloads:
         return
     out = console()
     repo = click.get_current_context().obj
     program = "feature-platform" if repo == Path() else f"feature-platform -C {quote(str(repo))}"
     out.print("\nOnline tables to load again: the next materialize-incremental does, or at once")
-    for backfill in backfills:
-        rows = "an unknown number of rows" if backfill.rows is None else f"{backfill.rows:,} rows"
-        out.print(f"  {escape(backfill.view)}: {rows}, because {escape(backfill.reason)}")
-        for window in backfill.windows:
+    for reload in reloads:
+        rows = "an unknown number of rows" if reload.rows is None else f"{reload.rows:,} rows"
+        out.print(f"  {escape(reload.view)}: {rows}, because {escape(reload.reason)}")
+        for window in reload.windows:
             times = " ".join(at.isoformat()[:19] for at in (window.start, window.end))
-            out.print(f"      {escape(f'{program} materialize {times} -v {backfill.view}')}")
+            out.print(f"      {escape(f'{program} materialize {times} -v {reload.view}')}")
 
 
-def _summary(review: Review, snapshot: Snapshot) -> str:
-    counts = Counter[str](change.action for change in review.plan.changes)
+def _summary(report: PlanReport, snapshot: Snapshot) -> str:
+    counts = Counter[str](change.action for change in report.plan.changes)
     verbs = {"create": "to add", "update": "to change", "delete": "to delete"}
     parts = [f"{counts[action]} {verb}" for action, verb in verbs.items() if counts[action]]
-    broken = {(e.reader, e.owner) for e in review.effects if e.breaks}
+    broken = {(e.reader, e.owner) for e in report.effects if e.breaks}
     owners = sorted({owner for _, owner in broken})
     if broken:
         objects = f"{len(broken)} object{'s' if len(broken) > 1 else ''}"
         parts.append(f"breaks {objects} of {', '.join(owners)}")
     taken = [
         change.name
-        for change in review.plan.changes
-        if (held := snapshot.entries.get(review.plan.key(change)))
-        and held.owner != review.plan.owner
-        and not review.problems
+        for change in report.plan.changes
+        if (held := snapshot.entries.get(report.plan.key(change)))
+        and held.owner != report.plan.owner
+        and not report.problems
     ]
     if taken:
         parts.append(f"takes over {', '.join(taken)}")
@@ -220,10 +222,10 @@ def plan_json(planned: Plan) -> dict[str, Any]:
     return {"version": planned.version, "changes": shown}
 
 
-def review_json(review: Review) -> dict[str, Any]:
+def report_json(report: PlanReport) -> dict[str, Any]:
     """Return a review as `plan --json` prints it."""
     problems = [
-        {"rule": p.rule, "subject": p.subject, "message": p.message} for p in review.problems
+        {"rule": p.rule, "subject": p.subject, "message": p.message} for p in report.problems
     ]
     effects = [
         {
@@ -235,23 +237,23 @@ def review_json(review: Review) -> dict[str, Any]:
             "message": e.message,
             "excuse": e.excuse,
         }
-        for e in review.effects
+        for e in report.effects
     ]
-    backfills = [
+    reloads = [
         {
             "view": b.view,
             "reason": b.reason,
             "rows": b.rows,
             "windows": [[w.start, w.end] for w in b.windows],
         }
-        for b in review.backfills
+        for b in report.reloads
     ]
     return {
-        **plan_json(review.plan),
+        **plan_json(report.plan),
         "problems": problems,
         "effects": effects,
-        "notices": [str(notice) for notice in review.notices],
-        "backfills": backfills,
+        "advisories": [str(advisory) for advisory in report.advisories],
+        "reloads": reloads,
     }
 
 

@@ -10,7 +10,9 @@ from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.dagster.specs import asset_key, object_spec
 from feature_platform.definitions import Definition, with_related
 from feature_platform.errors import DefinitionError, Problem, RefusedError
-from feature_platform.registry import Change, Commit, Notice
+from feature_platform.governance import Change
+from feature_platform.project import Advisory, subject
+from feature_platform.registry import Commit
 from feature_platform.repo import Repo
 from feature_platform.store import FeatureStore
 
@@ -47,7 +49,8 @@ def apply_assets(repo: Repo) -> dg.AssetsDefinition:
     def register(context: dg.AssetExecutionContext, feature_store: FeatureStoreResource) -> Events:
         selected = {k: d for k, d in objects.items() if k in context.selected_asset_keys}
         partial = len(selected) < len(objects)
-        yield from _register(context, feature_store.open(), selected, partial=partial)
+        with feature_store.open() as store:
+            yield from _register(context, store, selected, partial=partial)
 
     return register
 
@@ -68,8 +71,8 @@ def _register(
     context: dg.AssetExecutionContext, store: FeatureStore, selected: Objects, *, partial: bool
 ) -> Events:
     plan = store.plan(list(selected.values()), partial=partial)
-    review = store.review(plan, costs=False)
-    if problems := review.problems:
+    report = store.review(plan, costs=False)
+    if problems := report.problems:
         yield from _refused(selected, problems)
         refused = RefusedError(plan.owner, plan.project, problems)
         raise dg.Failure(str(refused), metadata=_problem_table(problems), allow_retries=False)
@@ -84,7 +87,7 @@ def _register(
         change = changes.get((definition.kind, definition.name))
         yield _result(key, definition, change, commit, version)
         yield dg.AssetCheckResult(asset_key=key, check_name=CHECK, passed=True)
-    yield from _deprecations(selected, review.notices)
+    yield from _deprecations(selected, report.advisories)
 
 
 def _to_emit(
@@ -125,13 +128,15 @@ def _result(
     )
 
 
-def _deprecations(selected: Objects, notices: Sequence[Notice]) -> Iterator[dg.AssetCheckResult]:
+def _deprecations(
+    selected: Objects, advisories: Sequence[Advisory]
+) -> Iterator[dg.AssetCheckResult]:
     """Warn on every object that reads something deprecated, with what to use instead."""
     concerned: dict[dg.AssetKey, list[str]] = {key: [] for key in selected}
     by_object = {(d.kind, d.name): key for key, d in selected.items()}
-    for notice in notices:
-        if (key := by_object.get(notice.reader[1:])) is not None:
-            concerned[key].append(str(notice))
+    for advisory in advisories:
+        if (key := by_object.get(advisory.reader[1:])) is not None:
+            concerned[key].append(str(advisory))
     for key, messages in concerned.items():
         yield dg.AssetCheckResult(
             asset_key=key,
@@ -144,8 +149,8 @@ def _deprecations(selected: Objects, notices: Sequence[Notice]) -> Iterator[dg.A
 
 def _refused(selected: Objects, problems: Sequence[Problem]) -> Iterator[dg.AssetCheckResult]:
     for key, definition in selected.items():
-        subject = f"{definition.kind.replace('_', ' ')} {definition.name!r}"
-        own = [problem for problem in problems if problem.subject == subject]
+        label = subject(definition.kind, definition.name)
+        own = [problem for problem in problems if problem.subject == label]
         if own:
             yield dg.AssetCheckResult(
                 asset_key=key,

@@ -10,7 +10,7 @@ from feature_platform.dagster.online import online_definitions
 from feature_platform.dagster.reconcile import reconcile_sensor
 from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.errors import ConfigError
-from feature_platform.registry import PLATFORM
+from feature_platform.project import PLATFORM
 from feature_platform.repo import Repo
 
 

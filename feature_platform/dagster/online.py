@@ -6,7 +6,7 @@ import dagster as dg
 
 from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.dagster.specs import online_key, view_key
-from feature_platform.definitions import FeatureView, PushSource
+from feature_platform.definitions import FeatureView, Source
 from feature_platform.repo import Repo
 
 _RETRIES = dg.RetryPolicy(
@@ -27,9 +27,7 @@ def online_definitions(
         partitions: Windows of event time that runs load; without any, a run loads what is new.
             A backfill over many partitions is one run. The online store's ledger is the truth.
     """
-    pushed_only = {
-        d.name for d in repo.definitions if isinstance(d, PushSource) and not d.batch_source
-    }
+    pushed_only = {d.name for d in repo.definitions if isinstance(d, Source) and d.history is None}
     views = [v for v in repo.definitions if isinstance(v, FeatureView) and v.online]
     with warnings.catch_warnings():  # Dagster calls single-run backfills and pools beta.
         warnings.simplefilter("ignore", dg.BetaWarning)
@@ -72,12 +70,12 @@ def _online_asset(
     def load(
         context: dg.AssetExecutionContext, feature_store: FeatureStoreResource
     ) -> dg.MaterializeResult[None]:
-        store = feature_store.open()
-        if context.has_partition_key or context.has_partition_key_range:
-            window = context.partition_time_window
-            counts = store.materialize(window.start, window.end, [view.name])
-        else:
-            counts = store.materialize_incremental(feature_views=[view.name])
+        with feature_store.open() as store:
+            if context.has_partition_key or context.has_partition_key_range:
+                window = context.partition_time_window
+                counts = store.materialize(window.start, window.end, [view.name])
+            else:
+                counts = store.materialize_incremental(feature_views=[view.name])
         return dg.MaterializeResult(
             metadata={"dagster/row_count": dg.MetadataValue.int(counts[view.name])}
         )

@@ -1,20 +1,19 @@
 """The sensor that keeps a repo's objects registered, in the right order and without help."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from hashlib import sha256
 
 import dagster as dg
 
 from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.errors import Problem
-from feature_platform.registry import Plan, Proposal, check
+from feature_platform.governance import Plan
 from feature_platform.repo import Repo
 
-WANTED_TAG = "feature_platform/wanted"
+TARGET_TAG = "feature_platform/target_state"
 _INTERVAL_SECONDS = 10
 _MAX_FAILURES = 3
-_IN_FLIGHT = [
+_UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.STARTING,
@@ -48,14 +47,13 @@ def reconcile_sensor(
     def reconcile(
         context: dg.SensorEvaluationContext, feature_store: FeatureStoreResource
     ) -> dg.RunRequest | dg.SkipReason:
-        store = feature_store.open()
-        snapshot = store.snapshot()
-        plan = store.plan(definitions, partial=False)
-        if not plan:
-            return dg.SkipReason(f"In sync with registry version {snapshot.version}.")
-        if problems := check(Proposal.of(plan, snapshot, datetime.now(UTC))):
-            return dg.SkipReason(waiting_for(problems))
-        return _request(context.instance, job_name, _wanted(plan))
+        with feature_store.open() as store:
+            plan = store.plan(definitions, partial=False)
+            if not plan:
+                return dg.SkipReason(f"In sync with registry version {plan.version}.")
+            if problems := store.review(plan, costs=False).problems:
+                return dg.SkipReason(waiting_for(problems))
+        return _request(context.instance, job_name, _target_state(plan))
 
     return reconcile
 
@@ -69,16 +67,16 @@ def waiting_for(problems: Sequence[Problem]) -> str:
     return f"Waiting for the registration of {', '.join(map(str, missing))}."
 
 
-def _wanted(plan: Plan) -> str:
+def _target_state(plan: Plan) -> str:
     """Name the state that the plan leads to."""
     return sha256(plan.model_dump_json(exclude={"version"}).encode()).hexdigest()[:16]
 
 
-def _request(instance: dg.DagsterInstance, job: str, wanted: str) -> dg.RunRequest | dg.SkipReason:
-    flying = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_IN_FLIGHT), limit=1)
-    if flying:
-        return dg.SkipReason(f"Run {flying[0].run_id} is under way.")
-    runs = instance.get_runs(dg.RunsFilter(job_name=job, tags={WANTED_TAG: wanted}))
+def _request(instance: dg.DagsterInstance, job: str, target: str) -> dg.RunRequest | dg.SkipReason:
+    running = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNFINISHED), limit=1)
+    if running:
+        return dg.SkipReason(f"Run {running[0].run_id} is under way.")
+    runs = instance.get_runs(dg.RunsFilter(job_name=job, tags={TARGET_TAG: target}))
     failures = 0
     while failures < len(runs) and runs[failures].status == dg.DagsterRunStatus.FAILURE:
         failures += 1
@@ -87,5 +85,5 @@ def _request(instance: dg.DagsterInstance, job: str, wanted: str) -> dg.RunReque
             f"{failures} runs for this state failed, the last one {runs[0].run_id}. It is not "
             "tried again until the repo or the registry changes, or somebody launches the job."
         )
-    key = f"{wanted}-{len(runs) + 1}"
-    return dg.RunRequest(run_key=key, tags={WANTED_TAG: wanted})
+    key = f"{target}-{len(runs) + 1}"
+    return dg.RunRequest(run_key=key, tags={TARGET_TAG: target})

@@ -6,7 +6,6 @@ from typing import Any
 import dagster as dg
 
 from feature_platform.config import RepoConfig
-from feature_platform.offline import open_offline_store
 from feature_platform.registry import Registry, open_log
 from feature_platform.store import FeatureStore
 
@@ -44,7 +43,7 @@ class FeatureStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             client = self.s3.model_copy(update={"max_attempts": 0}).get_client()
             registry = Registry(open_log(config.registry, path, s3=client))
         if self.snowflake is not None:
-            offline = open_offline_store(config.offline_store, path, snowflake=self._connect)
+            offline = config.offline_store.open(path, self._connect)
         return FeatureStore(self.repo_path, registry=registry, offline=offline)
 
     def _connect(self) -> Any:

@@ -1,40 +1,18 @@
 """Registered objects as Dagster assets: keys, lineage and what people see."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import dagster as dg
 
-from feature_platform.definitions import (
-    Definition,
-    Entity,
-    FeatureService,
-    FeatureView,
-    OnDemandFeatureView,
-    Policy,
-    PushSource,
-    Source,
-    Transfer,
-    ViewReference,
-)
+from feature_platform.definitions import Definition, View, namespace_of
 
 UPSTREAM_TAG = "dagster/asset_key"
 """Tag of a source that names the asset whose table it reads, as `some/key`."""
 
-_SEGMENTS: dict[type[Definition], str] = {
-    Entity: "entity",
-    Source: "source",
-    FeatureView: "feature_view",
-    OnDemandFeatureView: "feature_view",
-    FeatureService: "feature_service",
-    Policy: "policy",
-    Transfer: "transfer",
-}
-
 
 def asset_key(project: str, definition: Definition) -> dg.AssetKey:
     """Return the asset key of a registered object."""
-    segment = next(s for kind, s in _SEGMENTS.items() if isinstance(definition, kind))
-    return dg.AssetKey([project, segment, definition.name])
+    return dg.AssetKey([project, namespace_of(definition.kind), definition.name])
 
 
 def view_key(project: str, view: str) -> dg.AssetKey:
@@ -43,7 +21,7 @@ def view_key(project: str, view: str) -> dg.AssetKey:
     Feature views and on-demand views share their names, and so they share a key's form: a team's
     code location needs neither the other's code nor the registry to draw the edge.
     """
-    return dg.AssetKey([project, "feature_view", view])
+    return dg.AssetKey([project, View.namespace, view])
 
 
 def online_key(project: str, view: str) -> dg.AssetKey:
@@ -68,21 +46,10 @@ def object_spec(project: str, owner: str, definition: Definition) -> dg.AssetSpe
 
 
 def _upstream(project: str, definition: Definition) -> Iterator[dg.AssetKey]:
-    if isinstance(definition, FeatureView):
-        yield dg.AssetKey([project, "source", definition.source])
-        yield from (dg.AssetKey([project, "entity", name]) for name in definition.entities)
-    elif isinstance(definition, OnDemandFeatureView):
-        yield from _views(project, definition.inputs)
-    elif isinstance(definition, FeatureService):
-        yield from _views(project, definition.features)
-    elif isinstance(definition, PushSource) and definition.batch_source:
-        yield dg.AssetKey([project, "source", definition.batch_source])
-    elif table := definition.tags.get(UPSTREAM_TAG):
+    for namespace, name, other in definition.dependencies():
+        yield dg.AssetKey([other or project, namespace, name])
+    if table := definition.tags.get(UPSTREAM_TAG):
         yield dg.AssetKey(table.split("/"))
-
-
-def _views(project: str, references: Iterable[ViewReference]) -> Iterator[dg.AssetKey]:
-    yield from (view_key(project, name) for name in dict.fromkeys(r.view for r in references))
 
 
 def _metadata(definition: Definition) -> dict[str, dg.MetadataValue]:
@@ -92,14 +59,14 @@ def _metadata(definition: Definition) -> dict[str, dg.MetadataValue]:
         reference = dg.LocalFileCodeReference(file_path=file, line_number=line)
         references = dg.CodeReferencesMetadataValue(code_references=[reference])
         metadata["dagster/code_references"] = references
-    if isinstance(definition, (FeatureView, OnDemandFeatureView)):
+    if isinstance(definition, View):
         columns = [
             dg.TableColumn(f.name, str(f.dtype), description=f.description or None)
             for f in definition.fields
         ]
         schema = dg.TableSchema(columns=columns)
         metadata["dagster/column_schema"] = dg.MetadataValue.table_schema(schema)
-    if isinstance(definition, FeatureService):
-        listed = "\n".join(f"- `{reference}`" for reference in definition.features)
+    elif definition.references:
+        listed = "\n".join(f"- `{reference}`" for reference in definition.references)
         metadata["features"] = dg.MetadataValue.md(listed)
     return metadata

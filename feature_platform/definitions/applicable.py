@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from feature_platform.definitions.base import Definition
-from feature_platform.definitions.on_demand import OnDemandFeatureView
+from feature_platform.definitions.on_demand_view import OnDemandFeatureView
 from feature_platform.definitions.source import RequestSource
 from feature_platform.errors import DefinitionError
 

@@ -7,7 +7,7 @@ from datetime import date
 from functools import cache, cached_property
 from hashlib import sha256
 from types import FrameType
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -110,6 +110,20 @@ class Deprecation(Value):
         return f"deprecated, kept until {self.remove_after}{instead}{why}"
 
 
+class Dependency(NamedTuple):
+    """An object that a definition names.
+
+    Attributes:
+        namespace: The namespace of its name, such as `entity`; views of both kinds share one.
+        name: Its name.
+        project: Its project; empty for the project of the definition.
+    """
+
+    namespace: str
+    name: str
+    project: str = ""
+
+
 class Definition(Value):
     """An object that exactly one owner registers.
 
@@ -123,6 +137,8 @@ class Definition(Value):
     """
 
     kind: ClassVar[str]
+    namespace: ClassVar[str] = ""
+    """Within it names are unique; the kind if empty."""
 
     name: Name
     description: str = ""
@@ -166,6 +182,19 @@ class Definition(Value):
     def digest(self) -> str:
         """Return the SHA-256 of the canonical form."""
         return sha256(self.to_json().encode()).hexdigest()
+
+    @property
+    def references(self) -> tuple[Any, ...]:
+        """The references to views, `ViewReference` objects, in order."""
+        return ()
+
+    def dependencies(self) -> Iterable[Dependency]:
+        """Yield every object that this one names, as it names them."""
+        return dict.fromkeys(reference.dependency for reference in self.references)
+
+    def deprecations(self) -> dict[str, Deprecation]:
+        """Return the deprecation of the object, under an empty name, and those of its fields."""
+        return {"": self.deprecated} if self.deprecated else {}
 
     def related(self) -> Iterable["Definition"]:
         """Yield definitions that were given in place of a name and belong to this one."""

@@ -50,7 +50,7 @@ class Entity(Definition):
                 "value_type is the scalar type of a single join key; declare the types of several "
                 "as fields of the views' schemas."
             )
-        if self.value_type and not self.value_type.identifies:
+        if self.value_type and not self.value_type.can_be_key:
             raise ValueError(
                 f"value_type: a {self.value_type} cannot be a join key; use Int64 or String."
             )

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 import pydantic
 
 from feature_platform.definitions.base import Definition
-from feature_platform.definitions.reference import References
+from feature_platform.definitions.reference import References, ViewReference
 
 
 class FeatureService(Definition):
@@ -29,3 +29,7 @@ class FeatureService(Definition):
 
     type: Literal["feature_service"] = "feature_service"
     features: References = pydantic.Field(min_length=1)
+
+    @property
+    def references(self) -> tuple[ViewReference, ...]:
+        return self.features

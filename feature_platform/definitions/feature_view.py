@@ -1,12 +1,14 @@
 """Feature views: the unit of storage, materialization and lineage."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import BeforeValidator, PrivateAttr, field_validator, model_validator
 
-from feature_platform.definitions.base import Definition, Name, name_of
+from feature_platform.definitions.base import Definition, Dependency, Name, name_of
+from feature_platform.definitions.entity import Entity
 from feature_platform.definitions.field import Field, as_tuple, repeated
 from feature_platform.definitions.reference import View
 from feature_platform.definitions.source import Source
@@ -85,8 +87,12 @@ class FeatureView(View):
         return self
 
     @property
-    def feature_names(self) -> tuple[str, ...]:
-        return tuple(f.name for f in self.fields)
+    def entity_names(self) -> tuple[str, ...]:
+        return self.entities
+
+    def dependencies(self) -> Iterator[Dependency]:
+        yield from (Dependency(Entity.kind, name) for name in self.entities)
+        yield Dependency(Source.kind, self.source)
 
     def related(self) -> tuple[Definition, ...]:
         if self._given_source is None or self._given_source.name != self.source:

@@ -1,8 +1,7 @@
 """References to views: how a service, an on-demand view or a request names features."""
 
-from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
@@ -10,18 +9,24 @@ from feature_platform.definitions.base import (
     NO_LABELS,
     ColumnName,
     Definition,
+    Dependency,
+    Deprecation,
     FrozenDict,
     Name,
     Value,
 )
 from feature_platform.definitions.field import Field, as_tuple
 
+VIEWS: Final = "feature_view"
+"""The namespace of views: feature views and on-demand feature views share their names."""
+
 
 class ViewReference(Value):
     """Features of one view, named without needing its code.
 
     Attributes:
-        view: Name of a feature view or an on-demand feature view of the project.
+        view: Name of a feature view or an on-demand feature view.
+        project: The view's project; `None` for the project of whoever names it.
         features: The features wanted, in order; `None` means all that the view has.
         alias: Name the view goes by in this request; prefix of full feature names.
         join_key_map: Join key of the view → column of the request.
@@ -35,6 +40,7 @@ class ViewReference(Value):
     """
 
     view: Name
+    project: Name | None = None
     features: tuple[ColumnName, ...] | None = None
     alias: Name | None = None
     join_key_map: Annotated[dict[ColumnName, ColumnName], AfterValidator(FrozenDict)] = NO_LABELS
@@ -65,12 +71,25 @@ class ViewReference(Value):
     def __getitem__(self, features: Iterable[str]) -> "ViewReference":
         return ViewReference(**{**dict(self), "features": tuple(as_tuple(features))})
 
+    @property
+    def lookup(self) -> tuple[str | None, str, Mapping[str, str]]:
+        """The view and how it is joined: one label stands for one of these."""
+        return self.project, self.view, self.join_key_map
+
+    @property
+    def dependency(self) -> Dependency:
+        """The view, as an object that the holder of this reference depends on."""
+        return Dependency(VIEWS, self.view, self.project or "")
+
     def __str__(self) -> str:
-        return self.view if self.features is None else f"{self.view}:{','.join(self.features)}"
+        view = f"{self.project}/{self.view}" if self.project else self.view
+        return view if self.features is None else f"{view}:{','.join(self.features)}"
 
 
 class View(Definition):
     """What can be referenced for features: feature views and on-demand feature views."""
+
+    namespace: ClassVar[str] = VIEWS
 
     def reference(self) -> ViewReference:
         """Return a reference to all features of this view."""
@@ -92,24 +111,39 @@ class View(Definition):
 
     fields: tuple[Field, ...] = ()
 
+    def deprecations(self) -> dict[str, Deprecation]:
+        fields = {f.name: f.deprecated for f in self.fields if f.deprecated}
+        return super().deprecations() | fields
+
+    @property
+    def entity_names(self) -> tuple[str, ...]:
+        """Names of the entities whose join keys identify a row; none for computed views."""
+        return ()
+
     @property
     def schema(self) -> tuple[Field, ...]:  # type: ignore[override]
         """The declared columns, as Feast calls them."""
         return self.fields
 
     @property
-    @abstractmethod
     def feature_names(self) -> tuple[str, ...]:
-        """Names of the columns this view declares."""
+        """Names of the declared columns."""
+        return tuple(f.name for f in self.fields)
 
 
 def reference(value: Any) -> Any:
-    """Read a reference from a view, a `view` or `view:feature` string, or another reference."""
+    """Read a reference from a view, a string, or another reference.
+
+    Strings are `view` or `view:feature`, with `project/` before a view of another project.
+    """
     if isinstance(value, View):
         return value.reference()
     if isinstance(value, str):
-        view, colon, feature = value.partition(":")
-        return ViewReference(view=view, features=(feature,) if colon else None)
+        path, colon, feature = value.partition(":")
+        project, slash, view = path.rpartition("/")
+        return ViewReference(
+            view=view, project=project if slash else None, features=(feature,) if colon else None
+        )
     return value
 
 
@@ -118,7 +152,7 @@ def _labels_are_unique(references: tuple[ViewReference, ...]) -> tuple[ViewRefer
     merged: dict[str, ViewReference] = {}
     for ref in references:
         held = merged.setdefault(ref.label, ref)
-        if (held.view, held.join_key_map) != (ref.view, ref.join_key_map):
+        if held.lookup != ref.lookup:
             raise ValueError(f"two references go by the name {ref.label!r}; give one with_name.")
         if held.features is None or ref.features is None:
             merged[ref.label] = held if held.features is None else ref

@@ -1,13 +1,21 @@
 """Data sources: where rows come from."""
 
 import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Annotated, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import BeforeValidator, PrivateAttr, model_validator
 
-from feature_platform.definitions.base import NO_LABELS, Definition, Labels, Value, name_of
+from feature_platform.definitions.base import (
+    NO_LABELS,
+    Definition,
+    Dependency,
+    Labels,
+    Value,
+    name_of,
+)
 from feature_platform.definitions.field import Field, repeated
 from feature_platform.errors import DefinitionError
 
@@ -18,6 +26,11 @@ class Source(Definition):
     """Where rows come from: a batch source or a push source."""
 
     kind: ClassVar[str] = "source"
+
+    @property
+    def history(self) -> str | None:
+        """Name of the source that holds the same rows for training; `None` without one."""
+        return self.name
 
 
 class BatchSource(Source):
@@ -35,6 +48,11 @@ class BatchSource(Source):
     created_timestamp_column: str = ""
     field_mapping: Labels = NO_LABELS
 
+    @property
+    def day_column(self) -> str:
+        """Partition column that holds the UTC day of the event time; empty without one."""
+        return getattr(self, "date_partition_column", "")
+
     @model_validator(mode="after")
     def _mapping_is_one_to_one(self) -> Self:
         if len(set(self.field_mapping.values())) < len(self.field_mapping):
@@ -44,6 +62,12 @@ class BatchSource(Source):
     def location(self) -> dict[str, str]:
         """Return what the offline store opens, as declared."""
         return {}
+
+    @property
+    def reads(self) -> tuple[object, ...]:
+        """What decides which rows and columns are read: equal values read the same."""
+        times = self.timestamp_field, self.created_timestamp_column
+        return (self.location(), dict(self.field_mapping), *times)
 
 
 class FileSource(BatchSource):
@@ -206,6 +230,14 @@ class PushSource(Source):
         if isinstance(given, Definition) and not isinstance(given, BatchSource):
             raise DefinitionError(f"{self}: batch_source is a {given.kind}, not a batch source.")
         self._given = given if isinstance(given, Definition) else None
+
+    @property
+    def history(self) -> str | None:
+        return self.batch_source
+
+    def dependencies(self) -> Iterator[Dependency]:
+        if self.batch_source:
+            yield Dependency(self.kind, self.batch_source)
 
     def related(self) -> tuple[Definition, ...]:
         given = self._given

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from feature_platform.decimals import holds_decimals, is_list
 from feature_platform.errors import SchemaError
 from feature_platform.offline.dialect import Dialect
-from feature_platform.types import more_digits
+from feature_platform.types.arrow import is_list
+from feature_platform.types.decimals import holds_decimals
+from feature_platform.types.widening import more_digits
 
 _FAMILIES: tuple[tuple[str, tuple[Callable[[pa.DataType], bool], ...]], ...] = (
     ("integer", (pa.types.is_integer,)),

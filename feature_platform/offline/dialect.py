@@ -112,7 +112,7 @@ class Dialect(ABC):
     def quantiles(self, column: str, probabilities: Sequence[float]) -> list[str]:
         """Return the SQL of estimated quantiles: one array of all, or one number each."""
 
-    def asof_join(self, rows: str, history: str, conditions: str) -> str | None:
+    def asof_join(self, rows: str, source: str, conditions: str) -> str | None:
         """Return the join of each row with the newest history row that meets the conditions.
 
         `None` for engines where a running maximum is better.

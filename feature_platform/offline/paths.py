@@ -5,7 +5,7 @@ from pathlib import PurePosixPath
 from feature_platform.errors import StoreError
 
 
-def check_path(source: str, path: str) -> None:
+def check_path(label: str, path: str) -> None:
     """Refuse paths that climb out of where they start.
 
     Raises:
@@ -13,6 +13,6 @@ def check_path(source: str, path: str) -> None:
     """
     if ".." in PurePosixPath(path).parts or "\0" in path:
         raise StoreError(
-            f"Source {source!r} cannot be read: its path {path!r} holds '..' or a zero byte. Write "
+            f"Source {label!r} cannot be read: its path {path!r} holds '..' or a zero byte. Write "
             "it without, relative to the offline store's root or absolute."
         )

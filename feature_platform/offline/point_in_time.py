@@ -16,8 +16,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from feature_platform.offline.dialect import Dialect
-from feature_platform.offline.history import HistorySql, JoinSql
-from feature_platform.offline.windows import every, partition_by, within
+from feature_platform.offline.source_sql import JoinSql, SourceSql
+from feature_platform.offline.time_ranges import every, partition_by, within
 
 ROW = "__fp_row"
 TIME = "__fp_time"
@@ -27,12 +27,12 @@ CREATED = "__fp_created"
 
 
 @dataclass(frozen=True, slots=True)
-class SpineSql:
+class EntityRowsSql:
     """The entity rows, numbered.
 
     Attributes:
         relation: Has `ROW`, `TIME` in microseconds and the columns of the entity rows.
-        columns: Column of the result → expression over `spine`.
+        columns: Column of the result → expression over `entities`.
         span: Least and greatest time; `None` if no row has a time.
         rows: How many there are.
     """
@@ -58,9 +58,9 @@ class Search:
     known_only: bool
 
     @property
-    def history(self) -> HistorySql:
+    def source(self) -> SourceSql:
         """What is searched."""
-        return self.joins[0].history
+        return self.joins[0].source
 
     @property
     def keys(self) -> list[tuple[str, str]]:
@@ -79,16 +79,16 @@ def searches(joins: Sequence[JoinSql], *, known_only: bool) -> list[Search]:
     for join in joins:
         for group in groups:
             same_keys = list(group[0].keys.values()) == list(join.keys.values())
-            if same_keys and group[0].history.same_times(join.history):
+            if same_keys and group[0].source.same_times(join.source):
                 group.append(join)
                 break
         else:
             groups.append([join])
     found = []
     for group in groups:
-        ttls = [join.history.ttl for join in group]
+        ttls = [join.source.ttl for join in group]
         longest = None if None in ttls else max(ttl for ttl in ttls if ttl is not None)
-        known = known_only and group[0].history.created is not None
+        known = known_only and group[0].source.created is not None
         found.append(Search(tuple(group), longest, known))
     return found
 
@@ -98,7 +98,7 @@ class PointInTime:
 
     Args:
         dialect: The engine's SQL.
-        spine: The entity rows, which the SQL calls `spine`.
+        entities: The entity rows, which the SQL calls `entities`.
         outgoing: Changes how a column of the result is written, given its name and SQL.
         names: Column of the tables → what to call it; the others are left out.
     """
@@ -106,18 +106,18 @@ class PointInTime:
     def __init__(
         self,
         dialect: Dialect,
-        spine: SpineSql,
+        entities: EntityRowsSql,
         outgoing: Callable[[str, str], str] = lambda _, sql: sql,
         names: Mapping[str, str] | None = None,
     ) -> None:
         self.sql = dialect
-        self.spine = spine
+        self.entities = entities
         self._outgoing = outgoing
         self._names = names
 
     def statement(self, found: Sequence[Search]) -> str:
         """Return the whole join as one statement."""
-        parts = [f"spine AS (SELECT * FROM {self.spine.relation})"]
+        parts = [f"entities AS (SELECT * FROM {self.entities.relation})"]
         tables = []
         for i, search in enumerate(found):
             parts.append(f"narrow{i} AS ({self.narrow(search)})")
@@ -136,24 +136,24 @@ class PointInTime:
             more: Further columns of the relation.
             where: Further conditions on them.
         """
-        history = search.history
+        source = search.source
         columns = self._keys(search)
         columns += [f"{self._counts_from(search)} AS {AT}", f"{self._value(search)} AS {VALUE}"]
-        columns += [f"{history.created} AS {CREATED}"] if history.created else []
+        columns += [f"{source.created} AS {CREATED}"] if source.created else []
         conditions = [*self._can_answer(search), *where]
         listed = ", ".join([*columns, *more])
-        return f"SELECT {listed} FROM {history.relation} WHERE {every(conditions)}"
+        return f"SELECT {listed} FROM {source.relation} WHERE {every(conditions)}"
 
     def nearest(self, search: Search, narrow: str) -> str:
         """Part 2: row number, keys and the greatest value that is not after the row."""
-        history = narrow
+        source = narrow
         if search.known_only:
-            history = (
+            source = (
                 f"(SELECT {', '.join([*search.names, AT])}, max({VALUE}) OVER "
                 f"({partition_by(search.names)}ORDER BY {AT}) AS {VALUE} FROM {narrow})"
             )
         match = every([*self.same_keys(search), f"s.{TIME} >= h.{AT}"])
-        joined = self.sql.asof_join("spine s", f"{history} h", match)
+        joined = self.sql.asof_join("entities s", f"{source} h", match)
         if joined is None:
             return self._nearest_by_running(search, narrow)
         columns = [f"s.{ROW}", *(f"h.{key}" for key in search.names), f"h.{VALUE}"]
@@ -166,7 +166,7 @@ class PointInTime:
         both = (
             f"SELECT CAST(NULL AS BIGINT) AS {ROW}, {', '.join([AT, *names, VALUE])} "
             f"FROM {narrow} UNION ALL SELECT {', '.join([ROW, TIME, *asked, 'NULL'])} "
-            f"FROM spine WHERE {every(f'{c} IS NOT NULL' for c in [TIME, *asked])}"
+            f"FROM entities WHERE {every(f'{c} IS NOT NULL' for c in [TIME, *asked])}"
         )
         running = (
             f"SELECT {', '.join([ROW, f'{AT} AS {TIME}', *names])}, "
@@ -181,18 +181,18 @@ class PointInTime:
 
     def best(self, search: Search, join: JoinSql, nearest: str) -> str:
         """Part 3: row number, value and features of the best row of each nearest value."""
-        history = join.history
-        names = [self.sql.quote(name) for name in history.features]
-        created = [f"{history.created} AS {CREATED}"] if history.created else []
+        source = join.source
+        names = [self.sql.quote(name) for name in source.features]
+        created = [f"{source.created} AS {CREATED}"] if source.created else []
         columns = [*self._keys(search), f"{self._value(search)} AS {VALUE}", *created]
-        columns += [f"{e} AS {n}" for n, e in zip(names, history.features.values(), strict=True)]
-        columns += [f"{expression} AS __fp_tie{i}" for i, expression in enumerate(history.ties)]
+        columns += [f"{e} AS {n}" for n, e in zip(names, source.features.values(), strict=True)]
+        columns += [f"{expression} AS __fp_tie{i}" for i, expression in enumerate(source.ties)]
         by = [*search.names, VALUE]
         same = every(f"h.{c} = m.{c}" for c in by)
         ranked = (
             f"SELECT {', '.join(f'h.{c}' for c in [*by, *names])}, row_number() OVER "
             f"(PARTITION BY {', '.join(f'h.{c}' for c in by)} ORDER BY {self.order(join)}) AS "
-            f"__fp_rank FROM (SELECT {', '.join(columns)} FROM {history.relation} "
+            f"__fp_rank FROM (SELECT {', '.join(columns)} FROM {source.relation} "
             f"WHERE {every(self._can_answer(search))}) h "
             f"JOIN (SELECT DISTINCT {', '.join(by)} FROM {nearest}) m ON {same}"
         )
@@ -202,8 +202,8 @@ class PointInTime:
 
     def order(self, join: JoinSql) -> str:
         """Return the order of rows of one key and event time, best first."""
-        order = [f"h.{CREATED} DESC NULLS LAST"] if join.history.created else []
-        order += [f"h.__fp_tie{i} DESC NULLS LAST" for i in range(len(join.history.ties))]
+        order = [f"h.{CREATED} DESC NULLS LAST"] if join.source.created else []
+        order += [f"h.__fp_tie{i} DESC NULLS LAST" for i in range(len(join.source.ties))]
         return ", ".join(order) or "1"
 
     def answer(self, tables: Sequence[tuple[Search, JoinSql, str]]) -> str:
@@ -214,20 +214,20 @@ class PointInTime:
         """
         values = {}
         for search, join, found in tables:
-            own = join.history.ttl != search.ttl
-            fits = self.fits(join.history.ttl, search, "spine", found) if own else None
+            own = join.source.ttl != search.ttl
+            fits = self.fits(join.source.ttl, search, "entities", found) if own else None
             for feature, column in join.columns.items():
                 value = f"{found}.{self.sql.quote(feature)}"
                 values[column] = f"CASE WHEN {fits} THEN {value} END" if fits else value
         order = sorted(tables, key=lambda table: table[1].position)
         columns = {c: c for _, join, _ in order for c in join.columns.values()}
         named = columns if self._names is None else self._names
-        selected = [self._selected(name, e) for name, e in self.spine.columns.items()]
+        selected = [self._selected(name, e) for name, e in self.entities.columns.items()]
         selected += [self._selected(name, values[column]) for column, name in named.items()]
         relations = dict.fromkeys(found for _, _, found in tables)
-        joined = [f"LEFT JOIN {name} ON spine.{ROW} = {name}.{ROW}" for name in relations]
+        joined = [f"LEFT JOIN {name} ON entities.{ROW} = {name}.{ROW}" for name in relations]
         listed = ",\n".join(selected)
-        return "\n".join(["SELECT", listed, "FROM spine", *joined, f"ORDER BY spine.{ROW}"])
+        return "\n".join(["SELECT", listed, "FROM entities", *joined, f"ORDER BY entities.{ROW}"])
 
     def _selected(self, name: str, sql: str) -> str:
         return f"{self._outgoing(name, sql)} AS {self.sql.quote(name)}"
@@ -236,38 +236,38 @@ class PointInTime:
         """Return the conditions that an entity row and a narrow history row have equal keys."""
         return [f"s.{self.sql.quote(column)} = h.{key}" for key, column in search.keys]
 
-    def fits(self, ttl: int | None, search: Search, rows: str = "s", history: str = "h") -> str:
+    def fits(self, ttl: int | None, search: Search, rows: str = "s", source: str = "h") -> str:
         """Return the condition that what was found is not too old."""
         if ttl is None:
             return "1 = 1"
         oldest = f"{rows}.{TIME} - {ttl}"
         bound = self.sql.packed_bound(oldest) if search.known_only else oldest
-        return f"{history}.{VALUE} >= {bound}"
+        return f"{source}.{VALUE} >= {bound}"
 
     def _keys(self, search: Search) -> list[str]:
-        expressions = search.history.keys.values()
+        expressions = search.source.keys.values()
         return [f"{e} AS {name}" for name, e in zip(search.names, expressions, strict=True)]
 
     def _can_answer(self, search: Search) -> list[str]:
         """Leave out rows that no entity row can reach, before anything is sorted."""
-        history = search.history
-        if self.spine.span is None:
+        source = search.source
+        if self.entities.span is None:
             return ["1 = 0"]
-        low, high = self.spine.span
-        needed = [*history.keys.values(), history.event]
-        needed += [history.created] if search.known_only and history.created else []
+        low, high = self.entities.span
+        needed = [*source.keys.values(), source.event]
+        needed += [source.created] if search.known_only and source.created else []
         present = [f"{expression} IS NOT NULL" for expression in needed]
         start = None if search.ttl is None else low - search.ttl
-        return present + within(self.sql, history, start, high)
+        return present + within(self.sql, source, start, high)
 
     def _counts_from(self, search: Search) -> str:
-        history = search.history
-        if not search.known_only or not history.created:
-            return history.event
-        return f"greatest({history.event}, {history.created})"
+        source = search.source
+        if not search.known_only or not source.created:
+            return source.event
+        return f"greatest({source.event}, {source.created})"
 
     def _value(self, search: Search) -> str:
-        history = search.history
-        if not search.known_only or not history.created:
-            return history.event
-        return self.sql.pack(history.event, history.created)
+        source = search.source
+        if not search.known_only or not source.created:
+            return source.event
+        return self.sql.pack(source.event, source.created)

@@ -2,18 +2,18 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from feature_platform.errors import RequestError
 from feature_platform.offline.base import Deliver, EntityRows, Progress
 from feature_platform.offline.dialect import Dialect
-from feature_platform.offline.history import HistorySql, Relation, history_of
-from feature_platform.offline.point_in_time import PointInTime, Search, SpineSql
-from feature_platform.offline.windows import latest_sql
-from feature_platform.table import History, Table
+from feature_platform.offline.point_in_time import EntityRowsSql, PointInTime, Search
+from feature_platform.offline.source_sql import Relation, SourceSql, source_of
+from feature_platform.offline.time_ranges import latest_sql
+from feature_platform.table import SourceTable, Table
 
 _log = logging.getLogger("feature_platform.offline")
 
@@ -28,9 +28,6 @@ class Session(ABC):
     sql: Dialect
     stores_rows: ClassVar[bool] = True
     """Whether even a statement that is only shown needs the entity rows in the engine."""
-
-    has_workers: ClassVar[bool] = False
-    """Whether it can hand results to a function on workers of its own."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
@@ -49,22 +46,18 @@ class Session(ABC):
             RequestError: The table has no history.
             StoreError: The source cannot be read.
         """
-        history = history_of(table)
-        key = (history.source, *history.location.values(), *self.reads_as(table))
+        source = source_of(table)
+        key = (source.name, *source.location.values(), *self.reads_as(table))
         if key not in self._relations:
-            self._relations[key] = self.open(table, history)
+            self._relations[key] = self.open(table, source)
         return self._relations[key]
-
-    def deliver(self, sql: str, write: Deliver) -> int:
-        """Hand a query's result to a function on the engine's workers; see `Query.deliver`."""
-        raise RequestError("This engine has no workers.")
 
     def reads_as(self, table: Table) -> tuple[str, ...]:
         """Return what a source's relation depends on besides its location."""
         return ()
 
     @abstractmethod
-    def open(self, table: Table, history: History) -> Relation:
+    def open(self, table: Table, source: SourceTable) -> Relation:
         """Describe a table's source.
 
         Raises:
@@ -110,29 +103,13 @@ class Session(ABC):
         """Return the rows of a small query, with lower-case column names."""
 
     @abstractmethod
-    def append(self, history: History, rows: pa.Table) -> str:
+    def append(self, source: SourceTable, rows: pa.Table) -> str:
         """Add rows to a source and return where they were written.
 
         Raises:
             RequestError: The source cannot grow.
             StoreError: It cannot be written.
         """
-
-    def frame(self, sql: str) -> Any:
-        """Return the engine's own lazy frame of a query.
-
-        Raises:
-            RequestError: The engine has none.
-        """
-        raise RequestError("to_spark_df needs offline_store: {type: spark}.")
-
-    def create_table(self, table: str, sql: str) -> None:
-        """Write a query's result into a new table.
-
-        Raises:
-            RequestError: The engine keeps no tables.
-        """
-        raise RequestError("to_snowflake needs offline_store: {type: snowflake}.")
 
     @abstractmethod
     def explain(self, sql: str) -> str:
@@ -146,25 +123,62 @@ class Session(ABC):
     def close(self) -> None:
         """Give back what the session holds."""
 
-    def join(self, spine: SpineSql, found: Sequence[Search], schema: pa.Schema) -> str:
+    def join(self, entities: EntityRowsSql, found: Sequence[Search], schema: pa.Schema) -> str:
         """Do what has to come before the last statement of a join, and return that."""
 
         def outgoing(name: str, sql: str) -> str:
             return self.outgoing(sql, schema.field(name).type)
 
-        return PointInTime(self.sql, spine, outgoing).statement(found)
+        return PointInTime(self.sql, entities, outgoing).statement(found)
 
     def latest(
         self,
-        history: HistorySql,
+        source: SourceSql,
         columns: Mapping[str, str],
         span: tuple[int, int],
         schema: pa.Schema,
     ) -> str:
         """Do what has to come before the last statement for newest rows, and return that."""
         sent = {n: self.outgoing(sql, schema.field(n).type) for n, sql in columns.items()}
-        return latest_sql(self.sql, history, sent, *span)
+        return latest_sql(self.sql, source, sent, *span)
 
     def outgoing(self, sql: str, dtype: pa.DataType) -> str:
         """Return how a column of a result that is read here is written."""
         return sql
+
+
+class WorkerSession(ABC):
+    """A session whose engine runs functions on workers of its own."""
+
+    @abstractmethod
+    def deliver(self, sql: str, write: Deliver) -> int:
+        """Run a function on the workers over a query's result; see `Query.deliver`."""
+
+
+class FrameSession(ABC):
+    """A session whose engine has a lazy frame."""
+
+    @abstractmethod
+    def frame(self, sql: str) -> Any:
+        """Return the frame of a query."""
+
+
+class TableSession(ABC):
+    """A session whose engine can keep a result as a table."""
+
+    @abstractmethod
+    def create_table(self, table: str, sql: str) -> None:
+        """Write a query's result into a new table."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that answers questions.
+
+    Attributes:
+        session_type: Class of its sessions: which of the capabilities above it has.
+        open: Opens a session.
+    """
+
+    session_type: type[Session]
+    open: Callable[[Progress | None], Session]

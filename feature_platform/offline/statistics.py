@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from feature_platform.offline.columns import family
 from feature_platform.offline.dialect import Dialect
-from feature_platform.table import from_microseconds
+from feature_platform.types.times import from_microseconds
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TOP = 10

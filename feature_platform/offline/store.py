@@ -1,12 +1,14 @@
 """The offline store of any engine that speaks SQL."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any, cast
 
 import pyarrow as pa
 
+from feature_platform.errors import RequestError
 from feature_platform.offline.base import (
     Deliver,
     EntityRows,
@@ -15,17 +17,29 @@ from feature_platform.offline.base import (
     Query,
     Span,
 )
-from feature_platform.offline.history import HistorySql, JoinSql, history_of, history_sql
-from feature_platform.offline.point_in_time import TIME, PointInTime, Search, SpineSql, searches
-from feature_platform.offline.session import Session
-from feature_platform.offline.spine import (
+from feature_platform.offline.entity_rows import (
     check_entity_rows,
     check_keys,
     check_same_keys,
-    spine_sql,
+    entity_rows_sql,
     time_sql,
     timestamp_column,
 )
+from feature_platform.offline.point_in_time import (
+    TIME,
+    EntityRowsSql,
+    PointInTime,
+    Search,
+    searches,
+)
+from feature_platform.offline.session import (
+    Engine,
+    FrameSession,
+    Session,
+    TableSession,
+    WorkerSession,
+)
+from feature_platform.offline.source_sql import JoinSql, SourceSql, source_of, source_sql
 from feature_platform.offline.statistics import (
     FEW_VALUES,
     FeatureStatistics,
@@ -33,72 +47,60 @@ from feature_platform.offline.statistics import (
     statistics_sql,
     top_sql,
 )
-from feature_platform.offline.windows import count_sql, every, latest_sql, span_sql, within
-from feature_platform.table import (
-    CREATED_TIMESTAMP,
-    EVENT_TIMESTAMP,
-    TIMESTAMP,
-    Table,
-    ViewRead,
-    microseconds,
+from feature_platform.offline.time_ranges import (
+    count_sql,
+    every,
+    latest_sql,
+    span_sql,
+    within,
 )
-
-OpenSession: TypeAlias = Callable[[Progress | None], Session]
+from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table, ViewRead
+from feature_platform.types.arrow import TIMESTAMP
+from feature_platform.types.times import microseconds
 
 
 class SqlOfflineStore(OfflineStore):
     """Asks an engine; each question has a session of its own.
 
     Args:
-        open_session: Opens one.
+        engine: The engine.
     """
 
-    def __init__(self, open_session: OpenSession) -> None:
-        self._open = open_session
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
 
     def point_in_time(
         self, rows: EntityRows, reads: Sequence[ViewRead], *, known_only: bool = False
     ) -> Query:
-        return _PointInTimeQuery(self._open, rows, reads, known_only=known_only)
+        return _PointInTimeQuery(self._engine, rows, reads, known_only=known_only)
 
     def latest(self, table: Table, start: datetime, end: datetime) -> Query:
-        return _LatestQuery(self._open, table, microseconds(start), microseconds(end))
+        return _LatestQuery(self._engine, table, microseconds(start), microseconds(end))
 
     def append(self, table: Table, rows: pa.Table) -> str:
-        session = self._open(None)
-        try:
-            return session.append(history_of(table), rows)
-        finally:
-            session.close()
+        with closing(self._engine.open(None)) as session:
+            return session.append(source_of(table), rows)
 
     def statistics(
         self, table: Table, start: datetime | None = None, end: datetime | None = None
     ) -> dict[str, FeatureStatistics]:
-        session = self._open(None)
-        try:
+        with closing(self._engine.open(None)) as session:
             return self._statistics(session, table, start, end)
-        finally:
-            session.close()
 
     def _statistics(
         self, session: Session, table: Table, start: datetime | None, end: datetime | None
     ) -> dict[str, FeatureStatistics]:
-        history = history_sql(session.sql, table, table.features.names, session.relation(table))
+        source = source_sql(session.sql, table, table.features.names, session.relation(table))
         low, high = (None if time is None else microseconds(time) for time in (start, end))
-        conditions = every(
-            [f"{history.event} IS NOT NULL", *within(session.sql, history, low, high)]
-        )
-        relation = f"{history.relation} WHERE {conditions}"
-        return describe(session, relation, history.features, table.features)
+        conditions = every([f"{source.event} IS NOT NULL", *within(session.sql, source, low, high)])
+        relation = f"{source.relation} WHERE {conditions}"
+        return describe(session, relation, source.features, table.features)
 
     def count(self, table: Table, start: datetime, end: datetime) -> int:
-        session = self._open(None)
-        try:
-            history = history_sql(session.sql, table, (), session.relation(table))
-            sql = count_sql(session.sql, history, microseconds(start), microseconds(end))
+        with closing(self._engine.open(None)) as session:
+            source = source_sql(session.sql, table, (), session.relation(table))
+            sql = count_sql(session.sql, source, microseconds(start), microseconds(end))
             return int(str(session.row(sql)[0]))
-        finally:
-            session.close()
 
 
 def describe(
@@ -123,8 +125,8 @@ def describe(
 class _SqlQuery(Query):
     """One question, answered over a session of its own."""
 
-    def __init__(self, open_session: OpenSession) -> None:
-        self._open = open_session
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
         self._running: Session | None = None
 
     @abstractmethod
@@ -136,25 +138,25 @@ class _SqlQuery(Query):
         """Do all that comes before the last statement, and return that and what it answers."""
 
     def statement(self, names: Mapping[str, str] | None = None) -> str:
-        session = self._open(None)
-        try:
+        with closing(self._engine.open(None)) as session:
             return self._statement(session, names)
-        finally:
-            session.close()
 
     def frame(self, names: Mapping[str, str]) -> Any:
-        session = self._open(None)
-        return session.frame(self._statement(session, names))  # it stays open with the frame
+        self._check(FrameSession, "to_spark_df needs offline_store: {type: spark}.")
+        session = self._engine.open(None)  # it stays open with the frame
+        return cast("FrameSession", session).frame(self._statement(session, names))
 
     def create_table(self, table: str, names: Mapping[str, str]) -> None:
-        session = self._open(None)
-        try:
-            session.create_table(table, self._statement(session, names))
-        finally:
-            session.close()
+        self._check(TableSession, "to_snowflake needs offline_store: {type: snowflake}.")
+        with closing(self._engine.open(None)) as session:
+            cast("TableSession", session).create_table(table, self._statement(session, names))
+
+    def _check(self, capability: type, message: str) -> None:
+        if not issubclass(self._engine.session_type, capability):
+            raise RequestError(message)
 
     def reader(self, progress: Progress | None = None) -> pa.RecordBatchReader:
-        session = self._running = self._open(progress)
+        session = self._running = self._engine.open(progress)
         try:
             sql, schema = self._last_statement(session)
             session.step("joining and writing the answer")
@@ -164,71 +166,66 @@ class _SqlQuery(Query):
             raise
 
     def deliver(self, write: Deliver) -> int | None:
-        session = self._running = self._open(None)
-        try:
-            if not session.has_workers:
-                return None
+        if not issubclass(self._engine.session_type, WorkerSession):
+            return None
+        with closing(self._engine.open(None)) as session:
+            self._running = session
             sql, _ = self._last_statement(session)
-            return session.deliver(sql, write)
-        finally:
-            session.close()
+            return cast("WorkerSession", session).deliver(sql, write)
 
     def cancel(self) -> None:
         if self._running:
             self._running.cancel()
 
     def explain(self) -> str:
-        session = self._open(None)
-        try:
+        with closing(self._engine.open(None)) as session:
             return session.explain(self._statement(session))
-        finally:
-            session.close()
 
 
 class _PointInTimeQuery(_SqlQuery):
     def __init__(
         self,
-        open_session: OpenSession,
+        engine: Engine,
         rows: EntityRows,
         reads: Sequence[ViewRead],
         *,
         known_only: bool,
     ) -> None:
-        super().__init__(open_session)
+        super().__init__(engine)
         self._rows = rows
         self._reads = reads
         self._known_only = known_only
 
     def _statement(self, session: Session, names: Mapping[str, str] | None = None) -> str:
-        spine, found, _ = self._prepare(session, store=session.stores_rows)
-        return PointInTime(session.sql, spine, names=names).statement(found)
+        entities, found, _ = self._prepare(session, store=session.stores_rows)
+        return PointInTime(session.sql, entities, names=names).statement(found)
 
     def _last_statement(self, session: Session) -> tuple[str, pa.Schema]:
-        spine, found, schema = self._prepare(session, store=True)
-        return session.join(spine, found, schema), schema
+        entities, found, schema = self._prepare(session, store=True)
+        return session.join(entities, found, schema), schema
 
     def _prepare(
         self, session: Session, *, store: bool
-    ) -> tuple[SpineSql, list[Search], pa.Schema]:
+    ) -> tuple[EntityRowsSql, list[Search], pa.Schema]:
         """Check the request, number the entity rows and describe what to search."""
-        sources = [session.relation(read.table) for read in self._reads]
+        relations = [session.relation(read.table) for read in self._reads]
         joins = []
-        for i, (read, source) in enumerate(zip(self._reads, sources, strict=True)):
-            history = history_sql(session.sql, read.table, read.features, source)
-            joins.append(JoinSql(history, read.keys, read.columns, i))
+        for i, (read, opened) in enumerate(zip(self._reads, relations, strict=True)):
+            source = source_sql(session.sql, read.table, read.features, opened)
+            joins.append(JoinSql(source, read.keys, read.columns, i))
         relation, columns = session.entity_rows(self._entity_rows(session, joins))
         check_entity_rows(columns, self._reads)
         for read, join in zip(self._reads, joins, strict=True):
-            check_keys(columns, read, join.history)
+            check_keys(columns, read, join.source)
         session.step("reading the entity rows")
         numbered = session.number(relation, time_sql(session.sql, columns), store=store)
         low, high, rows = session.row(f"SELECT min({TIME}), max({TIME}), count(*) FROM {numbered}")
         span = None if low is None else (int(str(low)), int(str(high)))
-        spine = spine_sql(session.sql, numbered, columns, span, int(str(rows)))
+        entities = entity_rows_sql(session.sql, numbered, columns, span, int(str(rows)))
         types = {**columns, timestamp_column(columns): TIMESTAMP}
         for read in self._reads:
             types |= {c: read.table.features.field(f).type for f, c in read.columns.items()}
-        return spine, searches(joins, known_only=self._known_only), pa.schema(types)
+        return entities, searches(joins, known_only=self._known_only), pa.schema(types)
 
     def _entity_rows(self, session: Session, joins: list[JoinSql]) -> EntityRows:
         if not isinstance(self._rows, Span):
@@ -239,30 +236,30 @@ class _PointInTimeQuery(_SqlQuery):
 
 
 class _LatestQuery(_SqlQuery):
-    def __init__(self, open_session: OpenSession, table: Table, start: int, end: int) -> None:
-        super().__init__(open_session)
+    def __init__(self, engine: Engine, table: Table, start: int, end: int) -> None:
+        super().__init__(engine)
         self._table = table
         self._start = start
         self._end = end
 
     def _statement(self, session: Session, names: Mapping[str, str] | None = None) -> str:
-        history, columns = self._history(session)
-        return latest_sql(session.sql, history, columns, self._start, self._end)
+        source, columns = self._history(session)
+        return latest_sql(session.sql, source, columns, self._start, self._end)
 
     def _last_statement(self, session: Session) -> tuple[str, pa.Schema]:
         session.step(f"searching the newest rows of {self._table.name}")
-        history, columns = self._history(session)
-        types = dict(history.key_types)
+        source, columns = self._history(session)
+        types = dict(source.key_types)
         types |= {EVENT_TIMESTAMP: TIMESTAMP, CREATED_TIMESTAMP: TIMESTAMP}
         types |= {field.name: field.type for field in self._table.features}
         schema = pa.schema(types)
-        return session.latest(history, columns, (self._start, self._end), schema), schema
+        return session.latest(source, columns, (self._start, self._end), schema), schema
 
-    def _history(self, session: Session) -> tuple[HistorySql, dict[str, str]]:
+    def _history(self, session: Session) -> tuple[SourceSql, dict[str, str]]:
         table = self._table
         names = table.features.names
-        history = history_sql(session.sql, table, names, session.relation(table))
-        created = history.created or "CAST(NULL AS BIGINT)"
-        times = {EVENT_TIMESTAMP: history.event, CREATED_TIMESTAMP: created}
+        source = source_sql(session.sql, table, names, session.relation(table))
+        created = source.created or "CAST(NULL AS BIGINT)"
+        times = {EVENT_TIMESTAMP: source.event, CREATED_TIMESTAMP: created}
         instants = {name: session.sql.instant(time) for name, time in times.items()}
-        return history, {**history.keys, **instants, **history.features}
+        return source, {**source.keys, **instants, **source.features}

@@ -13,13 +13,14 @@ from feature_platform.errors import StoreError
 from feature_platform.online.codec import (
     Layout,
     Record,
+    convert_row,
     decode_row,
     records,
     tombstones,
-    translated,
     unreadable,
 )
-from feature_platform.table import Table, from_microseconds, microseconds
+from feature_platform.table import Table
+from feature_platform.types.times import from_microseconds, microseconds
 
 
 class StoredRow(NamedTuple):
@@ -34,8 +35,8 @@ class StoredRow(NamedTuple):
     values: Sequence[object]
 
 
-class Found(NamedTuple):
-    """What a backend holds under a key; an empty layout marks a deleted row."""
+class StoredRecord(NamedTuple):
+    """What a backend stores under a key; an empty layout marks a deleted row."""
 
     event: int
     layout: bytes
@@ -50,7 +51,7 @@ class Window:
     end: datetime
 
 
-class Loaded(NamedTuple):
+class LedgerEntry(NamedTuple):
     """An entry of the ledger, as backends keep it.
 
     Attributes:
@@ -142,14 +143,16 @@ class OnlineStore(ABC):
         answer, and have nothing to say about that feature.
         """
         loaded = self._ledger(table)
-        whole = {layout for layout in {e.layout for e in loaded} if self._was_whole(table, layout)}
+        whole = {
+            layout for layout in {e.layout for e in loaded} if self._has_all_features(table, layout)
+        }
         spans = _merged((entry.start, entry.end) for entry in loaded if entry.layout in whole)
         return [Window(from_microseconds(start), from_microseconds(end)) for start, end in spans]
 
     def record(self, table: Table, window: Window) -> None:
         """Add a window to the ledger. Call it after the rows are stored, never before."""
         start, end = microseconds(window.start), microseconds(window.end)
-        self._enter(table, Loaded(start, end, table.layout_id.hex()))
+        self._add_to_ledger(table, LedgerEntry(start, end, table.layout_id.hex()))
 
     @abstractmethod
     def expire(self, table: Table, before: int) -> int:
@@ -176,15 +179,15 @@ class OnlineStore(ABC):
         """Keep each record unless a newer one is stored; no two have one key."""
 
     @abstractmethod
-    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Found | None]]:
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
         """Return what is stored under keys of tables, named by their identity."""
 
     @abstractmethod
-    def _ledger(self, table: Table) -> list[Loaded]:
+    def _ledger(self, table: Table) -> list[LedgerEntry]:
         """Return what was entered for a table."""
 
     @abstractmethod
-    def _enter(self, table: Table, new: Loaded) -> None:
+    def _add_to_ledger(self, table: Table, new: LedgerEntry) -> None:
         """Put `entered(held, new)` in place of what is held; nobody else's entry is lost."""
 
     @abstractmethod
@@ -195,7 +198,9 @@ class OnlineStore(ABC):
     def _load_layout(self, table: Table, identity: bytes) -> Layout | None:
         """Return a layout that was saved for the table, with its features in order, if it is."""
 
-    def _decoded(self, table: Table, found: Sequence[Found | None]) -> list[StoredRow | None]:
+    def _decoded(
+        self, table: Table, found: Sequence[StoredRecord | None]
+    ) -> list[StoredRow | None]:
         current = table.layout_id
         rows: list[StoredRow | None] = []
         for row in found:
@@ -208,11 +213,11 @@ class OnlineStore(ABC):
                 message = f"An online row of {table.name!r} is damaged: {error}. Load it again."
                 raise StoreError(message) from error
             if row.layout != current:
-                values = translated(values, self._layout(table, row.layout), table.layout)
+                values = convert_row(values, self._layout(table, row.layout), table.layout)
             rows.append(StoredRow(row.event, values))
         return rows
 
-    def _was_whole(self, table: Table, layout: str) -> bool:
+    def _has_all_features(self, table: Table, layout: str) -> bool:
         """Say whether rows of a layout have values for all features that a table has today."""
         identity = bytes.fromhex(layout)
         if identity == table.layout_id:
@@ -232,7 +237,7 @@ class OnlineStore(ABC):
         return self._layouts[identity]
 
 
-def entered(held: Iterable[Sequence[Any]], new: Loaded) -> list[Loaded]:
+def merge_ledger(held: Iterable[Sequence[Any]], new: LedgerEntry) -> list[LedgerEntry]:
     """Return a ledger with one more entry; what touches or overlaps is joined.
 
     Rows of a window that is loaded again are in the layout of that load, and in no other.
@@ -243,7 +248,9 @@ def entered(held: Iterable[Sequence[Any]], new: Loaded) -> list[Loaded]:
         outside = [(start, min(end, new.start)), (max(start, new.end), end)]
         left = whole if layout == new.layout else [(a, b) for a, b in outside if a < b]
         spans.setdefault(layout, []).extend(left)
-    return [Loaded(*span, layout) for layout, s in sorted(spans.items()) for span in _merged(s)]
+    return [
+        LedgerEntry(*span, layout) for layout, s in sorted(spans.items()) for span in _merged(s)
+    ]
 
 
 def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

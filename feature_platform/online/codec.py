@@ -1,6 +1,5 @@
 """One stored row as compact bytes, readable after the view gained or lost features."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Context, Decimal
 from typing import Any, Final, NamedTuple
@@ -10,7 +9,9 @@ import pyarrow as pa
 
 from feature_platform.online.keys import encode_keys
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
-from feature_platform.types import more_digits
+from feature_platform.types import FeatureType, Float64
+from feature_platform.types.arrow import feature_type
+from feature_platform.types.widening import is_widening
 
 NEVER: Final = -(2**63)
 """The created timestamp of a row that has none: older than any other."""
@@ -21,10 +22,6 @@ Layout = Mapping[str, str]
 encode_row = msgspec.msgpack.Encoder().encode
 decode_row = msgspec.msgpack.Decoder().decode
 
-# Arrow's names of what `types.widens` allows, besides decimals.
-_WIDER = {("int32", "int64"), ("int32", "double"), ("float", "double")}
-_LIST = "list<item: "
-_DECIMAL = re.compile(r"decimal128\((\d+), (\d+)\)")
 _ALL_DIGITS = Context(prec=38)
 
 
@@ -49,11 +46,11 @@ class Record(NamedTuple):
 def records(table: Table, batch: pa.RecordBatch) -> list[Record]:
     """Encode a batch: one record per key, the newest; of equal ones the last."""
     layout = table.layout_id
-    features = [storable(batch[name]) for name in table.features.names]
+    features = [to_storable(batch[name]) for name in table.features.names]
     rows = zip(*features, strict=True) if features else [()] * batch.num_rows
     return _newest(
         Record(key, event, created, layout, encode_row(values))
-        for (key, event, created), values in zip(_places(table, batch), rows, strict=True)
+        for (key, event, created), values in zip(_key_columns(table, batch), rows, strict=True)
         if key is not None and event is not None
     )
 
@@ -62,27 +59,27 @@ def tombstones(table: Table, batch: pa.RecordBatch) -> list[Record]:
     """Encode the deletion of a batch's keys, each at its event timestamp."""
     return _newest(
         Record(key, event, created, b"", b"")
-        for key, event, created in _places(table, batch)
+        for key, event, created in _key_columns(table, batch)
         if key is not None and event is not None
     )
 
 
-def translated(values: Sequence[Any], stored: Layout, wanted: Layout) -> list[Any]:
+def convert_row(values: Sequence[Any], stored: Layout, current: Layout) -> list[Any]:
     """Return a row written in one layout for a reader of another.
 
     A feature that was added since, or whose type changed, reads as null; one whose type was
-    widened reads as what it is.
+    widened reads as a value of the wider type.
     """
-    held = dict(zip(stored, values, strict=True))
-    return [_widened(held.get(n), stored.get(n), dtype) for n, dtype in wanted.items()]
+    by_name = dict(zip(stored, values, strict=True))
+    return [_converted(by_name.get(n), stored.get(n), dtype) for n, dtype in current.items()]
 
 
-def unreadable(stored: Layout, wanted: Layout) -> list[str]:
-    """Return the features that rows of one layout have no values for, as another wants them."""
-    return [name for name, dtype in wanted.items() if not _reads_as(stored.get(name), dtype)]
+def unreadable(stored: Layout, current: Layout) -> list[str]:
+    """Return the features that rows of one layout have no values for, as another declares them."""
+    return [name for name, dtype in current.items() if not _is_readable(stored.get(name), dtype)]
 
 
-def storable(column: pa.ChunkedArray | pa.Array) -> list[Any]:
+def to_storable(column: pa.ChunkedArray | pa.Array) -> list[Any]:
     """Return a column's values as msgpack takes them.
 
     Times become microseconds, and decimals become text, whose digits are all kept.
@@ -98,11 +95,11 @@ def storable(column: pa.ChunkedArray | pa.Array) -> list[Any]:
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
-def _places(table: Table, batch: pa.RecordBatch) -> Iterable[tuple[bytes | None, int, int]]:
+def _key_columns(table: Table, batch: pa.RecordBatch) -> Iterable[tuple[bytes | None, int, int]]:
     keys = encode_keys([batch[name].to_pylist() for name in table.keys], batch.num_rows)
-    created = storable(batch[CREATED_TIMESTAMP])
+    created = to_storable(batch[CREATED_TIMESTAMP])
     known = [NEVER if at is None else at for at in created]
-    return zip(keys, storable(batch[EVENT_TIMESTAMP]), known, strict=True)
+    return zip(keys, to_storable(batch[EVENT_TIMESTAMP]), known, strict=True)
 
 
 def _newest(found: Iterable[Record]) -> list[Record]:
@@ -114,27 +111,28 @@ def _newest(found: Iterable[Record]) -> list[Record]:
     return list(newest.values())
 
 
-def _widened(value: Any, stored: str | None, wanted: str) -> Any:
-    if stored == wanted or value is None:
-        return value
-    if stored is None or not _reads_as(stored, wanted):
-        return None
-    if wanted.startswith(_LIST):
-        items = stored[len(_LIST) : -1], wanted[len(_LIST) : -1]
-        return [_widened(item, *items) for item in value]
-    if digits := _DECIMAL.fullmatch(wanted):
-        unit = Decimal(1).scaleb(-int(digits[2]))
-        return str(Decimal(value).quantize(unit, context=_ALL_DIGITS))
-    return float(value) if wanted == "double" else value
-
-
-def _reads_as(stored: str | None, wanted: str) -> bool:
-    """Say of Arrow's names of two types whether each value of one is, exactly, one of the other."""
-    if stored is None or stored == wanted:
+def _is_readable(stored: str | None, current: str) -> bool:
+    """Say whether values of one Arrow type, by its name, are exactly values of another."""
+    if stored is None or stored == current:
         return stored is not None
-    if stored.startswith(_LIST) and wanted.startswith(_LIST):
-        return _reads_as(stored[len(_LIST) : -1], wanted[len(_LIST) : -1])
-    before, after = _DECIMAL.fullmatch(stored), _DECIMAL.fullmatch(wanted)
-    if before and after:
-        return more_digits((int(before[1]), int(before[2])), (int(after[1]), int(after[2])))
-    return (stored, wanted) in _WIDER
+    return is_widening(feature_type(stored), feature_type(current))
+
+
+def _converted(value: Any, stored: str | None, current: str) -> Any:
+    if stored == current or value is None:
+        return value
+    if stored is None or not _is_readable(stored, current):
+        return None
+    return _widened(value, feature_type(current))
+
+
+def _widened(value: Any, dtype: FeatureType) -> Any:
+    """Return a stored value as one of a wider type."""
+    if value is None:
+        return None
+    if dtype.item:
+        return [_widened(item, dtype.item) for item in value]
+    if dtype.digits:
+        unit = Decimal(1).scaleb(-dtype.digits[1])
+        return str(Decimal(value).quantize(unit, context=_ALL_DIGITS))
+    return float(value) if dtype == Float64 else value

@@ -1,17 +1,17 @@
 """Online store in DynamoDB."""
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from typing import Any
 
 from feature_platform.errors import SchemaError, StoreError
-from feature_platform.online.base import Found, Loaded, OnlineStore, entered
+from feature_platform.lazy import Lazy
+from feature_platform.online.base import LedgerEntry, OnlineStore, StoredRecord, merge_ledger
 from feature_platform.online.codec import Layout, Record
-from feature_platform.table import Table, from_microseconds
+from feature_platform.table import Table
+from feature_platform.types.times import from_microseconds
 
 _KEYS_PER_READ = 100
 _CALLS_AT_ONCE = 16
@@ -47,7 +47,8 @@ class DynamoDBOnlineStore(OnlineStore):
         self._endpoint = endpoint_url
         self._consistent = consistent_reads
         self._exists: set[str] = set()
-        self._process = os.getpid()
+        self._lazy_client: Lazy[Any] = Lazy(self._connect, lambda client: client.close())
+        self._workers = Lazy(_thread_pool, lambda pool: pool.shutdown())
 
     def expire(self, table: Table, before: int) -> int:
         if not self._is_there(table.identity):
@@ -79,12 +80,8 @@ class DynamoDBOnlineStore(OnlineStore):
                         self._client.delete_item(TableName=_notes(table), Key={"k": note["k"]})
 
     def close(self) -> None:
-        if "_client" in self.__dict__:
-            self._client.close()
-            del self.__dict__["_client"]
-        if "_workers" in self.__dict__:
-            self._workers.shutdown()
-            del self.__dict__["_workers"]
+        self._lazy_client.close()
+        self._workers.close()
 
     def _put(self, table: Table, records: Sequence[Record]) -> None:
         for record in records:
@@ -102,11 +99,11 @@ class DynamoDBOnlineStore(OnlineStore):
 
         self._each(put, records)
 
-    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Found | None]]:
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
         wanted = {(name, key): None for name, keys in reads for key in keys if self._is_there(name)}
         pairs = list(wanted)
         chunks = [pairs[n : n + _KEYS_PER_READ] for n in range(0, len(pairs), _KEYS_PER_READ)]
-        held: dict[tuple[str, bytes], Found] = {}
+        held: dict[tuple[str, bytes], StoredRecord] = {}
         for found in self._each(self._read_chunk, chunks):
             held |= found
         return [[held.get((name, key)) for key in keys] for name, keys in reads]
@@ -123,15 +120,15 @@ class DynamoDBOnlineStore(OnlineStore):
             )
         return json.loads(answer["Item"]["columns"]["S"]) if "Item" in answer else None
 
-    def _ledger(self, table: Table) -> list[Loaded]:
-        return [Loaded(*entry) for entry in json.loads(self._loaded(table))]
+    def _ledger(self, table: Table) -> list[LedgerEntry]:
+        return [LedgerEntry(*entry) for entry in json.loads(self._loaded(table))]
 
-    def _enter(self, table: Table, new: Loaded) -> None:
+    def _add_to_ledger(self, table: Table, new: LedgerEntry) -> None:
         from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
         def attempt() -> bool:
             held = self._loaded(table)
-            after = json.dumps(entered(json.loads(held), new))
+            after = json.dumps(merge_ledger(json.loads(held), new))
             item = {**_note(table.ledger), "loaded": {"S": after}}
             return self._put_if(_notes(table), item, _UNCHANGED, {":held": {"S": held}})
 
@@ -152,7 +149,9 @@ class DynamoDBOnlineStore(OnlineStore):
             )
         return str(answer.get("Item", {}).get("loaded", {"S": "[]"})["S"])
 
-    def _read_chunk(self, pairs: Sequence[tuple[str, bytes]]) -> dict[tuple[str, bytes], Found]:
+    def _read_chunk(
+        self, pairs: Sequence[tuple[str, bytes]]
+    ) -> dict[tuple[str, bytes], StoredRecord]:
         """Read up to 100 rows of any tables; what DynamoDB leaves out is asked for again."""
         from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
@@ -160,7 +159,7 @@ class DynamoDBOnlineStore(OnlineStore):
         for name, key in pairs:
             default = {"Keys": [], "ConsistentRead": self._consistent}
             asked.setdefault(name, default)["Keys"].append({"k": {"B": _ROW + key}})
-        found: dict[tuple[str, bytes], Found] = {}
+        found: dict[tuple[str, bytes], StoredRecord] = {}
 
         def attempt() -> dict[str, Any]:
             nonlocal asked
@@ -232,18 +231,14 @@ class DynamoDBOnlineStore(OnlineStore):
 
     def _each(self, call: Any, items: Iterable[Any]) -> list[Any]:
         """Call something for each item, some at a time."""
-        if self._process != os.getpid():  # threads stay behind in a fork
-            self._process = os.getpid()
-            self.__dict__.pop("_workers", None)
         items = list(items)
-        return [call(items[0])] if len(items) == 1 else list(self._workers.map(call, items))
+        return [call(items[0])] if len(items) == 1 else list(self._workers.get().map(call, items))
 
-    @cached_property
-    def _workers(self) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="dynamodb")
-
-    @cached_property
+    @property
     def _client(self) -> Any:
+        return self._lazy_client.get()
+
+    def _connect(self) -> Any:
         import boto3
         from botocore.config import Config
 
@@ -272,6 +267,10 @@ class DynamoDBOnlineStore(OnlineStore):
             raise StoreError(f"{self}: {error}.") from error
 
 
+def _thread_pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="dynamodb")
+
+
 def _notes(table: Table) -> str:
     """Name of the table for what is not a row: a view's table has two dots in its name."""
     return f"{table.project}.feature_platform"
@@ -290,6 +289,6 @@ def _item(record: Record) -> Item:
     }
 
 
-def _found(item: Item) -> Found:
+def _found(item: Item) -> StoredRecord:
     value = item["v"]["B"]
-    return Found(int(item["e"]["N"]), value[:6], value[6:])
+    return StoredRecord(int(item["e"]["N"]), value[:6], value[6:])

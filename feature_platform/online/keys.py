@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from feature_platform.errors import RequestError
-from feature_platform.table import microseconds
+from feature_platform.types.times import microseconds
 
 _MOST_BYTES: Final = 1024
 _INTEGER: Final = struct.Struct(">cIq").pack

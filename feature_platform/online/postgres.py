@@ -1,14 +1,13 @@
 """Online store in PostgreSQL."""
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from feature_platform.errors import ConfigError, StoreError
-from feature_platform.online.base import Found, Loaded, OnlineStore, entered
+from feature_platform.lazy import Lazy
+from feature_platform.online.base import LedgerEntry, OnlineStore, StoredRecord, merge_ledger
 from feature_platform.online.codec import Layout, Record
 from feature_platform.table import Table
 
@@ -60,10 +59,10 @@ class PostgresOnlineStore(OnlineStore):
         super().__init__()
         self._parameters = parameters
         self._schema = schema
-        self._process = os.getpid()
         self._has_tables = False
-        place = f"{parameters.get('host', '')}/{parameters.get('dbname', '')}".rstrip("/")
-        self._where = f"PostgreSQL online store {place}".strip()
+        self._pool = Lazy(self._connect, lambda pool: pool.close())
+        address = f"{parameters.get('host', '')}/{parameters.get('dbname', '')}".rstrip("/")
+        self._label = f"PostgreSQL online store {address}".strip()
 
     def expire(self, table: Table, before: int) -> int:
         query = "delete from online_rows where view = %s and event < %s"
@@ -80,9 +79,7 @@ class PostgresOnlineStore(OnlineStore):
         self._run(remove)
 
     def close(self) -> None:
-        if "_pool" in self.__dict__:
-            self._pool.close()
-            del self.__dict__["_pool"]
+        self._pool.close()
 
     def _put(self, table: Table, records: Sequence[Record]) -> None:
         def upsert(db: "psycopg.Connection[Any]") -> None:
@@ -96,28 +93,28 @@ class PostgresOnlineStore(OnlineStore):
 
         self._run(upsert)
 
-    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Found | None]]:
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
         keys = [key for _, asked in reads for key in asked]
         views = [identity for identity, asked in reads for _ in asked]
 
-        def look_up(db: "psycopg.Connection[Any]") -> dict[int, Found]:
+        def look_up(db: "psycopg.Connection[Any]") -> dict[int, StoredRecord]:
             with db.cursor(binary=True) as cursor:
                 cursor.execute(_SELECT, (list(range(len(keys))), views, keys))
-                return {n: Found(*row) for n, *row in cursor}
+                return {n: StoredRecord(*row) for n, *row in cursor}
 
         held = self._run(look_up) if keys else {}
         numbers = iter(range(len(keys)))
         return [[held.get(next(numbers)) for _ in asked] for _, asked in reads]
 
-    def _ledger(self, table: Table) -> list[Loaded]:
+    def _ledger(self, table: Table) -> list[LedgerEntry]:
         return self._run(lambda db: _entries(db, table))
 
-    def _enter(self, table: Table, new: Loaded) -> None:
+    def _add_to_ledger(self, table: Table, new: LedgerEntry) -> None:
         def add(db: "psycopg.Connection[Any]") -> None:
             with db.transaction():
                 empty = "insert into online_loads values (%s, '[]') on conflict do nothing"
                 db.execute(empty, (table.ledger,))
-                held = entered(_entries(db, table, " for update"), new)
+                held = merge_ledger(_entries(db, table, " for update"), new)
                 query = "update online_loads set loaded = %s where view = %s"
                 db.execute(query, (json.dumps(held), table.ledger))
 
@@ -133,8 +130,7 @@ class PostgresOnlineStore(OnlineStore):
         row = self._run(lambda db: db.execute(query, (identity,)).fetchone())
         return json.loads(row[0]) if row else None
 
-    @cached_property
-    def _pool(self) -> "ConnectionPool[psycopg.Connection[Any]]":
+    def _connect(self) -> "ConnectionPool[psycopg.Connection[Any]]":
         try:
             from psycopg_pool import ConnectionPool
         except ImportError:
@@ -173,27 +169,17 @@ class PostgresOnlineStore(OnlineStore):
             return " ".join(str(error).split())
         return ""
 
-    def _after_fork(self) -> None:
-        """Leave the connections of the process that forked to it."""
-        if self._process != os.getpid():
-            self._process = os.getpid()
-            self.__dict__.pop("_pool", None)
-
     def _once(self, work: Callable[["psycopg.Connection[Any]"], T]) -> T:
-        with self._pool.connection() as db:
+        with self._pool.get().connection() as db:
             self._make_tables(db)
             return work(db)
 
     def _run(self, work: Callable[["psycopg.Connection[Any]"], T]) -> T:
         """Do something with a connection of the pool, again if that had died."""
-        try:
-            import psycopg
-        except ImportError:
-            self._pool  # noqa: B018 - says what to install
-            raise
+        self._pool.get()  # which reports a missing package
+        import psycopg
         from psycopg_pool import PoolTimeout
 
-        self._after_fork()
         try:
             for _ in range(_MOST_CONNECTIONS):  # as many of the pool may have died
                 try:
@@ -204,12 +190,12 @@ class PostgresOnlineStore(OnlineStore):
                     continue
             return self._once(work)
         except PoolTimeout as error:
-            raise StoreError(f"{self._where}: {self._cause() or error}.") from error
+            raise StoreError(f"{self._label}: {self._cause() or error}.") from error
         except psycopg.Error as error:
-            raise StoreError(f"{self._where}: {' '.join(str(error).split())}.") from error
+            raise StoreError(f"{self._label}: {' '.join(str(error).split())}.") from error
 
 
-def _entries(db: "psycopg.Connection[Any]", table: Table, lock: str = "") -> list[Loaded]:
+def _entries(db: "psycopg.Connection[Any]", table: Table, lock: str = "") -> list[LedgerEntry]:
     query = f"select loaded from online_loads where view = %s{lock}"  # noqa: S608
     row = db.execute(query, (table.ledger,)).fetchone()
-    return [Loaded(*entry) for entry in json.loads(row[0])] if row else []
+    return [LedgerEntry(*entry) for entry in json.loads(row[0])] if row else []

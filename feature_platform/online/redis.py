@@ -1,19 +1,18 @@
 """Online store in Redis, or in a server that speaks its protocol, such as Valkey."""
 
 import json
-import os
 import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from itertools import islice
-from threading import local
-from typing import Any
+from typing import Any, NamedTuple
 
+from feature_platform.connections import connect_redis, describe_redis
 from feature_platform.errors import StoreError
-from feature_platform.online.base import Found, Loaded, OnlineStore, entered
+from feature_platform.lazy import Lazy, PerThread
+from feature_platform.online.base import LedgerEntry, OnlineStore, StoredRecord, merge_ledger
 from feature_platform.online.codec import Layout, Record
-from feature_platform.redis import connect, where
 from feature_platform.table import Table
 
 # A row is `event, created, layout, body` in one value: one MGET reads any number of them. Times
@@ -51,20 +50,32 @@ return removed
 """
 
 
-class _Line:
-    """A connection that ends with the last that refers to it, such as its thread."""
+class _Connection:
+    """A thread's own connection, which ends with its thread.
+
+    Reading through redis-py's pool takes three times the cpu time.
+    """
 
     def __init__(self, pool: Any) -> None:
-        self.process = os.getpid()
         self._connection = pool.connection_class(**pool.connection_kwargs)
 
     def mget(self, keys: list[bytes]) -> list[bytes | None]:
         self._connection.send_command("MGET", *keys, check_health=False)
-        answer: list[bytes | None] = self._connection.read_response(disable_decoding=True)
-        return answer
+        values: list[bytes | None] = self._connection.read_response(disable_decoding=True)
+        return values
 
     def __del__(self) -> None:
         self._connection.disconnect()
+
+
+class _Client(NamedTuple):
+    """A client of redis-py, and what goes with it."""
+
+    redis: Any
+    error: type[Exception]
+    disconnected: type[Exception]
+    newest_wins: Any
+    expire: Any
 
 
 class RedisOnlineStore(OnlineStore):
@@ -78,123 +89,114 @@ class RedisOnlineStore(OnlineStore):
     def __init__(self, connection_string: str) -> None:
         super().__init__()
         self._address = connection_string
-        self._where = where(connection_string)
-        self._error: type[Exception] = StoreError  # redis-py's, once it is there
-        self._gone: type[Exception] = StoreError  # likewise
-        self._own = local()
+        self._label = describe_redis(connection_string)
+        self._client = Lazy(self._connect, lambda client: client.redis.close())
+        self._connections = PerThread(lambda: _Connection(self._client.get().redis.connection_pool))
 
     def expire(self, table: Table, before: int) -> int:
         oldest = [struct.pack(">Q", before + _ZERO)]
-        prefix = _prefix(table.identity)
-        with self._errors():
-            return sum(self._expire(keys, oldest) for keys in self._scan(prefix))
+        with self._errors() as client:
+            return sum(
+                client.expire(keys, oldest) for keys in _scan(client, _prefix(table.identity))
+            )
 
     def drop(self, table: Table) -> None:
         name = f"{table.project}.{table.name}."
-        with self._errors():
+        with self._errors() as client:
             for prefix in (f"fp:{name}", f"fp:loads:{name}"):
-                for keys in self._scan(prefix.encode()):
-                    self._client.unlink(*keys)
+                for keys in _scan(client, prefix.encode()):
+                    client.redis.unlink(*keys)
 
     def close(self) -> None:
-        """Give back connections; those of other threads end with them, or with the store."""
-        if "_client" in self.__dict__:
-            self._client.close()
-        self._own.__dict__.pop("line", None)
+        """Close connections; those of other threads end with their threads, or with the store."""
+        self._connections.pop()
+        self._client.close()
 
     def _put(self, table: Table, records: Sequence[Record]) -> None:
         prefix = _prefix(table.identity)
-        with self._errors():
-            self._client.hsetnx(_LAYOUTS, table.layout_id.hex(), json.dumps(table.layout))
+        with self._errors() as client:
+            client.redis.hsetnx(_LAYOUTS, table.layout_id.hex(), json.dumps(table.layout))
             for start in range(0, len(records), _KEYS_PER_CALL):
                 chunk = records[start : start + _KEYS_PER_CALL]
-                self._newest_wins([prefix + r.key for r in chunk], [_value(r) for r in chunk])
+                client.newest_wins([prefix + r.key for r in chunk], [_value(r) for r in chunk])
 
-    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Found | None]]:
-        wanted: list[bytes] = []
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
+        all_keys: list[bytes] = []
         for identity, keys in reads:
             prefix = _prefix(identity)
-            wanted += [prefix + key for key in keys]
-        if not wanted:
+            all_keys += [prefix + key for key in keys]
+        if not all_keys:
             return [[] for _ in reads]
-        try:
-            held = iter(self._mget(wanted))
-            return [[_found(value) for value in islice(held, len(keys))] for _, keys in reads]
-        except (self._error, struct.error) as error:
+        client = self._client.get()
+        try:  # a context manager would cost a twentieth of the request
+            values = iter(self._mget(client, all_keys))
+            return [[_record(value) for value in islice(values, len(keys))] for _, keys in reads]
+        except (client.error, struct.error) as error:
             raise self._failed(error) from error
 
-    def _mget(self, keys: list[bytes]) -> list[bytes | None]:
-        """Ask over the thread's own connection: the way through the pool takes thrice the time.
-
-        When that is gone, the client asks, and tries again as it is set to.
-        """
-        # It is taken away while it is in use: what interrupts a read, and reads itself, opens
-        # another; and after an error it is not put back, for an answer that was not read would be
-        # taken for the next one's.
-        line: _Line | None = self._own.__dict__.pop("line", None)
-        answer: list[bytes | None]
-        if line is None or line.process != os.getpid():  # a fork has its own
-            line = _Line(self._client.connection_pool)
+    def _mget(self, client: _Client, keys: list[bytes]) -> list[bytes | None]:
+        """Read over the thread's own connection, or by the client, with its retries, if it died."""
+        # Taken while in use: what interrupts a read, and reads itself, opens its own. After an
+        # error it is not put back: an unread reply would be taken for the next request's.
+        connection = self._connections.take()
         try:
-            answer = line.mget(keys)
-        except self._gone:
-            answer = self._client.mget(keys)
+            values = connection.mget(keys)
+        except client.disconnected:
+            values = client.redis.mget(keys)
         else:
-            self._own.line = line
-        return answer
+            self._connections.put(connection)
+        return values
 
-    def _ledger(self, table: Table) -> list[Loaded]:
-        with self._errors():
-            return _entries(self._client.get(_ledger_key(table)))
+    def _ledger(self, table: Table) -> list[LedgerEntry]:
+        with self._errors() as client:
+            return _entries(client.redis.get(_ledger_key(table)))
 
-    def _enter(self, table: Table, new: Loaded) -> None:
+    def _add_to_ledger(self, table: Table, new: LedgerEntry) -> None:
         def add(pipe: Any) -> None:
-            held = entered(_entries(pipe.get(_ledger_key(table))), new)
+            entries = merge_ledger(_entries(pipe.get(_ledger_key(table))), new)
             pipe.multi()
             pipe.hsetnx(_LAYOUTS, table.layout_id.hex(), json.dumps(table.layout))
-            pipe.set(_ledger_key(table), json.dumps(held))
+            pipe.set(_ledger_key(table), json.dumps(entries))
 
-        with self._errors():
-            self._client.transaction(add, _ledger_key(table))
+        with self._errors() as client:
+            client.redis.transaction(add, _ledger_key(table))
 
     def _save_layout(self, table: Table) -> None:
-        """It goes with every batch: somebody may have emptied the server in between."""
+        """Do nothing: every batch saves it, because the server may have been emptied before."""
 
     def _load_layout(self, table: Table, identity: bytes) -> Layout | None:
-        with self._errors():
-            held = self._client.hget(_LAYOUTS, identity.hex())
-        return json.loads(held) if held else None
+        with self._errors() as client:
+            layout = client.redis.hget(_LAYOUTS, identity.hex())
+        return json.loads(layout) if layout else None
 
-    @cached_property
-    def _client(self) -> Any:
-        client, self._error = connect(self._address, "online_store")
-        from redis import ConnectionError as Gone
+    def _connect(self) -> _Client:
+        client, error = connect_redis(self._address, "online_store")
+        from redis import ConnectionError as Disconnected
 
-        self._gone = Gone
-        self._newest_wins = client.register_script(_PUT)
-        self._expire = client.register_script(_EXPIRE)
-        return client
-
-    def _scan(self, prefix: bytes) -> Iterator[list[bytes]]:
-        """Walk over the keys of the whole server that begin with a prefix."""
-        cursor = 0
-        while True:
-            cursor, keys = self._client.scan(cursor, prefix + b"*", _KEYS_PER_CALL)
-            if keys:
-                yield keys
-            if not cursor:
-                return
+        put, expire = client.register_script(_PUT), client.register_script(_EXPIRE)
+        return _Client(client, error, Disconnected, put, expire)
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
-        self._client  # noqa: B018 - opens it: its package may be missing
+    def _errors(self) -> Iterator[_Client]:
+        client = self._client.get()
         try:
-            yield
-        except self._error as error:
+            yield client
+        except client.error as error:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> StoreError:
-        return StoreError(f"{self._where}: {str(error).rstrip('.')}.")
+        return StoreError(f"{self._label}: {str(error).rstrip('.')}.")
+
+
+def _scan(client: _Client, prefix: bytes) -> Iterator[list[bytes]]:
+    """Walk over the keys of the whole server that start with a prefix."""
+    cursor = 0
+    while True:
+        cursor, keys = client.redis.scan(cursor, prefix + b"*", _KEYS_PER_CALL)
+        if keys:
+            yield keys
+        if not cursor:
+            return
 
 
 @lru_cache
@@ -206,8 +208,8 @@ def _ledger_key(table: Table) -> str:
     return f"fp:loads:{table.ledger}"
 
 
-def _entries(held: bytes | None) -> list[Loaded]:
-    return [Loaded(*entry) for entry in json.loads(held)] if held else []
+def _entries(stored: bytes | None) -> list[LedgerEntry]:
+    return [LedgerEntry(*entry) for entry in json.loads(stored)] if stored else []
 
 
 def _value(record: Record) -> bytes:
@@ -215,7 +217,7 @@ def _value(record: Record) -> bytes:
     return times + record.layout + record.body
 
 
-def _found(value: bytes | None) -> Found | None:
+def _record(value: bytes | None) -> StoredRecord | None:
     if value is None:
         return None
-    return Found(_TIMES.unpack_from(value)[0] - _ZERO, value[_LAYOUT], value[22:])
+    return StoredRecord(_TIMES.unpack_from(value)[0] - _ZERO, value[_LAYOUT], value[22:])

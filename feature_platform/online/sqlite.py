@@ -5,10 +5,10 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import local
 
 from feature_platform.errors import StoreError
-from feature_platform.online.base import Found, Loaded, OnlineStore, entered
+from feature_platform.lazy import PerThread
+from feature_platform.online.base import LedgerEntry, OnlineStore, StoredRecord, merge_ledger
 from feature_platform.online.codec import Layout, Record
 from feature_platform.table import Table
 
@@ -49,7 +49,7 @@ class SqliteOnlineStore(OnlineStore):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._path = path
-        self._local = local()
+        self._connections = PerThread(self._open)
 
     def expire(self, table: Table, before: int) -> int:
         with self._transaction() as db:
@@ -65,25 +65,25 @@ class SqliteOnlineStore(OnlineStore):
                 db.execute(query, (first, last))
 
     def close(self) -> None:
-        """Give back the calling thread's connection."""
-        if db := self._local.__dict__.pop("db", None):
+        """Close the calling thread's connection; those of other threads end with them."""
+        if db := self._connections.pop():
             db.close()
 
     def _put(self, table: Table, records: Sequence[Record]) -> None:
         with self._transaction() as db:
             db.executemany(_UPSERT, [(table.identity, *record) for record in records])
 
-    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[Found | None]]:
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
         with self._connection() as db:
             return [_look_up(db, identity, keys) for identity, keys in reads]
 
-    def _ledger(self, table: Table) -> list[Loaded]:
+    def _ledger(self, table: Table) -> list[LedgerEntry]:
         with self._connection() as db:
             return _entries(db, table)
 
-    def _enter(self, table: Table, new: Loaded) -> None:
+    def _add_to_ledger(self, table: Table, new: LedgerEntry) -> None:
         with self._transaction() as db:
-            held = entered(_entries(db, table), new)
+            held = merge_ledger(_entries(db, table), new)
             db.execute("delete from loads where view = ?", (table.ledger,))
             rows = [(table.ledger, *entry) for entry in held]
             db.executemany("insert into loads values (?, ?, ?, ?)", rows)
@@ -113,9 +113,7 @@ class SqliteOnlineStore(OnlineStore):
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
         try:
-            if not hasattr(self._local, "db"):
-                self._local.db = self._open()
-            yield self._local.db
+            yield self._connections.get()
         except sqlite3.Error as error:
             raise StoreError(f"Online store {self._path}: {error}.") from error
 
@@ -137,13 +135,15 @@ class SqliteOnlineStore(OnlineStore):
         return db
 
 
-def _entries(db: sqlite3.Connection, table: Table) -> list[Loaded]:
+def _entries(db: sqlite3.Connection, table: Table) -> list[LedgerEntry]:
     query = "select start, stop, layout from loads where view = ?"
-    return [Loaded(*row) for row in db.execute(query, (table.ledger,))]
+    return [LedgerEntry(*row) for row in db.execute(query, (table.ledger,))]
 
 
-def _look_up(db: sqlite3.Connection, identity: str, keys: Sequence[bytes]) -> list[Found | None]:
-    found: dict[bytes, Found] = {}
+def _look_up(
+    db: sqlite3.Connection, identity: str, keys: Sequence[bytes]
+) -> list[StoredRecord | None]:
+    found: dict[bytes, StoredRecord] = {}
     distinct = list(dict.fromkeys(keys))
     for start in range(0, len(distinct), _KEYS_PER_QUERY):
         chunk = distinct[start : start + _KEYS_PER_QUERY]
@@ -151,5 +151,5 @@ def _look_up(db: sqlite3.Connection, identity: str, keys: Sequence[bytes]) -> li
         where = f"view = ? and key in ({marks})"  # marks are question marks
         query = f"select key, event, layout, body from online_rows where {where}"  # noqa: S608
         for key, *row in db.execute(query, (identity, *chunk)):
-            found[key] = Found(*row)
+            found[key] = StoredRecord(*row)
     return [found.get(key) for key in keys]

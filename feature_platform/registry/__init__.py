@@ -1,11 +1,9 @@
-"""The registry: plans, rules, commits and snapshots."""
+"""The registry: commits, the snapshots they lead to, and the logs that store them."""
 
 from feature_platform.registry.backup import export_records as export_records
 from feature_platform.registry.backup import import_records as import_records
 from feature_platform.registry.backup import read_export as read_export
 from feature_platform.registry.commit import Commit as Commit
-from feature_platform.registry.contracts import Contracts as Contracts
-from feature_platform.registry.contracts import Effect as Effect
 from feature_platform.registry.fsck import Report as Report
 from feature_platform.registry.fsck import compare as compare
 from feature_platform.registry.fsck import examine as examine
@@ -15,20 +13,5 @@ from feature_platform.registry.logs import FilesLog as FilesLog
 from feature_platform.registry.logs import MemoryLog as MemoryLog
 from feature_platform.registry.logs import SqliteLog as SqliteLog
 from feature_platform.registry.logs import open_log as open_log
-from feature_platform.registry.notices import Notice as Notice
-from feature_platform.registry.notices import notices as notices
-from feature_platform.registry.plan import Change as Change
-from feature_platform.registry.plan import Plan as Plan
-from feature_platform.registry.plan import differences as differences
-from feature_platform.registry.plan import plan as plan
-from feature_platform.registry.proposal import Proposal as Proposal
 from feature_platform.registry.registry import Registry as Registry
-from feature_platform.registry.rules import check as check
 from feature_platform.registry.saved_plan import SavedPlan as SavedPlan
-from feature_platform.registry.snapshot import PLATFORM as PLATFORM
-from feature_platform.registry.snapshot import VIEW_KINDS as VIEW_KINDS
-from feature_platform.registry.snapshot import Cursor as Cursor
-from feature_platform.registry.snapshot import Key as Key
-from feature_platform.registry.snapshot import Registered as Registered
-from feature_platform.registry.snapshot import Snapshot as Snapshot
-from feature_platform.registry.snapshot import not_found as not_found

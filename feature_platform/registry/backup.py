@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 from feature_platform.errors import ConflictError, CorruptLogError
+from feature_platform.project import Snapshot
 from feature_platform.registry.commit import read_commit, replay
 from feature_platform.registry.logs import CommitLog
-from feature_platform.registry.snapshot import Snapshot
 
 _END = b"end "
 

@@ -10,9 +10,9 @@ from typing import Annotated, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from feature_platform.errors import CorruptLogError
-from feature_platform.registry.canonical import seal, unseal
+from feature_platform.project.snapshot import Cursor, Key, Registered, Removed, Snapshot
 from feature_platform.registry.commit import FORMAT, read_commit
-from feature_platform.registry.snapshot import Cursor, Key, Registered, Removed, Snapshot
+from feature_platform.registry.serialization import decode_record, encode_record
 
 _COMMITS = 50
 _OBJECTS_PER_STEP = 500
@@ -33,24 +33,24 @@ class Checkpoint(BaseModel):
     @classmethod
     def of(cls, snapshot: Snapshot) -> Self:
         """Return the checkpoint of a snapshot."""
-        held, gone = sorted(snapshot.entries.items()), sorted(snapshot.removed.items())
+        entries, removed = sorted(snapshot.entries.items()), sorted(snapshot.removed.items())
         return cls(
             cursor=snapshot.cursor,
             sha256=snapshot.sha256,
             at=snapshot.at,
-            entries=[(key, entry.owner, entry.body, entry.version) for key, entry in held],
-            removed=[(key, removed.owner, removed.at) for key, removed in gone],
+            entries=[(key, entry.owner, entry.body, entry.version) for key, entry in entries],
+            removed=[(key, record.owner, record.at) for key, record in removed],
         )
 
     def to_bytes(self) -> bytes:
         """Return what is stored."""
-        return seal(self.model_dump(mode="json"))
+        return encode_record(self.model_dump(mode="json"))
 
     @classmethod
     def read(cls, stored: bytes) -> Self | None:
         """Read what is stored; `None` if it is damaged, or a newer release wrote it."""
         try:
-            return cls.model_validate_json(unseal(stored, "The checkpoint"))
+            return cls.model_validate_json(decode_record(stored, "The checkpoint"))
         except (CorruptLogError, ValidationError):
             return None
 
@@ -60,10 +60,10 @@ class Checkpoint(BaseModel):
         Args:
             record: The commit that the log has under the checkpoint's number.
         """
-        entries = {e[0]: Registered(*e) for e in self.entries}
-        removed = {gone[0]: Removed(*gone) for gone in self.removed}
-        held = sum(entry.digest() for entry in entries.values())
-        digest = (held + sum(gone.digest() for gone in removed.values())) % 2**256
+        entries = {fields[0]: Registered(*fields) for fields in self.entries}
+        removed = {fields[0]: Removed(*fields) for fields in self.removed}
+        digest = sum(entry.digest() for entry in entries.values())
+        digest = (digest + sum(record.digest() for record in removed.values())) % 2**256
         try:
             commit = read_commit(record, after=self.cursor.version - 1)
         except CorruptLogError:

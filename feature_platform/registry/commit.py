@@ -8,12 +8,13 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from feature_platform.definitions import KINDS, is_name
+from feature_platform.definitions import is_name, kinds
 from feature_platform.errors import CorruptLogError
-from feature_platform.registry.canonical import seal, unseal
-from feature_platform.registry.ownership import may_take
-from feature_platform.registry.plan import Plan
-from feature_platform.registry.snapshot import Cursor, Snapshot, State
+from feature_platform.governance import Plan
+from feature_platform.governance.ownership import may_change
+from feature_platform.project import Cursor, Snapshot
+from feature_platform.project.snapshot import State
+from feature_platform.registry.serialization import decode_record, encode_record
 
 FORMAT = 1
 MAX_BYTES = 32 * 2**20
@@ -61,7 +62,7 @@ class Commit(BaseModel):
 
     def to_bytes(self) -> bytes:
         """Return the stored form; the next commit names its hash."""
-        return seal(self.model_dump(mode="json"))
+        return encode_record(self.model_dump(mode="json"))
 
     @property
     def cursor(self) -> Cursor:
@@ -73,17 +74,20 @@ class Commit(BaseModel):
         counts: dict[tuple[str, str], int] = {}
         signs = {"create": "+", "update": "~", "delete": "-"}
         for change in self.plan.changes:
-            place = (change.kind, signs[change.action])
-            counts[place] = counts.get(place, 0) + 1
+            group = (change.kind, signs[change.action])
+            counts[group] = counts.get(group, 0) + 1
         return ", ".join(f"{sign}{n} {kind}" for (kind, sign), n in counts.items())
 
 
 def replay(snapshot: Snapshot, records: Iterable[bytes]) -> Snapshot:
-    """Apply commits to a snapshot, verifying each.
+    """Apply commits to a snapshot, verifying each; without commits it is the same snapshot.
 
     Raises:
         CorruptLogError: A commit is not the rightful successor of the one before.
     """
+    records = list(records)
+    if not records:
+        return snapshot
     state = State(snapshot)
     head, sha, at = snapshot.cursor, snapshot.sha256, snapshot.at
     for record in records:
@@ -118,7 +122,7 @@ def read_commit(record: bytes, *, after: int) -> Commit:
         CorruptLogError: It is not a commit, or a newer release wrote it.
     """
     try:
-        body = unseal(record, f"The registry's commit after version {after}")
+        body = decode_record(record, f"The registry's commit after version {after}")
     except CorruptLogError as error:
         raise CorruptLogError(
             f"{error} `feature-platform fsck` says what can be done; registry_version={after} "
@@ -147,13 +151,13 @@ def _audit(commit: Commit, state: State, after: int) -> None:
     if not is_name(commit.plan.project) or not is_name(commit.plan.owner):
         raise broken_after(after, "is for a project or an owner whose name is not valid")
     for change in commit.plan.changes:
-        if change.kind not in KINDS or not is_name(change.name):
+        if change.kind not in kinds() or not is_name(change.name):
             raise broken_after(after, f"has a change of {change.kind!r} {change.name!r}")
         key = commit.plan.key(change)
         entry = state.entries.get(key)
         if (entry.body if entry else None) != change.before:
             raise broken_after(after, f"replaces a {change.subject} that was not there")
-        if entry and not may_take(commit.plan, change, entry, state.entries):
+        if entry and not may_change(commit.plan, change, entry, state.entries):
             raise broken_after(
                 after, f"is by {commit.plan.owner!r} and changes {key} of {entry.owner!r}"
             )

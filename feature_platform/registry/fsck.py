@@ -5,13 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from feature_platform.errors import ConflictError, CorruptLogError, NotFoundError
+from feature_platform.governance import PlanContext, check
+from feature_platform.project import Snapshot
 from feature_platform.registry.backup import import_records
 from feature_platform.registry.checkpoint import Checkpoint
 from feature_platform.registry.commit import read_commit, replay, utc_now
 from feature_platform.registry.logs import CommitLog
-from feature_platform.registry.proposal import Proposal
-from feature_platform.registry.rules import check
-from feature_platform.registry.snapshot import Snapshot
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
 
@@ -68,7 +67,7 @@ def examine(log: CommitLog) -> Report:
         try:
             commit = read_commit(record, after=good)
             after = replay(snapshot, [record])
-            problems = check(Proposal.of(commit.plan, snapshot, commit.at))
+            problems = check(PlanContext.of(commit.plan, snapshot, commit.at))
         except CorruptLogError as error:
             findings.append(Finding(good + 1, str(error)))
             break

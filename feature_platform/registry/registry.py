@@ -20,6 +20,10 @@ from feature_platform.errors import (
     RequestError,
     StoreError,
 )
+from feature_platform.governance import Plan, PlanContext, check
+from feature_platform.governance.rules import waived
+from feature_platform.project import Cursor, Key, Snapshot
+from feature_platform.project.snapshot import BEGINNING
 from feature_platform.registry.checkpoint import Checkpoint, is_due
 from feature_platform.registry.commit import (
     LAST_VERSION,
@@ -31,11 +35,7 @@ from feature_platform.registry.commit import (
     utc_now,
 )
 from feature_platform.registry.logs import LAST, CommitLog
-from feature_platform.registry.plan import Plan
-from feature_platform.registry.proposal import Proposal
-from feature_platform.registry.rules import check, waived
 from feature_platform.registry.saved_plan import SavedPlan
-from feature_platform.registry.snapshot import NOWHERE, Cursor, Key, Snapshot
 
 _log = logging.getLogger("feature_platform.registry")
 _DEADLINE_SECONDS = 30.0
@@ -65,6 +65,10 @@ class Registry:
         self._newest = Snapshot()
         self._read_at = 0.0
         self._lock = Lock()
+
+    def close(self) -> None:
+        """Close the log's connections; it opens new ones when it is used again."""
+        self.log.close()
 
     def snapshot(self, at: int | datetime | None = None) -> Snapshot:
         """Return the newest state, or an earlier one.
@@ -123,12 +127,21 @@ class Registry:
         principal: str,
         client: str = "python",
         message: str = "",
+        head: Snapshot | None = None,
     ) -> Commit | None:
         """Write a plan as the next commit, or nothing if it changes nothing.
 
         The rules are checked against the head the commit will sit on, on every attempt. Commits
         made since the plan do no harm unless they touched the same objects; under a saved plan,
         unless they touched anything that it rests on.
+
+        Args:
+            plan: The plan.
+            principal: Who commits it.
+            client: Which program commits it, for the history.
+            message: Why, for the history.
+            head: The newest state as the caller has just read it; the first attempt builds on it
+                instead of reading the log again. The log refuses an attempt on an old state.
 
         Returns:
             The commit; `None` if everything already is as the plan wants it.
@@ -160,7 +173,10 @@ class Registry:
             retry_error_callback=lambda _: "taken",
         )
         stamp = {"commit_id": uuid.uuid4().hex, "client": client, "message": message}
-        outcome = retrying(self._attempt, plan, saved, stamp)
+        heads = iter([head] if head else [])
+        outcome = retrying(
+            lambda: self._attempt(plan, saved, next(heads, None) or self.snapshot(), stamp)
+        )
         if isinstance(outcome, str):
             raise BusyError(
                 f"Other writers kept the registry busy for {self._deadline_seconds:.0f} seconds. "
@@ -213,7 +229,7 @@ class Registry:
             raise NotFoundError(self._no_version(version))
         return read_commit(records[0], after=version - 1)
 
-    def changes(self, since: Cursor | str = NOWHERE) -> list[Commit]:
+    def changes(self, since: Cursor | str = BEGINNING) -> list[Commit]:
         """Return the commits after a point of history, oldest first; each has a `cursor`.
 
         Args:
@@ -241,15 +257,14 @@ class Registry:
         return found[1:]
 
     def _attempt(
-        self, plan: Plan, saved: SavedPlan | None, stamp: dict[str, str]
+        self, plan: Plan, saved: SavedPlan | None, head: Snapshot, stamp: dict[str, str]
     ) -> Commit | str | None:
-        """Try once: return the commit, `None` if nothing is to be done, or "taken"."""
-        head = self.snapshot()
+        """Try once: return the commit, `None` if there is nothing to do, or "taken"."""
         if _is_done(plan, head):
             return None
         self._check_unchanged(plan, saved, head)
-        proposal = Proposal.of(plan, head, self._now())
-        if problems := check(proposal):
+        context = PlanContext.of(plan, head, self._now())
+        if problems := check(context):
             raise RefusedError(plan.owner, plan.project, problems)
         commit = Commit(
             log_id=head.cursor.log_id or uuid.uuid4().hex,
@@ -258,9 +273,9 @@ class Registry:
             parent_sha256=head.sha256,
             principal=plan.owner,
             plan=plan,
-            waived=waived(proposal),
-            at=proposal.at,
-            state=f"{proposal.after.digest:064x}",
+            waived=waived(context),
+            at=context.at,
+            state=f"{context.after.snapshot.digest:064x}",
             **stamp,
         )
         record = commit.to_bytes()
@@ -271,7 +286,9 @@ class Registry:
         if not self.log.append(commit.version, commit.commit_id, record):
             return "taken"
         digest = sha256(record).hexdigest()
-        self._remember(replace(proposal.after, cursor=commit.cursor, sha256=digest, at=commit.at))
+        self._remember(
+            replace(context.after.snapshot, cursor=commit.cursor, sha256=digest, at=commit.at)
+        )
         return commit
 
     def _remember(self, written: Snapshot) -> None:

@@ -8,11 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from feature_platform.definitions import Policy
 from feature_platform.errors import CorruptLogError, RequestError
-from feature_platform.registry.canonical import seal, unseal
+from feature_platform.governance import Plan
+from feature_platform.project import Cursor, Key, Project, Snapshot, upstream
 from feature_platform.registry.commit import FORMAT
-from feature_platform.registry.plan import Plan
-from feature_platform.registry.references import upstream
-from feature_platform.registry.snapshot import Cursor, Key, Snapshot
+from feature_platform.registry.serialization import decode_record, encode_record
 
 
 class SavedPlan(BaseModel):
@@ -41,10 +40,11 @@ class SavedPlan(BaseModel):
             plan: The plan.
             snapshot: The registry it was made from.
         """
+        project = Project(snapshot, plan.project)
         changed = {plan.key(change) for change in plan.changes}
         keys = {Key(plan.project, Policy.kind, "policy")}
         for change in plan.changes:
-            keys.update(upstream(snapshot, plan.project, change.definition))
+            keys.update(upstream(project, change.definition))
         reads = {str(key): _hash(snapshot, key) for key in sorted(keys - changed)}
         return cls(base=snapshot.cursor, reads=reads, plan=plan)
 
@@ -55,7 +55,7 @@ class SavedPlan(BaseModel):
 
     def to_bytes(self) -> bytes:
         """Return what is written into a file."""
-        return seal(self.model_dump(mode="json"))
+        return encode_record(self.model_dump(mode="json"))
 
     @classmethod
     def read(cls, stored: bytes, where: str) -> Self:
@@ -65,7 +65,7 @@ class SavedPlan(BaseModel):
             RequestError: It is not a saved plan, or was altered.
         """
         try:
-            return cls.model_validate_json(unseal(stored.rstrip(b"\n"), where))
+            return cls.model_validate_json(decode_record(stored.rstrip(b"\n"), where))
         except (CorruptLogError, ValidationError) as error:
             raise RequestError(
                 f"{where} is not a plan that `plan --out` wrote, or was altered since: make it "

@@ -15,9 +15,11 @@ import pyarrow as pa
 
 from feature_platform.errors import NotFoundError, RequestError, StoreError
 from feature_platform.offline import check_unique, describe_parquet
-from feature_platform.retrieval.frames import to_pandas
-from feature_platform.table import EVENT_TIMESTAMP, TIMESTAMP, microseconds
-from feature_platform.values import exact_cast, instant
+from feature_platform.retrieval.convert import to_pandas
+from feature_platform.table import EVENT_TIMESTAMP
+from feature_platform.types.arrow import TIMESTAMP
+from feature_platform.types.times import microseconds, utc_time
+from feature_platform.types.values import exact_cast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +93,7 @@ class TimeSplit:
     column: str = EVENT_TIMESTAMP
 
     def __post_init__(self) -> None:
-        ends = [end and instant(end, "until") for end in self.until.values()]
+        ends = [end and utc_time(end, "until") for end in self.until.values()]
         known = [end for end in ends if end]
         if not ends or None in ends[:-1] or known != sorted(set(known)):
             raise RequestError("TimeSplit: the ends have to ascend; only the last may be None.")
@@ -110,7 +112,7 @@ class TimeSplit:
             times = exact_cast(rows[self.column], TIMESTAMP).cast(pa.int64())
         except ValueError as error:
             raise RequestError(f"TimeSplit: column {self.column!r}: {error}.") from error
-        ends = [end and instant(end, "until") for end in self.until.values()]
+        ends = [end and utc_time(end, "until") for end in self.until.values()]
         limits = [microseconds(end) for end in ends if end]
         found = np.searchsorted(limits, times.fill_null(2**63 - 1).to_numpy(), side="right")
         if times.null_count or found.max(initial=0) >= len(ends):

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from feature_platform.offline import OfflineStore
-from feature_platform.resolve import Retrieval
-from feature_platform.retrieval.online import OnlineReader
+from feature_platform.project import Retrieval
+from feature_platform.retrieval.on_demand import Functions, Steps
+from feature_platform.retrieval.online_reader import OnlineReader
 from feature_platform.retrieval.request import RequestReader
 from feature_platform.retrieval.response import FieldStatus, OnlineResponse
-from feature_platform.retrieval.transform import Functions, Steps
-from feature_platform.table import EVENT_TIMESTAMP, TIMESTAMP, ViewRead, microseconds
+from feature_platform.table import EVENT_TIMESTAMP, ViewRead
+from feature_platform.types.arrow import TIMESTAMP
+from feature_platform.types.times import microseconds
 
 _MOST_EXAMPLES = 10
 _ROWS_AT_ONCE = 10_000

@@ -6,10 +6,10 @@ from typing import Any
 import pyarrow as pa
 
 from feature_platform.errors import RequestError, did_you_mean
-from feature_platform.resolve import Retrieval
-from feature_platform.retrieval.frames import to_arrow
-from feature_platform.retrieval.transform import check_request
-from feature_platform.values import converter, first_misfit
+from feature_platform.project import Retrieval
+from feature_platform.retrieval.convert import to_arrow
+from feature_platform.retrieval.on_demand import check_request
+from feature_platform.types.values import converter, first_misfit
 
 _MOST_ROWS = 10_000
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from feature_platform.retrieval.frames import to_pandas
+from feature_platform.retrieval.convert import to_pandas
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,11 +1,11 @@
 """A stream in Kafka: a topic whose messages' values are JSON objects."""
 
 from collections.abc import Sequence
-from functools import cached_property
 from time import monotonic
 from typing import Any
 
 from feature_platform.errors import ConfigError, StoreError
+from feature_platform.lazy import Lazy
 from feature_platform.streams.base import Message, Stream
 
 _FLUSH_SECONDS = 10
@@ -33,6 +33,8 @@ class KafkaStream(Stream):
         self._trouble = ""
         self._assigned: frozenset[int] | None = None
         self._reached: frozenset[int] = frozenset()
+        self._consumer: Lazy[Any] = Lazy(self._subscribe, lambda consumer: consumer.close())
+        self._producer: Lazy[Any] = Lazy(lambda: _confluent().Producer(self._options))
 
     def read(self, most: int, wait_seconds: float) -> Sequence[Message]:
         deadline = monotonic() + _JOIN_SECONDS
@@ -51,7 +53,7 @@ class KafkaStream(Stream):
         from confluent_kafka import KafkaError
 
         messages = []
-        for message in self._consumer.consume(most, wait_seconds):
+        for message in self._consumer.get().consume(most, wait_seconds):
             error = message.error()
             if error is None:
                 messages.append(Message(message, message.value() or b""))
@@ -79,24 +81,25 @@ class KafkaStream(Stream):
             ends[partition] = max(ends.get(partition, 0), offset + 1)
         offsets = [TopicPartition(self._topic, number, end) for number, end in ends.items()]
         try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
+            self._consumer.get().commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             raise StoreError(f"Topic {self._topic!r}: {error}.") from error
 
     def reject(self, message: Message, reason: str) -> None:
         from confluent_kafka import KafkaException
 
+        producer = self._producer.get()
         delivered: list[str] = []
         if cut := len(message.body) > _MOST_BYTES:
             reason = f"{reason} (of {len(message.body):,} bytes, the first are kept)"
         try:
-            self._producer.produce(
+            producer.produce(
                 f"{self._topic}.rejected",
                 message.body[:_MOST_BYTES] if cut else message.body,
                 headers={"reason": reason.encode(errors="replace")},
                 on_delivery=lambda error, _: delivered.append(error.str() if error else ""),
             )
-            self._producer.flush(_FLUSH_SECONDS)
+            producer.flush(_FLUSH_SECONDS)
         except KafkaException as error:
             delivered.append(str(error))
         if delivered != [""]:
@@ -107,13 +110,10 @@ class KafkaStream(Stream):
         return False  # a member's messages go to the others once it has left
 
     def close(self) -> None:
-        if "_consumer" in self.__dict__:
-            self._consumer.close()
-            del self.__dict__["_consumer"]
+        self._consumer.close()
 
-    @cached_property
-    def _consumer(self) -> Any:
-        from_us = {
+    def _subscribe(self) -> Any:
+        fixed = {
             "group.id": self._group,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
@@ -125,15 +125,11 @@ class KafkaStream(Stream):
         library = _confluent()
         try:
             quiet = {"log_level": 2, **self._options}  # what it would log is in our errors
-            consumer = library.Consumer({**quiet, **from_us})
+            consumer = library.Consumer({**quiet, **fixed})
         except library.KafkaException as error:
             raise ConfigError(f"broker: {error.args[0].str()}.") from None
         consumer.subscribe([self._topic], on_assign=self._take)
         return consumer
-
-    @cached_property
-    def _producer(self) -> Any:
-        return _confluent().Producer(self._options)
 
 
 def _confluent() -> Any:

@@ -3,11 +3,11 @@
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from functools import cached_property
 from typing import Any
 
+from feature_platform.connections import connect_redis, describe_redis
 from feature_platform.errors import StoreError
-from feature_platform.redis import connect, where
+from feature_platform.lazy import Lazy
 from feature_platform.streams.base import Message, Stream
 
 _FIELD = b"row"
@@ -38,16 +38,16 @@ class RedisStream(Stream):
         self._group = group
         self._abandoned_ms = _ABANDONED_MS if abandoned_ms is None else abandoned_ms
         self._name = uuid.uuid4().hex
-        self._error: type[Exception] = StoreError
+        self._client = Lazy(self._connect, lambda client: client[0].close())
 
     def read(self, most: int, wait_seconds: float) -> Sequence[Message]:
-        with self._errors():
-            _, found, _ = self._client.xautoclaim(
+        with self._errors() as client:
+            _, found, _ = client.xautoclaim(
                 self._topic, self._group, self._name, self._abandoned_ms, "0-0", count=most
             )
             if not found:
                 wait = max(int(wait_seconds * 1000), 1)
-                answer = self._client.xreadgroup(
+                answer = client.xreadgroup(
                     self._group, self._name, {self._topic: ">"}, count=most, block=wait
                 )
                 found = answer[0][1] if answer else []
@@ -55,45 +55,43 @@ class RedisStream(Stream):
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         if messages:
-            with self._errors():
-                self._client.xack(self._topic, self._group, *(m.place for m in messages))
+            with self._errors() as client:
+                client.xack(self._topic, self._group, *(m.place for m in messages))
 
     def reject(self, message: Message, reason: str) -> None:
-        with self._errors():
+        with self._errors() as client:
             fields = {"row": message.body, "reason": reason, "place": message.place}
-            self._client.xadd(f"{self._topic}.rejected", fields)
+            client.xadd(f"{self._topic}.rejected", fields)
 
     def pending(self) -> bool:
-        with self._errors():
-            return bool(self._client.xpending(self._topic, self._group)["pending"])
+        with self._errors() as client:
+            return bool(client.xpending(self._topic, self._group)["pending"])
 
     def close(self) -> None:
-        if "_client" in self.__dict__:
-            with suppress(StoreError), self._errors():
+        if self._client.is_open:
+            with suppress(StoreError), self._errors() as client:
                 mine = {"min": "-", "max": "+", "count": 1, "consumername": self._name}
-                if not self._client.xpending_range(self._topic, self._group, **mine):
-                    self._client.xgroup_delconsumer(self._topic, self._group, self._name)
-            self._client.close()
-            del self.__dict__["_client"]
+                if not client.xpending_range(self._topic, self._group, **mine):
+                    client.xgroup_delconsumer(self._topic, self._group, self._name)
+        self._client.close()
 
-    @cached_property
-    def _client(self) -> Any:
-        client, self._error = connect(self._address, "broker")
+    def _connect(self) -> tuple[Any, type[Exception]]:
+        client, error_type = connect_redis(self._address, "broker")
         try:
             client.xgroup_create(self._topic, self._group, id="0", mkstream=True)
-        except self._error as error:
+        except error_type as error:
             if "BUSYGROUP" not in str(error):
                 raise self._failed(error) from error
-        return client
+        return client, error_type
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
-        self._client  # noqa: B018 - opens it: its package may be missing
+    def _errors(self) -> Iterator[Any]:
+        client, error_type = self._client.get()
         try:
-            yield
-        except self._error as error:
+            yield client
+        except error_type as error:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> StoreError:
         reason = str(error).rstrip(".")
-        return StoreError(f"Stream {self._topic!r} of {where(self._address)}: {reason}.")
+        return StoreError(f"Stream {self._topic!r} of {describe_redis(self._address)}: {reason}.")

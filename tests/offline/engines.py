@@ -8,9 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
+from tests_support import open_offline_store
 
-from feature_platform.offline import OfflineStore, Query, SqlOfflineStore, open_offline_store
-from feature_platform.table import TIMESTAMP
+from feature_platform.offline import OfflineStore, Query, SqlOfflineStore
+from feature_platform.offline.session import Engine as SqlEngine
+from feature_platform.offline.settings import SnowflakeSettings
+from feature_platform.types.arrow import TIMESTAMP
 
 
 class Engine(ABC):
@@ -76,7 +79,11 @@ class Spark(Files):
         from feature_platform.offline.spark.session import SparkQuerySession
 
         super().__init__(folder)
-        self.store = SqlOfflineStore(lambda progress: SparkQuerySession(spark, folder, progress))
+        self.store = SqlOfflineStore(
+            SqlEngine(
+                SparkQuerySession, lambda progress: SparkQuerySession(spark, folder, progress)
+            )
+        )
 
 
 class Snowflake(Engine):
@@ -88,8 +95,10 @@ class Snowflake(Engine):
     def __init__(self, settings: dict[str, Any]) -> None:
         from feature_platform.offline.snowflake.session import SnowflakeSession, connector
 
-        self.connect = connector(settings)
-        self.store = SqlOfflineStore(lambda progress: SnowflakeSession(self.connect, progress))
+        self.connect = connector(SnowflakeSettings(**settings))
+        self.store = SqlOfflineStore(
+            SqlEngine(SnowflakeSession, lambda progress: SnowflakeSession(self.connect, progress))
+        )
 
     def table(self, name: str, rows: pa.Table) -> dict[str, str]:
         connection = self.connect()

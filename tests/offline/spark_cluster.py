@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute, parquet
 from spark_support import prepare_java
-from tests_support import free_port, redis_protocol_server
+from tests_support import free_port, open_offline_store, redis_protocol_server
 
 from feature_platform import (
     Entity,
@@ -31,9 +31,11 @@ from feature_platform import (
     FileSource,
     RepoConfig,
 )
-from feature_platform.offline import OfflineStore, open_offline_store
-from feature_platform.table import TIMESTAMP, History, Table, ViewRead, from_microseconds
+from feature_platform.offline import OfflineStore
+from feature_platform.table import SourceTable, Table, ViewRead
 from feature_platform.types import Int64
+from feature_platform.types.arrow import TIMESTAMP
+from feature_platform.types.times import from_microseconds
 
 KIND = sys.argv[1] if len(sys.argv) > 1 else ""
 SCALE = 10 if KIND == "connect" else 1  # the same question, smaller where it is about the protocol
@@ -70,7 +72,7 @@ def ask(store: OfflineStore, *, known_only: bool) -> str:
         keys={"key": pa.int64()},
         features=pa.schema([("value", pa.int64())]),
         ttl=timedelta(days=2),
-        history=History("s", location, "event_timestamp", "created"),
+        source=SourceTable("s", location, "event_timestamp", "created"),
     )
     read = ViewRead("v", table, ("value",), {"key": "key"})
     answer = store.point_in_time(spine, [read], known_only=known_only).reader().read_all()

@@ -17,7 +17,8 @@ from tests_support import NOON, raises
 
 from feature_platform.errors import SchemaError
 from feature_platform.offline import Span
-from feature_platform.table import TIMESTAMP, History, Table, ViewRead
+from feature_platform.table import SourceTable, Table, ViewRead
+from feature_platform.types.arrow import TIMESTAMP
 from offline.engines import Engine, Snowflake
 
 FULL = "CONTRACT" in os.environ  # as `make contract` sets it
@@ -60,8 +61,8 @@ def read(
         keys={key: types.field(key).type for key in keys},
         features=pa.schema([("value", pa.int64())]),
         ttl=ttl,
-        history=History(
-            source=f"{name}_source",
+        source=SourceTable(
+            name=f"{name}_source",
             location=location,
             event_timestamp="event_timestamp",
             created_timestamp="created",
@@ -211,7 +212,7 @@ def test_views_of_one_source_are_searched_once_and_answer_apart(engine: Engine) 
         reads = []
         for label, column, ttl in (("v", "x", None), ("w", "y", timedelta(hours=1))):
             one = read(label, location, ["a"], ttl)
-            history = History(
+            history = SourceTable(
                 "s", location, "event_timestamp", "created", renamed={"value": column}
             )
             table = Table("p", label, one.table.keys, one.table.features, ttl, history)
@@ -378,7 +379,7 @@ def test_names_are_only_names(engine: Engine) -> None:
         }
     )
     location = engine.table("nasty", rows)
-    history = History("s", location, "event_timestamp", renamed={"k": nasty})
+    history = SourceTable("s", location, "event_timestamp", renamed={"k": nasty})
     table = Table("p", "v", {"k": pa.int64()}, pa.schema([("value", pa.int64())]), None, history)
     spine = pa.table({nasty: [1], "event_timestamp": pa.array([NOON], TIMESTAMP)})
     query = engine.store.point_in_time(spine, [ViewRead("v", table, ("value",), {"k": nasty})])
@@ -462,7 +463,7 @@ def test_decimals_keep_every_digit(engine: Engine) -> None:
     features = pa.schema([("price", money), ("rate", wide), ("count", pa.decimal128(20, 1))])
     location = engine.table("money", rows)
     table = Table(
-        "p", "v", {"a": pa.int64()}, features, None, History("s", location, "event_timestamp")
+        "p", "v", {"a": pa.int64()}, features, None, SourceTable("s", location, "event_timestamp")
     )
     spine = pa.table(
         {"a": [2, 1], "event_timestamp": pa.array([NOON] * 2, TIMESTAMP),
@@ -493,7 +494,7 @@ def test_a_source_that_could_lose_digits_is_refused(engine: Engine, found: pa.Da
         {"a": [1], "event_timestamp": pa.array([NOON], TIMESTAMP),
          "price": pa.array([Decimal(1)]).cast(found)}
     )  # fmt: skip
-    history = History("s", engine.table("money", rows), "event_timestamp")
+    history = SourceTable("s", engine.table("money", rows), "event_timestamp")
     features = pa.schema([("price", pa.decimal128(10, 2))])
     table = Table("p", "v", {"a": pa.int64()}, features, None, history)
 
@@ -504,7 +505,7 @@ def test_a_source_that_could_lose_digits_is_refused(engine: Engine, found: pa.Da
 def test_decimals_in_text_are_read_to_the_last_digit(engine: Engine) -> None:
     def latest(text: str) -> list[Any]:
         rows = pa.table({"a": [1], "event_timestamp": pa.array([NOON], TIMESTAMP), "price": [text]})
-        history = History("s", engine.table("money", rows), "event_timestamp")
+        history = SourceTable("s", engine.table("money", rows), "event_timestamp")
         features = pa.schema([("price", pa.decimal128(10, 2))])
         table = Table("p", "v", {"a": pa.int64()}, features, None, history)
         return list(engine.answer(engine.store.latest(table, NOON, NOON))["price"].to_pylist())

@@ -11,13 +11,14 @@ import pyarrow as pa
 import pytest
 from oracle import newest_known
 from pyarrow import parquet
-from tests_support import NOON, raises
+from tests_support import NOON, open_offline_store, raises
 
 from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
-from feature_platform.offline import Span, open_offline_store
+from feature_platform.offline import Span
+from feature_platform.offline.duckdb.join import DuckDBJoin
 from feature_platform.offline.duckdb.session import DuckDBSession
-from feature_platform.offline.duckdb.staged import StagedJoin
-from feature_platform.table import TIMESTAMP, History, Table
+from feature_platform.table import SourceTable, Table
+from feature_platform.types.arrow import TIMESTAMP
 from offline.engines import Files
 from offline.test_contract import HISTORY, SPINE, ask, read, row
 
@@ -60,13 +61,13 @@ def test_every_way_to_join_gives_one_answer(
     ways: list[str] = []
 
     def noted(name: str) -> None:
-        real: Callable[..., Any] = getattr(StagedJoin, name)
+        real: Callable[..., Any] = getattr(DuckDBJoin, name)
 
-        def run(self: StagedJoin, *arguments: Any, **options: Any) -> Any:
+        def run(self: DuckDBJoin, *arguments: Any, **options: Any) -> Any:
             ways.append(name)
             return real(self, *arguments, **options)
 
-        monkeypatch.setattr(StagedJoin, name, run)
+        monkeypatch.setattr(DuckDBJoin, name, run)
 
     for name in ("_few", "_many", "_nearest_of_pairs", "nearest"):
         noted(name)
@@ -362,7 +363,7 @@ def test_decimals_in_csv_are_read_from_their_digits(tmp_path: Path) -> None:
     (tmp_path / "v.csv").write_text("\n".join(lines))
     features = pa.schema([("price", pa.decimal128(18, 2))])
     location = {"path": "v.csv", "format": "csv", "endpoint": ""}
-    history = History("s", location, "event_timestamp")
+    history = SourceTable("s", location, "event_timestamp")
     table = Table("p", "v", {"a": pa.int64()}, features, None, history)
     query = Files(tmp_path).store.latest(table, NOON - timedelta(days=1), NOON)
     latest = query.reader().read_all()

@@ -9,20 +9,20 @@ import pyarrow as pa
 import pytest
 import sqlglot
 
-from feature_platform.offline.history import HistorySql, JoinSql
-from feature_platform.offline.point_in_time import PointInTime, SpineSql, searches
+from feature_platform.offline.point_in_time import EntityRowsSql, PointInTime, searches
 from feature_platform.offline.snowflake.dialect import SnowflakeDialect
-from feature_platform.offline.windows import count_sql, latest_sql
+from feature_platform.offline.source_sql import JoinSql, SourceSql
+from feature_platform.offline.time_ranges import count_sql, latest_sql
 
 GOLDEN = Path(__file__).parent / "golden"
 SQL = SnowflakeDialect()
 
 
-def history(created: bool) -> HistorySql:
+def history(created: bool) -> SourceSql:
     naive = pa.timestamp("ns")
     event = SQL.microseconds('"EVENT_TIMESTAMP"', naive)
     assert event is not None
-    return HistorySql(
+    return SourceSql(
         relation='"DB"."RAW"."TRIPS"',
         keys={"driver_id": '"DRIVER_ID"'},
         key_types={"driver_id": pa.int64()},
@@ -36,7 +36,7 @@ def history(created: bool) -> HistorySql:
 
 
 def join(known_only: bool) -> str:
-    spine = SpineSql(
+    spine = EntityRowsSql(
         "FP_SPINE", {"driver_id": 'spine."driver_id"'}, (1_767_225_600_000_000,) * 2, 1
     )
     one = JoinSql(history(created=True), {"driver_id": "driver_id"}, {"trips": "v:trips"})

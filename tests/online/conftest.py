@@ -8,8 +8,9 @@ from urllib.request import urlopen
 
 import pytest
 import redis
+from tests_support import open_online_store
 
-from feature_platform.online import OnlineStore, open_online_store
+from feature_platform.online import OnlineStore
 
 STORES = ("sqlite", "redis", "postgres", "dynamodb")
 

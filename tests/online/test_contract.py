@@ -19,7 +19,9 @@ from tests_support import raises
 
 from feature_platform.errors import RequestError, StoreError
 from feature_platform.online import OnlineStore, Window, encode_keys
-from feature_platform.table import TIMESTAMP, Table, microseconds
+from feature_platform.table import Table
+from feature_platform.types.arrow import TIMESTAMP
+from feature_platform.types.times import microseconds
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -26,6 +26,7 @@ from feature_platform import (
     RepoConfig,
 )
 from feature_platform.online import OnlineStore, Window
+from feature_platform.services.loading import online_tables
 from feature_platform.types import Int64
 
 KEYS = 25
@@ -89,7 +90,7 @@ def newest(hour: int) -> list[tuple[int, int]]:
 
 
 def windows(store: FeatureStore) -> list[Window]:
-    [table] = store._online_tables(["v"])
+    [table] = online_tables(store.load_project(), ["v"])
     return store.online.windows(table)
 
 
@@ -118,7 +119,7 @@ def killed_at(store: OnlineStore, number: int, *, after: bool) -> list[str]:
 def test_a_load_killed_at_any_step_claims_nothing_and_a_rerun_converges(shop, after) -> None:
     for number in range(1, 100):
         store = shop()
-        store.online.drop(store._online_tables(["v"])[0])
+        store.online.drop(online_tables(store.load_project(), ["v"])[0])
         begun = killed_at(store.online, number, after=after)
         try:
             store.materialize(*WINDOW)
@@ -201,7 +202,7 @@ def test_a_process_that_is_really_killed_leaves_what_a_rerun_completes(tmp_path:
     arguments = [str(tmp_path), *(at.isoformat() for at in WINDOW)]
     partial = 0
     for wait in (0.05, 0.1, 0.15, 0.2, 0.25, 0.3):
-        store.online.drop(store._online_tables(["v"])[0])
+        store.online.drop(online_tables(store.load_project(), ["v"])[0])
         command = [sys.executable, "-c", PROGRAM, *arguments]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             process.stdout.readline()

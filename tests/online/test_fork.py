@@ -11,12 +11,14 @@ TESTS = Path(__file__).parents[1]
 
 FORKED = """
 import os, sys
-from feature_platform.online import encode_keys, open_online_store
+from feature_platform import RepoConfig
+from feature_platform.online import encode_keys
 from online.test_contract import ONE, NOON, batch, observed
 from pathlib import Path
 import json
 
-store = open_online_store(json.loads(sys.argv[1]), Path(sys.argv[2]))
+config = RepoConfig(project="p", online_store=json.loads(sys.argv[1]))
+store = config.online_store.open(Path(sys.argv[2]))
 store.write(ONE, [batch(ONE, *(observed(n, NOON, n) for n in range(300)))])
 store.read([(ONE, encode_keys([[1]], 1))])
 

@@ -11,10 +11,9 @@ import psycopg
 import pyarrow as pa
 import pytest
 from online.test_contract import NOON, ONE, batch, observed, values
-from tests_support import free_port, raises
+from tests_support import free_port, open_online_store, raises
 
 from feature_platform.errors import SchemaError, StoreError
-from feature_platform.online import open_online_store
 from feature_platform.table import Table
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import redis
 from online.test_contract import NOON, ONE, batch, observed, values
-from tests_support import raises
+from tests_support import open_online_store, raises
 
 from feature_platform.errors import ConfigError, StoreError
-from feature_platform.online import OnlineStore, open_online_store
+from feature_platform.online import OnlineStore
 
 
 @pytest.fixture

@@ -16,6 +16,8 @@ from feature_platform import (
     SparkSource,
 )
 from feature_platform.errors import StoreError
+from feature_platform.online.settings import RedisSettings
+from feature_platform.services.loading import online_tables
 from feature_platform.types import Array, Int64, UnixTimestamp
 
 pytestmark = pytest.mark.xdist_group("spark")
@@ -52,7 +54,7 @@ def store(spark: Any, redis_server: str, tmp_path: Path) -> FeatureStore:
     )
     opened.apply([Entity(name="id", value_type=Int64), view])
     yield opened
-    opened.online.drop(opened._online_tables(["wide"])[0])
+    opened.online.drop(online_tables(opened.load_project(), ["wide"])[0])
     opened.online.close()
 
 
@@ -71,15 +73,16 @@ def test_the_workers_write_what_this_process_would(
     assert answer["value"] == [2**53 + 1500, 2**53 + 1501, 2**53 + 1999, None]
     assert answer["when"][:3] == [NOON - n * HOUR for n in (1500, 1501, 1999)]
     assert answer["many"] == [[1500, 1501], [1501, 1502], [1999, 2000], None]
-    [window] = store.online.windows(store._online_tables(["wide"])[0])
+    [window] = store.online.windows(online_tables(store.load_project(), ["wide"])[0])
     assert (window.start, window.end) == (NOON - 5 * HOUR, NOON)
 
 
 def test_workers_that_fail_claim_nothing(store: FeatureStore) -> None:
     online = store.online
-    store.config.online_store["connection_string"] = "127.0.0.1:1,password=hunter2"
+    unreachable = RedisSettings(connection_string="127.0.0.1:1,password=hunter2")
+    store.stores.settings = store.config.model_copy(update={"online_store": unreachable})
     with raises(StoreError, "127.0.0.1:1") as caught:
         store.materialize(NOON - 5 * HOUR, NOON)
 
     assert "hunter2" not in str(caught.value)
-    assert online.windows(store._online_tables(["wide"])[0]) == []
+    assert online.windows(online_tables(store.load_project(), ["wide"])[0]) == []

@@ -7,6 +7,8 @@ from tests_support import assert_names, raises
 
 from feature_platform import Entity
 from feature_platform.errors import ConflictError, CorruptLogError, NotFoundError
+from feature_platform.governance import plan
+from feature_platform.project import Project
 from feature_platform.registry import (
     CommitLog,
     FilesLog,
@@ -15,7 +17,6 @@ from feature_platform.registry import (
     examine,
     export_records,
     import_records,
-    plan,
     read_export,
     repair,
 )
@@ -26,7 +27,9 @@ DIGEST = "5e0bea7128813d5112c7202139ced82761d90409a20c8c915ed10c943d3aee53"
 def filled(log: CommitLog, *names: str) -> Registry:
     registry = Registry(log)
     for name in names:
-        made = plan(registry.snapshot(), project="p", owner="platform", desired=[Entity(name=name)])
+        made = plan(
+            Project(registry.snapshot(), "p"), owner="platform", desired=[Entity(name=name)]
+        )
         registry.commit(made, principal="platform")
     return registry
 
@@ -157,7 +160,7 @@ def test_fsck_tells_of_a_clock_that_was_ahead() -> None:
 
     log = MemoryLog()
     registry = Registry(log, now=lambda: datetime(2999, 1, 1, tzinfo=UTC))
-    made = plan(registry.snapshot(), project="p", owner="platform", desired=[Entity(name="e")])
+    made = plan(Project(registry.snapshot(), "p"), owner="platform", desired=[Entity(name="e")])
     registry.commit(made, principal="platform")
 
     [finding] = examine(log).findings

@@ -21,7 +21,9 @@ from feature_platform.errors import (
     RefusedError,
     UnknownOutcomeError,
 )
-from feature_platform.registry import MemoryLog, Registry, SqliteLog, plan
+from feature_platform.governance import plan
+from feature_platform.project import Project
+from feature_platform.registry import MemoryLog, Registry, SqliteLog
 
 DRIVER = Entity(name="driver")
 RIDER = Entity(name="rider")
@@ -29,7 +31,7 @@ RIDER = Entity(name="rider")
 
 def planned(registry: Registry, *desired: Entity, project: str = "shop", partial: bool = True):
     return plan(
-        registry.snapshot(), project=project, owner="platform", desired=desired, partial=partial
+        Project(registry.snapshot(), project), owner="platform", desired=desired, partial=partial
     )
 
 
@@ -42,9 +44,9 @@ def test_a_second_reader_sees_commits_of_the_first(tmp_path: Path) -> None:
     reader.snapshot()
     commit(writer, DRIVER)
 
-    assert reader.snapshot().get(Entity, "shop", "driver").to_json() == DRIVER.to_json()
+    assert reader.load_project().get(Entity, "shop", "driver").to_json() == DRIVER.to_json()
     with raises(NotFoundError) as caught:
-        reader.snapshot().get(Entity, "shop", "drivr")
+        reader.load_project().get(Entity, "shop", "drivr")
     assert_names(caught.value, "shop", "entity", "drivr", "driver")
 
 
@@ -86,7 +88,7 @@ def test_a_lost_race_is_run_again_on_the_new_head() -> None:
     slow = registry.commit(planned(registry, DRIVER), principal="platform", message="slow")
 
     assert slow.version == 2
-    assert registry.snapshot().names("shop", "entity") == ["driver", "rider"]
+    assert registry.load_project().names("shop", "entity") == ["driver", "rider"]
 
 
 def test_the_rules_are_checked_again_on_the_new_head() -> None:
@@ -107,7 +109,7 @@ def test_the_rules_are_checked_again_on_the_new_head() -> None:
     registry = Registry(Raced())
     commit(registry, view)
     service = FeatureService(name="s", features=["v"])
-    late = plan(registry.snapshot(), project="shop", owner="risk", desired=[service])
+    late = plan(Project(registry.snapshot(), "shop"), owner="risk", desired=[service])
 
     with refused(("reference", "feature service 's'", "v")) as caught:
         registry.commit(late, principal="risk", message="late service")
@@ -174,7 +176,7 @@ def test_projects_do_not_see_one_another() -> None:
     commit(registry, DRIVER, project="dev")
     commit(registry, Entity(name="driver", description="other"), project="prod")
 
-    assert registry.snapshot().get(Entity, "dev", "driver").description == ""
+    assert registry.load_project().get(Entity, "dev", "driver").description == ""
     assert not planned(registry, DRIVER, project="dev", partial=False)
 
 
@@ -198,7 +200,7 @@ def test_a_full_sync_leaves_exactly_what_each_owner_last_wanted(history) -> None
             else [FeatureService(name=f"s_{name}", features=["base"]) for name in wanted]
         )
         made = plan(
-            registry.snapshot(), project="shop", owner=owner, desired=desired, partial=False
+            Project(registry.snapshot(), "shop"), owner=owner, desired=desired, partial=False
         )
         assert all(change.definition.name for change in made.changes)
         try:
@@ -208,7 +210,7 @@ def test_a_full_sync_leaves_exactly_what_each_owner_last_wanted(history) -> None
         expected[owner] = {d.name for d in desired}
 
     for owner, wanted in expected.items():
-        assert {k.name for k in registry.snapshot().owned_by("shop", owner)} == wanted
+        assert {k.name for k in registry.load_project().owned_by("shop", owner)} == wanted
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])

@@ -20,7 +20,7 @@ from feature_platform import (
     PushSource,
 )
 from feature_platform.errors import NotFoundError
-from feature_platform.registry.snapshot import Key
+from feature_platform.project import Key
 from feature_platform.types import Array, Decimal, Float32, Float64, Int32, Int64, String
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -178,7 +178,7 @@ def test_a_deprecation_gives_readers_the_time_that_the_policy_promises(platform)
 
 def test_after_its_date_a_deprecated_view_may_go(platform, opened: Open, clock) -> None:
     platform.apply([deprecated(date(2026, 1, 15))])
-    [notice] = opened("risk").review(opened("risk").plan([service()])).notices
+    [notice] = opened("risk").review(opened("risk").plan([service()])).advisories
     assert notice.reader == Key("shop", "feature_service", "risk_v1")
     assert_names(notice.message, "stats", "2026-01-15", "stats_v2")
     assert_names(notice, "risk_v1")
@@ -302,12 +302,12 @@ def test_a_changed_source_or_key_names_the_online_tables_to_load_again(
     moved = FileSource(name="rows", path="moved.parquet", timestamp_field="seen")
     more = view(schema=[X, Y, Field(name="z", dtype=String)])
 
-    [backfill] = platform.review(platform.plan([moved])).backfills
+    [backfill] = platform.review(platform.plan([moved])).reloads
     assert (backfill.view, backfill.rows, len(backfill.windows)) == ("stats", 2, 1)
-    [added] = platform.review(platform.plan([more])).backfills
+    [added] = platform.review(platform.plan([more])).reloads
     assert added.view == "stats"
     assert_names(added.reason, "z")
-    assert platform.review(platform.plan([view(description="d")])).backfills == ()
+    assert platform.review(platform.plan([view(description="d")])).reloads == ()
 
 
 def test_a_new_feature_does_not_take_the_name_of_a_key_that_a_reader_passes(
@@ -343,7 +343,7 @@ def test_whoever_was_overridden_is_told(platform, opened: Open) -> None:
     risk.apply([service("stats:y", name="other")])
     platform.apply([view(schema=[X])], override="y was wrong")
 
-    [notice] = risk.review(risk.plan([])).notices
+    [notice] = risk.review(risk.plan([])).advisories
     assert notice.reader == Key("shop", "feature_service", "other")
     assert_names(notice.message, "stats", "y", "platform", 5)
     assert_names(notice, "other")

@@ -16,14 +16,9 @@ from feature_platform.errors import (
     NotFoundError,
     RequestError,
 )
-from feature_platform.registry import (
-    Cursor,
-    FilesLog,
-    Registry,
-    differences,
-    open_log,
-    plan,
-)
+from feature_platform.governance import plan, plans_between
+from feature_platform.project import Cursor, Project
+from feature_platform.registry import FilesLog, Registry, open_log
 from feature_platform.types import Float32, Int64
 
 DAY = timedelta(days=1)
@@ -35,7 +30,7 @@ def apply(registry: Registry, *names: str, owner: str = "platform", message: str
     make = Entity if owner == "platform" else FeatureService
     more = {} if owner == "platform" else {"features": ["base"]}
     desired = [make(name=name, description=message, **more) for name in names]
-    made = plan(registry.snapshot(), project="shop", owner=owner, desired=desired)
+    made = plan(Project(registry.snapshot(), "shop"), owner=owner, desired=desired)
     return registry.commit(made, principal=owner, message=message).version
 
 
@@ -79,10 +74,14 @@ def test_history_can_be_filtered(daily: Registry) -> None:
 def test_the_difference_of_two_versions_is_told_by_owner(platform, open_store) -> None:
     open_store("risk").apply([FeatureService(name="s", features=["driver_stats"])])
     registry = platform.registry
-    [ours] = differences(registry.snapshot(1), registry.snapshot(2), "shop")
+    [ours] = plans_between(
+        Project(registry.snapshot(1), "shop"), Project(registry.snapshot(2), "shop")
+    )
 
     assert (ours.owner, [c.action for c in ours.changes]) == ("risk", ["create"])
-    [back] = differences(registry.snapshot(2), registry.snapshot(1), "shop")
+    [back] = plans_between(
+        Project(registry.snapshot(2), "shop"), Project(registry.snapshot(1), "shop")
+    )
     assert [c.action for c in back.changes] == ["delete"]
 
 
@@ -353,7 +352,7 @@ def test_the_newest_state_is_read_through_any_url(log_url: str, tmp_path: Path) 
     apply(writer, "a")
     assert reader.snapshot().version == 1
     apply(writer, "b")
-    assert reader.snapshot().names("shop", "entity") == ["a", "b"]
+    assert reader.load_project().names("shop", "entity") == ["a", "b"]
 
 
 def test_a_restore_is_held_when_it_would_delete_much(platform: FeatureStore, open_store) -> None:
@@ -383,7 +382,7 @@ def test_a_restore_leaves_alone_what_changed_hands(platform: FeatureStore, open_
     risk.restore(2)
 
     assert risk.get_feature_service("two") == two
-    assert platform.snapshot().find("shop", "feature_service", "one").owner == "growth"
+    assert platform.load_project().find("shop", "feature_service", "one").owner == "growth"
 
 
 def test_a_process_remembers_its_own_commits(tmp_path: Path) -> None:
@@ -442,12 +441,12 @@ def test_a_saved_plan_that_was_edited_and_sealed_again_is_refused(platform, edit
     import json
 
     from feature_platform.registry import SavedPlan
-    from feature_platform.registry.canonical import seal
+    from feature_platform.registry.serialization import encode_record
 
     made = SavedPlan.of(platform.plan([Entity(name="x")]), platform.snapshot())
     content = json.loads(made.to_bytes().partition(b"\n")[0]) | edit
     with raises(RequestError, "plan.json", "plan --out") as caught:
-        SavedPlan.read(seal(content), "plan.json")
+        SavedPlan.read(encode_record(content), "plan.json")
     cause = caught.value.__cause__
     assert isinstance(cause, ValidationError)
     assert [error["loc"][0] for error in cause.errors()] == list(edit)

@@ -20,7 +20,7 @@ from feature_platform import (
     ViewReference,
 )
 from feature_platform.errors import DefinitionError, Problem, RefusedError, RequestError
-from feature_platform.registry import Change, Plan
+from feature_platform.governance import Change, Plan
 from feature_platform.types import Float64, Int64, String
 
 

@@ -24,7 +24,7 @@ from feature_platform import (
     RepoConfig,
 )
 from feature_platform.config import FILE_NAME
-from feature_platform.definitions import KINDS, is_name
+from feature_platform.definitions import check_strict, is_name, kinds
 from feature_platform.errors import (
     ConfigError,
     ConflictError,
@@ -33,18 +33,11 @@ from feature_platform.errors import (
     RefusedError,
     RequestError,
 )
-from feature_platform.registry import (
-    Change,
-    MemoryLog,
-    Plan,
-    Registry,
-    SavedPlan,
-    examine,
-    plan,
-)
-from feature_platform.registry.canonical import check_strict, seal
+from feature_platform.governance import Change, Plan, plan
+from feature_platform.project import Project, Snapshot
+from feature_platform.registry import MemoryLog, Registry, SavedPlan, examine
 from feature_platform.registry.commit import MAX_BYTES, Commit, replay
-from feature_platform.registry.snapshot import Snapshot
+from feature_platform.registry.serialization import encode_record
 from feature_platform.types import Int64
 
 VIEW = FeatureView(
@@ -56,7 +49,7 @@ RISK = FeatureService(name="risk_v1", features=["stats"])
 
 
 def commit(registry: Registry, owner: str, *desired: Any, **options: Any) -> Commit | None:
-    made = plan(registry.snapshot(), project="p", owner=owner, desired=desired, **options)
+    made = plan(Project(registry.snapshot(), "p"), owner=owner, desired=desired, **options)
     return registry.commit(made, principal=owner)
 
 
@@ -119,7 +112,7 @@ def test_t2_the_owner_is_compared_again_when_the_head_moved() -> None:
     with raises(ConflictError, "p/feature_service/s", "growth") as caught:
         commit(registry, "risk", late)
     assert_names(caught.value, 1, 2)  # made at, taken in
-    assert registry.snapshot().find("p", "feature_service", "s").owner == "growth"
+    assert registry.load_project().find("p", "feature_service", "s").owner == "growth"
 
 
 @pytest.mark.parametrize("owner", ["platform", "growth", "Risk", "risk ", "", "risk/../platform"])
@@ -199,7 +192,7 @@ def forge(registry: Registry, after_version: int, body: dict[str, Any], **change
         "log_id": before.cursor.log_id,
         "state": f"{after.digest:064x}",
     }
-    return seal(body | changed)
+    return encode_record(body | changed)
 
 
 def stored(registry: Registry, version: int) -> dict[str, Any]:
@@ -411,4 +404,4 @@ def test_t26_an_old_commit_cannot_be_written_again(registry: Registry) -> None:
 
 
 def test_kinds_are_what_the_log_accepts() -> None:
-    assert set(KINDS) >= {"entity", "source", "feature_view", "transfer", "policy"}
+    assert set(kinds()) >= {"entity", "source", "feature_view", "transfer", "policy"}

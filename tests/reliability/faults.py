@@ -11,7 +11,9 @@ from typing import Any
 
 from feature_platform import Entity
 from feature_platform.errors import FeaturePlatformError, StoreError, UnknownOutcomeError
-from feature_platform.registry import FilesLog, Registry, plan
+from feature_platform.governance import plan
+from feature_platform.project import Project
+from feature_platform.registry import FilesLog, Registry
 from reliability.rows import MEMORY, Row, Tried, measured
 
 CALLS = ("open", "write", "fsync", "link", "unlink", "mkdir", "read", "listdir", "stat")
@@ -131,7 +133,7 @@ def _prepare(folder: Path) -> None:
 
 def _entity(registry: Registry, name: str) -> Any:
     desired = [Entity(name=name)]
-    return plan(registry.snapshot(), project="p", owner="platform", desired=desired)
+    return plan(Project(registry.snapshot(), "p"), owner="platform", desired=desired)
 
 
 def row() -> Row:

@@ -17,7 +17,9 @@ from typing import NamedTuple
 
 from feature_platform import Entity
 from feature_platform.errors import FeaturePlatformError
-from feature_platform.registry import CommitLog, FilesLog, Registry, SqliteLog, plan
+from feature_platform.governance import plan
+from feature_platform.project import Project
+from feature_platform.registry import CommitLog, FilesLog, Registry, SqliteLog
 from reliability.rows import Row, Tried, measured
 
 LEAST_COMMITS, MOST_COMMITS = 2, 4  # before a writer is killed; its first one makes folders, too
@@ -90,7 +92,7 @@ def _write_until_killed(log: CommitLog, told: int, death: Death) -> None:
     Doomed(log, death, die)
     while True:
         desired = [Entity(name="e", description=str(time.time_ns()))]
-        made = plan(registry.snapshot(), project="p", owner="platform", desired=desired)
+        made = plan(Project(registry.snapshot(), "p"), owner="platform", desired=desired)
         commit = registry.commit(made, principal="platform")
         os.write(told, f"{commit.version} {commit.commit_id}\n".encode())
 

@@ -25,7 +25,7 @@ from feature_platform.errors import (
     SchemaError,
     TransformationError,
 )
-from feature_platform.retrieval.transform import Step
+from feature_platform.retrieval.on_demand import Step
 from feature_platform.types import Array, Bool, Decimal, FeatureType, Float64, Int64, String
 
 MONEY = Decimal(38, 2)

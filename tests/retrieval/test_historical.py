@@ -63,7 +63,7 @@ def test_the_result_comes_in_every_form(platform: FeatureStore, tmp_path: Path) 
     folder = job.to_parquet(tmp_path / "parts", partition_by=["driver_id"])
     assert sorted(p.name for p in folder.iterdir()) == [f"driver_id={n}" for n in (1, 2, 3)]
     assert job.to_sql().startswith("WITH")
-    assert "spine" in job.explain()
+    assert "entities" in job.explain()
     assert job.registry_version == 1
 
 

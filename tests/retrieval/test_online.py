@@ -170,7 +170,7 @@ def test_unknown_features_are_named(store: FeatureStore, features, message: str)
 
 
 def test_a_request_is_resolved_once_per_registry_version(store, monkeypatch) -> None:
-    from feature_platform import serving
+    from feature_platform.services import serving
 
     resolved = []
     real = serving.resolve

@@ -166,13 +166,13 @@ def test_the_evaluator_reaches_nothing_but_its_inputs() -> None:
     """A second fence, behind the check of the declaration."""
     import pyarrow as pa
 
-    from feature_platform.retrieval.expressions import Expressions
+    from feature_platform.retrieval.sql_evaluator import SqlEvaluator
 
     for text in ("read_text('/etc/hostname').content", "(select count(*) from other)"):
         with pytest.raises(Exception, match=r"disabled|does not exist|read_text"):
-            Expressions({"y": text}, {"y": pa.int64()})(pa.table({"a": [1]}))
+            SqlEvaluator({"y": text}, {"y": pa.int64()})(pa.table({"a": [1]}))
     with pytest.raises(Exception, match="lock"):
-        Expressions({"y": "1"}, {"y": pa.int64()})._db.execute("SET enable_external_access = true")
+        SqlEvaluator({"y": "1"}, {"y": pa.int64()})._db.execute("SET enable_external_access = true")
 
 
 def test_special_floats_are_the_same_on_both_sides(store: FeatureStore) -> None:

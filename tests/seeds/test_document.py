@@ -143,7 +143,7 @@ def test_the_validation_function_works(repos: tuple[Path, Path]) -> None:
 def test_the_multi_tenant_settings_are_accepted(tmp_path: Path, heading: str) -> None:
     (tmp_path / "feature_store.yaml").write_text(block(heading, language="yaml"))
 
-    schema = RepoConfig.load(tmp_path).offline_store["schema"]
+    schema = RepoConfig.load(tmp_path).offline_store.plain()["schema"]
     assert schema == ("PLATFORM" if "Platform" in heading else "TEAM_A")
 
 

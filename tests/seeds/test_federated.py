@@ -253,8 +253,8 @@ def test_teams_keep_their_own_offline_schema(platform: Path, team_a: Path) -> No
 
     script(platform)
     script(team_a)
-    assert FeatureStore(platform).config.offline_store["schema"] == "PLATFORM"
-    assert FeatureStore(team_a).config.offline_store["schema"] == "TEAM_A"
+    assert FeatureStore(platform).config.offline_store.plain()["schema"] == "PLATFORM"
+    assert FeatureStore(team_a).config.offline_store.plain()["schema"] == "TEAM_A"
 
 
 COMPLETE_PLATFORM = """

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 from confluent_kafka import Consumer, Producer
+from tests_support import open_stream
 
-from feature_platform.streams import Message, Stream, open_stream
+from feature_platform.streams import Message, Stream
 from feature_platform.streams.redis import RedisStream
 
 

@@ -4,10 +4,9 @@ import time
 from typing import Any
 
 from streams.conftest import Broker, bodies, drained
-from tests_support import raises
+from tests_support import open_stream, raises
 
 from feature_platform.errors import ConfigError, StoreError
-from feature_platform.streams import open_stream
 
 SENT = [b'{"a": %d}' % n for n in range(5)]
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import redis
 from streams.conftest import Broker
-from tests_support import HOUR, NOON, raises
+from tests_support import HOUR, NOON, open_stream, raises
 
 from feature_platform import (
     Entity,
@@ -24,7 +24,6 @@ from feature_platform import (
     StreamSource,
 )
 from feature_platform.errors import ConfigError, NotFoundError, RequestError, StoreError
-from feature_platform.streams import open_stream
 from feature_platform.types import Float32, Int64
 
 

@@ -10,34 +10,34 @@ from pyarrow import compute, fs, parquet
 from feature_platform.errors import RequestError, StoreError
 from feature_platform.offline.duckdb.remote import s3_client
 from feature_platform.offline.paths import check_path
-from feature_platform.table import History
+from feature_platform.table import SourceTable
 
 
-def append_files(history: History, rows: pa.Table, root: Path) -> str:
+def append_files(source: SourceTable, rows: pa.Table, root: Path) -> str:
     """Write rows as a new Parquet file, or one per day; a file is seen once it is complete.
 
     Raises:
         RequestError: The source is a single file, a glob, or in another format.
         StoreError: It cannot be written.
     """
-    location, source = history.location, history.source
+    location, label = source.location, source.name
     path = location["path"].removeprefix("file://")
-    check_path(source, path)
+    check_path(label, path)
     if location["format"] == "delta":
-        return _append_delta(source, path if "://" in path else str(root / path), rows)
+        return _append_delta(label, path if "://" in path else str(root / path), rows)
     if location["format"] != "parquet" or PurePosixPath(path).suffix or "*" in path:
         raise RequestError(
-            f"Source {source!r} cannot grow: its path {location['path']!r} is not a directory of "
+            f"Source {label!r} cannot grow: its path {location['path']!r} is not a directory of "
             "Parquet files. Make it one; a file is never written again."
         )
     on_s3 = path.startswith("s3://")
     client = s3_client(location["endpoint"]) if on_s3 else fs.LocalFileSystem()
     base = path.removeprefix("s3://").rstrip("/") if on_s3 else str(root / path)
-    _check_folders(history, client, base)
+    _check_folders(source, client, base)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
     name, written = f"{stamp}-{uuid.uuid4().hex}.parquet", list[str]()
     try:
-        for folder, part in _by_day(history, rows):
+        for folder, part in _by_day(source, rows):
             target = f"{base}/{folder}".rstrip("/")
             _write(client, target, name, part, rename=not on_s3)
             written.append(f"{target}/{name}")
@@ -45,28 +45,28 @@ def append_files(history: History, rows: pa.Table, root: Path) -> str:
         for file in written:  # some days without the others would be half of what was sent
             client.delete_file(file)
         reason = str(error).partition("\n")[0]
-        raise StoreError(f"Source {source!r} cannot be written: {reason}") from error
+        raise StoreError(f"Source {label!r} cannot be written: {reason}") from error
     return ", ".join(f"s3://{path}" if on_s3 else path for path in written)
 
 
-def _check_folders(history: History, client: fs.FileSystem, base: str) -> None:
+def _check_folders(source: SourceTable, client: fs.FileSystem, base: str) -> None:
     """Refuse folders that say something the rows would have to say as well."""
     listed = client.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
     parts = {part for info in listed for part in PurePosixPath(info.path[len(base) :]).parts}
     names = {part.partition("=")[0] for part in parts if "=" in part}
-    if others := names - {history.day_column}:
+    if others := names - {source.day_column}:
         raise RequestError(
-            f"Source {history.source!r} cannot grow: its folders are named after "
+            f"Source {source.name!r} cannot grow: its folders are named after "
             f"{', '.join(sorted(others))}. Only date_partition_column is written."
         )
 
 
-def _by_day(history: History, rows: pa.Table) -> list[tuple[str, pa.Table]]:
-    if not history.day_column:
+def _by_day(source: SourceTable, rows: pa.Table) -> list[tuple[str, pa.Table]]:
+    if not source.day_column:
         return [("", rows)] if rows.num_rows else []
-    days = compute.strftime(rows[history.event_timestamp], format="%Y-%m-%d")
+    days = compute.strftime(rows[source.event_timestamp], format="%Y-%m-%d")
     return [
-        (f"{history.day_column}={day}", rows.filter(compute.equal(days, day)))
+        (f"{source.day_column}={day}", rows.filter(compute.equal(days, day)))
         for day in days.unique().to_pylist()
     ]
 
@@ -83,12 +83,12 @@ def _write(client: fs.FileSystem, folder: str, name: str, rows: pa.Table, *, ren
         client.move(unfinished, target)
 
 
-def _append_delta(source: str, where: str, rows: pa.Table) -> str:
+def _append_delta(label: str, where: str, rows: pa.Table) -> str:
     from deltalake import write_deltalake
 
     try:
         write_deltalake(where, rows, mode="append", schema_mode="merge")
     except Exception as error:  # the library's errors have no common base
         reason = str(error).partition("\n")[0]
-        raise StoreError(f"Source {source!r} cannot be written: {reason}") from error
+        raise StoreError(f"Source {label!r} cannot be written: {reason}") from error
     return where

@@ -86,5 +86,5 @@ class DuckDBDialect(Dialect):
     def quantiles(self, column: str, probabilities: Sequence[float]) -> list[str]:
         return [f"approx_quantile(CAST({column} AS DOUBLE), {list(probabilities)})"]
 
-    def asof_join(self, rows: str, history: str, conditions: str) -> str | None:
-        return f"{rows} ASOF JOIN {history} ON {conditions}"
+    def asof_join(self, rows: str, source: str, conditions: str) -> str | None:
+        return f"{rows} ASOF JOIN {source} ON {conditions}"

@@ -35,14 +35,14 @@ class Files:
         return [(info.path, info.size or 0, info.mtime_ns or 0) for info in found]
 
 
-def local_files(source: str, location: Mapping[str, str], root: Path) -> Files:
+def local_files(label: str, location: Mapping[str, str], root: Path) -> Files:
     """List the files of a local path, glob or directory.
 
     Raises:
         StoreError: There are none, or the path leads out of its root.
     """
     path = location["path"].removeprefix("file://")
-    check_path(source, path)
+    check_path(label, path)
     base = root / path
     hint = f" Relative paths start at {root}." if not PurePosixPath(path).is_absolute() else ""
     if _WILD.search(path) and not base.exists():
@@ -54,7 +54,7 @@ def local_files(source: str, location: Mapping[str, str], root: Path) -> Files:
     elif base.is_dir():
         if (base / "_delta_log").exists():
             raise StoreError(
-                f"Source {source!r} cannot be read: {base} is a Delta table, whose files also hold "
+                f"Source {label!r} cannot be read: {base} is a Delta table, whose files also hold "
                 'rows that were deleted. Say file_format="delta".'
             )
         inside = (p.relative_to(base) for p in base.rglob("*"))
@@ -65,27 +65,27 @@ def local_files(source: str, location: Mapping[str, str], root: Path) -> Files:
         paths = [str(base)] if base.is_file() else []
         fixed = str(base)
     if not paths:
-        raise StoreError(f"Source {source!r} cannot be read: no files at {base}.{hint}")
-    return _files(source, paths, fixed, fs.LocalFileSystem())
+        raise StoreError(f"Source {label!r} cannot be read: no files at {base}.{hint}")
+    return _files(label, paths, fixed, fs.LocalFileSystem())
 
 
-def s3_files(source: str, location: Mapping[str, str], client: fs.FileSystem) -> Files:
+def s3_files(label: str, location: Mapping[str, str], client: fs.FileSystem) -> Files:
     """List the files of an `s3://` path, glob or prefix.
 
     Raises:
         StoreError: There are none, or they cannot be listed.
     """
     path = location["path"].removeprefix("s3://")
-    check_path(source, path)
+    check_path(label, path)
     fixed = _before_wild(path) if _WILD.search(path) else path.rstrip("/")
     try:
         here = client.get_file_info(fixed)
         if here.is_file:
-            return _files(source, [fixed], fixed, client)
+            return _files(label, [fixed], fixed, client)
         found = client.get_file_info(fs.FileSelector(fixed, recursive=True, allow_not_found=True))
     except OSError as error:
         reason = " ".join(str(error).split())
-        raise StoreError(f"Source {source!r}: cannot read s3://{path}: {reason}") from error
+        raise StoreError(f"Source {label!r}: cannot read s3://{path}: {reason}") from error
     names = [info.path for info in found if info.is_file]
     if _WILD.search(path):
         pattern = re.compile(_pattern(path))
@@ -94,23 +94,23 @@ def s3_files(source: str, location: Mapping[str, str], client: fs.FileSystem) ->
         wanted = [name for name in names if name.endswith(_SUFFIXES[location["format"]])]
     paths = [n for n in wanted if not _hidden(PurePosixPath(n.removeprefix(fixed).lstrip("/")))]
     if not paths:
-        raise StoreError(f"Source {source!r}: cannot read s3://{path}: there are no files.")
-    return _files(source, paths, fixed, client)
+        raise StoreError(f"Source {label!r}: cannot read s3://{path}: there are no files.")
+    return _files(label, paths, fixed, client)
 
 
-def _files(source: str, paths: list[str], fixed: str, client: fs.FileSystem) -> Files:
+def _files(label: str, paths: list[str], fixed: str, client: fs.FileSystem) -> Files:
     folders = [PurePosixPath(path.removeprefix(fixed)).parent.parts for path in paths]
     names = {tuple(part.partition("=")[0] for part in parts if "=" in part) for parts in folders}
     if len(names) > 1:
         raise StoreError(
-            f"Source {source!r} cannot be read: below {fixed} some files lie in folders "
+            f"Source {label!r} cannot be read: below {fixed} some files lie in folders "
             f"{' and '.join(sorted('/'.join(n) or '(none)' for n in names))} named column=value, "
             "and all have to lie in the same."
         )
     partitioned = names != {()}
     if partitioned and "=" in fixed:
         raise StoreError(
-            f"Source {source!r} cannot be read: {fixed} has a folder named column=value above the "
+            f"Source {label!r} cannot be read: {fixed} has a folder named column=value above the "
             "source itself, which would be read as a column."
         )
     return Files(tuple(sorted(paths)), partitioned, client)

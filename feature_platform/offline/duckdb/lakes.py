@@ -9,11 +9,11 @@ import pyarrow as pa
 from feature_platform.errors import ConfigError, StoreError
 
 
-def lake_dataset(source: str, location: Mapping[str, str], root: Path) -> Any:
+def lake_dataset(label: str, location: Mapping[str, str], root: Path) -> Any:
     """Return the present version of a table as something DuckDB can scan.
 
     Args:
-        source: Name of the source, for messages.
+        label: Name of the source, for messages.
         location: `path`, `format` (`delta` or `iceberg`) and `endpoint`.
         root: What relative paths are resolved against.
 
@@ -29,11 +29,11 @@ def lake_dataset(source: str, location: Mapping[str, str], root: Path) -> Any:
         return _iceberg(where, location["endpoint"])
     except ImportError as error:
         raise ConfigError(
-            f"Source {source!r} is in {location['format']}: install feature-platform[lakes]."
+            f"Source {label!r} is in {location['format']}: install feature-platform[lakes]."
         ) from error
     except Exception as error:  # these libraries have no common base
         reason = str(error).partition("\n")[0]
-        raise StoreError(f"Source {source!r} cannot be read: {reason}") from error
+        raise StoreError(f"Source {label!r} cannot be read: {reason}") from error
 
 
 def _delta(where: str, endpoint: str) -> Any:

@@ -5,7 +5,6 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -24,14 +23,16 @@ from feature_platform.offline.base import EntityRows, Progress
 from feature_platform.offline.duckdb.append import append_files
 from feature_platform.offline.duckdb.dialect import DuckDBDialect
 from feature_platform.offline.duckdb.files import Files, literal_path, local_files, s3_files
+from feature_platform.offline.duckdb.join import DuckDBJoin
 from feature_platform.offline.duckdb.remote import ArrowFiles, s3_client
-from feature_platform.offline.duckdb.staged import StagedJoin
-from feature_platform.offline.history import HistorySql, Relation, history_of
+from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
-from feature_platform.offline.point_in_time import ROW, TIME, Search, SpineSql
-from feature_platform.offline.session import Session
-from feature_platform.offline.spine import check_unique
-from feature_platform.table import History, Table
+from feature_platform.offline.point_in_time import ROW, TIME, EntityRowsSql, Search
+from feature_platform.offline.session import Engine, Session
+from feature_platform.offline.settings import DuckDBSettings
+from feature_platform.offline.source_sql import Relation, SourceSql, source_of
+from feature_platform.offline.store import SqlOfflineStore
+from feature_platform.table import SourceTable, Table
 
 _LAKES = ("delta", "iceberg")
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
@@ -40,22 +41,16 @@ _MOST_THREADS = 1024
 _BATCH_ROWS = 100_000
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What users can set.
+def duckdb_store(settings: DuckDBSettings, root: Path) -> SqlOfflineStore:
+    """Return the store over files.
 
-    Attributes:
-        root: What relative paths are resolved against.
-        memory_limit: Such as `4GB`; DuckDB's default, 80% of the machine's, if empty. What does
-            not fit is written to `temp_directory`.
-        threads: How many; all cores if 0.
-        temp_directory: Where; a folder of its own in the system's if empty.
+    Args:
+        settings: What users can set.
+        root: Folder that relative paths start at.
     """
-
-    root: Path
-    memory_limit: str = ""
-    threads: int = 0
-    temp_directory: str = ""
+    return SqlOfflineStore(
+        Engine(DuckDBSession, lambda progress: DuckDBSession(settings, root, progress))
+    )
 
 
 class DuckDBSession(Session):
@@ -63,13 +58,15 @@ class DuckDBSession(Session):
 
     stores_rows: ClassVar[bool] = False
 
-    def __init__(self, settings: Settings, progress: Progress | None = None) -> None:
+    def __init__(
+        self, settings: DuckDBSettings, root: Path, progress: Progress | None = None
+    ) -> None:
         super().__init__(progress)
         self.sql = DuckDBDialect()
         self.bytes_read = 0
-        self._settings = settings
+        self._root = root
         spill = settings.temp_directory
-        parent = settings.root / spill if spill else None
+        parent = root / spill if spill else None
         if not 0 <= settings.threads <= _MOST_THREADS:
             raise ConfigError(f"offline_store: threads cannot be {settings.threads}.")
         try:
@@ -168,15 +165,15 @@ class DuckDBSession(Session):
 
     def reads_as(self, table: Table) -> tuple[str, ...]:
         """CSV columns are read as each table declares them."""
-        is_csv = history_of(table).location["format"] == "csv"
+        is_csv = source_of(table).location["format"] == "csv"
         return (table.identity, str(table.features)) if is_csv else ()
 
     def number(self, relation: str, time: str, *, store: bool) -> str:
         numbered = f"SELECT row_number() OVER () AS {ROW}, {time} AS {TIME}, * FROM {relation}"
         if not store:
             return f"({numbered})"
-        self.run(f"CREATE TEMP TABLE spine AS {numbered}")
-        return "spine"
+        self.run(f"CREATE TEMP TABLE entities AS {numbered}")
+        return "entities"
 
     def reader(self, sql: str, schema: pa.Schema) -> pa.RecordBatchReader:
         with translated():
@@ -195,8 +192,8 @@ class DuckDBSession(Session):
         with translated():
             return list(self.db.sql(sql).to_arrow_table().to_pylist())
 
-    def append(self, history: History, rows: pa.Table) -> str:
-        return append_files(history, rows, self._settings.root)
+    def append(self, source: SourceTable, rows: pa.Table) -> str:
+        return append_files(source, rows, self._root)
 
     def explain(self, sql: str) -> str:
         with translated():
@@ -206,23 +203,23 @@ class DuckDBSession(Session):
         with suppress(duckdb.Error):  # it may have finished
             self.db.interrupt()
 
-    def join(self, spine: SpineSql, found: Sequence[Search], schema: pa.Schema) -> str:
-        join = StagedJoin(self, spine)
+    def join(self, entities: EntityRowsSql, found: Sequence[Search], schema: pa.Schema) -> str:
+        join = DuckDBJoin(self, entities)
         for number, search in enumerate(found):
             join.find(number, search)
         return join.select()
 
     def latest(
         self,
-        history: HistorySql,
+        source: SourceSql,
         columns: Mapping[str, str],
         span: tuple[int, int],
         schema: pa.Schema,
     ) -> str:
-        if not history.row_id:
-            return super().latest(history, columns, span, schema)
-        join = StagedJoin(self, SpineSql("", {}, span, 0))
-        return join.latest(history, columns)
+        if not source.row_id:
+            return super().latest(source, columns, span, schema)
+        join = DuckDBJoin(self, EntityRowsSql("", {}, span, 0))
+        return join.latest(source, columns)
 
     def check_unchanged(self) -> None:
         """Check that files are what they were when they were listed.
@@ -230,44 +227,44 @@ class DuckDBSession(Session):
         Raises:
             StoreError: One was replaced or removed meanwhile.
         """
-        for source, files, before in self._listed:
+        for label, files, before in self._listed:
             if files.state() != before:
                 raise StoreError(
-                    f"Source {source!r}: a file was replaced or removed while it was read. Ask "
+                    f"Source {label!r}: a file was replaced or removed while it was read. Ask "
                     "again; writers should add files, never replace them."
                 )
 
-    def open(self, table: Table, history: History) -> Relation:
-        location, source = history.location, history.source
+    def open(self, table: Table, source: SourceTable) -> Relation:
+        location, label = source.location, source.name
         file_format = location["format"]
         if file_format in _LAKES:
-            return self._lake(source, location)
+            return self._lake(label, location)
         if file_format not in {"parquet", "csv"}:
             raise StoreError(
-                f"Source {source!r} is in {file_format}, and this offline store reads Parquet, "
+                f"Source {label!r} is in {file_format}, and this offline store reads Parquet, "
                 "CSV, Delta and Iceberg. Set offline_store in feature_store.yaml to the engine "
                 "that holds it."
             )
-        names, files = self._list(source, location)
+        names, files = self._list(label, location)
         if file_format == "csv":
-            return self._csv(table, history, names)
+            return self._csv(table, source, names)
         options = ["union_by_name = true"] if len(names) > 1 else []
         options.append(f"hive_partitioning = {str(files.partitioned).lower()}")
         relation = f"read_parquet([{self._listing(names)}], {', '.join(options)})"
-        columns = self._describe(relation, _unreadable(source))
+        columns = self._describe(relation, _unreadable(label))
         # Files that a partition filter leaves out are not counted, so their index says nothing.
         row_id = ("filename" if files.partitioned else "file_index", "file_row_number")
         return Relation(relation, columns, _free(row_id, columns))
 
-    def _list(self, source: str, location: Mapping[str, str]) -> tuple[list[str], Files]:
+    def _list(self, label: str, location: Mapping[str, str]) -> tuple[list[str], Files]:
         if not location["path"].startswith("s3://"):
-            files = local_files(source, location, self._settings.root)
+            files = local_files(label, location, self._root)
             names = list(files.paths)
         else:
             client = s3_client(location["endpoint"])
-            files = s3_files(source, location, client)
+            files = s3_files(label, location, client)
             names = self._mount(files, location)
-        self._listed.append((source, files, files.state()))
+        self._listed.append((label, files, files.state()))
         return names, files
 
     def _mount(self, files: Files, location: Mapping[str, str]) -> list[str]:
@@ -291,13 +288,13 @@ class DuckDBSession(Session):
     def _listing(self, names: list[str]) -> str:
         return ", ".join(self.sql.literal(literal_path(name)) for name in names)
 
-    def _csv(self, table: Table, history: History, names: list[str]) -> Relation:
+    def _csv(self, table: Table, source: SourceTable, names: list[str]) -> Relation:
         """Parse CSV files once, with columns as they are declared, not as they look."""
         options = "hive_partitioning = false" + (", union_by_name = true" if len(names) > 1 else "")
         relation = f"read_csv([{self._listing(names)}], {options}"
-        looks = self._describe(f"{relation})", _unreadable(history.source))
+        looks = self._describe(f"{relation})", _unreadable(source.name))
         declared = {**table.keys, **{f.name: f.type for f in table.features}}
-        raw = {history.column(n): t for n, t in declared.items() if t}
+        raw = {source.column(n): t for n, t in declared.items() if t}
         # Text that looks like a number stays text; a column that is all empty has no looks.
         # Decimals are text until their digits have been looked at.
         text = {n: pa.string() if pa.types.is_decimal(t) else t for n, t in raw.items()}
@@ -311,18 +308,18 @@ class DuckDBSession(Session):
             relation += f", types = {{{', '.join(pairs)}}}"
         name = f"csv{len(self._relations)}"
         self.run(f"CREATE TEMP TABLE {name} AS SELECT * FROM {relation})")
-        columns = self._describe(name, _unreadable(history.source))
+        columns = self._describe(name, _unreadable(source.name))
         return Relation(name, columns, _free(("rowid",), columns))
 
-    def _lake(self, source: str, location: Mapping[str, str]) -> Relation:
+    def _lake(self, label: str, location: Mapping[str, str]) -> Relation:
         from feature_platform.offline.duckdb.lakes import lake_dataset
 
-        check_path(source, location["path"])
+        check_path(label, location["path"])
         name = f"lake{len(self._relations)}"
-        dataset = lake_dataset(source, location, self._settings.root)
+        dataset = lake_dataset(label, location, self._root)
         with translated():
             self.db.register(name, dataset)
-        return Relation(name, self._describe(name, _unreadable(source)))
+        return Relation(name, self._describe(name, _unreadable(label)))
 
 
 def _free(row_id: tuple[str, ...], columns: Mapping[str, object]) -> tuple[str, ...]:
@@ -337,8 +334,8 @@ def _parquet_names(path: Path) -> list[str]:
         raise RequestError(f"The entity rows cannot be read: {first_line(error)}") from error
 
 
-def _unreadable(source: str) -> Callable[[str], StoreError]:
-    return lambda reason: StoreError(f"Source {source!r} cannot be read: {reason}.")
+def _unreadable(label: str) -> Callable[[str], StoreError]:
+    return lambda reason: StoreError(f"Source {label!r} cannot be read: {reason}.")
 
 
 @contextmanager

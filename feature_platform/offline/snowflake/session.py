@@ -14,12 +14,15 @@ from pyarrow import parquet
 from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
 from feature_platform.offline.base import EntityRows, Progress
 from feature_platform.offline.columns import family
-from feature_platform.offline.history import Relation
+from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.point_in_time import ROW, TIME
-from feature_platform.offline.session import Session
+from feature_platform.offline.session import Engine, Session, TableSession
+from feature_platform.offline.settings import SnowflakeSettings
 from feature_platform.offline.snowflake.dialect import SnowflakeDialect
-from feature_platform.offline.spine import check_unique
-from feature_platform.table import TIMESTAMP, History, Table
+from feature_platform.offline.source_sql import Relation
+from feature_platform.offline.store import SqlOfflineStore
+from feature_platform.table import SourceTable, Table
+from feature_platform.types.arrow import TIMESTAMP
 
 _FROM_ENVIRONMENT = ("account", "user", "password", "role", "warehouse", "database", "schema")
 _FOUND = {  # the connector's type codes, by what comes back as Arrow
@@ -44,7 +47,23 @@ _COLUMN = {  # what an uploaded column is stored as
 Connect = Callable[[], Any]
 
 
-def connector(settings: Mapping[str, Any]) -> Connect:
+def snowflake_store(settings: SnowflakeSettings, connect: Connect | None) -> SqlOfflineStore:
+    """Return the store on Snowflake.
+
+    Args:
+        settings: What users can set.
+        connect: Opens a connection, instead of the settings.
+
+    Raises:
+        ConfigError: The connector is not installed.
+    """
+    open_connection = connect or connector(settings)
+    return SqlOfflineStore(
+        Engine(SnowflakeSession, lambda progress: SnowflakeSession(open_connection, progress))
+    )
+
+
+def connector(settings: SnowflakeSettings) -> Connect:
     """Return what opens a connection.
 
     Args:
@@ -61,13 +80,14 @@ def connector(settings: Mapping[str, Any]) -> Connect:
             "offline_store: type 'snowflake' needs its connector: install "
             "feature-platform[snowflake]."
         ) from error
-    given = {
+    from_environment = {
         name: value
         for name in _FROM_ENVIRONMENT
         if (value := os.environ.get(f"SNOWFLAKE_{name.upper()}"))
     }
-    parameters = {"TIMEZONE": "UTC", **settings.get("session_parameters", {})}
-    arguments = {**given, **settings, "session_parameters": parameters}
+    options = {name: value for name, value in settings.plain().items() if name != "root"}
+    parameters = {"TIMEZONE": "UTC", **options.get("session_parameters", {})}
+    arguments = {**from_environment, **options, "session_parameters": parameters}
 
     def connect() -> Any:
         try:
@@ -79,7 +99,7 @@ def connector(settings: Mapping[str, Any]) -> Connect:
     return connect
 
 
-class SnowflakeSession(Session):
+class SnowflakeSession(Session, TableSession):
     """Works in the connection's schema; what it creates there is temporary or dropped.
 
     Args:
@@ -96,18 +116,18 @@ class SnowflakeSession(Session):
         self._uploaded: list[str] = []
         self._unnumbered = False
 
-    def open(self, table: Table, history: History) -> Relation:
-        location, source = history.location, history.source
+    def open(self, table: Table, source: SourceTable) -> Relation:
+        location, label = source.location, source.name
         if location["format"] != "snowflake":
             raise StoreError(
-                f"Source {source!r} is in {location['format']}, which Snowflake does not hold. "
+                f"Source {label!r} is in {location['format']}, which Snowflake does not hold. "
                 "Set offline_store in feature_store.yaml to the engine that reads it."
             )
         if location["query"]:
             relation = f"({location['query']}\n)"
         else:
-            relation = self._table_name(source, location)
-        unreadable = _because(lambda why: StoreError(f"Source {source!r} cannot be read: {why}"))
+            relation = self._table_name(label, location)
+        unreadable = _because(lambda why: StoreError(f"Source {label!r} cannot be read: {why}"))
         return Relation(relation, self._describe(relation, unreadable))
 
     def _describe(self, relation: str, unreadable: Any) -> dict[str, pa.DataType]:
@@ -133,7 +153,7 @@ class SnowflakeSession(Session):
         numbered = f"SELECT {number}{time} AS {TIME}, r.* FROM {relation} r"
         if not store:
             return f"({numbered})"
-        name = f"{self._prefix}_SPINE"
+        name = f"{self._prefix}_ENTITIES"
         self._run(f"CREATE TEMPORARY TABLE {name} AS {numbered}")
         return name
 
@@ -164,12 +184,12 @@ class SnowflakeSession(Session):
         name = ".".join(self.sql.quote(part) for part in table.split("."))
         self._run(f"CREATE TABLE {name} AS {sql}")
 
-    def append(self, history: History, rows: pa.Table) -> str:
-        location, source = history.location, history.source
+    def append(self, source: SourceTable, rows: pa.Table) -> str:
+        location, label = source.location, source.name
         if not location.get("table"):
-            raise RequestError(f"Source {source!r} is not a Snowflake table.")
-        target = self._table_name(source, location)
-        stored = self._describe(target, _because(lambda why: StoreError(f"{source!r}: {why}")))
+            raise RequestError(f"Source {label!r} is not a Snowflake table.")
+        target = self._table_name(label, location)
+        stored = self._describe(target, _because(lambda why: StoreError(f"{label!r}: {why}")))
         by_case = {name.casefold(): name for name in stored}
         columns = [self.sql.quote(by_case.get(n.casefold(), n)) for n in rows.column_names]
         sent = self._upload(rows)
@@ -179,10 +199,10 @@ class SnowflakeSession(Session):
         )
         return target
 
-    def _table_name(self, source: str, location: Mapping[str, str]) -> str:
+    def _table_name(self, label: str, location: Mapping[str, str]) -> str:
         parts = [location[part] for part in ("database", "schema", "table")]
         if parts[0] and not parts[1]:
-            raise StoreError(f"Source {source!r} names a database and no schema; name both.")
+            raise StoreError(f"Source {label!r} names a database and no schema; name both.")
         return ".".join(self.sql.quote(part) for part in parts if part)
 
     def outgoing(self, sql: str, dtype: pa.DataType) -> str:

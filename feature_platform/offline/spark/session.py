@@ -3,44 +3,42 @@
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
 from feature_platform.offline.base import Deliver, EntityRows, Progress
-from feature_platform.offline.history import Relation
+from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
 from feature_platform.offline.point_in_time import ROW, TIME
-from feature_platform.offline.session import Session
+from feature_platform.offline.session import Engine, FrameSession, Session, WorkerSession
+from feature_platform.offline.settings import SparkSettings
+from feature_platform.offline.source_sql import Relation
 from feature_platform.offline.spark.dialect import SparkDialect
-from feature_platform.offline.spine import check_unique
-from feature_platform.table import History, Table
+from feature_platform.offline.store import SqlOfflineStore
+from feature_platform.table import SourceTable, Table
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What users can set; a SparkSession that is active already is used as it is.
+def spark_store(settings: SparkSettings, root: Path) -> SqlOfflineStore:
+    """Return the store on Spark.
 
-    Attributes:
-        root: What relative paths are resolved against.
-        master: Such as `local[*]` or `spark://host:7077`.
-        remote: A Spark Connect server, such as `sc://host:15002`, instead of a master.
-        spark_conf: Spark's own settings for a new session.
+    Args:
+        settings: What users can set.
+        root: Folder that relative paths start at.
     """
 
-    root: Path
-    master: str = "local[*]"
-    remote: str = ""
-    spark_conf: Mapping[str, str] = field(default_factory=dict)
+    def open_session(progress: Progress | None) -> Session:
+        return SparkQuerySession(spark_session(settings), root, progress)
+
+    return SqlOfflineStore(Engine(SparkQuerySession, open_session))
 
 
-def spark_session(settings: Settings) -> "SparkSession":
+def spark_session(settings: SparkSettings) -> "SparkSession":
     """Return the active SparkSession, or a new one.
 
     Raises:
@@ -68,10 +66,8 @@ def spark_session(settings: Settings) -> "SparkSession":
         ) from error
 
 
-class SparkQuerySession(Session):
+class SparkQuerySession(Session, WorkerSession, FrameSession):
     """Temporary views under names of their own in a shared SparkSession."""
-
-    has_workers: ClassVar[bool] = True
 
     def __init__(self, spark: "SparkSession", root: Path, progress: Progress | None = None) -> None:
         super().__init__(progress)
@@ -84,14 +80,14 @@ class SparkQuerySession(Session):
         self._tag = f"{self._prefix}_jobs"
         spark.addTag(self._tag)
 
-    def open(self, table: Table, history: History) -> Relation:
-        location, source = history.location, history.source
-        with _translated(lambda why: StoreError(f"Source {source!r} cannot be read: {why}")):
-            frame = self._source(source, location)
+    def open(self, table: Table, source: SourceTable) -> Relation:
+        location, label = source.location, source.name
+        with _translated(lambda why: StoreError(f"Source {label!r} cannot be read: {why}")):
+            frame = self._source(label, location)
             columns = _columns(frame)
         return Relation(self._view(frame), columns)
 
-    def _source(self, source: str, location: Mapping[str, str]) -> "DataFrame":
+    def _source(self, label: str, location: Mapping[str, str]) -> "DataFrame":
         if location["format"] == "spark" and location["table"]:
             return self._spark.table(location["table"])
         if location["format"] == "spark" and location["query"]:
@@ -99,10 +95,10 @@ class SparkQuerySession(Session):
         kind = location.get("file_format") or location["format"]
         if kind not in {"parquet", "csv", "orc", "delta", "iceberg"}:
             raise StoreError(
-                f"Source {source!r} is in {kind}, which Spark does not read here. Set "
+                f"Source {label!r} is in {kind}, which Spark does not read here. Set "
                 "offline_store in feature_store.yaml to the engine that holds it."
             )
-        path = self._path(source, location["path"])
+        path = self._path(label, location["path"])
         reader = self._spark.read
         if kind == "csv":
             reader = reader.option("header", "true").option("inferSchema", "true")
@@ -110,9 +106,9 @@ class SparkQuerySession(Session):
             reader = reader.option("mergeSchema", "true")
         return reader.format(kind).load(path)
 
-    def _path(self, source: str, path: str) -> str:
+    def _path(self, label: str, path: str) -> str:
         """Return a path as Spark writes it; a relative one starts at the root."""
-        check_path(source, path)
+        check_path(label, path)
         if path.startswith("s3://"):
             return f"s3a://{path.removeprefix('s3://')}"
         return path if "://" in path else f"file://{self._root / path}"
@@ -170,19 +166,19 @@ class SparkQuerySession(Session):
         with _translated(_failed):
             return [row.asDict() for row in self._spark.sql(sql).collect()]
 
-    def append(self, history: History, rows: pa.Table) -> str:
-        location, source = history.location, history.source
+    def append(self, source: SourceTable, rows: pa.Table) -> str:
+        location, label = source.location, source.name
         if location.get("query"):
-            raise RequestError(f"Source {source!r} is a query, which cannot be written.")
-        with _translated(lambda why: StoreError(f"Source {source!r} cannot be written: {why}")):
+            raise RequestError(f"Source {label!r} is a query, which cannot be written.")
+        with _translated(lambda why: StoreError(f"Source {label!r} cannot be written: {why}")):
             frame = self._spark.createDataFrame(_uploadable(rows))
             if table := location.get("table"):
                 return self._insert(frame, table)
-            path = self._path(source, location["path"])
+            path = self._path(label, location["path"])
             kind = location.get("file_format") or location["format"]
             writer = frame.write.mode("append").format(kind)
-            if day := history.day_column:
-                event = self.sql.quote(history.event_timestamp)
+            if day := source.day_column:
+                event = self.sql.quote(source.event_timestamp)
                 utc = f"date_format(to_utc_timestamp({event}, current_timezone()), 'yyyy-MM-dd')"
                 dated = frame.selectExpr("*", f"{utc} AS {self.sql.quote(day)}")
                 writer = dated.write.mode("append").format(kind).partitionBy(day)

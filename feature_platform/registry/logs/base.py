@@ -70,3 +70,6 @@ class CommitLog(ABC):
         Raises:
             StoreError: It could not be stored.
         """
+
+    def close(self) -> None:  # noqa: B027 - most logs keep nothing open
+        """Close connections; the log opens new ones when it is used again."""

@@ -1,12 +1,12 @@
 """A log in a PostgreSQL table."""
 
-import os
 from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 from feature_platform.errors import BusyError, ConfigError, StoreError, UnknownOutcomeError
+from feature_platform.lazy import Lazy
 from feature_platform.registry.logs.base import LAST, CommitLog
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ class PostgresLog(CommitLog):
     """
 
     def __init__(self, url: str) -> None:
-        self._db: psycopg.Connection[Any] | None = None
-        self._process = 0
+        self._db: Lazy[psycopg.Connection[Any]] = Lazy(self._connect, lambda db: db.close())
         parts = urlsplit(url)
         if parts.netloc.count("@") > 1:
             raise ConfigError("registry: write @ in a PostgreSQL user or password as %40.")
@@ -112,13 +111,13 @@ class PostgresLog(CommitLog):
         with self._lock:
             for number in range(1, _ATTEMPTS + 1):
                 try:
-                    db = self._connect()
+                    db = self._open_connection()
                     sent = sent or bool(writing)
                     return attempt(db)
                 except (LockNotAvailable, QueryCanceled) as error:
                     raise BusyError(f"Registry {self}: {error}. Try again.") from error
                 except (OperationalError, InterfaceError) as error:
-                    self._close()
+                    self.close()
                     if number == _ATTEMPTS and sent:
                         raise UnknownOutcomeError(
                             f"Registry {self} never said whether {writing} was stored: {error}. "
@@ -130,24 +129,22 @@ class PostgresLog(CommitLog):
                     raise StoreError(f"Registry {self}: {error}.") from error
         raise AssertionError("every attempt returns or raises")
 
+    def _open_connection(self) -> "psycopg.Connection[Any]":
+        if self._db.get().closed:  # it was found dead, and nothing has been sent since
+            self.close()
+        return self._db.get()
+
     def _connect(self) -> "psycopg.Connection[Any]":
         import psycopg
 
-        if self._db is None or self._db.closed or self._process != os.getpid():
-            if self._process != os.getpid():
-                self._db = None  # the parent's: closing it here would end the parent's session
-            self._db = psycopg.connect(self._url, autocommit=True, connect_timeout=10)
-            self._process = os.getpid()
-        return self._db
+        return psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+
+    def close(self) -> None:
+        self._db.close()
 
     def __del__(self) -> None:
-        if self._process == os.getpid():
-            self._close()
-
-    def _close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-        self._db = None
+        if hasattr(self, "_db"):  # the URL may have been refused
+            self.close()
 
 
 def _create(db: "psycopg.Connection[Any]") -> None:

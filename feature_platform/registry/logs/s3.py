@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
 from itertools import takewhile
 from typing import Any, Self, cast
 
 from feature_platform.errors import ConfigError, StoreError, UnknownOutcomeError
+from feature_platform.lazy import Lazy
 from feature_platform.registry.logs.base import LAST, CommitLog
 
 _DEADLINE_SECONDS = 20.0
@@ -53,7 +53,7 @@ class S3Log(CommitLog):
     ) -> None:
         self._bucket = bucket
         self._prefix = f"{prefix}/" if prefix else ""
-        self._given = client
+        self._client_of = Lazy(lambda: client or _default_client())
         self._deadline_seconds = deadline_seconds
         self._first_pause_seconds = first_pause_seconds
         self._probed = False
@@ -245,20 +245,22 @@ class S3Log(CommitLog):
     def _checkpoint(self, number: int) -> str:
         return f"{self._prefix}_checkpoints/{LAST - number:020d}.json"
 
-    @cached_property
+    @property
     def _client(self) -> Any:
-        if self._given is not None:
-            return self._given
-        import boto3
-        from botocore.config import Config
+        return self._client_of.get()
 
-        config = Config(
-            retries={"total_max_attempts": 1},
-            connect_timeout=5,
-            read_timeout=10,
-            max_pool_connections=_READERS,
-        )
-        return boto3.client("s3", config=config)
+
+def _default_client() -> Any:
+    import boto3
+    from botocore.config import Config
+
+    config = Config(
+        retries={"total_max_attempts": 1},
+        connect_timeout=5,
+        read_timeout=10,
+        max_pool_connections=_READERS,
+    )
+    return boto3.client("s3", config=config)
 
 
 def _is_passing(error: BaseException) -> bool:

@@ -1,0 +1,264 @@
+"""Commands that look at the registry and its history."""
+
+import json
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+import yaml
+from rich.markup import escape
+from rich.table import Table
+
+from feature_platform.cli.base import Instant, Point, command, json_option, writing
+from feature_platform.cli.printing import (
+    commit_json,
+    console,
+    entry_json,
+    plan_json,
+    print_json,
+    print_plan,
+    print_table,
+)
+from feature_platform.definitions import Definition, kinds
+from feature_platform.errors import NotFoundError, RequestError
+from feature_platform.governance import plans_between
+from feature_platform.project import Project, signature
+from feature_platform.registry import (
+    Registry,
+    Report,
+    compare,
+    examine,
+    export_records,
+    import_records,
+    open_log,
+    read_export,
+)
+from feature_platform.registry import repair as repair_log
+from feature_platform.store import FeatureStore
+
+_ADVICE = """What comes after version {good} cannot be read. What can be done:
+  1. Bring the damaged record back, from a backup of the storage or an older object version.
+  2. `fsck --repair NEW_URL --backup EXPORT` writes a new registry that goes on from an export.
+  3. `fsck --repair NEW_URL` writes one with what verifies; then the owners apply again.
+Until then, FeatureStore(..., registry_version={good}) reads what is good."""
+
+
+@command()
+@click.option(
+    "-n",
+    "--limit",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="How many of the newest.",
+)
+@click.option("--owner", help="Only commits of this owner.")
+@click.option("--name", help="Only commits that changed an object of this name.")
+@click.option("--since", type=Instant(), help="Only commits at this time or later.")
+@click.option("--until", type=Instant(), help="Only commits at this time or earlier.")
+@json_option
+def history(
+    repo: Path,
+    *,
+    limit: int,
+    owner: str | None,
+    name: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    as_json: bool,
+) -> None:
+    """List commits, newest first."""
+    store = FeatureStore(repo)
+    found = store.registry.history(
+        project=store.project, owner=owner, name=name, since=since, until=until
+    )
+    commits = found[-limit:][::-1]
+    if as_json:
+        print_json([commit_json(commit) for commit in commits])
+        return
+    rows = [
+        (
+            str(c.version),
+            f"{c.at:%Y-%m-%d %H:%M:%S}Z",
+            c.principal,
+            c.client,
+            c.summary() + (f", overrides {len(c.waived)} contracts" if c.waived else ""),
+            c.message,
+        )
+        for c in commits
+    ]
+    nothing = "No commits match." if (owner or name or since or until) else _nothing(store)
+    print_table(["version", "time", "by", "with", "changes", "message"], rows, nothing)
+
+
+@command()
+@click.argument("version", type=click.IntRange(1, 2**62))
+@json_option
+def show(repo: Path, *, version: int, as_json: bool) -> None:
+    """Show what one commit changed."""
+    commit = FeatureStore(repo).registry.show(version)
+    if as_json:
+        print_json({**commit_json(commit), "plan": commit.plan.model_dump()})
+        return
+    out = console()
+    out.print(f"Version {commit.version} by {commit.principal} at {commit.at:%F %T}Z")
+    if commit.message:
+        out.print(f"Message: {escape(commit.message)}")
+    print_plan(commit.plan)
+    if commit.plan.override:
+        out.print(f"Overrides contracts, because: {escape(commit.plan.override)}")
+        for contract in commit.waived:
+            out.print(f"  ! {escape(contract)}")
+
+
+@command()
+@click.argument("before", type=Point())
+@click.argument("after", type=Point(), required=False)
+@json_option
+def diff(
+    repo: Path, *, before: int | datetime, after: int | datetime | None, as_json: bool
+) -> None:
+    """Show what changed from one version or time to another, by owner; to now if left out."""
+    store = FeatureStore(repo)
+    old, new = store.registry.snapshot(before), store.registry.snapshot(after)
+    plans = plans_between(Project(old, store.project), Project(new, store.project))
+    if as_json:
+        found = {plan.owner: plan_json(plan)["changes"] for plan in plans}
+        print_json({"before": old.version, "after": new.version, "changes": found})
+        return
+    if not plans:
+        console().print(f"Nothing differs between versions {old.version} and {new.version}.")
+    for plan in plans:
+        console().print(f"{plan.owner}, from version {old.version} to {new.version}:")
+        print_plan(plan)
+
+
+@command(name="list")
+@click.argument("kind", type=click.Choice(kinds()), required=False, metavar="[KIND]")
+@click.option("--at", type=Point(), help="As of this version or time.")
+@json_option
+def list_(repo: Path, *, kind: str | None, at: int | datetime | None, as_json: bool) -> None:
+    """List what is registered, by kind and owner.
+
+    KIND is entity, source, feature_view, on_demand_view, feature_service, policy or transfer.
+    """
+    store = FeatureStore(repo)
+    project = Project(store.registry.snapshot(at), store.project)
+    entries = [entry for entry in project.entries() if kind in (None, entry.key.kind)]
+    if as_json:
+        print_json([entry_json(entry.definition, entry) for entry in entries])
+        return
+    rows = [
+        (e.key.kind, e.key.name, e.owner, str(e.version), _about(e.definition)) for e in entries
+    ]
+    nothing = _nothing(store) if at is None else f"Nothing was registered at {at}."
+    print_table(["kind", "name", "owner", "version", "description"], rows, nothing)
+
+
+@command()
+@click.argument("name")
+@json_option
+def describe(repo: Path, *, name: str, as_json: bool) -> None:
+    """Show all about the objects of one name."""
+    project = FeatureStore(repo).load_project()
+    entries = [entry for entry in project.entries() if entry.key.name == name]
+    if not entries:
+        raise NotFoundError(project.not_found("object", name, project.names(*kinds())))
+    if as_json:
+        print_json([entry_json(entry.definition, entry) for entry in entries])
+        return
+    for entry in entries:
+        content = {"owner": entry.owner, "version": entry.version, **json.loads(entry.body)}
+        kind = entry.definition.kind.replace("_", " ")
+        table = Table(title=f"{kind} {name}", title_justify="left", show_header=False)
+        for key, value in content.items():
+            nested = isinstance(value, (dict, list))
+            shown = yaml.safe_dump(value, sort_keys=False).rstrip() if nested else str(value)
+            table.add_row(key, escape(shown))
+        for key, value in signature(project, entry.definition).items():
+            table.add_row(key, escape(value))
+        console().print(table)
+
+
+@command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+def export(repo: Path, *, file: Path) -> None:
+    """Write the whole registry, all projects and all history, to FILE (- for standard output)."""
+    log = FeatureStore(repo).registry.log
+    version = Registry(log).snapshot().version  # what does not verify is no backup
+    lines = export_records(log.read(0, version))
+    if str(file) == "-":
+        for line in lines:
+            click.echo(line, nl=False)
+        return
+    if file.resolve() == Path(str(log)).resolve():
+        raise RequestError(f"{file} is the registry itself; export to another file.")
+    with writing(file) as target:
+        target.writelines(lines)
+    console(stderr=True).print(f"Exported {version} commits of {escape(str(log))}.")
+
+
+@command(name="import")
+@click.argument("file", type=click.File("rb"))
+def import_(repo: Path, *, file: BinaryIO) -> None:
+    """Fill an empty registry from a FILE that `export` wrote."""
+    log = FeatureStore(repo).registry.log
+    records = read_export(file.read())
+    added = import_records(records, log)
+    console().print(f"{escape(str(log))} has {len(records)} commits now; {added} were added.")
+
+
+@command()
+@click.option("--repair", metavar="URL", help="Write what verifies to this new, empty registry.")
+@click.option(
+    "--backup",
+    type=click.File("rb"),
+    help="Compare with this export; with --repair, go on from it where the registry breaks off.",
+)
+@json_option
+def fsck(repo: Path, *, repair: str | None, backup: BinaryIO | None, as_json: bool) -> None:
+    """Examine the registry, all of it, and say what can be saved."""
+    store = FeatureStore(repo)
+    log = store.registry.log
+    records = read_export(backup.read()) if backup else []
+    report = compare(examine(log), records, log)
+    if as_json:
+        found = [
+            {"version": f.version, "message": f.message, "damage": f.damage}
+            for f in report.findings
+        ]
+        print_json({"good": len(report.good), "stored": report.stored, "findings": found})
+    else:
+        _print_report(str(log), report, repair=repair)
+    if repair is not None:
+        target = open_log(repair, store.repo.path)
+        kept, more = repair_log(log, target, records)
+        console(stderr=True).print(
+            f"Wrote {kept} commits that verify, and {more} from the backup, to "
+            f"{escape(str(target))}. Set `registry:` to it in every "
+            "feature_store.yaml, and keep the damaged one for a while."
+        )
+    elif report.is_damaged:
+        sys.exit(1)
+
+
+def _print_report(where: str, report: Report, *, repair: str | None) -> None:
+    out = console()
+    good = f"commits 1 to {len(report.good)} verify" if report.good else "no commit verifies"
+    out.print(f"{escape(where)}: {good if report.stored else 'there are no commits'}.")
+    for finding in report.findings:
+        mark = "[red]damaged[/]" if finding.damage else "[yellow]note[/]"
+        out.print(f"  {mark} at commit {finding.version}: {escape(finding.message)}")
+    if report.is_damaged and repair is None:
+        out.print(_ADVICE.format(good=len(report.good)))
+
+
+def _about(definition: Definition) -> str:
+    first = definition.description.partition("\n")[0]
+    return f"{definition.deprecated}. {first}" if definition.deprecated else first
+
+
+def _nothing(store: FeatureStore) -> str:
+    return f"Nothing is registered for project {store.project!r} in {store.registry.log}."

@@ -1,0 +1,77 @@
+"""Rules of names: prefixes, reserved names, and names that cannot be told apart."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from feature_platform.definitions import Policy
+from feature_platform.errors import Problem
+from feature_platform.governance.plan import Change
+from feature_platform.governance.plan_context import PlanContext, problem_of
+from feature_platform.project import PLATFORM, Key
+from feature_platform.project.snapshot import Removed
+
+_RESERVED_FOR = timedelta(days=30)
+
+
+def names(context: PlanContext) -> Iterator[Problem]:
+    """Names carry their team's prefix, and take nobody else's."""
+    policy = context.after.policy
+    owner = context.plan.owner
+    prefixes = policy.prefixes.get(owner, ())
+    for change, _ in context.changed():
+        if change.kind == Policy.kind or change.before is not None:
+            continue
+        folded = change.name.casefold()
+        if owner != PLATFORM and folded in {name.casefold() for name in policy.reserved}:
+            yield problem_of("naming", change, "the platform's policy reserves this name.")
+        if prefixes and not change.name.startswith(prefixes):
+            listed = " or ".join(map(repr, prefixes))
+            yield problem_of("naming", change, f"names of team {owner!r} must start with {listed}.")
+        if not prefixes and owner != PLATFORM and policy.teams_need_prefix:
+            yield problem_of(
+                "naming", change, f"team {owner!r} has no prefix; the platform's policy sets them."
+            )
+        reserved = {p.casefold(): team for team, ps in policy.prefixes.items() for p in ps}
+        matching = [prefix for prefix in reserved if folded.startswith(prefix)]
+        team = reserved[max(matching, key=len)] if matching else owner
+        if team != owner and (not prefixes or change.name.startswith(prefixes)):
+            yield problem_of("naming", change, f"this prefix is reserved for team {team!r}.")
+
+
+def collisions(context: PlanContext) -> Iterator[Problem]:
+    """Two names that differ in case only, or two views of one name, cannot be told apart."""
+    created = {context.plan.key(change): change for change, _ in context.changed()}
+    taken: dict[tuple[str, str], Key] = {}
+    for key in context.after.snapshot.entries:
+        if key.project == context.plan.project and key not in created:
+            taken[_folded(key)] = key
+    for key, change in sorted(created.items()):
+        other = taken.setdefault(_folded(key), key)
+        if other != key:
+            holder = context.after.snapshot.entries[other].owner
+            yield problem_of(
+                "collision",
+                change,
+                f"the name is taken by {other.subject} of {holder!r}; choose another.",
+            )
+    yield from _reserved_names(context, created)
+
+
+def _reserved_names(context: PlanContext, created: dict[Key, Change]) -> Iterator[Problem]:
+    """A deleted name stays reserved for its owner: readers never silently get another's object."""
+    reserved: dict[tuple[str, str], Removed] = {}
+    for key, removed in context.before.snapshot.removed.items():
+        foreign = key.project == context.plan.project and removed.owner != context.plan.owner
+        if foreign and context.now < removed.at + _RESERVED_FOR:
+            reserved[_folded(key)] = removed
+    for key, change in created.items():
+        previous = reserved.get(_folded(key)) if change.before is None else None
+        if previous:
+            end = previous.at + _RESERVED_FOR
+            message = f"the name belonged to {previous.owner!r} and is reserved until {end:%F}."
+            yield problem_of("collision", change, message)
+
+
+def _folded(key: Key) -> tuple[str, str]:
+    """Return what two keys share if readers could confuse their names."""
+    return key.namespace, key.name.casefold()

@@ -1,0 +1,39 @@
+"""Who may change what: an object's owner, and whom the owner offered it to."""
+
+from collections.abc import Mapping
+
+from feature_platform.definitions import Transfer
+from feature_platform.governance.plan import Change, Plan
+from feature_platform.project import Key, Registered
+
+
+def may_change(
+    plan: Plan, change: Change, entry: Registered, entries: Mapping[Key, Registered]
+) -> bool:
+    """Say whether a plan's owner may change an object: it owns it, or was offered it.
+
+    Args:
+        plan: The plan.
+        change: Its change of the object.
+        entry: The object as registered.
+        entries: All registered objects, before the plan.
+    """
+    if entry.owner == plan.owner:
+        return True
+    if change.after is None:
+        return False
+    offers = (
+        offer.definition
+        for key, offer in entries.items()
+        if key[:2] == (plan.project, Transfer.kind) and offer.owner == entry.owner
+    )
+    return any(offers_to(offer, plan.owner, change) for offer in offers)
+
+
+def offers_to(definition: object, owner: str, change: Change) -> bool:
+    """Say whether a definition is a transfer that offers a changed object to an owner."""
+    return (
+        isinstance(definition, Transfer)
+        and definition.to == owner
+        and f"{change.kind}/{change.name}" in definition.objects
+    )

@@ -1,0 +1,212 @@
+"""What a commit would change, computed before anything is written."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from feature_platform.definitions import Definition, from_json, kinds, with_related
+from feature_platform.errors import DefinitionError
+from feature_platform.project import Key, Project, Registered, subject
+
+
+class Change(BaseModel):
+    """One object before and after, as canonical JSON; `None` where it does not exist."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: str
+    name: str
+    before: str | None = None
+    after: str | None = None
+    _parsed: Definition | None = PrivateAttr(default=None)
+    _previous: Definition | None = PrivateAttr(default=None)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Change) and dict(self) == dict(other)
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.name, self.before, self.after))
+
+    @classmethod
+    def to(cls, definition: Definition, before: str | None) -> Self:
+        """Return the change that registers a definition."""
+        name, after = definition.name, definition.to_json()
+        change = cls(kind=definition.kind, name=name, before=before, after=after)
+        change._parsed = definition
+        return change
+
+    @property
+    def action(self) -> Literal["create", "update", "delete"]:
+        """What happens to the object."""
+        if self.before is None:
+            return "create"
+        return "delete" if self.after is None else "update"
+
+    @property
+    def subject(self) -> str:
+        """The object in words, such as `feature view 'hourly_weather'`."""
+        return subject(self.kind, self.name)
+
+    @property
+    def parsed(self) -> Definition | None:
+        """The definition, if it has been parsed; what it says is what the change stores."""
+        parsed = self._parsed
+        return parsed if parsed and parsed.to_json() == (self.after or self.before) else None
+
+    @property
+    def definition(self) -> Definition:
+        """The object as it will be, or as it was if it is deleted.
+
+        Raises:
+            ValueError: The content is not a definition.
+        """
+        definition = self.parsed or from_json(self.after or self.before or "")
+        self._parsed = definition
+        return definition
+
+    @property
+    def previous(self) -> Definition | None:
+        """The object as it was; `None` if it is new."""
+        if self.before and (self._previous is None or self._previous.to_json() != self.before):
+            self._previous = from_json(self.before)
+        return self._previous if self.before else None
+
+    def differences(self) -> list[tuple[str, object, object]]:
+        """Return (attribute, before, after) for every attribute that differs."""
+        before = json.loads(self.before) if self.before else {}
+        after = json.loads(self.after) if self.after else {}
+        names = sorted(before.keys() | after.keys())
+        return [(n, before.get(n), after.get(n)) for n in names if before.get(n) != after.get(n)]
+
+
+class Plan(BaseModel):
+    """The difference between what one owner wants and what is registered: plain data.
+
+    A change has no project and no owner of its own, so a plan cannot name what others own.
+
+    Attributes:
+        version: Registry version it was made from.
+        changes: What it would do, in the order entities, sources, views, services.
+        full_sync: Whether it removes what the owner no longer defines.
+        mass_delete: Whether a full sync may remove much at once.
+        override: Why the platform breaks what others rely on; empty if it does not.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    project: str
+    owner: str
+    version: Annotated[int, Field(ge=0, lt=2**62)]
+    changes: tuple[Change, ...]
+    full_sync: bool = False
+    mass_delete: bool = False
+    override: str = ""
+
+    def key(self, change: Change) -> Key:
+        """Return the key of a changed object."""
+        return Key(self.project, change.kind, change.name)
+
+    def entries(self, version: int = 0) -> Iterator[tuple[Key, Registered | None]]:
+        """Yield each changed key and its object afterwards; `None` if it is deleted."""
+        for change in self.changes:
+            key = self.key(change)
+            if change.after is None:
+                yield key, None
+            else:
+                yield key, Registered(key, self.owner, change.after, version, change.parsed)
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+
+def plan(
+    project: Project,
+    *,
+    owner: str,
+    desired: Iterable[Definition],
+    delete: Iterable[Definition] = (),
+    partial: bool = True,
+    mass_delete: bool = False,
+    override: str = "",
+) -> Plan:
+    """Compare what an owner wants with the registry.
+
+    Args:
+        project: The project to compare with.
+        owner: `platform`, or the team whose objects these are.
+        desired: What the owner wants registered.
+        delete: What the owner wants removed.
+        partial: `True` adds and updates what is listed. `False` is a full sync of the owner's
+            own objects: those that are not listed are deleted, and nobody else's.
+        mass_delete: Allow a full sync to delete many objects at once.
+        override: Why the platform breaks what others rely on, for the record.
+
+    Returns:
+        The changes; none if the registry already agrees. Making a plan writes nothing and
+        checks nothing: `rules.check` does.
+
+    Raises:
+        DefinitionError: Two different definitions share a kind and a name.
+    """
+    by_key = _by_key(project.name, desired)
+    deleted = {Key(project.name, d.kind, d.name) for d in delete}
+    if both := deleted & by_key.keys():
+        raise DefinitionError(f"{', '.join(map(str, both))} is listed both to apply and to delete.")
+    if not partial:
+        deleted |= project.owned_by(owner).keys() - by_key.keys()
+    changes = []
+    for key in sorted(by_key.keys() | deleted, key=_order):
+        entry = project.snapshot.entries.get(key)
+        before = entry.body if entry else None
+        after = by_key[key].to_json() if key in by_key else None
+        if before == after and (entry is None or entry.owner == owner):
+            continue
+        if key in by_key:
+            changes.append(Change.to(by_key[key], before))
+        else:
+            changes.append(Change(kind=key.kind, name=key.name, before=before))
+    return Plan(
+        project=project.name,
+        owner=owner,
+        version=project.version,
+        changes=tuple(changes),
+        full_sync=not partial,
+        mass_delete=mass_delete,
+        override=override,
+    )
+
+
+def _by_key(project: str, desired: Iterable[Definition]) -> dict[Key, Definition]:
+    listed = list({id(d): d for d in desired}.values())
+    counts = Counter((d.kind, d.name) for d in listed)
+    if twice := sorted(f"{kind} {name!r}" for (kind, name), n in counts.items() if n > 1):
+        raise DefinitionError(f"Defined more than once: {', '.join(twice)}. Rename one of them.")
+    return {Key(project, d.kind, d.name): d for d in with_related(listed)}
+
+
+def plans_between(before: Project, after: Project) -> list[Plan]:
+    """Return what differs between two states of a project, as one plan per owner.
+
+    The plan of an owner, made from the present and an earlier state, restores what it had.
+    """
+    changes: dict[str, list[Change]] = {}
+    old, new = ({e.key: e for e in project.entries()} for project in (before, after))
+    for key in sorted(old.keys() | new.keys(), key=_order):
+        was, is_ = old.get(key), new.get(key)
+        if (was and (was.owner, was.body)) == (is_ and (is_.owner, is_.body)):
+            continue
+        change = Change(
+            kind=key.kind, name=key.name, before=was and was.body, after=is_ and is_.body
+        )
+        changes.setdefault((is_ or was or old[key]).owner, []).append(change)
+    return [
+        Plan(project=before.name, owner=owner, version=before.version, changes=tuple(listed))
+        for owner, listed in sorted(changes.items())
+    ]
+
+
+def _order(key: Key) -> tuple[int, str]:
+    return kinds().index(key.kind), key.name

@@ -1,0 +1,109 @@
+"""`offline_store` of `feature_store.yaml`: one class of settings per engine."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, SecretStr
+
+from feature_platform.offline.base import OfflineStore
+from feature_platform.settings import Settings, named
+
+
+class OfflineSettings(Settings):
+    """Settings of any engine.
+
+    Attributes:
+        root: Folder that relative paths of sources start at; the repo folder by default.
+    """
+
+    root: str = "."
+
+    @abstractmethod
+    def open(self, folder: Path, connect: Callable[[], Any] | None = None) -> OfflineStore:
+        """Open the store; nothing is contacted.
+
+        Args:
+            folder: The repo folder.
+            connect: Opens a Snowflake connection, instead of the settings.
+
+        Raises:
+            ConfigError: A package is not installed.
+        """
+
+
+class DuckDBSettings(OfflineSettings):
+    """DuckDB inside this process.
+
+    Attributes:
+        memory_limit: Such as `4GB`; DuckDB's default, 80% of the machine's memory, if empty. What
+            does not fit is written to `temp_directory`.
+        threads: Number of threads; all cores if 0.
+        temp_directory: Folder for temporary files; a folder of its own in the system's if empty.
+    """
+
+    type: Literal["duckdb"] = "duckdb"
+    memory_limit: str = ""
+    threads: int = 0
+    temp_directory: str = ""
+
+    def open(self, folder: Path, connect: Callable[[], Any] | None = None) -> OfflineStore:
+        from feature_platform.offline.duckdb.session import duckdb_store
+
+        return duckdb_store(self, folder / self.root)
+
+
+class SparkSettings(OfflineSettings):
+    """Apache Spark; a SparkSession that is already active is used as it is.
+
+    Attributes:
+        master: Such as `local[*]` or `spark://host:7077`.
+        remote: A Spark Connect server, such as `sc://host:15002`, instead of a master.
+        spark_conf: Spark's own settings for a new session.
+    """
+
+    type: Literal["spark"] = "spark"
+    master: str = "local[*]"
+    remote: str = ""
+    spark_conf: dict[str, Any] = {}
+
+    def open(self, folder: Path, connect: Callable[[], Any] | None = None) -> OfflineStore:
+        from feature_platform.offline.spark.session import spark_store
+
+        return spark_store(self, folder / self.root)
+
+
+class SnowflakeSettings(OfflineSettings):
+    """Snowflake; further settings are arguments of its connector.
+
+    Attributes:
+        password: The user's password.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    type: Literal["snowflake"] = "snowflake"
+    password: SecretStr | None = None
+
+    def open(self, folder: Path, connect: Callable[[], Any] | None = None) -> OfflineStore:
+        from feature_platform.offline.snowflake.session import snowflake_store
+
+        return snowflake_store(self, connect)
+
+
+def _known_name(value: Any) -> Any:
+    """Accept Feast's names: its `file` and `dask` read files, as DuckDB does here."""
+    settings = named(value)
+    aliases = {"file": "duckdb", "dask": "duckdb", "snowflake.offline": "snowflake"}
+    name = settings.get("type") if isinstance(settings, dict) else None
+    if isinstance(name, str) and name in aliases:
+        return {**settings, "type": aliases[name]}
+    return settings
+
+
+AnyOfflineSettings = Annotated[
+    DuckDBSettings | SparkSettings | SnowflakeSettings,
+    Field(discriminator="type"),
+    BeforeValidator(_known_name),
+]

@@ -1,0 +1,75 @@
+"""Advisories: what an owner should know about the objects that its own objects read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from feature_platform.definitions import View, kinds_in
+from feature_platform.project.interface import ViewName
+from feature_platform.project.project import Project
+from feature_platform.project.references import broken_references, upstream
+from feature_platform.project.snapshot import Key, Registered
+
+
+@dataclass(frozen=True)
+class Advisory:
+    """A deprecation or a breakage that others caused, upstream of an object.
+
+    Attributes:
+        reader: The object.
+        message: What it reads, and what is wrong with that.
+        breaks: Whether the object no longer works; otherwise it reads something deprecated.
+    """
+
+    reader: Key
+    message: str
+    breaks: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The object in words."""
+        return self.reader.subject
+
+    def __str__(self) -> str:
+        return f"{self.subject} {self.message}"
+
+
+def advisories(project: Project, owner: str) -> Iterator[Advisory]:
+    """Yield what is broken or deprecated upstream of an owner's objects, in name order.
+
+    References break where the platform overrides a contract, or once a deprecation's date passed.
+    """
+    # Usually nothing is deprecated, and then no reference has to be followed.
+    entries = project.snapshot.entries.values()
+    any_deprecated = any('"deprecated"' in entry.body for entry in entries)
+    for key, entry in sorted(project.owned_by(owner).items()):
+        for broken in broken_references(project, entry.definition):
+            cause = _cause(project, broken.view) if broken.view else ""
+            message = f"is broken: {broken.message.rstrip('.')}{cause}"
+            ending = "" if message.endswith("?") else "."
+            yield Advisory(key, f"{message}{ending}", breaks=True)
+        if any_deprecated:
+            yield from _deprecations(project, entry)
+
+
+def _deprecations(project: Project, entry: Registered) -> Iterator[Advisory]:
+    for key in sorted(upstream(project, entry.definition)):
+        deprecated = project.snapshot.entries[key].definition.deprecated
+        if deprecated is not None:
+            yield Advisory(entry.key, f"reads {key.subject}: {deprecated}.")
+    for ref in entry.definition.references:
+        view = project.find_view(ref)
+        for name, deprecation in view.deprecations().items() if view else ():
+            if name and name in (ref.features or [name]):
+                feature = f"feature {name!r} of {ref.view!r}"
+                yield Advisory(entry.key, f"reads {feature}: {deprecation}.")
+
+
+def _cause(project: Project, name: ViewName) -> str:
+    """Return who changed or removed a view, and when, for messages."""
+    for kind in kinds_in(View.namespace):
+        key = Key(name[0], kind, name[1])
+        if entry := project.snapshot.entries.get(key):
+            return f" ({entry.owner!r} changed it in version {entry.version})"
+        if removed := project.snapshot.removed.get(key):
+            return f" ({removed.owner!r} removed it on {removed.at:%F})"
+    return ""

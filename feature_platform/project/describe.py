@@ -1,0 +1,27 @@
+"""Descriptions: what a request for an object's features needs, and what it returns."""
+
+from feature_platform.definitions import Definition, FeatureService, View
+from feature_platform.errors import FeaturePlatformError
+from feature_platform.project.project import Project
+from feature_platform.project.resolve import parse_features, resolve
+
+
+def signature(project: Project, definition: Definition) -> dict[str, str]:
+    """Return the join keys, request values and features of a view or service, as text.
+
+    Other kinds have none, and neither has an object that refers to an unregistered one.
+    """
+    if not isinstance(definition, (View, FeatureService)):
+        return {}
+    try:
+        retrieval = resolve(project, parse_features(project, definition.name))
+    except FeaturePlatformError:  # `plan` reports what is wrong
+        return {}
+    keys = {name: str(dtype or "any type") for name, dtype in retrieval.join_keys.items()}
+    request = {name: str(dtype) for name, dtype in retrieval.request_fields.items()}
+    lines = {
+        label: ", ".join(f"{name} ({dtype})" for name, dtype in columns.items())
+        for label, columns in (("join keys", keys), ("request values", request))
+    }
+    lines["features"] = ", ".join(retrieval.outputs)
+    return {label: line for label, line in lines.items() if line}

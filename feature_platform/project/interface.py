@@ -1,0 +1,241 @@
+"""What a view exposes: the only place where a view becomes keys, features and a source.
+
+Readers and rules share it. It describes as much of a view as the registry has: whether everything
+that the view names is registered is what `references` checks.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal, NamedTuple, TypeAlias
+
+from feature_platform.definitions import (
+    BatchSource,
+    Entity,
+    FeatureView,
+    OnDemandFeatureView,
+    Source,
+    View,
+    ViewReference,
+)
+from feature_platform.project.project import Project
+from feature_platform.types import FeatureType
+from feature_platform.types.widening import is_compatible
+
+ViewName: TypeAlias = tuple[str, str]
+"""Project and name of a view."""
+
+
+@dataclass(frozen=True)
+class ViewInterface:
+    """What a view exposes to its readers, and what it requires of them.
+
+    Attributes:
+        keys: Join key → type; `None` where none is declared.
+        features: Feature → type.
+        request: Value that requests have to provide → type.
+        online: Whether it is served online.
+        has_history: Whether training sets can read it.
+        sources: View whose rows are read, this one or those below it → its batch source; `None`
+            where it has none, or an unregistered one.
+        ttls: View whose rows are read → how long one is valid; `None` for ever.
+    """
+
+    keys: Mapping[str, FeatureType | None] = field(default_factory=dict)
+    features: Mapping[str, FeatureType] = field(default_factory=dict)
+    request: Mapping[str, FeatureType] = field(default_factory=dict)
+    online: bool = True
+    has_history: bool = True
+    sources: Mapping[ViewName, BatchSource | None] = field(default_factory=dict)
+    ttls: Mapping[ViewName, timedelta | None] = field(default_factory=dict)
+
+
+class Input(NamedTuple):
+    """A feature that an on-demand view reads.
+
+    Attributes:
+        name: What the view's code calls it: `feature`, or `view__feature` where two share a name.
+        reference: The reference that it comes from.
+        feature: The feature.
+        dtype: Its type.
+    """
+
+    name: str
+    reference: ViewReference
+    feature: str
+    dtype: FeatureType
+
+
+def interface(project: Project, reference: ViewReference) -> ViewInterface | None:
+    """Return what the view behind a reference exposes; `None` if it is not registered."""
+    home = project.at(reference.project)
+    key = ("interface", home.name, reference.view)
+    if key not in home.memo:
+        home.memo[key] = None  # what a circle of on-demand views meets
+        view = project.find_view(reference)
+        home.memo[key] = interface_of(home, view) if view else None
+    known: ViewInterface | None = home.memo[key]
+    return known
+
+
+def interface_of(project: Project, view: View) -> ViewInterface:
+    """Return what a view of a project exposes."""
+    if isinstance(view, OnDemandFeatureView):
+        return _computed(project, view)
+    return _stored(project, project.get(FeatureView, view.name))
+
+
+def entities_of(project: Project, view: View) -> list[Entity]:
+    """Return the entities of a view that are registered, in key order."""
+    entities = (project.look_up(Entity, name) for name in view.entity_names)
+    return [entity for entity in entities if entity is not None]
+
+
+def inputs_of(project: Project, view: OnDemandFeatureView) -> list[Input]:
+    """Return the features that an on-demand view reads, in order."""
+    read = [(ref, f, t) for ref in view.inputs for f, t in _features(project, ref).items()]
+    names = Counter([feature for _, feature, _ in read] + [f.name for f in view.request])
+    return [
+        Input(feature if names[feature] == 1 else f"{ref.label}__{feature}", ref, feature, dtype)
+        for ref, feature, dtype in read
+    ]
+
+
+def _features(project: Project, reference: ViewReference) -> Mapping[str, FeatureType]:
+    """Return the features of a reference, in its order; those that the view lacks are left out."""
+    view = interface(project, reference)
+    features = view.features if view else {}
+    names = features if reference.features is None else reference.features
+    return {name: features[name] for name in names if name in features}
+
+
+def _stored(project: Project, view: FeatureView) -> ViewInterface:
+    declared = {f.name: f.dtype for f in view.fields}
+    keys: dict[str, FeatureType | None] = {}
+    for entity in entities_of(project, view):
+        keys |= {key: declared.get(key, entity.value_type) for key in entity.join_keys}
+    source, has_history = _history(project, view.source)
+    name = (project.name, view.name)
+    return ViewInterface(
+        keys=keys,
+        features={name: dtype for name, dtype in declared.items() if name not in keys},
+        online=view.online,
+        has_history=has_history,
+        sources={name: source},
+        ttls={name: view.ttl},
+    )
+
+
+def _history(project: Project, name: str) -> tuple[BatchSource | None, bool]:
+    """Return the batch source behind a source, and whether there may be one.
+
+    A source that is not registered is assumed to have a history: that it is missing is another
+    problem.
+    """
+    source = project.look_up(Source, name)
+    if source is None:
+        return None, True
+    if source.history is None:
+        return None, False
+    return project.look_up(BatchSource, source.history), True
+
+
+def _computed(project: Project, view: OnDemandFeatureView) -> ViewInterface:
+    read = [(ref, below) for ref in view.inputs if (below := interface(project, ref))]
+    keys: dict[str, FeatureType | None] = {}
+    request = {f.name: f.dtype for f in view.request}
+    sources: dict[ViewName, BatchSource | None] = {}
+    ttls: dict[ViewName, timedelta | None] = {}
+    for ref, below in read:
+        keys |= {ref.join_key_map.get(key, key): dtype for key, dtype in below.keys.items()}
+        request |= below.request
+        sources |= below.sources
+        ttls |= below.ttls
+    return ViewInterface(
+        keys=keys,
+        features={f.name: f.dtype for f in view.fields},
+        request=request,
+        online=all(below.online for _, below in read),
+        has_history=all(below.has_history for _, below in read),
+        sources=sources,
+        ttls=ttls,
+    )
+
+
+def ambiguous_names(project: Project, references: Sequence[ViewReference]) -> set[str]:
+    """Return the names that several references provide, join keys included."""
+    names: Counter[str] = Counter()
+    keys: set[str] = set()
+    for ref in references:
+        view = interface(project, ref)
+        names.update(ref.features or list(view.features if view else ()))
+        keys |= {ref.join_key_map.get(key, key) for key in (view.keys if view else ())}
+    return {name for name, count in names.items() if count > 1 or name in keys}
+
+
+LossKind: TypeAlias = Literal[
+    "removed", "retyped", "keys", "request", "ttl", "source", "history", "online"
+]
+"""The ways in which a change of a view breaks its readers."""
+
+
+class Loss(NamedTuple):
+    """One thing that a reader loses when a view changes.
+
+    Attributes:
+        kind: Which.
+        message: Description for the reader.
+        feature: The feature concerned, if it is about one.
+    """
+
+    kind: LossKind
+    message: str
+    feature: str = ""
+
+
+def losses(ref: ViewReference, before: ViewInterface, after: ViewInterface) -> Iterator[Loss]:
+    """Yield what the holder of a reference loses; what a view gains breaks nobody."""
+    expected = {key: dtype or after.keys.get(key) for key, dtype in before.keys.items()}
+    if expected != after.keys:
+        change = f"from {_listed(before.keys)} to {_listed(after.keys)}"
+        yield Loss("keys", f"the join keys of {ref.view!r} change {change}")
+    for name in ref.features or before.features:
+        old, new = before.features.get(name), after.features.get(name)
+        if new is None:
+            yield Loss("removed", f"{ref.view!r} loses the feature {name!r}", name)
+        elif old is not None and not is_compatible(old, new):
+            message = f"{name!r} of {ref.view!r} changes from {old} to {new}"
+            yield Loss("retyped", message, name)
+    for name, dtype in after.request.items():
+        old = before.request.get(name)
+        if old is None or not is_compatible(old, dtype):
+            message = f"{ref.view!r} requires the request value {name!r} of type {dtype}"
+            yield Loss("request", message)
+    yield from _serving_losses(ref, before, after)
+
+
+def _serving_losses(
+    ref: ViewReference, before: ViewInterface, after: ViewInterface
+) -> Iterator[Loss]:
+    # An on-demand view may read other views than before: how it computes is its owner's decision.
+    for view in before.ttls.keys() & after.ttls.keys():
+        old, new = before.ttls[view], after.ttls[view]
+        if new is not None and (old is None or new < old):
+            message = f"the ttl of {view[1]!r} shrinks from {old or 'unlimited'} to {new}"
+            yield Loss("ttl", message)
+    if before.has_history and not after.has_history:
+        yield Loss("history", f"{ref.view!r} loses its history")
+    elif any(_rows_differ(before.sources[v], after.sources[v])
+             for v in before.sources.keys() & after.sources.keys()):  # fmt: skip
+        yield Loss("source", f"{ref.view!r} reads other rows: a source changes")
+    if before.online and not after.online:
+        yield Loss("online", f"{ref.view!r} is no longer served online")
+
+
+def _rows_differ(before: BatchSource | None, after: BatchSource | None) -> bool:
+    return before is not None and (after is None or before.reads != after.reads)
+
+
+def _listed(keys: Mapping[str, FeatureType | None]) -> str:
+    return ", ".join(f"{key} ({dtype or 'any type'})" for key, dtype in keys.items()) or "none"

@@ -1,0 +1,141 @@
+"""One project of a registry snapshot: what everything that reads works from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
+
+from feature_platform.definitions import (
+    Definition,
+    Dependency,
+    Policy,
+    View,
+    ViewReference,
+    kinds_in,
+)
+from feature_platform.errors import NotFoundError, did_you_mean
+from feature_platform.project.snapshot import Key, Registered, Snapshot
+
+D = TypeVar("D", bound=Definition)
+
+PLATFORM: Final = "platform"
+"""The owner of the objects that the platform team registers."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """The objects of one project at one registry version; immutable, without I/O.
+
+    Attributes:
+        snapshot: The registry, with all projects.
+        name: The project's name.
+        memo: What functions have worked out from the snapshot, so that it is worked out once.
+    """
+
+    snapshot: Snapshot
+    name: str
+    memo: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def version(self) -> int:
+        """The registry version."""
+        return self.snapshot.version
+
+    def find(self, namespace: str, name: str) -> Registered | None:
+        """Return an object by the namespace of its kind, or `None`."""
+        for kind in kinds_in(namespace):
+            if (entry := self.snapshot.entries.get(Key(self.name, kind, name))) is not None:
+                return entry
+        return None
+
+    def find_dependency(self, dependency: Dependency) -> Registered | None:
+        """Return an object that a definition of this project names, or `None`."""
+        return self.at(dependency.project).find(dependency.namespace, dependency.name)
+
+    def look_up(self, kind: type[D], name: str) -> D | None:
+        """Return one definition, or `None`."""
+        entry = self.find(kind.namespace or kind.kind, name)
+        return entry.definition if entry and isinstance(entry.definition, kind) else None
+
+    def find_view(self, reference: ViewReference) -> View | None:
+        """Return the view that a reference names, or `None`."""
+        return self.at(reference.project).look_up(View, reference.view)
+
+    def at(self, project: str | None) -> "Project":
+        """Return another project of the same snapshot; this one if no name is given."""
+        return self if project in {None, "", self.name} else replace(self, name=str(project))
+
+    def get(self, kind: type[D], name: str) -> D:
+        """Return one definition.
+
+        Raises:
+            NotFoundError: The project has no such object; the message names the nearest.
+        """
+        definition = self.look_up(kind, name)
+        if definition is None:
+            names = [each.name for each, _ in self.of(kind)]
+            raise NotFoundError(self.not_found(kind.kind, name, names))
+        return definition
+
+    def view(self, reference: ViewReference) -> View:
+        """Return the view that a reference names.
+
+        Raises:
+            NotFoundError: There is no view of that name.
+        """
+        view = self.find_view(reference)
+        if view is None:
+            home = self.at(reference.project)
+            names = home.names(View.namespace)
+            raise NotFoundError(home.not_found("view", reference.view, names))
+        return view
+
+    def of(self, kind: type[D]) -> Iterator[tuple[D, Registered]]:
+        """Yield the objects of one kind, in name order."""
+        for key in self.snapshot.by_kind.get((self.name, kind.kind), ()):
+            entry = self.snapshot.entries[key]
+            if isinstance(entry.definition, kind):
+                yield entry.definition, entry
+
+    def names(self, *namespaces: str) -> list[str]:
+        """Return the names in some namespaces, sorted."""
+        kinds = (kind for namespace in namespaces for kind in kinds_in(namespace))
+        keys = (key for kind in kinds for key in self.snapshot.by_kind.get((self.name, kind), ()))
+        return sorted(key.name for key in keys)
+
+    def entries(self) -> Iterator[Registered]:
+        """Yield all objects, sorted by kind and name."""
+        for key, entry in sorted(self.snapshot.entries.items()):
+            if key.project == self.name:
+                yield entry
+
+    def owned_by(self, owner: str) -> dict[Key, Registered]:
+        """Return what one owner has registered."""
+        entries = self.snapshot.entries.items()
+        return {k: e for k, e in entries if k.project == self.name and e.owner == owner}
+
+    @property
+    def policy(self) -> Policy:
+        """The project's policy; the permissive default if the platform has set none."""
+        return self.look_up(Policy, "policy") or Policy()
+
+    def not_found(self, kind: str, name: str, names: list[str]) -> str:
+        """Explain that the project lacks an object: nearest name, who removed it, or its kind.
+
+        Args:
+            kind: Kind of the object, or `view` for either kind of view.
+            name: Its name.
+            names: Names that would have been accepted.
+        """
+        kinds = kinds_in(View.namespace) if kind == "view" else (kind,)
+        label = kind.replace("_", " ")
+        for removed in (self.snapshot.removed.get(Key(self.name, k, name)) for k in kinds):
+            if removed is not None:
+                return (
+                    f"Project {self.name!r} has no {label} {name!r}: {removed.owner!r} removed it "
+                    f"on {removed.at:%F}."
+                )
+        others = [k.kind for k in self.snapshot.entries if (k.project, k.name) == (self.name, name)]
+        if others and not set(others) & set(kinds):
+            other = others[0].replace("_", " ")
+            return f"Project {self.name!r} has no {label} {name!r}; {name!r} is a {other}."
+        return f"Project {self.name!r} has no {label} {name!r}.{did_you_mean(name, names)}"

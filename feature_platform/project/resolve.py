@@ -1,0 +1,387 @@
+"""From feature references to the tables to read and the transformations to run."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final, TypeAlias
+
+import pyarrow as pa
+
+from feature_platform.definitions import (
+    Code,
+    Entity,
+    FeatureService,
+    FeatureView,
+    Field,
+    OnDemandFeatureView,
+    Source,
+    View,
+    ViewReference,
+    reference,
+)
+from feature_platform.errors import (
+    NotFoundError,
+    RequestError,
+    TransformationError,
+    did_you_mean,
+)
+from feature_platform.project.interface import ViewInterface, inputs_of, interface
+from feature_platform.project.project import Project
+from feature_platform.table import SourceTable, Table, ViewRead, column
+from feature_platform.types import FeatureType
+from feature_platform.types.arrow import arrow_type
+
+Features: TypeAlias = (
+    str | FeatureService | View | ViewReference | Sequence[str | View | ViewReference]
+)
+"""What users pass as `features`."""
+
+PRECOMPUTED_INPUTS: Final = "__fp_inputs"
+
+
+@dataclass(frozen=True, slots=True)
+class Precomputed:
+    """Features of an on-demand view that are computed when rows are written, and kept online.
+
+    Attributes:
+        table: Where they are kept; its last column, `PRECOMPUTED_INPUTS`, is a digest of the inputs
+            that each row was computed from.
+        label: Label of the read that they are computed from.
+        inputs: The features of that read that they depend on.
+        computed_by: Fingerprint of the computation.
+    """
+
+    table: Table
+    label: str
+    inputs: tuple[str, ...]
+    computed_by: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Transformation:
+    """An on-demand view to compute from columns of the intermediate result.
+
+    Attributes:
+        view: Name of the view, for messages.
+        owner: Its owner: whose repo has the code.
+        code: The function; the process that computes it imports it. `None` in mode `sql`.
+        expressions: Feature → SQL expression over the inputs, in mode `sql`.
+        mode: `row`, `python`, `pandas` or `sql`.
+        inputs: Name the function uses → column it is read from.
+        request: Values that the request has to provide.
+        outputs: Columns it adds; their names carry the view's label.
+        features: Name the function returns → column, in the order of `outputs`.
+        precomputed: Where its features are kept online, if they are.
+    """
+
+    view: str
+    owner: str
+    code: Code | None
+    expressions: Mapping[str, str]
+    mode: str
+    inputs: Mapping[str, str]
+    request: pa.Schema
+    outputs: pa.Schema
+    features: Mapping[str, str]
+    precomputed: Precomputed | None = None
+
+    @property
+    def location(self) -> Code:
+        """Import path and fingerprint of the function.
+
+        Raises:
+            TransformationError: The view has expressions instead.
+        """
+        if self.code is None:
+            raise TransformationError(f"On-demand view {self.view!r} has no function.")
+        return self.code
+
+
+@dataclass(frozen=True, slots=True)
+class Retrieval:
+    """The plan of a request for features: what to read and what to compute.
+
+    Attributes:
+        version: Registry version that it was resolved from.
+        reads: Tables to look up.
+        transformations: On-demand views, each after those it reads.
+        outputs: Name in the answer → column of the intermediate result, in request order.
+    """
+
+    version: int
+    reads: tuple[ViewRead, ...]
+    transformations: tuple[Transformation, ...]
+    outputs: Mapping[str, str]
+
+    @property
+    def join_keys(self) -> dict[str, pa.DataType | None]:
+        """Column of the request that identifies entities → type; `None` where none is declared."""
+        keys: dict[str, pa.DataType | None] = {}
+        for read in self.reads:
+            for key, name in read.keys.items():
+                keys[name] = keys.get(name) or read.table.keys[key]
+        return keys
+
+    @property
+    def request_fields(self) -> dict[str, pa.DataType]:
+        """Column that on-demand views need from the request → type."""
+        return {f.name: f.type for t in self.transformations for f in t.request}
+
+
+def resolve(
+    project: Project,
+    references: Sequence[ViewReference],
+    *,
+    full_feature_names: bool = False,
+    use_precomputed: bool = True,
+) -> Retrieval:
+    """Work out how to answer a request.
+
+    Args:
+        project: The project that asks.
+        references: The features, as `parse_features` returns them.
+        full_feature_names: Name features `view__feature` instead of `feature`.
+        use_precomputed: Include where features of on-demand views are kept online.
+
+    Raises:
+        NotFoundError: A reference names something that is not registered.
+        RequestError: Two features would have the same name in the answer, or there are none.
+    """
+    if not references:
+        raise RequestError("features is empty: name a feature service or at least one feature.")
+    resolver = _Resolver(project, use_precomputed)
+    outputs: dict[str, str] = {}
+    for ref in references:
+        for feature in resolver.add(ref):
+            name = f"{ref.label}__{feature}" if full_feature_names else feature
+            internal = column(ref.label, feature)
+            if outputs.setdefault(name, internal) != internal:
+                other = outputs[name].partition(":")[0]
+                raise RequestError(
+                    f"Feature {feature!r} is requested from both {other!r} and {ref.label!r}. Pass "
+                    "full_feature_names=True to tell them apart."
+                )
+    return Retrieval(
+        version=project.version,
+        reads=tuple(resolver.reads()),
+        transformations=tuple(resolver.transformations.values()),
+        outputs=outputs,
+    )
+
+
+def table_of(project: Project, view: FeatureView) -> Table:
+    """Return the table behind a feature view of a project.
+
+    Raises:
+        NotFoundError: An entity or the source is not registered.
+    """
+    for name in view.entities:
+        project.get(Entity, name)
+    exposed = interface(project, view.reference())
+    if exposed is None:
+        raise NotFoundError(project.not_found("view", view.name, project.names(View.namespace)))
+    return Table(
+        project=project.name,
+        name=view.name,
+        keys={key: dtype and arrow_type(dtype) for key, dtype in exposed.keys.items()},
+        features=_schema(exposed.features),
+        ttl=view.ttl,
+        source=_source_table(project, view, exposed),
+    )
+
+
+def precomputed_of(project: Project, view: OnDemandFeatureView) -> Precomputed:
+    """Return where the features of an on-demand view are kept online.
+
+    Raises:
+        RequestError: The view depends on more than one stored row.
+    """
+    retrieval = resolve(project, [view.reference()], use_precomputed=False)
+    if len(retrieval.reads) != 1 or retrieval.request_fields:
+        raise RequestError(
+            f"On-demand view {view.name!r} cannot be precomputed: it needs more than the row of "
+            "one view."
+        )
+    [read] = retrieval.reads
+    computation: list[object] = [
+        (step.code or dict(step.expressions), dict(step.inputs))
+        for step in retrieval.transformations
+    ]
+    features = [(f.name, arrow_type(f.dtype)) for f in view.fields]
+    computation.append([(name, str(dtype)) for name, dtype in features])
+    return Precomputed(
+        table=Table(
+            project=project.name,
+            name=view.name,
+            keys=read.table.keys,
+            features=pa.schema([*features, (PRECOMPUTED_INPUTS, pa.binary())]),
+            ttl=read.table.ttl,
+        ),
+        label=read.label,
+        inputs=read.features,
+        computed_by=blake2b(repr(computation).encode(), digest_size=8).digest(),
+    )
+
+
+def online_table(project: Project, view: View) -> Table | None:
+    """Return the table of a view's rows in the online store; `None` if it has none there."""
+    if not isinstance(view, OnDemandFeatureView):
+        return table_of(project, project.get(FeatureView, view.name))
+    return precomputed_of(project, view).table if view.write_to_online_store else None
+
+
+def _source_table(
+    project: Project, view: FeatureView, exposed: ViewInterface
+) -> SourceTable | None:
+    source = exposed.sources[project.name, view.name]
+    if source is None and not exposed.has_history:
+        return None
+    if source is None:
+        names = project.names(Source.kind)
+        raise NotFoundError(project.not_found(Source.kind, view.source, names))
+    renamed = {name: raw for raw, name in source.field_mapping.items()}
+    created = source.created_timestamp_column
+    return SourceTable(
+        name=source.name,
+        location=source.location(),
+        event_timestamp=renamed.get(source.timestamp_field, source.timestamp_field),
+        created_timestamp=renamed.get(created, created) or None,
+        day_column=source.day_column or None,
+        renamed=renamed,
+    )
+
+
+@dataclass
+class _Lookup:
+    """The features to read of one view under one label."""
+
+    reference: ViewReference
+    table: Table
+    features: dict[str, None] = field(default_factory=dict)
+
+
+@dataclass
+class _Resolver:
+    project: Project
+    use_precomputed: bool
+    lookups: dict[str, _Lookup] = field(default_factory=dict)
+    transformations: dict[str, Transformation] = field(default_factory=dict)
+    labels: dict[str, ViewReference] = field(default_factory=dict)
+
+    def add(self, ref: ViewReference) -> tuple[str, ...]:
+        """Add a reference to the request and return the features it stands for."""
+        if ref.project not in {None, self.project.name}:
+            raise NotFoundError(f"Project {ref.project!r} does not share view {ref.view!r}.")
+        view = self.project.view(ref)
+        if self.labels.setdefault(ref.label, ref).lookup != ref.lookup:
+            raise RequestError(
+                f"Two views, or one view joined in two ways, have the name {ref.label!r}. Rename "
+                "one of them with with_name."
+            )
+        if isinstance(view, OnDemandFeatureView):
+            if ref.join_key_map:
+                raise RequestError(
+                    f"On-demand view {ref.view!r} has no join keys to map; map those of the views "
+                    "that it reads."
+                )
+            return self._add_transformation(ref, view)
+        return self._add_lookup(ref, self.project.get(FeatureView, ref.view))
+
+    def reads(self) -> Iterator[ViewRead]:
+        for label, lookup in self.lookups.items():
+            features = [name for name in lookup.table.features.names if name in lookup.features]
+            keys = {key: lookup.reference.join_key_map.get(key, key) for key in lookup.table.keys}
+            yield ViewRead(label=label, table=lookup.table, features=tuple(features), keys=keys)
+
+    def _add_lookup(self, ref: ViewReference, view: FeatureView) -> tuple[str, ...]:
+        lookup = self.lookups.get(ref.label)
+        if lookup is None:
+            lookup = self.lookups[ref.label] = _Lookup(ref, table_of(self.project, view))
+        if unknown := set(ref.join_key_map) - set(lookup.table.keys):
+            raise RequestError(f"View {ref.view!r} has no join key {min(unknown)!r}.")
+        features = _selected(ref, lookup.table.features.names)
+        lookup.features |= dict.fromkeys(features)
+        return features
+
+    def _add_transformation(self, ref: ViewReference, view: OnDemandFeatureView) -> tuple[str, ...]:
+        features = _selected(ref, view.feature_names)
+        if ref.label not in self.transformations:
+            inputs = self._inputs(view)
+            columns = {name: column(ref.label, name) for name in view.feature_names}
+            entry = self.project.find(view.namespace, view.name)
+            if entry is None or not view.is_complete:
+                raise NotFoundError(f"{view} has no code.")
+            kept = view.write_to_online_store and self.use_precomputed
+            self.transformations[ref.label] = Transformation(
+                view=view.name,
+                owner=entry.owner,
+                code=view.code,
+                expressions=view.expressions,
+                mode=view.mode,
+                inputs=inputs | {f.name: f.name for f in view.request},
+                request=_schema(_types(view.request)),
+                outputs=_schema({columns[n]: t for n, t in _types(view.fields).items()}),
+                features=columns,
+                precomputed=precomputed_of(self.project, view) if kept else None,
+            )
+        return features
+
+    def _inputs(self, view: OnDemandFeatureView) -> dict[str, str]:
+        """Add what a view reads, and return the name of each input → its column."""
+        try:
+            for ref in view.inputs:
+                self.add(ref)
+        except NotFoundError as error:  # the platform broke a contract: `plan` says since when
+            raise NotFoundError(f"{view} cannot be computed: {error}") from error
+        inputs = inputs_of(self.project, view)
+        return {i.name: column(i.reference.label, i.feature) for i in inputs}
+
+
+def _selected(ref: ViewReference, names: Iterable[str]) -> tuple[str, ...]:
+    """Return the features that a reference stands for, of those that its view has."""
+    available = list(names)
+    for name in ref.features or ():
+        if name not in available:
+            hint = did_you_mean(name, available)
+            raise NotFoundError(f"View {ref.view!r} has no feature {name!r}.{hint}")
+    return tuple(available) if ref.features is None else ref.features
+
+
+def _types(fields: Iterable[Field]) -> dict[str, FeatureType]:
+    return {f.name: f.dtype for f in fields}
+
+
+def _schema(types: Mapping[str, FeatureType]) -> pa.Schema:
+    return pa.schema([(name, arrow_type(dtype)) for name, dtype in types.items()])
+
+
+def parse_features(project: Project, features: object) -> Sequence[ViewReference]:
+    """Read the `features` argument of a request: a service, its name, or references.
+
+    Raises:
+        NotFoundError: A single string names neither a service nor a view.
+        RequestError: It is none of these.
+    """
+    if isinstance(features, str):
+        features = _named(project, features)
+    if isinstance(features, FeatureService):
+        return features.references
+    listed = list(features) if isinstance(features, (list, tuple)) else [features]
+    references = [reference(item) for item in listed]
+    if wrong := [item for item in references if not isinstance(item, ViewReference)]:
+        raise RequestError(
+            f"features: {wrong[0]!r} is not a reference. Pass a feature service or its name, or a "
+            "list of 'view', 'view:feature' and view objects."
+        )
+    return references
+
+
+def _named(project: Project, name: str) -> object:
+    """Return the service of a name, or the name of a view, perhaps with a feature."""
+    if (service := project.look_up(FeatureService, name)) is not None:
+        return service
+    names = project.names(FeatureService.kind, View.namespace)
+    if ":" not in name and "/" not in name and name not in names:
+        hint = did_you_mean(name, names)
+        raise NotFoundError(f"Project {project.name!r} has no feature service {name!r}.{hint}")
+    return name

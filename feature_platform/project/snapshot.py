@@ -1,0 +1,216 @@
+"""The registry at one version, in memory: what everything that reads works from."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
+from typing import Annotated, NamedTuple, Self, TypeAlias
+
+import pydantic
+
+from feature_platform.definitions import Definition, check_strict, from_json, namespace_of
+from feature_platform.errors import CorruptLogError, RequestError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WORD = re.compile(r'"(\w+)"')
+
+
+class Key(NamedTuple):
+    """Where an object lives, written `project/kind/name`."""
+
+    project: str
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of its name; kinds of views share one."""
+        return namespace_of(self.kind)
+
+    @property
+    def subject(self) -> str:
+        """The object in words, such as `feature view 'hourly_weather'`."""
+        return subject(self.kind, self.name)
+
+
+def subject(kind: str, name: str) -> str:
+    """Return an object in words, such as `feature view 'hourly_weather'`."""
+    return f"{kind.replace('_', ' ')} {name!r}"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One registered object.
+
+    Attributes:
+        key: Where it lives.
+        owner: `platform` or the team that registered it.
+        body: Canonical JSON of the definition.
+        version: Registry version that last changed it.
+        parsed: The definition, if whoever made the entry had it.
+    """
+
+    key: Key
+    owner: str
+    body: str
+    version: int = 0
+    parsed: Definition | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def definition(self) -> Definition:
+        """The definition, parsed at first use.
+
+        Raises:
+            CorruptLogError: The stored text is not a definition of this kind and name.
+        """
+        if self.parsed is not None:
+            return self.parsed
+        try:
+            check_strict(self.body)
+            definition = from_json(self.body)
+        except ValueError as error:
+            reason = str(error).splitlines()[0]
+            raise CorruptLogError(
+                f"Registered object {self.key} is not a definition: {reason}."
+            ) from error
+        if (definition.kind, definition.name) != self.key[1:]:
+            raise CorruptLogError(f"Registered object {self.key} is stored as {definition}.")
+        return definition
+
+    def digest(self) -> int:
+        """Hash the object as a number; the sum of several does not depend on any order."""
+        return _number(*self.key, self.owner, self.body)
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What is remembered of a deleted object: nobody else takes its name at once.
+
+    Attributes:
+        key: Where it lived.
+        owner: Who deleted it.
+        at: When, UTC.
+    """
+
+    key: Key
+    owner: str
+    at: datetime
+
+    def digest(self) -> int:
+        """Hash the record as a number, as `Registered.digest` does."""
+        return _number(*self.key, self.owner, "removed", self.at.isoformat())
+
+
+class Cursor(NamedTuple):
+    """A point of a log's history. A bare number would not notice a restored or swapped log."""
+
+    log_id: str
+    version: Annotated[int, pydantic.Field(ge=0, lt=2**62)]
+    commit_id: str
+
+    def __str__(self) -> str:
+        return f"{self.log_id}:{self.version}:{self.commit_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Cursor":
+        """Read what `str(cursor)` wrote; an empty text is the beginning.
+
+        Raises:
+            RequestError: The text is no cursor.
+        """
+        if not text:
+            return BEGINNING
+        if not (parts := _CURSOR.fullmatch(text)):
+            raise RequestError(f"{text!r} is not a registry cursor (log:version:commit).")
+        return cls(parts[1], int(parts[2]), parts[3])
+
+
+BEGINNING = Cursor("", 0, "")
+_CURSOR = re.compile(r"([0-9a-f]{32}):([0-9]{1,18}):([0-9a-f]{32})")
+
+
+Changed: TypeAlias = Iterable[tuple[Key, Registered | None]]
+"""What changed places hold afterwards."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """All objects of all projects at one registry version.
+
+    Attributes:
+        cursor: The point of history it shows.
+        sha256: Hash of the newest commit; the next one names it as its parent.
+        at: When the newest commit was written, UTC.
+        entries: The objects.
+        removed: What was deleted and not registered again.
+        digest: Sum of the hashes of both, which every commit states and every reader checks.
+    """
+
+    cursor: Cursor = BEGINNING
+    sha256: str = ""
+    at: datetime = _EPOCH
+    entries: Mapping[Key, Registered] = field(default_factory=dict)
+    removed: Mapping[Key, Removed] = field(default_factory=dict)
+    digest: int = 0
+
+    @property
+    def version(self) -> int:
+        """Number of the newest commit; 0 for an empty registry."""
+        return self.cursor.version
+
+    @cached_property
+    def mentions(self) -> Mapping[str, Sequence[Key]]:
+        """Word → the objects whose definitions hold it as a JSON string.
+
+        Names are such strings, so an object that is not listed for a name does not refer to it.
+        """
+        mentions: dict[str, list[Key]] = {}
+        for key, entry in self.entries.items():
+            for word in set(_WORD.findall(entry.body)):
+                mentions.setdefault(word, []).append(key)
+        return mentions
+
+    @cached_property
+    def by_kind(self) -> Mapping[tuple[str, str], Sequence[Key]]:
+        """(project, kind) → its objects, in name order."""
+        keys: dict[tuple[str, str], list[Key]] = {}
+        for key in sorted(self.entries):
+            keys.setdefault(key[:2], []).append(key)
+        return keys
+
+    def with_entries(self, changed: Changed, at: datetime) -> Self:
+        """Return a copy with some objects set, or removed where `None` is given, at a time."""
+        state = State(self)
+        state.change(changed, at)
+        return replace(self, entries=state.entries, removed=state.removed, digest=state.digest)
+
+
+class State:
+    """A snapshot's objects while commits are applied to them, without a copy for each."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.entries = dict(snapshot.entries)
+        self.removed = dict(snapshot.removed)
+        self.digest = snapshot.digest
+
+    def change(self, changed: Changed, at: datetime) -> None:
+        """Set objects, or remove them where `None` is given."""
+        for key, entry in changed:
+            removed, previous = self.removed.pop(key, None), self.entries.pop(key, None)
+            self.digest -= sum(old.digest() for old in (removed, previous) if old is not None)
+            if entry is not None:
+                self.entries[key] = entry
+                self.digest += entry.digest()
+            elif previous is not None:
+                self.removed[key] = Removed(key, previous.owner, at)
+                self.digest += self.removed[key].digest()
+        self.digest %= 2**256
+
+
+def _number(*parts: str) -> int:
+    return int.from_bytes(sha256("\0".join(parts).encode()).digest())

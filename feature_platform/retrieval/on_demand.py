@@ -1,0 +1,328 @@
+"""Running on-demand views: one implementation for training and for serving."""
+
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Context, localcontext
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+
+from feature_platform.errors import RequestError, TransformationError, did_you_mean
+from feature_platform.project import Transformation
+from feature_platform.retrieval.convert import to_pandas
+from feature_platform.retrieval.sql_evaluator import SqlEvaluator
+from feature_platform.types.values import (
+    Convert,
+    converter,
+    exact_array,
+    exact_cast,
+    first_misfit,
+    misplaced,
+)
+
+Function = Callable[[Any], Any]
+Functions = Callable[[Transformation], Function]
+"""Finds the function of an on-demand view."""
+
+Lists = Mapping[str, Sequence[Any]]
+
+_MOST_TRIED_ALONE = 1000
+_EXACT = Context(prec=76)
+"""Sums and products of two decimals of 38 digits are exact in it; Python's own has 28 digits."""
+
+
+def check_request(
+    columns: Iterable[str], transformations: Iterable[Transformation], keys: Iterable[str] = ()
+) -> None:
+    """Check that a request carries what on-demand views need of it.
+
+    Args:
+        columns: What it carries.
+        transformations: The views.
+        keys: Columns that are no slips of the pen.
+
+    Raises:
+        RequestError: A value is missing.
+    """
+    known = list(columns)
+    others = [name for name in known if name not in set(keys)]
+    for step in transformations:
+        if lacking := [name for name in step.request.names if name not in known]:
+            names = " and ".join(map(repr, lacking))
+            raise RequestError(
+                f"The request lacks {names}, which on-demand view {step.view!r} needs."
+                f"{did_you_mean(lacking[0], others)}"
+            )
+
+
+class Steps:
+    """On-demand views, ready to run, each after those it reads.
+
+    Args:
+        transformations: In the order of their dependencies.
+        functions: Where their functions come from.
+        keys: Join keys of the request, which errors name rows by.
+
+    """
+
+    def __init__(
+        self,
+        transformations: Iterable[Transformation],
+        functions: Functions,
+        keys: Iterable[str] = (),
+    ) -> None:
+        self._steps = [Step(step, functions, list(keys)) for step in transformations]
+
+    def __iter__(self) -> Iterator["Step"]:
+        return iter(self._steps)
+
+    def extend(self, table: pa.Table) -> pa.Table:
+        """Add the columns of the views to a table, in their declared types.
+
+        Raises:
+            RequestError: The request lacks a value, or it has another type.
+            TransformationError: A function cannot be loaded, failed, or returned something else
+                than its view declares.
+        """
+        for step in self._steps:
+            for field, values in zip(step.outputs, step.arrays(table), strict=True):
+                table = table.append_column(field, values)
+        return table
+
+
+class Step:
+    """One on-demand view with its function."""
+
+    def __init__(self, step: Transformation, functions: Functions, keys: Sequence[str]) -> None:
+        self._step = step
+        self._keys = keys
+        self._functions = functions
+        self.precomputed = step.precomputed
+        self.outputs = step.outputs
+        self._inputs = [
+            (name, column, self._converter(name)) for name, column in step.inputs.items()
+        ]
+        self._exact = [converter(field.type) for field in step.outputs]
+
+    def _converter(self, name: str) -> Convert | None:
+        """Return what makes a value of the request exact; `None` for features, which are."""
+        request = self._step.request
+        if name not in request.names:
+            return None
+        return converter(request.field(name).type)
+
+    @cached_property
+    def _function(self) -> Function:
+        """The function, loaded when it is needed: stored answers need none."""
+        step = self._step
+        if step.mode != "sql":
+            return self._functions(step)
+        types = {name: step.outputs.field(column).type for name, column in step.features.items()}
+        return SqlEvaluator(step.expressions, types)
+
+    def lists(self, columns: Lists, types: Mapping[str, pa.DataType]) -> list[Sequence[Any]]:
+        """Return the outputs for columns of Python values, in the order of the outputs."""
+        with localcontext(_EXACT):
+            return self._lists(columns, types)
+
+    def _lists(self, columns: Lists, types: Mapping[str, pa.DataType]) -> list[Sequence[Any]]:
+        inputs = {name: self._given(name, columns[column], exact)
+                  for name, column, exact in self._inputs}  # fmt: skip
+        if self._step.mode in {"pandas", "sql"}:
+            arrays = {
+                name: pa.array(inputs[name], self._type(name, types[column]))
+                for name, column, _ in self._inputs
+            }
+            found = self._of_table(pa.table(arrays), columns)
+            return [array.to_pylist() for array in found]
+        names, size = list(self._step.features), len(next(iter(inputs.values())))
+        own = {name: _own(values) for name, values in inputs.items()}  # functions may change them
+        raw = self._of_lists(own, columns, size)
+        return [
+            self._returned(name, values, exact, columns)
+            for name, values, exact in zip(names, raw, self._exact, strict=True)
+        ]
+
+    def arrays(self, table: pa.Table) -> list[pa.Array]:
+        """Return the outputs for a table, in the order of the outputs."""
+        with localcontext(_EXACT):
+            return self._arrays(table)
+
+    def _arrays(self, table: pa.Table) -> list[pa.Array]:
+        check_request(table.column_names, [self._step])
+        inputs = {name: self._cast(name, table[column]) for name, column, _ in self._inputs}
+        keys = {key: table[key] for key in self._keys if key in table.column_names}
+        if self._step.mode in {"pandas", "sql"}:
+            return self._of_table(pa.table(inputs), keys)
+        lists = {name: column.to_pylist() for name, column in inputs.items()}
+        found = self._of_lists(lists, keys, table.num_rows)
+        return [
+            self._array(name, values, keys)
+            for name, values in zip(self._step.features, found, strict=True)
+        ]
+
+    def _of_lists(self, inputs: Lists, keys: Any, size: int) -> list[Sequence[Any]]:
+        if self._step.mode == "python":
+            result = self._call({name: list(values) for name, values in inputs.items()}, keys, size)
+            if not isinstance(result, Mapping):
+                raise self._wrong(f"{result!r}; in mode 'python' it returns a dict of lists")
+            return self._whole([self._get(result, name) for name in self._step.features], size)
+        rows = zip(*inputs.values(), strict=True)
+        results = [
+            self._call(dict(zip(inputs, row, strict=True)), keys, number)
+            for number, row in enumerate(rows)
+        ]
+        for result in results:
+            if not isinstance(result, Mapping):
+                raise self._wrong(f"{result!r}; in mode 'row' it returns a dict")
+        return [[self._get(result, name) for result in results] for name in self._step.features]
+
+    def _of_table(self, inputs: pa.Table, keys: Any) -> list[pa.Array]:
+        frame = inputs if self._step.mode == "sql" else to_pandas(inputs, nullable=True)
+        result = self._call(frame, keys, inputs.num_rows)
+        if self._step.mode == "sql":
+            columns = [result[name] for name in self._step.features]
+        else:
+            import pandas as pd
+
+            if not isinstance(result, pd.DataFrame):
+                what = f"a {type(result).__name__}; in mode 'pandas' it returns a DataFrame"
+                raise self._wrong(what)
+            columns = [self._get(result, name) for name in self._step.features]
+        named = zip(self._step.features, columns, strict=True)
+        arrays = [self._array(name, column, keys) for name, column in named]
+        return self._whole(arrays, inputs.num_rows)
+
+    def _call(self, argument: Any, keys: Any, number: int) -> Any:
+        try:
+            return self._function(argument)
+        except (Exception, SystemExit) as error:
+            raise self._failed(argument, keys, number, error) from error
+
+    def _failed(self, argument: Any, keys: Any, number: int, error: BaseException) -> Exception:
+        """Say which view failed, on which row, and where in its code."""
+        where, told = f"{number} rows", self._told(error)
+        if self._step.mode == "row":
+            where = f"row {number}{_named(keys, self._keys, number)}, {argument}"
+        else:
+            for row in range(min(number, _MOST_TRIED_ALONE)):
+                if alone := self._told_alone(argument, row):
+                    where, told = f"row {row}{_named(keys, self._keys, row)}", alone
+                    break
+        step = self._step
+        return TransformationError(
+            f"On-demand view {step.view!r} of {step.owner!r} failed on {where}: {told}"
+        )
+
+    def _told(self, error: BaseException) -> str:
+        hint = " Missing values arrive as None." if "None" in str(error) else ""
+        return f"{type(error).__name__}: {_first_line(error)}{self._line(error)}.{hint}"
+
+    def _told_alone(self, argument: Any, row: int) -> str:
+        """Return what one row of a batch fails with, alone; nothing if it does not."""
+        try:
+            if self._step.mode == "python":
+                self._function({name: values[row : row + 1] for name, values in argument.items()})
+            elif self._step.mode == "pandas":
+                self._function(argument.iloc[row : row + 1].reset_index(drop=True))
+            else:
+                self._function(argument.slice(row, 1))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever users' code raises
+            return self._told(error)
+        return ""
+
+    def _line(self, error: BaseException) -> str:
+        frames = traceback.extract_tb(error.__traceback__)
+        code = getattr(self._function, "__code__", None)
+        own = [frame for frame in frames if code and frame.filename == code.co_filename]
+        return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+
+    def _given(self, name: str, values: Sequence[Any], exact: Any) -> Sequence[Any]:
+        if exact is None:
+            return values
+        try:
+            return exact(values)  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise self._not_given(name, values, error) from error
+
+    def _cast(self, name: str, values: Any) -> Any:
+        if name not in self._step.request.names:
+            return values
+        try:
+            return exact_cast(values, self._step.request.field(name).type)
+        except ValueError as error:
+            raise self._not_given(name, values, error) from error
+
+    def _not_given(self, name: str, values: Any, error: ValueError) -> RequestError:
+        wanted = self._step.request.field(name).type
+        place = misplaced(values, wanted) if len(values) > 1 else ""
+        where = f" in {place}" if place else ""
+        return RequestError(
+            f"The request's {name!r} is not {wanted}{where}, which on-demand view "
+            f"{self._step.view!r} takes: {error}."
+        )
+
+    def _type(self, name: str, found: pa.DataType) -> pa.DataType:
+        requested = self._step.request
+        return requested.field(name).type if name in requested.names else found
+
+    def _array(self, name: str, values: Any, keys: Any) -> pa.Array:
+        field = self._step.outputs.field(self._step.features[name])
+        try:
+            return exact_array(values, field.type)
+        except ValueError as error:
+            raise self._misfit(name, values, keys, error) from error
+
+    def _returned(self, name: str, values: Any, exact: Convert, keys: Any) -> Sequence[Any]:
+        try:
+            return exact(values)
+        except ValueError as error:
+            raise self._misfit(name, values, keys, error) from error
+
+    def _misfit(self, name: str, values: Any, keys: Any, error: ValueError) -> TransformationError:
+        dtype = self._step.outputs.field(self._step.features[name]).type
+        listed = values.to_pylist() if hasattr(values, "to_pylist") else list(values)
+        row = first_misfit(listed, converter(dtype))
+        where = "" if row is None else f" in row {row}{_named(keys, self._keys, row)}"
+        return self._wrong(f"{name!r} as something else than {dtype}{where}: {error}")
+
+    def _get(self, result: Any, name: str) -> Any:
+        if name not in result:
+            raise self._wrong(f"{sorted(map(str, result))}, without {name!r}")
+        return result[name]
+
+    def _whole(self, columns: list[Any], size: int) -> list[Any]:
+        for name, column in zip(self._step.features, columns, strict=True):
+            try:
+                found = len(column)
+            except TypeError:
+                raise self._wrong(f"{column!r} as {name!r}, which is not a list") from None
+            if found != size:
+                raise self._wrong(f"{found} values of {name!r} for {size} rows")
+        return columns
+
+    def _wrong(self, what: str) -> TransformationError:
+        step = self._step
+        return TransformationError(
+            f"On-demand view {step.view!r} of {step.owner!r} returned {what}."
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    """Return what an error says; DuckDB's goes on to draw the query."""
+    return (str(error).strip().splitlines() or [""])[0].rstrip(".")
+
+
+def _own(values: Sequence[Any]) -> Sequence[Any]:
+    """Return values whose lists belong to nobody else."""
+    if any(type(value) is list for value in values):
+        return [list(value) if type(value) is list else value for value in values]
+    return values
+
+
+def _named(keys: Any, names: Sequence[str], row: int) -> str:
+    """Return the join keys of a row, for messages."""
+    found = {name: keys[name][row] for name in names if name in keys}
+    plain = {n: v.as_py() if isinstance(v, pa.Scalar) else v for n, v in found.items()}
+    return f" ({', '.join(f'{n}={v!r}' for n, v in plain.items())})" if plain else ""

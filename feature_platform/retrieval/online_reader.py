@@ -1,0 +1,148 @@
+"""Online features: the newest values, with the status of each."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, cast
+
+from feature_platform.errors import RequestError
+from feature_platform.online import OnlineStore, StoredRow, encode_keys
+from feature_platform.project import Retrieval
+from feature_platform.retrieval.on_demand import Functions, Steps
+from feature_platform.retrieval.precomputed import PrecomputedReader, Values, decoder_of
+from feature_platform.retrieval.request import Columns, RequestReader
+from feature_platform.retrieval.response import FieldStatus, OnlineResponse, Rows, Shape, known
+from feature_platform.table import ViewRead
+from feature_platform.types.times import microseconds
+
+
+class OnlineReader:
+    """A request for features, resolved once and asked many times, by any number of threads.
+
+    Args:
+        store: Where the newest values are.
+        retrieval: What was asked for.
+        functions: Where the functions of on-demand views come from.
+
+    Raises:
+        RequestError: A feature goes by the name of a join key.
+    """
+
+    def __init__(self, store: OnlineStore, retrieval: Retrieval, functions: Functions) -> None:
+        self._store = store
+        self._request = RequestReader(retrieval)
+        self._tables = [_TableReader(read) for read in retrieval.reads]
+        self._keys = [tuple(read.keys.values()) for read in retrieval.reads]
+        self._steps = Steps(retrieval.transformations, functions, retrieval.join_keys)
+        labels = [read.label for read in retrieval.reads]
+        self._precomputed = {
+            id(step): PrecomputedReader(
+                step.precomputed, labels.index(step.precomputed.label), retrieval
+            )
+            for step in self._steps
+            if step.precomputed
+        }
+        self._types: dict[str, Any] = {
+            **self._request.keys,
+            **retrieval.request_fields,
+            **{column: dtype for table in self._tables for column, dtype in table.types.items()},
+            **{field.name: field.type for step in self._steps for field in step.outputs},
+        }
+        if taken := sorted(self._request.keys.keys() & retrieval.outputs):
+            raise RequestError(
+                f"{taken[0]!r} is a join key of the request and also a feature asked for. Pass "
+                "full_feature_names=True, or leave the feature out."
+            )
+        self._outputs = [(name, name) for name in self._request.keys]
+        self._outputs += retrieval.outputs.items()
+        places = {c: n for n, table in enumerate(self._tables, start=1) for c in table.types}
+        self._shape = Shape(
+            version=retrieval.version,
+            types={name: self._types[column] for name, column in self._outputs},
+            origins={name: places.get(column, 0) for name, column in self._outputs},
+        )
+
+    def read(self, rows: object, now: datetime) -> OnlineResponse:
+        """Look up the newest features of entities.
+
+        Args:
+            rows: A list of dicts, a dict of lists, or a frame: join keys, and the values that
+                on-demand views need.
+            now: What the age of a value is measured against.
+
+        Raises:
+            RequestError: The request lacks a key or a value, or one has another type.
+            StoreError: The store cannot be read.
+            TransformationError: An on-demand view failed.
+        """
+        columns, size = self._request.read(rows)
+        keys = [
+            cast("list[bytes]", encode_keys([columns[name] for name in names], size))
+            for names in self._keys  # no key of a request is null
+        ]
+        reads = [(table.table, k) for table, k in zip(self._tables, keys, strict=True)]
+        reads += [
+            (precomputed.table, keys[precomputed.position])
+            for precomputed in self._precomputed.values()
+        ]
+        found = self._store.read(reads)
+        instant = microseconds(now)
+        raw, origins = [], [known(size)]
+        for table, stored_rows in zip(self._tables, found, strict=False):
+            values, origin = table.rows(stored_rows, instant)
+            raw.append(values)
+            origins.append(origin)
+            table.add_columns(columns, values)
+        answers = iter(found[len(self._tables) :])
+        for step in self._steps:
+            if precomputed := self._precomputed.get(id(step)):
+                base = raw[precomputed.position]
+                outputs = precomputed.outputs(step, base, next(answers), columns, self._types)
+            else:
+                outputs = step.lists(columns, self._types)
+            columns.update(zip(step.outputs.names, outputs, strict=True))
+        answer = {name: columns[column] for name, column in self._outputs}
+        return OnlineResponse(self._shape, answer, origins)
+
+
+class _TableReader:
+    """Turns stored rows of one table into columns."""
+
+    def __init__(self, read: ViewRead) -> None:
+        self.table = read.table
+        features = read.table.features
+        names = features.names
+        self.types = {column: features.field(name).type for name, column in read.columns.items()}
+        self._places = [
+            (names.index(name), column, decoder_of(features.field(name).type))
+            for name, column in read.columns.items()
+        ]
+        self._nothing = (None,) * len(names)
+
+    def rows(self, found: Sequence[StoredRow | None], now: int) -> tuple[list[Values], Rows]:
+        """Return each row's values, all null where none may answer, and why."""
+        ttl = self.table.ttl_us
+        oldest = None if ttl is None else now - ttl
+        values: list[Values] = []
+        statuses: list[FieldStatus] = []
+        events: list[int | None] = []
+        for row in found:
+            if row is None:
+                values.append(self._nothing)
+                statuses.append(FieldStatus.NOT_FOUND)
+                events.append(None)
+                continue
+            events.append(row.event)
+            if oldest is not None and row.event < oldest:
+                values.append(self._nothing)
+                statuses.append(FieldStatus.OUTSIDE_MAX_AGE)
+            else:
+                values.append(row.values)
+                statuses.append(FieldStatus.PRESENT)
+        return values, Rows(statuses, events)
+
+    def add_columns(self, columns: Columns, values: list[Values]) -> None:
+        """Add the rows' features, as users know their values."""
+        every = list(zip(*values, strict=True))
+        for place, column, read in self._places:
+            found = every[place]
+            columns[column] = found if read is None else list(map(read, found))

@@ -1,0 +1,166 @@
+"""Answers of on-demand views that are kept online: computed when rows are written."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import partial
+from hashlib import blake2b
+from typing import Any
+
+import pyarrow as pa
+
+from feature_platform.errors import SchemaError, TransformationError
+from feature_platform.online import OnlineStore, StoredRow, encode_row, to_storable
+from feature_platform.project import Precomputed, Retrieval
+from feature_platform.project.resolve import PRECOMPUTED_INPUTS
+from feature_platform.retrieval.on_demand import Functions, Step, Steps
+from feature_platform.retrieval.request import Columns
+from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table, column
+from feature_platform.types.arrow import TIMESTAMP
+from feature_platform.types.times import from_microseconds
+
+_log = logging.getLogger("feature_platform.online")
+Values = Sequence[object]
+
+
+class PrecomputedReader:
+    """Takes stored answers of an on-demand view where they still hold, and computes the others."""
+
+    def __init__(self, precomputed: Precomputed, position: int, retrieval: Retrieval) -> None:
+        self.table: Table = precomputed.table
+        self.position = position
+        names = retrieval.reads[position].table.features.names
+        self._digest = digest_of(precomputed, [names.index(name) for name in precomputed.inputs])
+        self._readings = [decoder_of(field.type) for field in precomputed.table.features][:-1]
+
+    def outputs(
+        self,
+        step: Step,
+        base: Sequence[Values],
+        found: Sequence[StoredRow | None],
+        columns: Columns,
+        types: Mapping[str, Any],
+    ) -> list[Sequence[Any]]:
+        """Return the outputs of the view, in order."""
+        rows: list[Values | None] = [
+            row.values[:-1] if row and row.values[-1] == self._digest(values) else None
+            for row, values in zip(found, base, strict=True)
+        ]
+        stale = [n for n, row in enumerate(rows) if row is None]
+        if stale:
+            part = {name: [column[n] for n in stale] for name, column in columns.items()}
+            try:
+                computed = step.lists(part, types)
+            except TransformationError:
+                step.lists(columns, types)  # names the row as the request counts
+                raise
+            if len(stale) == len(rows):
+                return computed
+        outputs = []
+        for place, read in enumerate(self._readings):
+            column = [None if row is None else row[place] for row in rows]
+            outputs.append(column if read is None else list(map(read, column)))
+        for n, row in enumerate(stale):
+            for place, output in enumerate(outputs):
+                output[row] = computed[place][n]
+        return outputs  # type: ignore[return-value]
+
+
+def digest_of(precomputed: Precomputed, places: Sequence[int]) -> Callable[[Values], bytes]:
+    """Return what identifies the inputs of a stored answer, and the code that computed it.
+
+    Args:
+        precomputed: The answers.
+        places: Where the inputs are among a row's values.
+    """
+
+    def digest(values: Values) -> bytes:
+        inputs = encode_row([values[place] for place in places])
+        return blake2b(inputs, digest_size=8, key=precomputed.computed_by).digest()
+
+    return digest
+
+
+class PrecomputedWriter:
+    """Computes the answers of an on-demand view for rows that are written, and keeps them.
+
+    Attributes:
+        source: The table whose rows the answers are computed from.
+        table: The table of the answers.
+
+    Args:
+        precomputed: Where its answers are kept.
+        retrieval: What the view alone is computed from.
+        functions: Where its code comes from.
+    """
+
+    def __init__(
+        self, precomputed: Precomputed, retrieval: Retrieval, functions: Functions
+    ) -> None:
+        self.table = precomputed.table
+        self._told = ""
+        [self._read] = retrieval.reads
+        self.source = self._read.table
+        self._outputs = retrieval.transformations[-1].features
+        self._steps = Steps(retrieval.transformations, functions, self._read.table.keys)
+        self._digest = digest_of(precomputed, range(len(precomputed.inputs)))
+
+    def write(self, online: OnlineStore, batch: pa.RecordBatch) -> int:
+        """Compute and keep the answers for a batch as `OnlineStore.write` takes it.
+
+        Raises:
+            StoreError: The store refused.
+            TransformationError: The code cannot be loaded, or failed.
+        """
+        features = [batch[name] for name in self._read.features]
+        columns = [column(self._read.label, name) for name in self._read.features]
+        places = [*self._read.table.keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP]
+        inputs = pa.table([*map(batch.column, places), *features], names=[*places, *columns])
+        computed = self._steps.extend(inputs)
+        rows = zip(*map(to_storable, features), strict=True)
+        answers = {
+            **{name: computed[name] for name in places},
+            **{name: computed[output] for name, output in self._outputs.items()},
+            PRECOMPUTED_INPUTS: pa.array(map(self._digest, rows), pa.binary()),
+        }
+        return online.write(self.table, pa.table(answers).to_batches())
+
+    def writing(self, online: OnlineStore) -> Callable[[Iterable[pa.RecordBatch]], int]:
+        """Return what writes the answers for batches, for a load of nothing else."""
+        return lambda batches: sum(self.write(online, batch) for batch in batches)
+
+    def try_write(self, online: OnlineStore, batch: pa.RecordBatch) -> None:
+        """Keep the answers, or leave it to readers to compute them.
+
+        The code may not be here, or answer with more than the store holds: a team's code never
+        stops the platform's rows.
+        """
+        try:
+            self.write(online, batch)
+        except (TransformationError, SchemaError) as error:
+            if str(error) != self._told:
+                _log.warning("Answers are not stored, but computed when asked for: %s", error)
+            self._told = str(error)
+
+
+def decoder_of(dtype: pa.DataType) -> Callable[[Any], Any] | None:
+    """Return what makes a stored value the one users know, as `storable` undoes it."""
+    if pa.types.is_list(dtype):
+        read = decoder_of(dtype.value_type)
+        return read and partial(_each, read)
+    if dtype == TIMESTAMP:
+        return _time
+    return _decimal if pa.types.is_decimal(dtype) else None
+
+
+def _time(value: Any) -> datetime | None:
+    return None if value is None else from_microseconds(value)
+
+
+def _decimal(value: Any) -> Decimal | None:
+    return None if value is None else Decimal(value)
+
+
+def _each(read: Callable[[Any], Any], value: Any) -> list[Any] | None:
+    return None if value is None else list(map(read, value))

@@ -1,0 +1,323 @@
+"""Training sets: what was known at each entity row's time, computed when the result is read."""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import pyarrow as pa
+
+from feature_platform.errors import RequestError
+from feature_platform.offline import EntityRows, OfflineStore, Progress, Query, Span
+from feature_platform.project import Retrieval
+from feature_platform.retrieval.convert import to_arrow, to_pandas
+from feature_platform.retrieval.datasets import (
+    SavedDataset,
+    SavedDatasetFileStorage,
+    Split,
+    save,
+)
+from feature_platform.retrieval.on_demand import Functions, Steps, check_request
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    from pyspark.sql import DataFrame as SparkDataFrame
+
+_MOST_PARTITIONS = 100_000
+
+
+class RetrievalJob:
+    """Historical features, computed when one of its methods is called.
+
+    Attributes:
+        registry_version: Registry version that the request was resolved from.
+        outputs: Column of the engine's result → feature of the answer.
+        request: What was asked for, as it is recorded with a saved dataset.
+
+    Source: Feast's `RetrievalJob`.
+    """
+
+    def __init__(
+        self,
+        query: Query,
+        stream: Callable[[pa.RecordBatchReader], pa.RecordBatchReader],
+        *,
+        registry_version: int,
+        outputs: Mapping[str, str],
+        computed: Sequence[str],
+        request: Mapping[str, Any],
+    ) -> None:
+        self._query = query
+        self._stream = stream
+        self._computed = computed
+        self._progress: Progress | None = None
+        self.outputs = outputs
+        self.request = request
+        self.registry_version = registry_version
+
+    def to_batches(self) -> pa.RecordBatchReader:
+        """Stream the result, for results larger than memory.
+
+        Raises:
+            RequestError: The entity rows lack something, or their SQL cannot run.
+            SchemaError: A source and its declared schema disagree.
+            StoreError: A source cannot be read.
+            TransformationError: An on-demand view failed.
+        """
+        return self._stream(self._query.reader(self._progress))
+
+    def on_progress(self, tell: Progress) -> Self:
+        """Tell, in a few words, what is done next.
+
+        Example:
+            >>> job.on_progress(print).to_df()  # doctest: +SKIP
+        """
+        self._progress = tell
+        return self
+
+    def cancel(self) -> None:
+        """Stop what another thread is running; it fails with a `StoreError`."""
+        self._query.cancel()
+
+    def to_arrow(self) -> pa.Table:
+        """Return the result as an Arrow table."""
+        return self.to_batches().read_all()
+
+    def to_df(self) -> "pd.DataFrame":
+        """Return the result as pandas; integers stay integers where values are missing."""
+        return to_pandas(self.to_arrow())
+
+    def to_polars(self) -> "pl.DataFrame":
+        """Return the result as polars."""
+        import polars as pl
+
+        return pl.DataFrame(self.to_arrow())
+
+    def to_parquet(self, path: str | Path, *, partition_by: Sequence[str] = ()) -> Path:
+        """Stream the result into Parquet and return the path.
+
+        Args:
+            path: A file that is replaced as a whole once it is complete; with `partition_by`, a
+                new or empty directory.
+            partition_by: Columns to make Hive partitions of.
+        """
+        from pyarrow import parquet
+
+        target = Path(path)
+        if target.is_dir() and (not partition_by or any(target.iterdir())):
+            raise RequestError(
+                f"{target} is a folder that is not empty. Name a new one, so that two results "
+                "do not mix."
+                if partition_by
+                else f"{target} is a folder; name a file."
+            )
+        reader = self.to_batches()
+        partition_by = [partition_by] if isinstance(partition_by, str) else partition_by
+        if unknown := [name for name in partition_by if name not in reader.schema.names]:
+            raise RequestError(f"partition_by: the result has no column {unknown[0]!r}.")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+        if partition_by:
+            _write_partitions(reader, unfinished, target, partition_by)
+            return target
+        try:
+            with parquet.ParquetWriter(unfinished, reader.schema) as writer:
+                for batch in reader:
+                    writer.write_batch(batch)
+            os.replace(unfinished, target)  # noqa: PTH105 - atomic, also where the target exists
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return target
+
+    def to_sql(self) -> str:
+        """Return one statement, in the engine's SQL, that gives the result.
+
+        Raises:
+            RequestError: An on-demand view is asked for, which runs in Python.
+        """
+        self._check_no_python("no SQL gives the whole result")
+        return self._query.statement(self.outputs)
+
+    def to_spark_df(self) -> "SparkDataFrame":
+        """Return the result as a lazy Spark DataFrame; nothing passes through this process.
+
+        Raises:
+            RequestError: The offline store is not Spark, or an on-demand view is asked for.
+        """
+        self._check_no_python("Spark cannot give the whole result")
+        frame: SparkDataFrame = self._query.frame(self.outputs)
+        return frame
+
+    def to_snowflake(self, table_name: str) -> None:
+        """Write the result into a new Snowflake table; nothing passes through this process.
+
+        Args:
+            table_name: In the connection's schema, or `schema.table` or `database.schema.table`.
+
+        Raises:
+            RequestError: The offline store is not Snowflake, or an on-demand view is asked for.
+            StoreError: The table exists, or cannot be written.
+        """
+        self._check_no_python("Snowflake cannot give the whole result")
+        self._query.create_table(table_name, self.outputs)
+
+    def persist(
+        self,
+        storage: SavedDatasetFileStorage,
+        *,
+        name: str = "",
+        split: Split | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> SavedDataset:
+        """Save the result, with the request, the registry version and statistics.
+
+        Args:
+            storage: Where; it must not exist.
+            name: Of the dataset; the folder's if left out.
+            split: How to part the rows.
+            tags: Free labels.
+
+        Raises:
+            RequestError: The folder exists, or the split does not fit the rows.
+        """
+        folder = Path(storage.path)
+        if folder.exists():
+            raise RequestError(f"{folder} exists; a saved dataset is never written again.")
+        manifest = {
+            "name": name or folder.name,
+            "registry_version": self.registry_version,
+            **self.request,
+            "split": repr(split) if split else None,
+            "tags": dict(tags or {}),
+        }
+        return save(self.to_batches(), folder, manifest, split)
+
+    def _check_no_python(self, so: str) -> None:
+        if self._computed:
+            raise RequestError(f"On-demand views {list(self._computed)} run in Python, so {so}.")
+
+    def explain(self) -> str:
+        """Describe how the result is computed."""
+        steps = [self._query.explain()]
+        steps += [f"then on-demand view {view!r}, in Python" for view in self._computed]
+        return "\n".join(steps)
+
+
+def _write_partitions(
+    reader: pa.RecordBatchReader, unfinished: Path, target: Path, partition_by: Sequence[str]
+) -> None:
+    """Write Hive partitions into a folder that appears once it is complete."""
+    from pyarrow import dataset
+
+    fields = [reader.schema.field(name) for name in partition_by]
+    try:
+        dataset.write_dataset(
+            reader,
+            unfinished,
+            format="parquet",
+            partitioning=dataset.partitioning(pa.schema(fields), flavor="hive"),
+            max_partitions=_MOST_PARTITIONS,
+        )
+        os.replace(unfinished, target)  # noqa: PTH105 - also where an empty folder exists
+    except pa.ArrowException as error:
+        raise RequestError(f"partition_by={list(partition_by)}: {error}") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def entity_rows(rows: object) -> EntityRows:
+    """Read entity rows: a frame, a SQL query, a Parquet path or a span.
+
+    Raises:
+        RequestError: They are none of these, or empty of columns.
+    """
+    if isinstance(rows, (Span, Path)):
+        return rows
+    if isinstance(rows, str):
+        return Path(rows) if rows.endswith(".parquet") else rows
+    table = to_arrow(rows, "entity_df")
+    if not table.num_columns:
+        raise RequestError("entity_df has no columns.")
+    return table
+
+
+def historical(
+    store: OfflineStore,
+    retrieval: Retrieval,
+    rows: EntityRows,
+    functions: Functions,
+    *,
+    known_only: bool = False,
+) -> RetrievalJob:
+    """Prepare a training set; nothing is read before the job is asked for its result.
+
+    Args:
+        store: Where history is.
+        retrieval: What was asked for.
+        rows: The rows to answer.
+        functions: Where the functions of on-demand views come from.
+        known_only: Use only rows that had been created by each entity row's time.
+
+    Raises:
+        RequestError: An Arrow or pandas frame lacks a value that an on-demand view needs.
+    """
+    if isinstance(rows, pa.Table):
+        check_request(rows.column_names, retrieval.transformations)
+    query = store.point_in_time(rows, retrieval.reads, known_only=known_only)
+
+    def answer(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+        return _answer(reader, retrieval, functions)
+
+    return RetrievalJob(
+        query,
+        answer,
+        registry_version=retrieval.version,
+        outputs={column: name for name, column in retrieval.outputs.items()},
+        computed=[step.view for step in retrieval.transformations],
+        request={
+            "features": dict(retrieval.outputs),
+            "entity_rows": _described(rows),
+            "filter_by_created_timestamp": known_only,
+        },
+    )
+
+
+def _described(rows: EntityRows) -> dict[str, Any]:
+    """Return what is recorded about entity rows."""
+    if isinstance(rows, Span):
+        return {"start": rows.start.isoformat(), "end": rows.end.isoformat()}
+    if isinstance(rows, pa.Table):
+        return {"rows": rows.num_rows, "columns": rows.column_names}
+    return {"path": str(rows)} if isinstance(rows, Path) else {"sql": rows}
+
+
+def _answer(
+    reader: pa.RecordBatchReader, retrieval: Retrieval, functions: Functions
+) -> pa.RecordBatchReader:
+    found = {column for read in retrieval.reads for column in read.columns.values()}
+    given = [field for field in reader.schema if field.name not in found]
+    if taken := sorted({field.name for field in given} & retrieval.outputs.keys()):
+        raise RequestError(
+            f"The entity rows have a column {taken[0]!r}, which is also a feature asked for. "
+            "Rename it, or pass full_feature_names=True."
+        )
+    check_request([field.name for field in given], retrieval.transformations)
+    types = {field.name: field.type for field in reader.schema}
+    types |= {field.name: field.type for t in retrieval.transformations for field in t.outputs}
+    outputs = [pa.field(name, types[column]) for name, column in retrieval.outputs.items()]
+    made_from = {"feature_platform.registry_version": str(retrieval.version)}
+    schema = pa.schema([*given, *outputs], made_from)
+    steps = Steps(retrieval.transformations, functions, retrieval.join_keys)
+    columns = [field.name for field in given] + list(retrieval.outputs.values())
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        with reader:
+            for batch in reader:
+                table = pa.Table.from_batches([batch])
+                answer = steps.extend(table).select(columns).rename_columns(schema.names)
+                yield from answer.replace_schema_metadata(made_from).to_batches()
+
+    return pa.RecordBatchReader.from_batches(schema, batches())

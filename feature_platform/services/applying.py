@@ -1,0 +1,146 @@
+"""Applying: what an owner registers, from plan to commit."""
+
+import warnings
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+
+from feature_platform.definitions import (
+    Definition,
+    RequestSource,
+    View,
+    applicable,
+    namespace_of,
+)
+from feature_platform.errors import ConfigError, NotFoundError, RequestError, StoreError
+from feature_platform.governance import Change, Plan, PlanContext, plans_between
+from feature_platform.governance import plan as plan_changes
+from feature_platform.project import Project, online_table
+from feature_platform.registry import Commit, SavedPlan
+from feature_platform.services.plan_report import PlanReport, report
+from feature_platform.services.stores import Call, Stores
+
+Objects = Definition | RequestSource | Iterable[Definition | RequestSource] | None
+"""What users pass to plan and apply; `None` for everything that the repo defines."""
+
+
+def plan(
+    call: Call,
+    objects: Objects,
+    objects_to_delete: Iterable[Definition] = (),
+    *,
+    partial: bool = True,
+    mass_delete: bool = False,
+    override: str = "",
+) -> Plan:
+    """Compare objects with the registry; see `FeatureStore.plan`."""
+    repo = call.stores.repo
+    desired = applicable(repo.definitions if objects is None else objects)
+    if objects is None and not desired and not partial:
+        raise ConfigError(
+            f"{repo.path} defines nothing, and a full sync would delete everything that "
+            f"{repo.config.team!r} has registered. To delete it all, call teardown."
+        )
+    repo.remember(desired)
+    return plan_changes(
+        call.project,
+        owner=repo.config.team,
+        desired=desired,
+        delete=applicable(objects_to_delete),
+        partial=partial,
+        mass_delete=mass_delete,
+        override=override,
+    )
+
+
+def checked_objects(objects: Objects, *, partial: bool) -> tuple[Definition, ...] | None:
+    """Return what can be registered of the objects to apply; `None` for the whole repo.
+
+    Raises:
+        RequestError: A full sync of nothing would delete everything that the owner has registered.
+    """
+    desired = None if objects is None else applicable(objects)
+    if desired == () and not partial:
+        raise RequestError(
+            "A full sync of nothing would delete everything you own. To delete some objects, "
+            "leave partial=True; to delete all, call teardown."
+        )
+    return desired
+
+
+def plan_restore(call: Call, at: int | datetime, *, mass_delete: bool = False) -> Plan:
+    """Return the plan that registers the owner's objects as they were; see `restore`."""
+    earlier = Project(call.stores.registry.snapshot(at), call.project.name)
+    if not earlier.version:
+        raise RequestError(f"Nothing was registered at {at}: there is nothing to restore.")
+    owner = call.stores.settings.team
+    plans = {each.owner: each for each in plans_between(call.project, earlier)}
+    changes = plans[owner].changes if owner in plans else ()
+    return Plan(
+        project=call.project.name,
+        owner=owner,
+        version=call.project.version,
+        changes=tuple(c for c in changes if _is_own_or_free(call.project, c, owner)),
+        full_sync=True,
+        mass_delete=mass_delete,
+    )
+
+
+def _is_own_or_free(project: Project, change: Change, owner: str) -> bool:
+    entry = project.find(namespace_of(change.kind), change.name)
+    return entry is None or entry.owner == owner
+
+
+def review(call: Call, plan: Plan, *, costs: bool = True) -> PlanReport:
+    """Report a plan's effects and problems; see `FeatureStore.review`."""
+    offline = online = None
+    if costs:
+        with suppress(ConfigError):  # a store that cannot be opened here has no costs
+            online = call.stores.online
+            offline = call.stores.offline
+    return report(PlanContext.of(plan, call.project.snapshot, call.now), offline, online)
+
+
+def commit(
+    call: Call, plan: Plan | SavedPlan, *, message: str = "", client: str = "python"
+) -> Commit | None:
+    """Write a plan; see `FeatureStore.commit`."""
+    changes = plan.plan if isinstance(plan, SavedPlan) else plan
+    project, stores = call.project, call.stores
+    if changes.project != project.name:
+        raise RequestError(f"The plan is for project {changes.project!r}, not {project.name!r}.")
+    views = [c for c in changes.changes if namespace_of(c.kind) == View.namespace]
+    # Rows that a deleted view could not take with it must not come back with a new one.
+    removed = project.snapshot.removed
+    returning = [c for c in views if c.before is None and changes.key(c) in removed]
+    if returning:
+        _drop_tables(PlanContext.of(changes, project.snapshot, call.now).after, stores, returning)
+    owner = stores.settings.team
+    written = stores.registry.commit(
+        plan, principal=owner, client=client, message=message, head=project.snapshot
+    )
+    if written is not None:
+        try:
+            _drop_tables(project, stores, [c for c in views if c.after is None])
+        except StoreError as error:
+            warnings.warn(
+                f"Applied as version {written.version}, but online rows of deleted views are "
+                f"still stored: {error} They are dropped before a view of that name is "
+                "registered.",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+    return written
+
+
+def _drop_tables(project: Project, stores: Stores, changes: Iterable[Change]) -> None:
+    """Remove the online rows of views."""
+    if not stores.has_online:
+        return
+    # A store that cannot be opened here holds nothing of ours, and a view that refers to an
+    # unregistered object is refused.
+    with suppress(ConfigError, NotFoundError):
+        for change in changes:
+            view = project.look_up(View, change.name)
+            if view and (table := online_table(project, view)):
+                stores.online.drop(table)

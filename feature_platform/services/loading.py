@@ -1,0 +1,264 @@
+"""Materialization: from history to the online store."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import pyarrow as pa
+
+from feature_platform.definitions import FeatureView, OnDemandFeatureView
+from feature_platform.errors import RequestError, SchemaError, StoreError
+from feature_platform.offline import Deliver, OfflineStore
+from feature_platform.online import OnlineStore, Window, write_rows
+from feature_platform.project import Project, precomputed_of, resolve, table_of
+from feature_platform.retrieval import PrecomputedWriter
+from feature_platform.services.stores import Call, Stores
+from feature_platform.table import Table
+from feature_platform.types.times import utc_time
+
+DEFAULT_LOOKBACK = timedelta(days=1)
+_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+
+OnProgress = Callable[[str, int], None]
+"""Called with a view's name and its number of loaded rows, after each batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What is read from history, and how it is written.
+
+    Attributes:
+        source: The table whose history is read.
+        target: The table that is written, and whose ledger records it.
+        write: Writes batches of the source's rows, and returns how many.
+        deliver: Does so on the workers of an engine that has some; `None` if it cannot.
+    """
+
+    source: Table
+    target: Table
+    write: Callable[[Iterator[pa.RecordBatch]], int]
+    deliver: Deliver | None = None
+
+
+def materialize(
+    call: Call,
+    *,
+    start: datetime,
+    end: datetime,
+    views: Sequence[str] | None,
+    on_progress: OnProgress | None = None,
+) -> dict[str, int]:
+    """Load rows observed from `start` to `end`; see `FeatureStore.materialize`."""
+    first, last = utc_time(start, "start_date"), utc_time(end, "end_date")
+    loads: list[tuple[Load, datetime | None]] = [(load, first) for load in _loads(call, views)]
+    return _load_all(call, loads, last, on_progress)
+
+
+def materialize_incremental(
+    call: Call,
+    *,
+    end: datetime | None,
+    views: Sequence[str] | None,
+    lookback: timedelta,
+    on_progress: OnProgress | None = None,
+) -> dict[str, int]:
+    """Load what is new since the last load; see `FeatureStore.materialize_incremental`."""
+    last = utc_time(end or call.now, "end_date")
+    loads: list[tuple[Load, datetime | None]] = []
+    for load in _loads(call, views):
+        start = incremental_start(call.stores.online, load.target, last, lookback)
+        loads.append((load, start if start < last else None))
+    return _load_all(call, loads, last, on_progress)
+
+
+def online_tables(project: Project, names: Sequence[str] | None) -> list[Table]:
+    """Return the tables of some views, or of all that are served online and have a history.
+
+    Raises:
+        NotFoundError: A view is not registered.
+        RequestError: A view is not served online.
+    """
+    if names is None:
+        views = [view for view, _ in project.of(FeatureView) if view.online]
+        tables = [table_of(project, view) for view in views]
+        return [table for table in tables if table.source is not None]
+    views = [project.get(FeatureView, name) for name in view_names(names) or ()]
+    if offline := [view.name for view in views if not view.online]:
+        raise RequestError(f"View {offline[0]!r} is not served online: it has online=False.")
+    return [table_of(project, view) for view in views]
+
+
+def view_names(names: Sequence[str] | None) -> list[str] | None:
+    """Normalize names of views to a list; a single string is accepted.
+
+    Raises:
+        RequestError: They are something else.
+    """
+    if names is None or isinstance(names, str):
+        return None if names is None else [names]
+    if not isinstance(names, (list, tuple)) or not all(isinstance(name, str) for name in names):
+        raise RequestError(f"feature_views is {names!r}, not a list of names.")
+    return list(names)
+
+
+def precomputed_writer(call: Call, view: OnDemandFeatureView) -> PrecomputedWriter:
+    """Return what computes and keeps the features of an on-demand view."""
+    retrieval = resolve(call.project, [view.reference()], use_precomputed=False)
+    return PrecomputedWriter(precomputed_of(call.project, view), retrieval, call.stores.functions)
+
+
+def precomputed_writers(call: Call) -> dict[str, list[PrecomputedWriter]]:
+    """Return view whose rows are read → the writers of features that are computed from them."""
+    writers: dict[str, list[PrecomputedWriter]] = {}
+    for view, _ in call.project.of(OnDemandFeatureView):
+        if view.write_to_online_store:
+            writer = precomputed_writer(call, view)
+            writers.setdefault(writer.source.name, []).append(writer)
+    return writers
+
+
+def table_writer(
+    stores: Stores, table: Table, beside: Sequence[PrecomputedWriter]
+) -> Callable[[Iterator[pa.RecordBatch]], int]:
+    """Return what writes rows of a table, and the features that are computed from them."""
+
+    def write(batches: Iterator[pa.RecordBatch]) -> int:
+        count = 0
+        for batch in batches:
+            count += stores.online.write(table, [batch])
+            for writer in beside:
+                writer.try_write(stores.online, batch)
+        return count
+
+    return write
+
+
+def incremental_start(
+    online: OnlineStore, table: Table, end: datetime, lookback: timedelta
+) -> datetime:
+    """Return where an incremental load up to `end` starts.
+
+    That is where the loaded windows end, less `lookback` for rows that arrive late; for a table
+    that was never loaded, one ttl before `end`, or the beginning of time.
+    """
+    if not isinstance(lookback, timedelta):
+        raise RequestError(f"lookback is {lookback!r}, not a timedelta.")
+    windows = online.windows(table)
+    if windows:
+        last = min(windows[-1].end, end)
+        return max(last - min(lookback, last - _BEGINNING), _BEGINNING)
+    reach = end - _BEGINNING
+    return _BEGINNING if table.ttl is None or table.ttl > reach else end - table.ttl
+
+
+def load_window(
+    offline: OfflineStore,
+    online: OnlineStore,
+    load: Load,
+    start: datetime,
+    end: datetime,
+    *,
+    now: datetime,
+    on_progress: Callable[[int], None] | None = None,
+) -> int:
+    """Load the newest row of each key observed from `start` to `end`, both inclusive.
+
+    The window `[start, end)`, as far as it lies in the past, is recorded once the rows are
+    stored. Repeating a load changes nothing, and an older load never replaces newer rows.
+
+    Returns:
+        How many rows were loaded, at most one per key.
+
+    Raises:
+        RequestError: The window is empty.
+
+    Source: Feast's `materialize`, whose window is closed as well.
+    """
+    if start >= end:
+        raise RequestError(f"The window from {start} to {end} is empty: start must be before end.")
+    query = offline.latest(load.source, start, end)
+    count = query.deliver(load.deliver) if load.deliver else None
+    if count is None:
+        with query.reader() as reader:
+            count = load.write(_counted(reader, on_progress))
+    if start < now:
+        online.record(load.target, Window(start, min(end, now)))
+    return count
+
+
+def _counted(
+    batches: Iterable[pa.RecordBatch], on_progress: Callable[[int], None] | None
+) -> Iterator[pa.RecordBatch]:
+    """Yield batches, and report the number of rows of those that have been written."""
+    count = 0
+    for batch in batches:
+        yield batch
+        count += batch.num_rows
+        if on_progress:
+            on_progress(count)
+
+
+def _loads(call: Call, names: Sequence[str] | None) -> list[Load]:
+    """Return the loads of views, and of on-demand views that are precomputed."""
+    listed = view_names(names)
+    computed = {
+        view.name: precomputed_writer(call, view)
+        for view, _ in call.project.of(OnDemandFeatureView)
+        if view.write_to_online_store and view.name in (listed or ())
+    }
+    views = None if listed is None else [name for name in listed if name not in computed]
+    writers = precomputed_writers(call)
+    loads = [
+        Load(t, t, table_writer(call.stores, t, writers.get(t.name, ())), _delivery(call.stores, t))
+        for t in online_tables(call.project, views)
+    ]
+    return loads + [
+        Load(writer.source, writer.table, writer.writing(call.stores.online))
+        for writer in computed.values()
+    ]
+
+
+def _delivery(stores: Stores, table: Table) -> Deliver | None:
+    """Return what an engine's workers run to write a table's rows, if they can reach the store.
+
+    Precomputed features are left to readers and to loads of the on-demand view itself.
+    """
+    settings = stores.settings.online_store
+    if settings is None or not settings.is_reachable:
+        return None
+    return partial(write_rows, settings, stores.repo.path, table)
+
+
+def _load_all(
+    call: Call,
+    loads: Iterable[tuple[Load, datetime | None]],
+    end: datetime,
+    on_progress: OnProgress | None,
+) -> dict[str, int]:
+    """Load views one by one, each from a start, if it has one; a failure stops no other."""
+    counts: dict[str, int] = {}
+    errors: list[StoreError | SchemaError] = []
+    for load, start in loads:
+        name = load.target.name
+        report = partial(on_progress, name) if on_progress else None
+        if start is None:
+            counts[name] = 0
+            continue
+        try:
+            counts[name] = load_window(
+                call.stores.offline,
+                call.stores.online,
+                load,
+                start,
+                end,
+                now=call.now,
+                on_progress=report,
+            )
+        except (StoreError, SchemaError) as error:
+            errors.append(error)
+    if not errors:
+        return counts
+    lines = [str(error) for error in errors]
+    lines += [f"Loaded: {', '.join(counts)}."] if counts else []
+    raise type(errors[0])("\n".join(lines)) from errors[0]

@@ -1,0 +1,132 @@
+"""Rows that users send: checked against a view, named as the stores name them."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+
+from feature_platform.errors import RequestError, SchemaError, did_you_mean
+from feature_platform.online import encode_keys
+from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
+from feature_platform.types.arrow import TIMESTAMP
+from feature_platform.types.values import exact_cast, misplaced
+
+
+def online_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
+    """Return users' rows as the online store takes them.
+
+    Args:
+        table: Where they belong.
+        rows: Keys, an event timestamp, perhaps a created timestamp, and features, named as in the
+            view or as in its source. Naive times are UTC.
+        now: Created timestamp of rows that bring none, where the source has one.
+
+    Raises:
+        SchemaError: A column is missing or unknown, or has another type, or a key or an event
+            timestamp is null, or a key cannot be one.
+    """
+    names = _column_names(table)
+    given = rows.rename_columns([names.get(name, name) for name in rows.column_names])
+    if twice := [n for n, count in Counter(given.column_names).items() if count > 1]:
+        raise SchemaError(f"Rows for view {table.name!r} have two columns {twice[0]!r}.")
+    known = [*table.keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP, *table.features.names]
+    for name in known:
+        if name not in given.column_names and name != CREATED_TIMESTAMP:
+            hint = did_you_mean(name, given.column_names)
+            raise SchemaError(f"Rows for view {table.name!r} lack the column {name!r}.{hint}")
+    if unknown := [name for name in given.column_names if name not in known]:
+        hint = did_you_mean(unknown[0], known)
+        raise SchemaError(f"View {table.name!r} has no column {unknown[0]!r}.{hint}")
+    types = {**table.keys, EVENT_TIMESTAMP: TIMESTAMP, CREATED_TIMESTAMP: TIMESTAMP}
+    types |= {field.name: field.type for field in table.features}
+    columns = {}
+    for name in known:
+        if name in given.column_names:
+            columns[name] = _cast(table, name, given[name], types[name])
+            if name in (*table.keys, EVENT_TIMESTAMP) and columns[name].null_count:
+                raise SchemaError(f"Rows for view {table.name!r} have a null {name!r}.")
+        else:
+            columns[name] = pa.nulls(given.num_rows, types[name])
+    if table.source and table.source.created_timestamp:
+        columns[CREATED_TIMESTAMP] = _stamped(columns[CREATED_TIMESTAMP], now)
+    try:
+        encode_keys([columns[name].to_pylist() for name in table.keys], given.num_rows)
+    except RequestError as error:
+        raise SchemaError(f"Rows for view {table.name!r}: {error}") from None
+    return pa.table(columns)
+
+
+def columns_for(table: Table, others: Iterable[Table], rows: pa.Table) -> pa.Table:
+    """Leave out of rows for several tables the columns that only others have."""
+    own = {*_column_names(table), *_column_names(table).values()}
+    foreign = {n for other in others for pair in _column_names(other).items() for n in pair} - own
+    return rows.select([n for n, name in enumerate(rows.column_names) if name not in foreign])
+
+
+def deletions(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
+    """Return users' keys and times as the online store takes deletions.
+
+    A deletion is created now: it beats the row that was observed at its very time, also when that
+    is loaded again.
+
+    Raises:
+        SchemaError: As for `online_rows`.
+    """
+    checked = online_rows(replace(table, features=pa.schema([])), rows, now)
+    place = checked.column_names.index(CREATED_TIMESTAMP)
+    stamped = _stamped(checked[CREATED_TIMESTAMP], now)
+    return checked.set_column(place, CREATED_TIMESTAMP, stamped)
+
+
+def source_rows(tables: Sequence[Table], checked: Sequence[pa.Table]) -> pa.Table:
+    """Return checked rows as the source of some tables takes them, under its own names.
+
+    Args:
+        tables: They share the source.
+        checked: For each, the same rows, from `online_rows`.
+
+    Raises:
+        RequestError: The tables have no source.
+    """
+    columns: dict[str, Any] = {}
+    for table, rows in zip(tables, checked, strict=True):
+        source = table.source
+        if source is None:
+            raise RequestError(
+                f"View {table.name!r} has no history to write to: its push source names no "
+                "batch_source."
+            )
+        columns |= {source.column(name): rows[name] for name in table.keys}
+        columns[source.event_timestamp] = rows[EVENT_TIMESTAMP]
+        if source.created_timestamp:
+            columns[source.created_timestamp] = rows[CREATED_TIMESTAMP]
+        columns |= {source.column(name): rows[name] for name in table.features.names}
+    return pa.table(columns)
+
+
+def _column_names(table: Table) -> dict[str, str]:
+    """Return what columns may be called, and what they are called here."""
+    source = table.source
+    event = source.event_timestamp if source else EVENT_TIMESTAMP
+    created = (source.created_timestamp if source else None) or CREATED_TIMESTAMP
+    known = [*table.keys, *table.features.names]
+    names = {name: name for name in known}
+    names |= {raw: name for name, raw in (source.renamed if source else {}).items()}
+    return names | {event: EVENT_TIMESTAMP, created: CREATED_TIMESTAMP}
+
+
+def _stamped(created: Any, now: datetime) -> Any:
+    return created.cast(TIMESTAMP).fill_null(pa.scalar(now, TIMESTAMP))
+
+
+def _cast(
+    table: Table, name: str, column: pa.ChunkedArray, dtype: pa.DataType | None
+) -> pa.ChunkedArray:
+    try:
+        return column if dtype is None else exact_cast(column, dtype)
+    except ValueError as error:
+        place = ", ".join(filter(None, [f"column {name!r}", misplaced(column, dtype)]))
+        raise SchemaError(f"View {table.name!r}, {place}: {error}.") from error

@@ -1,0 +1,102 @@
+"""The stores of one repo: opened when they are used, closed together."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import NamedTuple, Self
+
+from feature_platform.errors import ConfigError
+from feature_platform.lazy import Lazy
+from feature_platform.offline import OfflineStore
+from feature_platform.online import OnlineStore
+from feature_platform.project import Project
+from feature_platform.registry import Registry, open_log
+from feature_platform.repo import Repo
+
+
+class Stores:
+    """Registry, offline store, online store and on-demand functions of a repo.
+
+    Nothing is contacted before it is used. Forked processes open their own connections.
+
+    Args:
+        repo: The repo, whose settings name the stores.
+        registry: A registry to use instead; its owner closes it.
+        offline: An offline store to use instead.
+        now: The clock that stamps commits.
+    """
+
+    def __init__(
+        self,
+        repo: Repo,
+        *,
+        registry: Registry | None = None,
+        offline: OfflineStore | None = None,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.repo = repo
+        self.settings = repo.config
+        self._registry = (
+            Lazy(lambda: registry)
+            if registry
+            else Lazy(
+                lambda: Registry(open_log(self.settings.registry, repo.path), now=now),
+                Registry.close,
+            )
+        )
+        self._offline = Lazy(lambda: offline or self.settings.offline_store.open(repo.path))
+        self._online = Lazy(self._open_online, lambda store: store.close())
+        self.functions = repo.function
+
+    @property
+    def registry(self) -> Registry:
+        """The registry, with its history."""
+        return self._registry.get()
+
+    @property
+    def offline(self) -> OfflineStore:
+        """Where history is read."""
+        return self._offline.get()
+
+    @property
+    def online(self) -> OnlineStore:
+        """Where the newest values are kept.
+
+        Raises:
+            ConfigError: The settings name no online store.
+        """
+        return self._online.get()
+
+    @property
+    def has_online(self) -> bool:
+        """Whether the settings name an online store."""
+        return self.settings.online_store is not None
+
+    def close(self) -> None:
+        """Close all connections; the stores open new ones when they are used again."""
+        self._online.close()
+        self._registry.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open_online(self) -> OnlineStore:
+        if self.settings.online_store is None:
+            raise ConfigError("online_store is null: this repo has no online features.")
+        return self.settings.online_store.open(self.repo.path)
+
+
+class Call(NamedTuple):
+    """One call of a feature store: it sees one registry version and one time, start to end.
+
+    Attributes:
+        project: The project, as one read of the registry found it.
+        stores: The stores.
+        now: The time of the call.
+    """
+
+    project: Project
+    stores: Stores
+    now: datetime

@@ -1,0 +1,117 @@
+"""Training: what history says, as training sets, datasets, statistics and checks of serving."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+from feature_platform.definitions import FeatureView, is_name
+from feature_platform.errors import RequestError
+from feature_platform.offline import FeatureStatistics, Span
+from feature_platform.project import (
+    Features,
+    Project,
+    Retrieval,
+    parse_features,
+    resolve,
+    table_of,
+)
+from feature_platform.retrieval import (
+    OnlineReader,
+    Parity,
+    RetrievalJob,
+    SavedDataset,
+    SavedDatasetFileStorage,
+    Split,
+    entity_rows,
+    historical,
+    to_arrow,
+    verify,
+)
+from feature_platform.services.stores import Call, Stores
+from feature_platform.types.times import utc_time
+
+
+def training_set(
+    call: Call,
+    entity_df: object,
+    features: Features,
+    *,
+    full_feature_names: bool,
+    start_date: datetime | None,
+    end_date: datetime | None,
+    known_only: bool,
+) -> RetrievalJob:
+    """Prepare a training set; see `FeatureStore.get_historical_features`."""
+    retrieval = _resolve(call.project, features, full_feature_names=full_feature_names)
+    if (entity_df is None) == (start_date is None) or (entity_df is not None and end_date):
+        raise RequestError("Pass either entity_df, or start_date and optionally end_date.")
+    if entity_df is None:
+        start, end = utc_time(start_date, "start_date"), utc_time(end_date or call.now, "end_date")
+        if start > end:
+            raise RequestError(f"start_date {start} is after end_date {end}.")
+        entity_df = Span(start, end)
+    rows = entity_rows(entity_df)
+    return historical(
+        call.stores.offline, retrieval, rows, call.stores.functions, known_only=known_only
+    )
+
+
+def parity(
+    call: Call,
+    features: Features,
+    entities: object,
+    *,
+    full_feature_names: bool,
+) -> Parity:
+    """Compare online features with history; see `FeatureStore.verify_parity`."""
+    retrieval = _resolve(call.project, features, full_feature_names=full_feature_names)
+    reader = OnlineReader(call.stores.online, retrieval, call.stores.functions)
+    rows = to_arrow(entities, "entity_rows")
+    return verify(reader, call.stores.offline, retrieval, rows, call.stores.functions, now=call.now)
+
+
+def statistics(
+    call: Call,
+    view: str,
+    start_date: datetime | None,
+    end_date: datetime | None,
+) -> dict[str, FeatureStatistics]:
+    """Describe the features of a view's history; see `FeatureStore.get_statistics`."""
+    table = table_of(call.project, call.project.get(FeatureView, view))
+    start = utc_time(start_date, "start_date") if start_date else None
+    end = utc_time(end_date, "end_date") if end_date else None
+    return call.stores.offline.statistics(table, start, end)
+
+
+def save_dataset(
+    stores: Stores,
+    job: RetrievalJob,
+    name: str,
+    storage: SavedDatasetFileStorage | None,
+    *,
+    split: Split | None,
+    tags: Mapping[str, str] | None,
+) -> SavedDataset:
+    """Save a training set; see `FeatureStore.create_saved_dataset`."""
+    folder = _root(stores) / storage.path if storage else _dataset_folder(stores, name)
+    return job.persist(SavedDatasetFileStorage(folder), name=name, split=split, tags=tags)
+
+
+def saved_dataset(stores: Stores, name: str) -> SavedDataset:
+    """Open a saved dataset; see `FeatureStore.get_saved_dataset`."""
+    return SavedDataset.load(_dataset_folder(stores, name))
+
+
+def _dataset_folder(stores: Stores, name: str) -> Path:
+    if not is_name(name):
+        raise RequestError(f"{name!r} is not a name of letters, digits and underscores.")
+    return _root(stores) / "datasets" / name
+
+
+def _root(stores: Stores) -> Path:
+    return stores.repo.path / stores.settings.offline_store.root
+
+
+def _resolve(project: Project, features: Features, *, full_feature_names: bool) -> Retrieval:
+    references = parse_features(project, features)
+    return resolve(project, references, full_feature_names=full_feature_names)

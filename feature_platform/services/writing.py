@@ -1,0 +1,158 @@
+"""Writing: rows that applications and brokers send, deletions and expiry."""
+
+from collections.abc import Callable, Sequence
+from enum import Enum
+from threading import Event
+
+import pyarrow as pa
+
+from feature_platform.definitions import FeatureView, PushSource, StreamSource
+from feature_platform.errors import (
+    ConfigError,
+    NotFoundError,
+    PartialWriteError,
+    RequestError,
+    SchemaError,
+    StoreError,
+)
+from feature_platform.project import Project, table_of
+from feature_platform.retrieval import to_arrow
+from feature_platform.services.ingestion import Ingested, ingest_stream
+from feature_platform.services.loading import online_tables, precomputed_writers, table_writer
+from feature_platform.services.rows import columns_for, deletions, online_rows, source_rows
+from feature_platform.services.stores import Call
+from feature_platform.table import Table
+from feature_platform.types.times import microseconds
+
+
+class PushMode(Enum):
+    """Where pushed rows go.
+
+    Source: Feast's class of this name.
+    """
+
+    ONLINE = 1
+    OFFLINE = 2
+    ONLINE_AND_OFFLINE = 3
+
+
+def write_online(call: Call, view: str, df: object) -> int:
+    """Write rows to a view's online table; see `FeatureStore.write_to_online_store`."""
+    [table] = online_tables(call.project, [view])
+    rows = online_rows(table, to_arrow(df, "df"), call.now)
+    beside = precomputed_writers(call).get(table.name, ())
+    return table_writer(call.stores, table, beside)(iter(rows.to_batches()))
+
+
+def write_offline(call: Call, view: str, df: object) -> str:
+    """Add rows to a view's source; see `FeatureStore.write_to_offline_store`."""
+    table = table_of(call.project, call.project.get(FeatureView, view))
+    rows = online_rows(table, to_arrow(df, "df"), call.now)
+    return call.stores.offline.append(table, source_rows([table], [rows]))
+
+
+def delete_online(call: Call, view: str, df: object) -> int:
+    """Delete entities from a view's online table; see `FeatureStore.delete_from_online_store`."""
+    [table] = online_tables(call.project, [view])
+    batches = deletions(table, to_arrow(df, "df"), call.now).to_batches()
+    for writer in precomputed_writers(call).get(table.name, ()):
+        call.stores.online.delete(writer.table, batches)
+    return call.stores.online.delete(table, batches)
+
+
+def expire(call: Call, views: Sequence[str] | None) -> dict[str, int]:
+    """Remove rows older than their view's ttl; see `FeatureStore.expire_online_store`."""
+    if views is None:  # also those that are only pushed to
+        views = [view.name for view, _ in call.project.of(FeatureView) if view.online]
+    writers = precomputed_writers(call)
+    counts: dict[str, int] = {}
+    for table in online_tables(call.project, views):
+        for each in (table, *(writer.table for writer in writers.get(table.name, ()))):
+            if each.ttl_us is not None:
+                counts[each.name] = call.stores.online.expire(
+                    each, microseconds(call.now) - each.ttl_us
+                )
+    return counts
+
+
+def push(call: Call, source: str, *, df: object, to: PushMode) -> int:
+    """Send rows to the views that a push source feeds; see `FeatureStore.push`."""
+    if not isinstance(to, PushMode):
+        raise RequestError(f"to is {to!r}, not one of {', '.join(map(str, PushMode))}.")
+    tables = _tables_fed_by(call.project, source, online=to is not PushMode.OFFLINE)
+    rows = to_arrow(df, "df")
+    # All rows are checked before any is written.
+    checked = [online_rows(table, columns_for(table, tables, rows), call.now) for table in tables]
+    if to is not PushMode.ONLINE:  # the views share the batch source
+        call.stores.offline.append(tables[0], source_rows(tables, checked))
+    if to is PushMode.OFFLINE:
+        return int(rows.num_rows)
+    return _write_all(call, tables, checked)
+
+
+def _tables_fed_by(project: Project, source: str, *, online: bool) -> list[Table]:
+    views = [view for view, _ in project.of(FeatureView) if view.online or not online]
+    sources = [each.name for each, _ in project.of(PushSource)]
+    fed = [view for view in views if view.source == source and source in sources]
+    if not fed:
+        problem = project.not_found("push source", source, sources)
+        raise NotFoundError(f"{problem} A view has to name it as its source.")
+    return [table_of(project, view) for view in fed]
+
+
+def _write_all(call: Call, tables: Sequence[Table], checked: Sequence[pa.Table]) -> int:
+    """Write rows to every table; one that fails does not keep the others from being written.
+
+    Raises:
+        PartialWriteError: Some views were written and some were not.
+        SchemaError: A row is too large for the store; it names the view.
+        StoreError: No view was written.
+    """
+    writers = precomputed_writers(call)
+    counts: dict[str, int] = {}
+    errors: dict[str, StoreError | SchemaError] = {}
+    for table, rows in zip(tables, checked, strict=True):
+        write = table_writer(call.stores, table, writers.get(table.name, ()))
+        try:
+            counts[table.name] = write(iter(rows.to_batches()))
+        except (StoreError, SchemaError) as error:
+            errors[table.name] = error
+    if not errors:
+        return sum(counts.values())
+    first = next(iter(errors.values()))
+    if rejected := [error for error in errors.values() if isinstance(error, SchemaError)]:
+        raise rejected[0]
+    if not counts:
+        raise first
+    raise PartialWriteError(
+        written=tuple(counts), failed=tuple(errors), reason=str(first)
+    ) from first
+
+
+def ingest(
+    call: Call,
+    source: str,
+    push_rows: Callable[[pa.Table], object],
+    *,
+    until_empty: bool,
+    stop: Event | None,
+    on_progress: Callable[[Ingested], None] | None,
+) -> Ingested:
+    """Push what a broker delivers for a stream source; see `FeatureStore.ingest`."""
+    sources = {each.name: each for each, _ in call.project.of(StreamSource)}
+    if source not in sources:
+        raise NotFoundError(call.project.not_found("stream source", source, list(sources)))
+    if call.stores.settings.broker is None:
+        raise ConfigError(
+            "feature_store.yaml names no broker. Add, for example, "
+            "`broker: {type: redis, connection_string: 'localhost:6379'}`."
+        )
+    group = f"{call.project.name}.{source}"
+    with call.stores.settings.broker.open(sources[source].topic, group) as stream:
+        return ingest_stream(
+            stream,
+            push_rows,
+            until_empty=until_empty,
+            stop=stop or Event(),
+            on_progress=on_progress,
+        )

@@ -1,0 +1,58 @@
+"""Feature types as Arrow types, which carry them at every boundary."""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+import pyarrow as pa
+
+from feature_platform.types.feature_types import SCALARS, Array, Decimal, FeatureType
+
+TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
+
+_ARROW: Final[dict[str, pa.DataType]] = {
+    "Bool": pa.bool_(),
+    "Bytes": pa.binary(),
+    "Float32": pa.float32(),
+    "Float64": pa.float64(),
+    "Int32": pa.int32(),
+    "Int64": pa.int64(),
+    "String": pa.string(),
+    "UnixTimestamp": TIMESTAMP,
+}
+_BY_ARROW_NAME: Final = {str(dtype): SCALARS[name] for name, dtype in _ARROW.items()}
+_DECIMAL: Final = re.compile(r"decimal128\((\d+), (\d+)\)")
+_LIST: Final = re.compile(r"list<item: (.+)>")
+
+
+def arrow_type(dtype: FeatureType) -> pa.DataType:
+    """Return the Arrow type of a feature type."""
+    if dtype.digits:
+        return pa.decimal128(*dtype.digits)
+    return pa.list_(arrow_type(dtype.item)) if dtype.item else _ARROW[dtype.name]
+
+
+@lru_cache(maxsize=1024)
+def feature_type(arrow_name: str) -> FeatureType:
+    """Return the feature type of an Arrow type, by the name that Arrow prints.
+
+    Raises:
+        ValueError: No feature type is carried by that Arrow type.
+
+    Example:
+        >>> feature_type("list<item: int64>")
+        Array(Int64)
+    """
+    if array := _LIST.fullmatch(arrow_name):
+        return Array(feature_type(array[1]))
+    if digits := _DECIMAL.fullmatch(arrow_name):
+        return Decimal(int(digits[1]), int(digits[2]))
+    if arrow_name not in _BY_ARROW_NAME:
+        raise ValueError(f"{arrow_name!r} is not the Arrow type of a feature.")
+    return _BY_ARROW_NAME[arrow_name]
+
+
+def is_list(dtype: pa.DataType) -> bool:
+    """Say whether values of a type are lists, in any of Arrow's layouts."""
+    tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
+    return any(test(dtype) for test in tests)

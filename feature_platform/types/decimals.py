@@ -1,0 +1,101 @@
+"""Decimals without a lost digit.
+
+Arrow's casts refuse most of what does not fit, and wrap around where 128 bits do not suffice on the
+way: values go through Python's decimals instead, which know when they round.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from decimal import Context, Decimal, Inexact, InvalidOperation
+from math import isnan
+from numbers import Integral
+from typing import Any
+
+import pyarrow as pa
+
+from feature_platform.errors import shown
+from feature_platform.types.arrow import is_list
+from feature_platform.types.widening import more_digits
+
+_NUMBER = re.compile(r"[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?")
+
+
+def holds_decimals(dtype: pa.DataType) -> bool:
+    """Say whether values of a type, or the items of its lists, are decimals."""
+    return holds_decimals(dtype.value_type) if is_list(dtype) else pa.types.is_decimal(dtype)
+
+
+def exact_decimals(values: Iterable[Any], dtype: pa.DataType, *, nan_is_null: bool) -> list[Any]:
+    """Return numbers and text as decimals of a declared type, or lists of them.
+
+    Args:
+        values: Python values; None is null.
+        dtype: A decimal type, or a list of one.
+        nan_is_null: Read NaN as missing, as pandas means it.
+
+    Raises:
+        ValueError: A value is a float, no number, or has more digits than are declared.
+    """
+    exact = _lists(dtype.value_type) if is_list(dtype) else _exact(dtype, nan_is_null=nan_is_null)
+    return [None if _is_missing(value) else exact(value) for value in values]
+
+
+def is_lossless(held: pa.DataType, wanted: pa.DataType) -> bool:
+    """Say whether every decimal of a type is, exactly, one of another; or their lists' items."""
+    if is_list(held) and is_list(wanted):
+        return is_lossless(held.value_type, wanted.value_type)
+    return bool(
+        pa.types.is_decimal128(held)
+        and pa.types.is_decimal(wanted)
+        and more_digits((held.precision, held.scale), (wanted.precision, wanted.scale))
+    )
+
+
+def _exact(dtype: pa.Decimal128Type, *, nan_is_null: bool) -> Callable[[Any], Decimal | None]:
+    unit = Decimal(1).scaleb(-dtype.scale)
+    context = Context(prec=dtype.precision, traps=[InvalidOperation, Inexact])
+
+    def exact(value: Any) -> Decimal | None:
+        if nan_is_null and _is_nan(value):
+            return None
+        number = _number(value)
+        try:
+            return number.quantize(unit, context=context)
+        except Inexact:
+            where = f"{dtype.scale} digits after"
+        except InvalidOperation:
+            where = f"{dtype.precision - dtype.scale} digits before"
+        raise ValueError(f"{shown(value)} has more than {where} the point")
+
+    return exact
+
+
+def _lists(dtype: pa.DataType) -> Callable[[Any], list[Any]]:
+    def exact(value: Any) -> list[Any]:
+        if not isinstance(value, (list, tuple)) and not hasattr(value, "tolist"):
+            raise ValueError(f"{shown(value)} is not a list")
+        return exact_decimals(value, dtype, nan_is_null=False)
+
+    return exact
+
+
+def _number(value: Any) -> Decimal:
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        return Decimal(value)
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return Decimal(int(value))
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    if isinstance(value, float):
+        raise ValueError(f"{value!r} is a float, which is rounded already: give decimals or text")
+    raise ValueError(f"{shown(value)} is not a decimal number")
+
+
+def _is_nan(value: Any) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_nan()  # a signaling one cannot be compared
+    return isinstance(value, float) and isnan(value)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or type(value).__name__ in {"NaTType", "NAType"}

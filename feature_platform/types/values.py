@@ -1,0 +1,268 @@
+"""Values in their declared types, or an error: nothing is cut, guessed or reinterpreted."""
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from functools import partial
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+from pyarrow import compute
+
+from feature_platform.errors import shown
+from feature_platform.types.arrow import is_list
+from feature_platform.types.decimals import exact_decimals, holds_decimals, is_lossless
+
+Column: TypeAlias = Any
+"""An Arrow array or chunked array."""
+
+
+def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = False) -> pa.Array:
+    """Return Python, numpy or pandas values as an Arrow array of a declared type.
+
+    Args:
+        values: The values.
+        dtype: Their type; `None` keeps what they are.
+        nan_is_null: Read NaN as missing, as pandas means it.
+
+    Raises:
+        ValueError: A value is of another type, or would lose something.
+    """
+    if isinstance(values, (pa.Array, pa.ChunkedArray)):
+        found = values if dtype is None else exact_cast(values, dtype)
+        return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+    from_pandas = nan_is_null or hasattr(values, "dtype")
+    if dtype is not None and holds_decimals(dtype):
+        listed = values.tolist() if hasattr(values, "tolist") else values
+        return pa.array(exact_decimals(listed, dtype, nan_is_null=from_pandas), dtype)
+    try:
+        if not hasattr(values, "dtype"):
+            values = [_plain(value, dtype) for value in values]
+            if len({type(v) for v in values if isinstance(v, date)}) > 1:
+                raise ValueError("some values are dates and some are times")
+        found = pa.array(values, from_pandas=from_pandas)
+        if isinstance(found, pa.ChunkedArray):
+            found = found.combine_chunks()
+        return found if dtype is None else exact_cast(found, dtype)
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _plain(value: Any, dtype: pa.DataType | None) -> Any:
+    """Return a Python value as Arrow reads it best; pandas' marks of a missing one become None."""
+    if type(value).__name__ in {"NaTType", "NAType"}:
+        return None
+    if dtype is not None and pa.types.is_floating(dtype):
+        if isinstance(value, bool):
+            raise ValueError(f"{value!r} is not a number")
+        if type(value) is int:  # Arrow refuses integers that a narrow float has to round
+            if float(value) != value:
+                raise ValueError(f"{value!r} is not exact as a float")
+            return float(value)
+    return value
+
+
+_SEARCHED = 10_000
+Convert: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
+"""Takes values as they come, and returns them exactly in a declared type."""
+
+
+def converter(dtype: pa.DataType | None, *, nan_is_null: bool = False) -> Convert:
+    """Return what makes Python values exact, as `exact_array` does, but cheaply for plain ones.
+
+    Raises (the converter):
+        ValueError: As `exact_array`.
+    """
+    if dtype is not None and holds_decimals(dtype):
+        return partial(exact_decimals, dtype=dtype, nan_is_null=nan_is_null)
+    plain = _PLAIN.get(dtype)
+
+    def convert(values: Sequence[Any]) -> Sequence[Any]:
+        if plain is not None:
+            try:
+                return [None if value is None else plain(value) for value in values]
+            except (TypeError, OverflowError):
+                pass  # something that takes a closer look
+        return exact_array(values, dtype, nan_is_null=nan_is_null).to_pylist()  # type: ignore[no-any-return]
+
+    return convert
+
+
+def misplaced(values: Any, dtype: pa.DataType) -> str:
+    """Return where the first value is that cannot be of a type, and the value, for messages.
+
+    Args:
+        values: Arrow, or Python values; only the first 10,000 are looked at.
+        dtype: Their declared type.
+    """
+    first = values[:_SEARCHED]
+    try:
+        listed = first.to_pylist() if hasattr(first, "to_pylist") else first
+    except (ValueError, OverflowError):  # Python has no such times
+        return ""
+    row = first_misfit(listed, converter(dtype, nan_is_null=True))
+    return "" if row is None else f"row {row} ({shown(listed[row])})"
+
+
+def first_misfit(values: Sequence[Any], convert: Convert) -> int | None:
+    """Return which value cannot be converted alone; `None` if each of them can."""
+    for place, value in enumerate(values):
+        try:
+            convert([value])
+        except ValueError:
+            return place
+    return None
+
+
+def _whole(bits: int) -> Callable[[Any], int]:
+    least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+    def check(value: Any) -> int:
+        if type(value) is int and least <= value <= most:
+            return value
+        raise TypeError
+
+    return check
+
+
+def _is(kind: type) -> Callable[[Any], Any]:
+    def check(value: Any) -> Any:
+        if type(value) is kind:
+            return value
+        raise TypeError
+
+    return check
+
+
+def _ascii(value: Any) -> str:
+    if type(value) is str and value.isascii():
+        return value
+    raise TypeError
+
+
+def _float(value: Any) -> float:
+    if type(value) is float and value == value:  # noqa: PLR0124 - NaN may mean null
+        return value
+    raise TypeError
+
+
+def _narrow(value: Any) -> float:
+    narrow: float = _FLOAT32.unpack(_FLOAT32.pack(_float(value)))[0]
+    return narrow
+
+
+_FLOAT32 = struct.Struct("<f")
+_PLAIN: Mapping[pa.DataType | None, Callable[[Any], Any]] = {
+    pa.int64(): _whole(64),
+    pa.int32(): _whole(32),
+    pa.float64(): _float,
+    pa.float32(): _narrow,
+    pa.string(): _ascii,
+    pa.binary(): _is(bytes),
+    pa.bool_(): _is(bool),
+}
+
+
+def exact_cast(column: Column, dtype: pa.DataType) -> Column:
+    """Return a column in a declared type.
+
+    Integers and floats become one another where no value changes, floats are rounded to a narrower
+    float, integers and text become decimals of as many digits as they need, text in ISO 8601 and
+    naive times become UTC times, and times are floored to microseconds. Everything else is refused:
+    a float is never a decimal, for it has been rounded already.
+
+    Raises:
+        ValueError: The types do not fit, or a value would change.
+    """
+    if column.type == dtype:
+        return column
+    if pa.types.is_dictionary(column.type):
+        column = pa.array(column.to_pylist())
+    if not fits(column.type, dtype):
+        raise ValueError(f"values of type {column.type} are not {dtype}{_hint(column, dtype)}")
+    if holds_decimals(dtype) and not is_lossless(column.type, dtype):
+        return pa.array(exact_decimals(column.to_pylist(), dtype, nan_is_null=False), dtype)
+    try:
+        cast = _prepared(column, dtype).cast(dtype)
+    except pa.ArrowException as error:
+        raise ValueError(str(error)) from error
+    if _infinities(cast) != _infinities(column):
+        raise ValueError(f"a value is too large for {dtype}")
+    return cast
+
+
+def _hint(column: Column, dtype: pa.DataType) -> str:
+    held = column.type
+    while is_list(held):
+        held = held.value_type
+    rounded = _is_float(held) and holds_decimals(dtype)
+    return "; floats are rounded already: give decimals or text" if rounded else ""
+
+
+def _prepared(column: Column, dtype: pa.DataType) -> Column:
+    """Return a column as Arrow casts it exactly."""
+    if pa.types.is_timestamp(dtype) and pa.types.is_timestamp(column.type):
+        if column.type.tz:  # a local time may be ambiguous, an instant is not
+            column = column.cast(pa.timestamp(column.type.unit, "UTC"))
+        return compute.floor_temporal(column, unit="microsecond")
+    if pa.types.is_timestamp(dtype) and _is_text(column.type):
+        return compute.floor_temporal(_times(column), unit="microsecond")
+    if pa.types.is_float32(dtype) and pa.types.is_integer(column.type):
+        return column.cast(pa.float64())  # exact, and then rounded as floats are
+    return column
+
+
+def _infinities(column: Column) -> int:
+    while is_list(column.type):
+        column = compute.list_flatten(column)
+    return compute.sum(compute.is_inf(column)).as_py() or 0 if _is_float(column.type) else 0
+
+
+def _times(column: Column) -> Column:
+    """Return ISO 8601 text as times; without an offset they are UTC."""
+    reason: Exception | None = None
+    for dtype in (pa.timestamp(unit, tz) for unit in ("us", "ns") for tz in (None, "UTC")):
+        try:
+            return column.cast(dtype)
+        except pa.ArrowException as error:
+            reason = reason or error
+    raise ValueError(f"{str(reason).partition(' as a scalar')[0]} as an ISO 8601 time")
+
+
+def fits(held: pa.DataType, wanted: pa.DataType) -> bool:
+    """Say whether values of a type can be of a declared one; `exact_cast` looks at each."""
+    if pa.types.is_null(held):
+        return True
+    if is_list(held):
+        return pa.types.is_list(wanted) and fits(held.value_type, wanted.value_type)
+    kinds: Sequence[tuple[Any, Any]] = (
+        (_is_number, _is_number),
+        (pa.types.is_boolean, pa.types.is_boolean),
+        (_is_text, _is_text),
+        (_is_text, pa.types.is_timestamp),
+        (_is_text, pa.types.is_decimal),
+        (pa.types.is_integer, pa.types.is_decimal),
+        (pa.types.is_decimal, pa.types.is_decimal),
+        (_is_bytes, _is_bytes),
+        (pa.types.is_timestamp, pa.types.is_timestamp),
+        (pa.types.is_date, pa.types.is_timestamp),
+    )
+    return any(left(held) and right(wanted) for left, right in kinds)
+
+
+def _is_float(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_floating(dtype))
+
+
+def _is_number(dtype: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
+
+
+def _is_text(dtype: pa.DataType) -> bool:
+    kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(kind(dtype) for kind in kinds)
+
+
+def _is_bytes(dtype: pa.DataType) -> bool:
+    kinds = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)
+    return any(kind(dtype) for kind in kinds)
