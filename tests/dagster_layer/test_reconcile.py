@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from feature_platform import FeatureStore, Policy
-from feature_platform.dagster.reconcile import WANTED_TAG
+from feature_platform.dagster.reconcile import TARGET_TAG
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -97,7 +97,7 @@ def test_it_waits_for_a_run_under_way(workspace) -> None:
 def test_a_state_that_failed_three_times_waits_for_a_change(workspace) -> None:
     workspace.run("platform")
     job = workspace.location("risk").resolve_job_def("apply_risk")
-    tag = {WANTED_TAG: requested(workspace).tags[WANTED_TAG]}
+    tag = {TARGET_TAG: requested(workspace).tags[TARGET_TAG]}
     for _ in range(3):
         requested(workspace)
         run = workspace.instance.create_run_for_job(

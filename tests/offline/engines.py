@@ -63,7 +63,7 @@ class Statement(Files):
     """Parquet files, read by DuckDB with the one statement that `to_sql` shows."""
 
     def answer(self, query: Any) -> pa.Table:
-        session = query._open(None)
+        session = query._engine.open(None)
         statement = query._statement(session)
         return session.reader(statement, pa.schema([])).read_all()
 

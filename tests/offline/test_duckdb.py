@@ -71,7 +71,7 @@ def test_every_way_to_join_gives_one_answer(
 
     for name in ("_few", "_many", "_nearest_of_pairs", "nearest"):
         noted(name)
-    monkeypatch.setattr("feature_platform.offline.duckdb.staged._BYTES_PER_VALUE", 10_000)
+    monkeypatch.setattr("feature_platform.offline.duckdb.join._BYTES_PER_VALUE", 10_000)
     if not limit:
         monkeypatch.setattr(DuckDBSession, "memory_limit", lambda _: 1 << 40)
 
@@ -286,7 +286,7 @@ def test_nothing_is_left_behind_by_readers_that_nobody_reads(tmp_path: Path) -> 
     [
         ({"memory_limit": "much"}, ["memory_limit", "much"]),
         ({"memory_limt": "1GB"}, ["memory_limt", "memory_limit"]),
-        ({"threads": "two"}, ["threads", "int", "two"]),
+        ({"threads": "two"}, ["threads", "two"]),
     ],
 )
 def test_wrong_settings_are_explained(

@@ -37,7 +37,7 @@ def history(created: bool) -> SourceSql:
 
 def join(known_only: bool) -> str:
     spine = EntityRowsSql(
-        "FP_SPINE", {"driver_id": 'spine."driver_id"'}, (1_767_225_600_000_000,) * 2, 1
+        "FP_SPINE", {"driver_id": 'entities."driver_id"'}, (1_767_225_600_000_000,) * 2, 1
     )
     one = JoinSql(history(created=True), {"driver_id": "driver_id"}, {"trips": "v:trips"})
     return PointInTime(SQL, spine).statement(searches([one], known_only=known_only))

@@ -44,9 +44,9 @@ def test_a_second_reader_sees_commits_of_the_first(tmp_path: Path) -> None:
     reader.snapshot()
     commit(writer, DRIVER)
 
-    assert reader.load_project().get(Entity, "shop", "driver").to_json() == DRIVER.to_json()
+    assert Project(reader.snapshot(), "shop").get(Entity, "driver").to_json() == DRIVER.to_json()
     with raises(NotFoundError) as caught:
-        reader.load_project().get(Entity, "shop", "drivr")
+        Project(reader.snapshot(), "shop").get(Entity, "drivr")
     assert_names(caught.value, "shop", "entity", "drivr", "driver")
 
 
@@ -88,7 +88,7 @@ def test_a_lost_race_is_run_again_on_the_new_head() -> None:
     slow = registry.commit(planned(registry, DRIVER), principal="platform", message="slow")
 
     assert slow.version == 2
-    assert registry.load_project().names("shop", "entity") == ["driver", "rider"]
+    assert Project(registry.snapshot(), "shop").names("entity") == ["driver", "rider"]
 
 
 def test_the_rules_are_checked_again_on_the_new_head() -> None:
@@ -176,7 +176,7 @@ def test_projects_do_not_see_one_another() -> None:
     commit(registry, DRIVER, project="dev")
     commit(registry, Entity(name="driver", description="other"), project="prod")
 
-    assert registry.load_project().get(Entity, "dev", "driver").description == ""
+    assert Project(registry.snapshot(), "dev").get(Entity, "driver").description == ""
     assert not planned(registry, DRIVER, project="dev", partial=False)
 
 
@@ -210,7 +210,7 @@ def test_a_full_sync_leaves_exactly_what_each_owner_last_wanted(history) -> None
         expected[owner] = {d.name for d in desired}
 
     for owner, wanted in expected.items():
-        assert {k.name for k in registry.load_project().owned_by("shop", owner)} == wanted
+        assert {k.name for k in Project(registry.snapshot(), "shop").owned_by(owner)} == wanted
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])

@@ -48,7 +48,7 @@ def test_every_version_can_be_read_again(daily: Registry) -> None:
     for version in range(6):
         then = daily.snapshot(version)
         assert then.version == version
-        assert then.names("shop", "entity") == list("abcde"[:version])
+        assert Project(then, "shop").names("entity") == list("abcde"[:version])
     for version in (6, -1):
         with raises(NotFoundError) as caught:
             daily.snapshot(version)
@@ -352,7 +352,7 @@ def test_the_newest_state_is_read_through_any_url(log_url: str, tmp_path: Path) 
     apply(writer, "a")
     assert reader.snapshot().version == 1
     apply(writer, "b")
-    assert reader.load_project().names("shop", "entity") == ["a", "b"]
+    assert Project(reader.snapshot(), "shop").names("entity") == ["a", "b"]
 
 
 def test_a_restore_is_held_when_it_would_delete_much(platform: FeatureStore, open_store) -> None:
@@ -382,7 +382,7 @@ def test_a_restore_leaves_alone_what_changed_hands(platform: FeatureStore, open_
     risk.restore(2)
 
     assert risk.get_feature_service("two") == two
-    assert platform.load_project().find("shop", "feature_service", "one").owner == "growth"
+    assert platform.load_project().find("feature_service", "one").owner == "growth"
 
 
 def test_a_process_remembers_its_own_commits(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ def service(name: str, *features: str) -> FeatureService:
 
 
 def owner(store, name: str) -> str:
-    return store.load_project().find("shop", "feature_service", name).owner
+    return store.load_project().find("feature_service", name).owner
 
 
 RANKING = service("ranking")

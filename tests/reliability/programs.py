@@ -442,10 +442,10 @@ def run(
 
 BUGS: dict[str, Callable[[], object]] = {
     "owners are not compared": lambda: patch(
-        "feature_platform.registry.rules.may_take", lambda *_: True
+        "feature_platform.governance.rules.may_change", lambda *_: True
     ),
     "readers are not asked": lambda: patch(
-        "feature_platform.registry.contracts.Contracts.effects", lambda _: iter(())
+        "feature_platform.governance.contracts.Contracts.effects", lambda _: iter(())
     ),
     "plans are never stale": lambda: patch(
         "feature_platform.registry.registry.Registry._check_unchanged", lambda *_: None

@@ -1,11 +1,11 @@
 WITH
-spine AS (SELECT * FROM FP_SPINE),
+entities AS (SELECT * FROM FP_SPINE),
 narrow0 AS (SELECT "DRIVER_ID" AS __fp_key0, DATE_PART(EPOCH_MICROSECOND, "EVENT_TIMESTAMP") AS __fp_at, DATE_PART(EPOCH_MICROSECOND, "EVENT_TIMESTAMP") AS __fp_value, DATE_PART(EPOCH_MICROSECOND, "CREATED") AS __fp_created FROM "DB"."RAW"."TRIPS" WHERE "DRIVER_ID" IS NOT NULL AND DATE_PART(EPOCH_MICROSECOND, "EVENT_TIMESTAMP") IS NOT NULL AND "EVENT_TIMESTAMP" >= TO_TIMESTAMP_NTZ(1767222000000000, 6) AND "EVENT_TIMESTAMP" < TO_TIMESTAMP_NTZ(1767225600000001, 6)),
-nearest0 AS (SELECT __fp_row, __fp_key0, __fp_value FROM (SELECT __fp_row, __fp_at AS __fp_time, __fp_key0, max(__fp_value) OVER (PARTITION BY __fp_key0 ORDER BY __fp_at RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS __fp_value FROM (SELECT CAST(NULL AS BIGINT) AS __fp_row, __fp_at, __fp_key0, __fp_value FROM narrow0 UNION ALL SELECT __fp_row, __fp_time, "driver_id", NULL FROM spine WHERE __fp_time IS NOT NULL AND "driver_id" IS NOT NULL) u) s WHERE __fp_row IS NOT NULL AND __fp_value IS NOT NULL AND s.__fp_value >= s.__fp_time - 3600000000),
+nearest0 AS (SELECT __fp_row, __fp_key0, __fp_value FROM (SELECT __fp_row, __fp_at AS __fp_time, __fp_key0, max(__fp_value) OVER (PARTITION BY __fp_key0 ORDER BY __fp_at RANGE BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS __fp_value FROM (SELECT CAST(NULL AS BIGINT) AS __fp_row, __fp_at, __fp_key0, __fp_value FROM narrow0 UNION ALL SELECT __fp_row, __fp_time, "driver_id", NULL FROM entities WHERE __fp_time IS NOT NULL AND "driver_id" IS NOT NULL) u) s WHERE __fp_row IS NOT NULL AND __fp_value IS NOT NULL AND s.__fp_value >= s.__fp_time - 3600000000),
 best0_0 AS (SELECT n.__fp_row, n.__fp_value, b."trips" FROM nearest0 n JOIN (SELECT h.__fp_key0, h.__fp_value, h."trips", row_number() OVER (PARTITION BY h.__fp_key0, h.__fp_value ORDER BY h.__fp_created DESC NULLS LAST, h.__fp_tie0 DESC NULLS LAST, h.__fp_tie1 DESC NULLS LAST) AS __fp_rank FROM (SELECT "DRIVER_ID" AS __fp_key0, DATE_PART(EPOCH_MICROSECOND, "EVENT_TIMESTAMP") AS __fp_value, DATE_PART(EPOCH_MICROSECOND, "CREATED") AS __fp_created, CAST("TRIPS" AS NUMBER(38, 0)) AS "trips", "TRIPS" AS __fp_tie0, "RATE" AS __fp_tie1 FROM "DB"."RAW"."TRIPS" WHERE "DRIVER_ID" IS NOT NULL AND DATE_PART(EPOCH_MICROSECOND, "EVENT_TIMESTAMP") IS NOT NULL AND "EVENT_TIMESTAMP" >= TO_TIMESTAMP_NTZ(1767222000000000, 6) AND "EVENT_TIMESTAMP" < TO_TIMESTAMP_NTZ(1767225600000001, 6)) h JOIN (SELECT DISTINCT __fp_key0, __fp_value FROM nearest0) m ON h.__fp_key0 = m.__fp_key0 AND h.__fp_value = m.__fp_value) b ON n.__fp_key0 = b.__fp_key0 AND n.__fp_value = b.__fp_value WHERE b.__fp_rank = 1)
 SELECT
-spine."driver_id" AS "driver_id",
+entities."driver_id" AS "driver_id",
 best0_0."trips" AS "v:trips"
-FROM spine
-LEFT JOIN best0_0 ON spine.__fp_row = best0_0.__fp_row
-ORDER BY spine.__fp_row
+FROM entities
+LEFT JOIN best0_0 ON entities.__fp_row = best0_0.__fp_row
+ORDER BY entities.__fp_row
