@@ -21,9 +21,17 @@ def nodes(path: Path, *types: type[ast.AST]) -> Iterator[ast.AST]:
     yield from (n for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, types))
 
 
+def docstring_lines(path: Path) -> int:
+    """Count the lines of docstrings: reference for users makes no file harder to read."""
+    documented = nodes(path, ast.Module, ast.ClassDef, ast.FunctionDef)
+    texts = (n.body[0] for n in documented if ast.get_docstring(n, clean=False) is not None)
+    return sum(text.end_lineno - text.lineno + 1 for text in texts)
+
+
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
 def test_every_file_can_be_read_in_one_sitting(path: Path) -> None:
-    assert len(path.read_text("utf-8").splitlines()) <= MAX_FILE
+    lines = len(path.read_text("utf-8").splitlines()) - docstring_lines(path)
+    assert lines <= MAX_FILE
     for node in nodes(path, ast.FunctionDef):
         body = node.body[1:] if ast.get_docstring(node) else node.body
         lines = node.end_lineno - body[0].lineno + 1 if body else 0

@@ -81,8 +81,9 @@ def test_what_is_huge_or_no_number_is_refused_in_few_words() -> None:
         object(),
     ]
     for value in odd:
-        with pytest.raises(ValueError, match="point|not a decimal") as caught:
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 - the type is checked below
             exact_array([value], pa.decimal128(38, 2))
+        assert type(caught.value) is ValueError  # and not Arrow's, which is one, too
         assert len(str(caught.value)) < 150
 
 
@@ -98,5 +99,6 @@ def test_lists_hold_numbers_of_any_kind() -> None:
 
     assert exact_array([["1.5", 1, None, 10**30], None, []], dtype).to_pylist() == wanted
     for wrong in (["1.5"], [[1.5]], ["ab"], [5], [{1, 2}], [{"1": 2}]):
-        with pytest.raises(ValueError, match="not a list|is a float|point"):
+        with pytest.raises(ValueError) as caught:  # noqa: PT011 - the type is checked below
             exact_array(wrong, dtype)
+        assert type(caught.value) is ValueError
