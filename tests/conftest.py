@@ -1,5 +1,6 @@
 """What tests share: stores in a temporary folder, and a small driver example."""
 
+import os
 import tempfile
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, settings
-from tests_support import HOUR, NOON, redis_protocol_server
+from tests_support import HOUR, NOON, SEEDS, redis_protocol_server
 
 from feature_platform import (
     Entity,
@@ -64,6 +65,21 @@ SLOW = (
 
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Report loudly that the source documents were not tested."""
+    if not SEEDS.is_dir():
+        terminalreporter.section("not tested", sep="=", red=True, bold=True)
+        terminalreporter.line(
+            f"The source documents are not in {SEEDS}: tests/seeds/test_document.py did not run. "
+            "With REQUIRE_DOCUMENTS=1 this is a failure."
+        )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if os.environ.get("REQUIRE_DOCUMENTS") and not SEEDS.is_dir():
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what `make quick` leaves out."""
     for item in items:

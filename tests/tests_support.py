@@ -21,6 +21,7 @@ from feature_platform.table import Table
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
+SEEDS = Path(__file__).parents[2] / "shared" / "seeds"
 PLAN = "the plan"  # the subject of a problem that no single object has
 
 

@@ -1,6 +1,5 @@
-"""The documents themselves are only tested where they lie beside the checkout."""
+"""The documents themselves are only tested if they lie beside the checkout."""
 
-from pathlib import Path
+from tests_support import SEEDS
 
-SEEDS = Path(__file__).parents[3] / "shared" / "seeds"
 collect_ignore = [] if SEEDS.is_dir() else ["test_document.py"]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
+from tests_support import SEEDS
 
 from feature_platform import (
     FeatureService,
@@ -19,7 +20,7 @@ from feature_platform import (
 )
 from feature_platform.types import Int64
 
-[GUIDE] = (Path(__file__).parents[3] / "shared" / "seeds").glob("002_*.txt")
+[GUIDE] = SEEDS.glob("002_*.txt")
 LOCAL = "project: complete\nregistry: ../registry.db\nonline_store: {type: sqlite, path: ../o.db}\n"
 
 
@@ -33,7 +34,7 @@ class Block(NamedTuple):
 def blocks() -> list[Block]:
     """Return the document's code blocks with the heading and the bold file name before each."""
     heading = label = ""
-    found: list[Block] = []
+    listed: list[Block] = []
     lines = iter(GUIDE.read_text("utf-8").splitlines())
     for line in lines:
         if line.startswith("#"):
@@ -43,8 +44,8 @@ def blocks() -> list[Block]:
         elif line.startswith("```"):
             code = "\n".join(iter(lines.__next__, "```"))
             code = re.sub(r"\bfrom feast\b", "from feature_platform", code)
-            found.append(Block(heading, label or heading, line[3:], code))
-    return found
+            listed.append(Block(heading, label or heading, line[3:], code))
+    return listed
 
 
 BLOCKS = blocks()
