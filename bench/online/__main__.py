@@ -37,7 +37,7 @@ PAGE = """# Online reads beside the raw round trip and Feast
 
 {tables}
 
-What was to be reached, and what it is:
+Targets and results:
 
 {goals}
 

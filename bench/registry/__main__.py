@@ -43,7 +43,7 @@ PAGE = """# The registry beside Feast's
 
 {writers}
 
-What was to be reached, and what it is:
+Targets and results:
 
 {goals}
 
