@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from tests_support import raises
 
 from feature_platform import FeatureStore, RepoConfig
 from feature_platform.errors import ConfigError
@@ -45,24 +46,37 @@ def test_settings_of_stores_are_kept_and_not_contacted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("right", "wrong", "names"),
     [
-        ("{type: redis, connection: x}", "'connection' is not a setting of 'redis'"),
-        ("{type: postgres, port: 'a'}", "port must be a whole number, not 'a'"),
-        ("{type: dynamodb, consistent_reads: 1}", "consistent_reads must be true or false, not 1"),
-        ("{type: postgres, password: 12345}", "password must be text[.]$"),
+        (
+            "{type: redis, connection_string: x}",
+            "{type: redis, connection: x}",
+            ["'connection'", "'redis'", "'connection_string'"],
+        ),
+        ("{type: postgres, port: 1}", "{type: postgres, port: 'a'}", ["port", "'a'"]),
+        (
+            "{type: dynamodb, consistent_reads: true}",
+            "{type: dynamodb, consistent_reads: 1}",
+            ["consistent_reads", "true", "false", "1"],
+        ),
+        (
+            "{type: postgres, password: '12345'}",
+            "{type: postgres, password: 12345}",
+            ["password"],
+        ),
     ],
 )
-def test_settings_of_online_stores_are_checked(tmp_path: Path, settings, message: str) -> None:
-    with pytest.raises(ConfigError, match=message) as caught:
-        load(tmp_path, f"project: p\nonline_store: {settings}\n")
+def test_settings_of_online_stores_are_checked(tmp_path: Path, right, wrong, names) -> None:
+    load(tmp_path, f"project: p\nonline_store: {right}\n")
+    with raises(ConfigError, "feature_store.yaml", "online_store", *names) as caught:
+        load(tmp_path, f"project: p\nonline_store: {wrong}\n")
     assert "12345" not in str(caught.value)
 
 
 def test_an_option_that_redis_does_not_have_is_named(tmp_path: Path) -> None:
     load(tmp_path, "project: p\nonline_store: {type: redis, connection_string: 'h:1,pw=x'}\n")
 
-    with pytest.raises(ConfigError, match="'pw' is not an option"):
+    with raises(ConfigError, "connection_string", "'pw'", "password="):
         FeatureStore(tmp_path).online  # noqa: B018
 
 
@@ -76,7 +90,7 @@ def test_old_keys_are_accepted_with_a_warning(tmp_path: Path) -> None:
     text = "project: p\nprovider: aws\nflags:\n  alpha_features: true\n"
     text += "entity_key_serialization_version: 3\nregistry:\n  path: r.db\n"
 
-    with pytest.warns(UserWarning, match="flags, entity_key_serialization_version has no effect"):
+    with pytest.warns(UserWarning, match="flags, entity_key_serialization_version"):
         assert load(tmp_path, text).registry == "r.db"
 
 
@@ -86,38 +100,54 @@ def test_environment_variables_are_read(tmp_path: Path, monkeypatch) -> None:
     config = load(tmp_path, text)
 
     assert (config.project, config.online_store["path"]) == ("shop_dev", "dev/online.db")
-    with pytest.raises(ConfigError, match="environment variable NO_SUCH is not set"):
+    with raises(ConfigError, "feature_store.yaml", "NO_SUCH"):
         load(tmp_path, "project: ${NO_SUCH}\n")
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("right", "wrong", "names"),
     [
-        ("registry: r.db", "'project' is missing"),
-        ("project: p\nregistri: r.db", "'registri' is not a setting. Did you mean 'registry'"),
-        ("project: my-project", "project: 'my-project' is not a name"),
-        ("project: p\nteam: a b", "team: 'a b' is not a name"),
-        ("project: p\nonline_store: {type: rediss}", "type 'rediss' is not known. Did you mean"),
-        ("project: p\noffline_store: {account: x}", "offline_store: names no type"),
-        ("project: p\nproject: q", "'project' is set twice"),
-        ("project: &a p\nteam: *a", "aliases"),
-        ("project: !!python/object/apply:os.system ['true']", "could not determine a constructor"),
-        ("- a\n- b", "must be a mapping"),
-        ("project: [", "line 1: expected the node content"),
-        ("", "must be a mapping"),
+        ("project: p", "registry: r.db", ["'project'"]),
+        ("project: p\nregistry: r.db", "project: p\nregistri: r.db", ["'registri'", "'registry'"]),
+        ("project: my_project", "project: my-project", ["project: 'my-project'"]),
+        ("project: p\nteam: a_b", "project: p\nteam: a b", ["team: 'a b'"]),
+        (
+            "project: p\nonline_store: {type: redis}",
+            "project: p\nonline_store: {type: rediss}",
+            ["online_store", "'rediss'", "'redis'"],
+        ),
+        (
+            "project: p\noffline_store: {type: snowflake, account: x}",
+            "project: p\noffline_store: {account: x}",
+            ["offline_store", "type", "snowflake"],
+        ),
+        ("project: p\nteam: q", "project: p\nproject: q", ["'project'"]),
+        ("project: p\nteam: p", "project: &a p\nteam: *a", ["*name"]),
+        (
+            "project: p",
+            "project: !!python/object/apply:os.system ['true']",
+            ["line 1", "tag:yaml.org,2002:python/object/apply:os.system"],
+        ),
+        ("project: p", "- a\n- b", ["mapping"]),  # YAML's name of the type
+        ("project: p", "project: [", ["line 1", "<stream end>"]),
+        ("project: p", "", ["mapping"]),
     ],
 )
-def test_wrong_settings_are_explained(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(ConfigError, match=message) as caught:
-        load(tmp_path, text)
-    assert "feature_store.yaml" in str(caught.value)
+def test_wrong_settings_are_explained(tmp_path: Path, right: str, wrong: str, names) -> None:
+    """The right ones differ by nothing but the fault."""
+    load(tmp_path, right)
+    with raises(ConfigError, tmp_path / "feature_store.yaml", *names):
+        load(tmp_path, wrong)
 
 
 def test_a_folder_without_settings_says_how_to_get_some(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"No feature_store.yaml in .*feature-platform init"):
+    with raises(ConfigError, "feature_store.yaml", tmp_path, "feature-platform init"):
         FeatureStore(tmp_path)
 
 
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="larger than a megabyte"):
-        load(tmp_path, "# " + "x" * (1 << 20))
+    settings = "project: p\n# "
+    most = settings + "x" * ((1 << 20) - len(settings))
+    load(tmp_path, most)
+    with raises(ConfigError, tmp_path / "feature_store.yaml"):
+        load(tmp_path, most + "x")

@@ -8,7 +8,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from tests_support import HOUR, NOON, table_for
+from tests_support import HOUR, NOON, raises, table_for
 
 from feature_platform import (
     Entity,
@@ -83,7 +83,7 @@ def test_the_ledger_joins_windows_and_claims_no_future(platform: FeatureStore) -
 
 
 def test_an_empty_window_is_refused(platform: FeatureStore) -> None:
-    with pytest.raises(RequestError, match="start must be before end"):
+    with raises(RequestError, NOON, "start", "end"):
         platform.materialize(NOON, NOON)
 
 
@@ -160,29 +160,29 @@ def test_naive_times_are_utc(platform: FeatureStore) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("change", "names"),
     [
-        (lambda df: df.drop(columns="driver_id"), "lack the column 'driver_id'"),
-        (lambda df: df.rename(columns={"trips": "tripz"}), "lack the column 'trips'.*'tripz'"),
-        (lambda df: df.assign(extra=1), "has no column 'extra'"),
-        (lambda df: df.assign(event_timestamp=pd.NaT), "null 'event_timestamp'"),
-        (lambda df: df.assign(trips=1.5), "column 'trips'"),
-        (lambda df: df.assign(trips="many"), "column 'trips'"),
+        (lambda df: df.drop(columns="driver_id"), ["'driver_id'"]),
+        (lambda df: df.rename(columns={"trips": "tripz"}), ["'trips'", "'tripz'"]),
+        (lambda df: df.assign(extra=1), ["'extra'"]),
+        (lambda df: df.assign(event_timestamp=pd.NaT), ["'event_timestamp'", "null"]),
+        (lambda df: df.assign(trips=1.5), ["'trips'", "row 0", "1.5", "int64"]),
+        (lambda df: df.assign(trips="many"), ["'trips'", "row 0", "'many'", "int64"]),
         (
             lambda df: df.assign(driver_id=[[1]]),
-            "column 'driver_id', row 0 .*: values of type list",
+            ["'driver_id'", "row 0", "[1]", "list", "int64"],
         ),
     ],
 )
-def test_wrong_rows_are_refused_and_nothing_is_written(platform, change, message: str) -> None:
-    with pytest.raises(SchemaError, match=message):
+def test_wrong_rows_are_refused_and_nothing_is_written(platform, change, names) -> None:
+    with raises(SchemaError, "'driver_stats'", *names):
         platform.write_to_online_store("driver_stats", change(rows((1, NOON, 1))))
 
     assert trips(platform, 1) == [None]
 
 
 def test_a_frame_that_is_none_is_refused(platform: FeatureStore) -> None:
-    with pytest.raises(RequestError, match="must be a pandas, polars or Arrow table, not list"):
+    with raises(RequestError, "df", "pandas", "polars", "list"):
         platform.write_to_online_store("driver_stats", [{"driver_id": 1}])
 
 
@@ -202,7 +202,7 @@ def test_push_feeds_every_view_of_its_source(platform: FeatureStore, driver) -> 
         ["ride", "live_ride"], [{"driver_id": 1}], full_feature_names=True
     )
     assert answer.to_dict()["ride__speed"] == answer.to_dict()["live_ride__speed"] == [2.5]
-    with pytest.raises(NotFoundError, match="no push source 'ridez_push'. Did you mean"):
+    with raises(NotFoundError, "'ridez_push'", "'rides_push'"):
         platform.push("ridez_push", df)
 
 
@@ -214,14 +214,14 @@ def test_a_view_that_is_only_pushed_to_is_left_out_of_loads(platform, driver) ->
     platform.apply([push, view])
 
     assert platform.materialize(NOON - HOUR, NOON) == {"driver_stats": 2}
-    with pytest.raises(RequestError, match="'live_view' has no history"):
+    with raises(RequestError, "'live_view'", "batch_source"):
         platform.materialize(NOON - HOUR, NOON, ["live_view"])
 
 
 def test_without_an_online_store_the_settings_are_named(tmp_path: Path) -> None:
     (tmp_path / "feature_store.yaml").write_text("project: shop\nonline_store: null\n")
 
-    with pytest.raises(ConfigError, match="online_store is null"):
+    with raises(ConfigError, "online_store", "null"):
         FeatureStore(tmp_path).online  # noqa: B018
 
 
@@ -274,7 +274,7 @@ def test_a_view_that_is_not_served_online_is_not_loaded(platform, driver_view) -
         lambda: platform.materialize(NOON - HOUR, NOON, ["driver_stats"]),
         lambda: platform.write_to_online_store("driver_stats", rows((1, NOON, 1))),
     ):
-        with pytest.raises(RequestError, match="is not served online"):
+        with raises(RequestError, "'driver_stats'", "online=False"):
             act()
 
 
@@ -295,7 +295,7 @@ def test_values_are_not_reinterpreted(platform: FeatureStore, change) -> None:
 
 
 def test_the_apply_that_would_delete_everything_is_refused(platform, driver_view) -> None:
-    with pytest.raises(RequestError, match="would delete everything you own"):
+    with raises(RequestError, "partial=True", "teardown"):
         platform.apply([], objects_to_delete=[driver_view], partial=False)
     assert platform.list_feature_views()
 
@@ -307,7 +307,7 @@ def test_rows_of_a_deleted_view_do_not_come_back_with_a_new_one(
     platform.materialize(NOON - 3 * HOUR, NOON)
     (tmp_path / "online.db").rename(tmp_path / "away")
     (tmp_path / "online.db").mkdir()
-    with pytest.warns(RuntimeWarning, match="Applied as version 2, but online rows of deleted"):
+    with pytest.warns(RuntimeWarning, match=rf"version 2\b.*{tmp_path / 'online.db'}"):
         open_store().apply([], objects_to_delete=[driver_view])
     with pytest.raises(StoreError):
         open_store().apply([driver_view])
@@ -331,7 +331,7 @@ def test_a_view_that_cannot_be_read_does_not_keep_others_from_being_loaded(
         source=FileSource(name="nowhere", path="nowhere.parquet"),
     )
     platform.apply([broken])
-    with pytest.raises(StoreError, match=r"(?s)'nowhere' cannot be read.*\nLoaded: driver_stats\."):
+    with raises(StoreError, "'nowhere'", "nowhere.parquet", "driver_stats"):
         platform.materialize(NOON - 3 * HOUR, NOON)
 
     assert trips(platform, 1, 2) == [11, 20]

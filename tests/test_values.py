@@ -11,6 +11,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from tests_support import raises
 
 from feature_platform.errors import RequestError
 from feature_platform.values import converter, exact_array, exact_cast, instant
@@ -102,7 +103,7 @@ def test_a_moment_is_a_datetime_within_the_calendar() -> None:
     assert instant(dt.datetime(2026, 1, 1), "start") == NEW_YEAR  # noqa: DTZ001
     early = dt.datetime(1, 1, 1, tzinfo=dt.timezone(dt.timedelta(hours=5)))
     for wrong in ("2026-01-01", dt.date(2026, 1, 1), 5, early):
-        with pytest.raises(RequestError, match="start"):
+        with raises(RequestError, "start"):
             instant(wrong, "start")
 
 

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests_support import raises
 
 from feature_platform.definitions import Code, fingerprint
 from feature_platform.errors import DefinitionError
@@ -149,7 +150,7 @@ def test_code_is_a_path_and_a_hash_and_nothing_that_runs() -> None:
 def test_a_name_given_to_two_functions_is_refused(tmp_path: Path) -> None:
     twice = "def view(i):\n    return 1\nfirst = view\ndef view(i):\n    return 2\n"
 
-    with pytest.raises(DefinitionError, match="'view' is defined 2 times"):
+    with raises(DefinitionError, tmp_path / "a" / "views.py", "'view'", "2"):
         fingerprint(load(tmp_path / "a", twice).view)
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from pydantic import ValidationError
+from tests_support import raises
 
 from feature_platform import (
     Entity,
@@ -87,8 +88,11 @@ def test_json_gives_back_the_same_definition(definition: Definition) -> None:
 
 
 def test_definitions_cannot_be_changed() -> None:
-    with pytest.raises(ValidationError, match="frozen"):
+    with pytest.raises(ValidationError) as caught:
         STATS.name = "other"
+    assert [(e["type"], e["loc"]) for e in caught.value.errors()] == [
+        ("frozen_instance", ("name",))
+    ]
 
 
 def test_names_come_from_objects_and_from_strings() -> None:
@@ -141,90 +145,102 @@ def test_several_features_of_one_view_become_one_reference() -> None:
 
 
 @pytest.mark.parametrize(
-    ("build", "message"),
+    ("build", "names"),
     [
-        (lambda: Entity(name="a b"), "FeatureView|Entity 'a b': name: 'a b' is not a valid name"),
-        (lambda: Entity(name="usеr"), "is not a valid name"),  # noqa: RUF001 - a Cyrillic e
-        (lambda: Entity(name="x" * 64), "at most 63"),
-        (lambda: Entity(name="e", join_keys=["a", "a"]), "name a column twice"),
-        (lambda: Entity(name="e", join_keys=["a", "b"], value_type=Int64), "single join key"),
-        (lambda: Entity(name="e", value_type=Float32), "a Float32 cannot be a join key"),
-        (lambda: Entity(name="e", value_type=Decimal(9, 2)), r"a Decimal\(9, 2\) cannot be a join"),
-        (lambda: Entity(name="e", value_type=Array(Int64)), "single join key"),
-        (lambda: Field(name="f", dtype=Decimal), r"Decimal needs its digits.*: Decimal\(18, 2\)"),
-        (lambda: Field(name="f", dtype="Decimal"), "Decimal needs its digits"),
-        (lambda: Field(name="f", dtype="Decimal(39, 2)"), "a decimal has 1 to 38 digits"),
-        (lambda: Field(name="f", dtype="Decimal(5, 6)"), "no more of them after the point"),
-        (lambda: Field(name="f", dtype="Array(Decimal(0, 0))"), "a decimal has 1 to 38 digits"),
-        (lambda: Entity(naem="e"), "naem: is not an argument. Did you mean 'name'"),
-        (lambda: Field(name="f", dtype="Int46"), "'Int46' is not a type. Did you mean 'Int64'"),
-        (lambda: Field(name="f; drop", dtype=Int64), "not a valid name"),
-        (lambda: Array(Array(Int64)), "is nested"),
+        (lambda: Entity(name="a b"), ["Entity 'a b'", "name", "63"]),
+        (lambda: Entity(name="usеr"), ["Entity 'usеr'", "name", "ASCII"]),  # noqa: RUF001 - a Cyrillic e
+        (lambda: Entity(name="x" * 64), [f"Entity '{'x' * 64}'", "name", "63"]),
+        (lambda: Entity(name="e", join_keys=["a", "a"]), ["Entity 'e'", "join_keys", "['a', 'a']"]),
         (
-            lambda: FeatureView(name="v", source="s", schema=[]),
-            "FeatureView 'v': schema: is empty",
+            lambda: Entity(name="e", join_keys=["a", "b"], value_type=Int64),
+            ["Entity 'e'", "value_type"],
         ),
+        (lambda: Entity(name="e", value_type=Float32), ["Entity 'e'", "value_type", "Float32"]),
+        (
+            lambda: Entity(name="e", value_type=Decimal(9, 2)),
+            ["Entity 'e'", "value_type", "Decimal(9, 2)"],
+        ),
+        (lambda: Entity(name="e", value_type=Array(Int64)), ["Entity 'e'", "value_type"]),
+        (lambda: Field(name="f", dtype=Decimal), ["Field 'f'", "dtype", "Decimal(18, 2)"]),
+        (lambda: Field(name="f", dtype="Decimal"), ["Field 'f'", "dtype", "Decimal(18, 2)"]),
+        (
+            lambda: Field(name="f", dtype="Decimal(39, 2)"),
+            ["Field 'f'", "dtype", "Decimal(39, 2)", "38"],
+        ),
+        (lambda: Field(name="f", dtype="Decimal(5, 6)"), ["Field 'f'", "dtype", "Decimal(5, 6)"]),
+        (
+            lambda: Field(name="f", dtype="Array(Decimal(0, 0))"),
+            ["Field 'f'", "dtype", "Decimal(0, 0)", "38"],
+        ),
+        (lambda: Entity(naem="e"), ["Entity", "naem", "'name'"]),
+        (lambda: Field(name="f", dtype="Int46"), ["Field 'f'", "dtype", "'Int46'", "'Int64'"]),
+        (lambda: Field(name="f; drop", dtype=Int64), ["Field 'f; drop'", "name", "63"]),
+        (lambda: FeatureView(name="v", source="s", schema=[]), ["FeatureView 'v'", "schema"]),
         (
             lambda: FeatureView(
                 name="v",
                 source="s",
                 schema=[Field(name="a", dtype=Int64), Field(name="A", dtype=Int64)],
             ),
-            r"declares \['a'\] twice",
+            ["FeatureView 'v'", "schema", "['a']"],
         ),
         (
             lambda: FeatureView(
                 name="v", source="s", schema=list(STATS.fields), ttl=timedelta(days=-1)
             ),
-            "is negative",
+            ["FeatureView 'v'", "ttl", "-1 day"],
         ),
-        (lambda: SnowflakeSource(name="s", table="T", query="select 1"), "either table or query"),
-        (lambda: SnowflakeSource(query="select 1"), "name: is not|name: "),
-        (lambda: FileSource(path=""), "path: "),
+        (
+            lambda: SnowflakeSource(name="s", table="T", query="select 1"),
+            ["SnowflakeSource 's'", "table", "query"],
+        ),
+        (lambda: SnowflakeSource(query="select 1"), ["SnowflakeSource", "name", "None"]),
+        (lambda: FileSource(path=""), ["FileSource", "path", "''"]),
         (
             lambda: FileSource(path="p", field_mapping={"a": "x", "b": "x"}),
-            "gives two columns one name",
+            ["FileSource", "field_mapping", "{'a': 'x', 'b': 'x'}"],
         ),
-        (lambda: FeatureService(name="s", features=[]), "features: is empty"),
+        (lambda: FeatureService(name="s", features=[]), ["FeatureService 's'", "features"]),
         (
             lambda: FeatureService(name="s", features=["v", ViewReference(view="w", alias="v")]),
-            "two references go by the name 'v'",
+            ["FeatureService 's'", "features", "'v'", "with_name"],
         ),
         (
             lambda: OnDemandFeatureView(
                 name="o", sources=[], schema=[Field(name="y", dtype=Int64)]
             ),
-            "sources is empty",
+            ["OnDemandFeatureView 'o'", "sources", "RequestSource"],
         ),
         (
             lambda: OnDemandFeatureView(
                 name="o", sources=["v:x"], schema=[Field(name="y", dtype=Int64)], mode="spark"
             ),
-            "mode: ",
+            ["OnDemandFeatureView 'o'", "mode", "'spark'", "'pandas'"],
         ),
         (
             lambda: OnDemandFeatureView(
                 name="o", sources=["v:x"], schema=[Field(name="y", dtype=Int64)], udf="lambda"
             ),
-            "is not a function",
+            ["OnDemandFeatureView", "udf", "'lambda'"],
         ),
-        (lambda: Policy(name="mine"), "a project has one policy"),
+        (lambda: Policy(name="mine"), ["Policy 'mine'", "name", "'policy'"]),
     ],
 )
-def test_a_wrong_definition_says_what_where_and_what_to_do(build, message: str) -> None:
-    with pytest.raises(ValueError, match=message) as caught:
+def test_a_wrong_definition_names_the_argument_and_the_remedy(build, names) -> None:
+    with raises(DefinitionError, *names):
         build()
 
-    assert isinstance(caught.value, DefinitionError) or "nested" in message
+
+def test_an_array_of_arrays_is_no_type() -> None:
+    with raises(ValueError, "Array(Array(Int64))"):
+        Array(Array(Int64))
 
 
 def test_every_wrong_argument_is_reported_at_once() -> None:
-    with pytest.raises(DefinitionError) as caught:
+    with raises(DefinitionError, "FeatureView 'a b'", "name:", "schema:", "ttll:", "'ttl'"):
         FeatureView(name="a b", source="s", schema=[], ttll=3)
-
-    assert all(part in str(caught.value) for part in ("name:", "schema:", "ttll:"))
 
 
 def test_an_unknown_feature_of_a_view_object_is_found_at_once() -> None:
-    with pytest.raises(KeyError, match="has no feature"):
+    with raises(KeyError, "'stats'", "'tips'", "'trips'"):
         STATS[["tips"]]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from tests_support import HOUR, NOON
+from tests_support import HOUR, NOON, raises
 
 from feature_platform import (
     FeatureService,
@@ -177,29 +177,33 @@ def test_inputs_of_one_name_go_by_their_views_name(store: FeatureStore, driver_v
 def test_a_missing_request_value_is_named_before_anything_runs(store: FeatureStore) -> None:
     store.apply([view(by_row, "row")])
 
-    with pytest.raises(RequestError, match="lacks 'extra', which on-demand view 'derived' needs"):
+    with raises(RequestError, "'extra'", "'derived'"):
         store.get_historical_features(rows(1).drop(columns="extra"), ["derived"])
-    with pytest.raises(RequestError, match="lacks 'at'"):
+    with raises(RequestError, "'at'", "'derived'"):
         store.get_online_features(["derived"], [{"driver_id": 1, "extra": 1.0}])
-    with pytest.raises(RequestError, match="'extra' is not float"):
+    with raises(RequestError, "'extra'", "'derived'", "string", "float"):
         store.get_online_features(["derived"], [{"driver_id": 1, "extra": "x", "at": NOON}])
 
 
 @pytest.mark.parametrize(
-    ("mode", "function", "message"),
+    ("mode", "function", "names"),
     [
-        ("row", lambda i: 1 / 0, "failed on row 0.*ZeroDivisionError.*test_on_demand.py"),
-        ("row", lambda i: [1], r"returned \[1\]; in mode 'row' it returns a dict"),
-        ("row", lambda i: {"z": 1}, r"returned \['z'\], without 'y'"),
-        ("row", lambda i: {"y": "text"}, "returned 'y' as something else than int64"),
-        ("row", lambda i: {"y": 1.5}, "returned 'y' as something else than int64"),
-        ("python", lambda i: {"y": [1, 2, 3]}, "returned 3 values of 'y' for 1 rows"),
-        ("python", lambda i: [1], r"returned \[1\]; in mode 'python' it returns a dict of lists"),
-        ("pandas", lambda i: {"y": [1]}, "returned a dict; in mode 'pandas'"),
-        ("pandas", lambda i: i[["trips"]], r"returned \['trips'\], without 'y'"),
+        (
+            "row",
+            lambda i: 1 / 0,
+            ["row 0", "driver_id=1", "ZeroDivisionError", Path(__file__).name],
+        ),
+        ("row", lambda i: [1], ["[1]", "'row'", "dict"]),
+        ("row", lambda i: {"z": 1}, ["['z']", "'y'"]),
+        ("row", lambda i: {"y": "text"}, ["'y'", "int64", "row 0", "driver_id=1", "string"]),
+        ("row", lambda i: {"y": 1.5}, ["'y'", "int64", "row 0", "driver_id=1", "1.5"]),
+        ("python", lambda i: {"y": [1, 2, 3]}, ["'y'", "3", "1"]),
+        ("python", lambda i: [1], ["[1]", "'python'", "dict", "list"]),
+        ("pandas", lambda i: {"y": [1]}, ["dict", "'pandas'", "DataFrame"]),
+        ("pandas", lambda i: i[["trips"]], ["['trips']", "'y'"]),
     ],
 )
-def test_code_that_misbehaves_is_named(store, mode, function, message: str) -> None:
+def test_code_that_misbehaves_is_named(store, mode, function, names) -> None:
     bad = OnDemandFeatureView(
         name="bad",
         sources=["driver_stats:trips"],
@@ -209,9 +213,9 @@ def test_code_that_misbehaves_is_named(store, mode, function, message: str) -> N
     )
     store.apply([bad])
 
-    with pytest.raises(TransformationError, match=f"'bad' of 'platform' {message}"):
+    with raises(TransformationError, "'bad'", "'platform'", *names):
         store.get_historical_features(rows(1), ["bad"]).to_arrow()
-    with pytest.raises(TransformationError, match=f"'bad' of 'platform' {message}"):
+    with raises(TransformationError, "'bad'", "'platform'", *names):
         store.get_online_features(["bad"], [{"driver_id": 1}])
 
 
@@ -241,11 +245,11 @@ def test_an_error_names_the_row_its_keys_and_the_line(store, mode, function) -> 
     )
     store.apply([view])
     line = function.__code__.co_firstlineno + 1
-    message = rf"failed on row 1 \(driver_id=2\).*ZeroDivisionError.*test_on_demand.py:{line}"
+    names = ["'bad'", "row 1", "driver_id=2", "ZeroDivisionError", f"{Path(__file__).name}:{line}"]
 
-    with pytest.raises(TransformationError, match=message):
+    with raises(TransformationError, *names):
         store.get_historical_features(rows(1, 2), ["bad"]).to_arrow()
-    with pytest.raises(TransformationError, match=message):
+    with raises(TransformationError, *names):
         store.get_online_features(["bad"], [{"driver_id": 1}, {"driver_id": 2}])
 
 
@@ -288,14 +292,15 @@ def test_code_that_is_not_what_was_registered_is_not_run(store, tmp_path: Path) 
     write_team(tmp_path, VIEWS.replace("FACTOR = 2", "FACTOR = 3"))
 
     fresh = FeatureStore(repo, clock=lambda: NOON)
-    with pytest.raises(TransformationError, match="is not the code that 'risk' registered"):
+    with raises(TransformationError, "on_demand_views:risk_factor", "'risk'") as error:
         fresh.get_online_features(["risk_factor"], [{"driver_id": 1}])
+    assert "repos" not in str(error.value)  # it was not looked for in vain
 
 
 def test_code_of_another_repo_is_asked_for_by_name(store, tmp_path: Path, open_store) -> None:
     FeatureStore(write_team(tmp_path)).apply()
 
-    with pytest.raises(TransformationError, match=r"belongs to 'risk'.*repos: {risk: ../risk}"):
+    with raises(TransformationError, "'risk_factor'", "'risk'", "repos: {risk: ../risk}"):
         open_store().get_online_features(["risk_factor"], [{"driver_id": 1}])
 
 
@@ -385,7 +390,7 @@ def test_a_module_that_no_longer_imports_is_named(store, tmp_path: Path) -> None
     FeatureStore(repo).apply()
     write_team(tmp_path, VIEWS + "1 / 0\n")
 
-    with pytest.raises(TransformationError, match="failed to import: ZeroDivisionError"):
+    with raises(TransformationError, "'risk_factor'", "'on_demand_views'", "ZeroDivisionError"):
         FeatureStore(repo, clock=lambda: NOON).get_online_features(
             ["risk_factor"], [{"driver_id": 1}]
         )
