@@ -135,11 +135,11 @@ def test_a_dataset_that_fails_leaves_nothing_and_one_that_exists_stays(
 def test_jobs_tell_their_progress_and_can_be_cancelled(
     platform: FeatureStore, tmp_path: Path
 ) -> None:
-    told: list[str] = []
-    platform.get_historical_features(spine(), ["driver_stats"]).on_progress(told.append).to_arrow()
-    assert len(set(told)) == len(told) >= 3
-    assert all(told)
-    assert any("3" in step.split() for step in told)  # how many entity rows there are
+    steps: list[str] = []
+    platform.get_historical_features(spine(), ["driver_stats"]).on_progress(steps.append).to_arrow()
+    assert len(set(steps)) == len(steps) >= 3
+    assert all(steps)
+    assert any("3" in step.split() for step in steps)  # how many entity rows there are
 
     rows = "SELECT range % 9 AS driver_id, TIMESTAMP '2026-01-01' AS event_timestamp FROM range"
     job = platform.get_historical_features(f"{rows}(3000000000)", ["driver_stats"])

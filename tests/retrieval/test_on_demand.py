@@ -1,23 +1,28 @@
 """On-demand views: the same values in training and in serving, and clear words when code fails."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from tests_support import HOUR, NOON, raises
 
 from feature_platform import (
+    Entity,
     FeatureService,
     FeatureStore,
+    FeatureView,
     Field,
     FieldStatus,
     OnDemandFeatureView,
+    PushSource,
     RequestSource,
 )
 from feature_platform.errors import RequestError, TransformationError
-from feature_platform.types import Float32, Float64, Int64, String, UnixTimestamp
+from feature_platform.types import Array, Float32, Float64, Int64, String, UnixTimestamp
 
 REQUEST = RequestSource(
     schema=[Field(name="extra", dtype=Float32), Field(name="at", dtype=UnixTimestamp)]
@@ -253,101 +258,6 @@ def test_an_error_names_the_row_its_keys_and_the_line(store, mode, function) -> 
         store.get_online_features(["bad"], [{"driver_id": 1}, {"driver_id": 2}])
 
 
-VIEWS = """
-from feature_platform import Field, OnDemandFeatureView
-from feature_platform.types import Float64
-
-FACTOR = 2
-
-@OnDemandFeatureView(sources=["driver_stats:trips"], schema=[Field(name="y", dtype=Float64)])
-def risk_factor(inputs):
-    return {"y": inputs["trips"] * FACTOR}
-"""
-
-
-def write_team(folder: Path, views: str = VIEWS) -> Path:
-    repo = folder / "risk"
-    repo.mkdir(exist_ok=True)
-    (repo / "feature_store.yaml").write_text(
-        "project: shop\nteam: risk\nregistry: ../registry.db\n"
-        "online_store: {type: sqlite, path: ../online.db}\n"
-        "offline_store: {type: duckdb, root: ..}\n"
-    )
-    (repo / "on_demand_views.py").write_text(views)
-    return repo
-
-
-def test_another_process_imports_the_code_from_the_owners_repo(store, tmp_path: Path) -> None:
-    repo = write_team(tmp_path)
-    FeatureStore(repo).apply()
-
-    fresh = FeatureStore(repo, clock=lambda: NOON)
-    answer = fresh.get_online_features(["risk_factor"], [{"driver_id": 1}])
-    assert answer.to_dict()["y"] == [22.0]
-
-
-def test_code_that_is_not_what_was_registered_is_not_run(store, tmp_path: Path) -> None:
-    repo = write_team(tmp_path)
-    FeatureStore(repo).apply()
-    write_team(tmp_path, VIEWS.replace("FACTOR = 2", "FACTOR = 3"))
-
-    fresh = FeatureStore(repo, clock=lambda: NOON)
-    with raises(TransformationError, "on_demand_views:risk_factor", "'risk'") as error:
-        fresh.get_online_features(["risk_factor"], [{"driver_id": 1}])
-    assert "repos" not in str(error.value)  # it was not looked for in vain
-
-
-def test_code_of_another_repo_is_asked_for_by_name(store, tmp_path: Path, open_store) -> None:
-    FeatureStore(write_team(tmp_path)).apply()
-
-    with raises(TransformationError, "'risk_factor'", "'risk'", "repos: {risk: ../risk}"):
-        open_store().get_online_features(["risk_factor"], [{"driver_id": 1}])
-
-
-def test_code_of_another_repo_is_found_where_the_settings_say(store, tmp_path: Path) -> None:
-    """Both repos have a module of the same name, as repos made from one template do."""
-    FeatureStore(write_team(tmp_path)).apply()
-    growth = tmp_path / "growth"
-    growth.mkdir()
-    settings = (tmp_path / "risk" / "feature_store.yaml").read_text()
-    (growth / "feature_store.yaml").write_text(
-        settings.replace("team: risk", "team: growth\nrepos: {risk: ../risk}")
-    )
-    (growth / "on_demand_views.py").write_text("FACTOR = 1\n")
-
-    mine = FeatureStore(growth, clock=lambda: NOON)
-    answer = mine.get_online_features(["risk_factor"], [{"driver_id": 1}])
-    assert answer.to_dict()["y"] == [22.0]
-
-
-def test_many_threads_may_need_the_code_at_once(store, tmp_path: Path) -> None:
-    from concurrent.futures import ThreadPoolExecutor
-
-    repo = write_team(tmp_path)
-    FeatureStore(repo).apply()
-    fresh = FeatureStore(repo, clock=lambda: NOON)
-
-    def ask(_: int) -> list[float]:
-        return fresh.get_online_features(["risk_factor"], [{"driver_id": 1}]).to_dict()["y"]
-
-    with ThreadPoolExecutor(8) as threads:
-        assert list(threads.map(ask, range(64))) == [[22.0]] * 64
-
-
-def test_listing_and_planning_never_run_code(store, tmp_path: Path) -> None:
-    marker = tmp_path / "ran"
-    bomb = VIEWS.replace(
-        "FACTOR = 2", f"FACTOR = 2\nimport pathlib\npathlib.Path({str(marker)!r}).touch()"
-    )
-    FeatureStore(write_team(tmp_path, bomb)).apply()
-    marker.unlink()
-
-    store.list_on_demand_feature_views()
-    store.plan([], partial=False)
-    store.get_on_demand_feature_view("risk_factor")
-    assert not marker.exists()
-
-
 def test_float_outputs_are_rounded_once(store: FeatureStore) -> None:
     def third(inputs: dict[str, Any]) -> dict[str, float]:
         return {"narrow": 1 / 3, "wide": 1 / 3}
@@ -385,12 +295,66 @@ def test_functions_that_look_alike_are_told_apart(store: FeatureStore) -> None:
     assert [answer[name] for name in "abcd"] == [[1.0], [2.0], [3.0], [4.0]]
 
 
-def test_a_module_that_no_longer_imports_is_named(store, tmp_path: Path) -> None:
-    repo = write_team(tmp_path)
-    FeatureStore(repo).apply()
-    write_team(tmp_path, VIEWS + "1 / 0\n")
+@pytest.mark.parametrize("mode", ["row", "python"])
+def test_functions_cannot_change_other_values(open_store, mode: str) -> None:
+    def spoil(inputs: dict[str, Any]) -> dict[str, Any]:
+        if mode == "row":
+            inputs["many"].clear()
+            return {"n": 0}
+        for values in inputs["many"]:
+            values.clear()
+        return {"n": [0] * len(inputs["many"])}
 
-    with raises(TransformationError, "'risk_factor'", "'on_demand_views'", "ZeroDivisionError"):
-        FeatureStore(repo, clock=lambda: NOON).get_online_features(
-            ["risk_factor"], [{"driver_id": 1}]
-        )
+    def count(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"size": len(inputs["many"])}
+
+    item = Entity(name="item", join_keys=["item_id"], value_type=Int64)
+    source = PushSource(name="v_source")
+    fields = [Field(name="many", dtype=Array(Int64))]
+    store = open_store()
+    store.apply([item, FeatureView(name="v", entities=[item], schema=fields, source=source)])
+    store.apply(
+        [
+            OnDemandFeatureView(
+                name="spoiling", sources=["v"], schema=[Field(name="n", dtype=Int64)], udf=spoil,
+                mode=mode,
+            ),
+            OnDemandFeatureView(
+                name="counting", sources=["v"], schema=[Field(name="size", dtype=Int64)], udf=count
+            ),
+        ]
+    )  # fmt: skip
+    store.push("v_source", pd.DataFrame(
+        {"item_id": [1], "event_timestamp": [NOON], "many": [[3, 1, 2]]}))  # fmt: skip
+
+    answer = store.get_online_features(["spoiling", "v", "counting"], [{"item_id": 1}]).to_dict()
+    assert (answer["many"], answer["size"]) == ([[3, 1, 2]], [3])
+
+
+def of_request(dtype: Any, function: Any) -> OnDemandFeatureView:
+    return OnDemandFeatureView(
+        name="od",
+        sources=[RequestSource(schema=[Field(name="x", dtype=dtype)]), "driver_stats:trips"],
+        schema=[Field(name="y", dtype=Float32)],
+        udf=function,
+    )
+
+
+def test_what_overflows_is_refused_on_both_sides(platform: FeatureStore) -> None:
+    platform.apply([of_request(Float32, lambda i: {"y": i["x"]})])
+    asked = pa.table({"driver_id": [1], "event_timestamp": [NOON], "x": [1e39]})
+    with raises(RequestError, "'x'", "'od'", "float"):
+        platform.get_online_features(["od"], [{"driver_id": 1, "x": 1e39}])
+    with raises(RequestError, "'x'", "'od'", "float"):
+        platform.get_historical_features(asked, ["od"]).to_arrow()
+    platform.apply([of_request(Float64, lambda i: {"y": 1e300})])
+    with raises(TransformationError, "'od'", "'y'", "float", "row 0", "driver_id=1"):
+        platform.get_online_features(["od"], [{"driver_id": 1, "x": 1.0}])
+
+
+def test_nan_in_a_request_is_the_same_on_both_sides(platform: FeatureStore) -> None:
+    platform.apply([of_request(Float64, lambda i: {"y": 1.0 if i["x"] is None else 2.0})])
+    rows = pa.table({"driver_id": [1], "x": [math.nan]})
+
+    assert platform.get_online_features(["od"], rows).to_dict()["y"] == [2.0]
+    assert platform.verify_parity(["od"], rows).features == {"y": 0}

@@ -1,9 +1,11 @@
 """Online features through the feature store: requests, statuses, ages."""
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from tests_support import HOUR, NOON, raises
 
@@ -19,7 +21,7 @@ from feature_platform import (
     RequestSource,
 )
 from feature_platform.errors import NotFoundError, RequestError, SchemaError
-from feature_platform.types import Int64
+from feature_platform.types import Int64, String
 
 
 @pytest.fixture
@@ -257,3 +259,77 @@ def test_a_view_without_entities_answers_every_row(store: FeatureStore) -> None:
     }
     both = store.get_online_features(["market", "driver_stats:trips"], [{"driver_id": 1}])
     assert both.to_dict() == {"driver_id": [1], "price": [7], "trips": [11]}
+
+
+def pushed_view(store: FeatureStore, name: str, feature: str, **options) -> FeatureView:
+    """Register a view that is only pushed to."""
+    view = FeatureView(
+        name=name, entities=["driver"], schema=[Field(name=feature, dtype=Int64)],
+        source=PushSource(name=f"{name}_source"), **options,
+    )  # fmt: skip
+    store.apply([view])
+    return view
+
+
+def test_a_list_that_changes_after_use_changes_no_later_answer(store: FeatureStore) -> None:
+    v1, v2 = pushed_view(store, "v1", "a"), pushed_view(store, "v2", "b")
+    features = [v1[["a"]]]
+    store.get_online_features(features, [{"driver_id": 1}])
+    identity = id(features[0])
+    features.clear()
+    others = [v2[["b"]] for _ in range(5000)]
+
+    assert identity not in map(id, others)  # it is held, so nobody else can have it
+    assert "b" in store.get_online_features([others[0]], [{"driver_id": 1}]).to_dict()
+
+
+def test_keys_of_two_types_cannot_share_a_column(store: FeatureStore, driver_view) -> None:
+    account = Entity(name="account", join_keys=["account_id"], value_type=String)
+    w = FeatureView(
+        name="w", entities=[account], schema=[Field(name="b", dtype=Int64)],
+        source=PushSource(name="w_source"),
+    )  # fmt: skip
+    store.apply([account, w])
+    features = [
+        driver_view.with_join_key_map({"driver_id": "id"}),
+        w.with_join_key_map({"account_id": "id"}),
+    ]
+
+    with raises(RequestError, "'id'", "int64", "string", "'w'"):
+        store.get_online_features(features, [{"id": 1}])
+
+
+def test_a_view_that_is_not_served_online_is_not_asked_online(store: FeatureStore) -> None:
+    pushed_view(store, "v", "a", online=False)
+
+    with raises(RequestError, "'v'", "online=False"):
+        store.get_online_features(["v"], [{"driver_id": 1}])
+
+
+def test_times_that_no_key_needs_do_not_matter(store: FeatureStore) -> None:
+    far = pa.array([2**62], pa.int64()).cast(pa.timestamp("us"))
+    rows = pa.table({"driver_id": [1], "far": far})
+
+    assert store.get_online_features(["driver_stats:trips"], rows).to_dict()["trips"] == [11]
+
+
+LOOP: list[Any] = []
+LOOP.append(LOOP)
+
+
+@pytest.mark.parametrize(
+    ("features", "rows", "names"),
+    [
+        (["driver_stats"], pd.Series([1]), ["entity_rows", "Series"]),
+        (
+            ["driver_stats"],
+            pa.table([[1], [2]], ["driver_id"] * 2),
+            ["entity_rows", "'driver_id'"],
+        ),
+        (LOOP, [{"driver_id": 1}], ["features", "[[...]]"]),
+    ],
+    ids=["series", "twice", "loop"],
+)
+def test_odd_requests_get_errors_of_ours(store: FeatureStore, features, rows, names) -> None:
+    with raises(RequestError, *names):
+        store.get_online_features(features, rows)

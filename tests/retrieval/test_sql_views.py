@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests_support import HOUR, NOON, raises
 
-from feature_platform import FeatureService, FeatureStore, Field, OnDemandFeatureView, RequestSource
+from feature_platform import (
+    FeatureService,
+    FeatureStore,
+    FeatureView,
+    Field,
+    OnDemandFeatureView,
+    PushSource,
+    RequestSource,
+)
 from feature_platform.definitions import check_expressions
 from feature_platform.errors import DefinitionError, RefusedError, TransformationError
 from feature_platform.types import (
@@ -200,3 +208,18 @@ def test_special_floats_are_the_same_on_both_sides(store: FeatureStore) -> None:
     online = store.get_online_features(["derived"], rows.drop(columns="event_timestamp"))
     assert str(online.to_dict()["y"]) == str(offline)
     assert offline[0] is None or math.isinf(offline[0])
+
+
+def test_inputs_that_sql_cannot_tell_apart_are_refused(store: FeatureStore, driver) -> None:
+    views = [
+        FeatureView(
+            name=name, entities=[driver], schema=[Field(name=feature, dtype=Int64)],
+            source=PushSource(name=f"{name}_source"),
+        )
+        for name, feature in (("v1", "Trips"), ("v2", "trips"))
+    ]  # fmt: skip
+    store.apply(views)
+
+    with raises(RefusedError, "mode='sql'", "Trips, trips") as error:
+        store.apply([sql_view({"y": "trips + 0"}, Int64, sources=["v1", "v2"])])
+    assert [(p.rule, p.subject) for p in error.value.problems] == DERIVED

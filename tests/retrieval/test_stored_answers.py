@@ -1,6 +1,7 @@
 """On-demand views with `write_to_online_store`: looked up while they hold, computed otherwise."""
 
 from datetime import timedelta
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -14,7 +15,7 @@ from feature_platform import (
     RequestSource,
 )
 from feature_platform.errors import DefinitionError, RefusedError, TransformationError
-from feature_platform.types import Int64, UnixTimestamp
+from feature_platform.types import Float64, Int64, UnixTimestamp
 
 CALLS: list[dict] = []
 FAIL: list[bool] = []
@@ -207,3 +208,45 @@ def test_one_view_joined_in_two_ways_cannot_be_stored(platform: FeatureStore, dr
     assert {(p.rule, p.subject) for p in error.value.problems} == {
         ("reference", "on demand view 'x'")
     }
+
+
+def test_answers_of_another_schema_are_computed_again(platform: FeatureStore) -> None:
+    def both(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"a": inputs["trips"], "b": inputs["trips"]}
+
+    def view(*fields: Field) -> OnDemandFeatureView:
+        return OnDemandFeatureView(
+            name="od", sources=["driver_stats:trips"], schema=fields, udf=both,
+            write_to_online_store=True,
+        )  # fmt: skip
+
+    platform.apply([view(Field(name="a", dtype=Int64))])
+    platform.materialize(NOON - 3 * HOUR, NOON)
+    for fields in (
+        [Field(name="a", dtype=Int64), Field(name="b", dtype=Int64)],
+        [Field(name="a", dtype=Float64)],
+    ):
+        platform.apply([view(*fields)], partial=True)
+        answer = platform.get_online_features(["od"], [{"driver_id": 1}]).to_dict()
+        assert [answer[f.name] for f in fields] == [[11]] * len(fields)
+
+
+def test_a_deleted_view_leaves_no_answers(platform: FeatureStore) -> None:
+    view = OnDemandFeatureView(
+        name="od", sources=["driver_stats:trips"], schema=[Field(name="y", dtype=Int64)],
+        udf=lambda i: {"y": i["trips"]}, write_to_online_store=True,
+    )  # fmt: skip
+    platform.apply([view])
+    platform.materialize(NOON - 3 * HOUR, NOON)
+
+    def rows() -> int:
+        import sqlite3
+
+        with sqlite3.connect(platform.repo.path / "online.db") as db:
+            [[count]] = db.execute("select count(*) from online_rows where view like 'shop.od.%'")
+        db.close()
+        return count
+
+    assert rows() == 2
+    platform.apply([], objects_to_delete=[view])
+    assert rows() == 0
