@@ -32,6 +32,25 @@ settings.register_profile(
 )
 settings.load_profile("tests")
 
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "source_document: runs a document of ../shared/seeds")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Report source documents that were absent, since skipped tests are easily overlooked."""
+    skipped = [
+        report
+        for report in terminalreporter.stats.get("skipped", [])
+        if "source_document" in report.keywords
+    ]
+    if skipped:
+        terminalreporter.section("SOURCE DOCUMENTS WERE NOT RUN", red=True, bold=True)
+        for reason in sorted({report.longrepr[2] for report in skipped}):
+            terminalreporter.line(f"{len(skipped)} tests: {reason}")
+        terminalreporter.line("With the environment variable CI set, they fail.")
+
+
 OpenStore = Callable[..., FeatureStore]
 
 

@@ -200,7 +200,7 @@ def test_keys_without_a_declared_type_are_checked_when_written(open_store, key, 
     store = open_store()
     store.apply([free, FeatureView(name="v", entities=[free], schema=schema, source=source)])
 
-    with raises(SchemaError, "'v'", "key", *names):
+    with raises(SchemaError, "'v'", *names):
         store.push("ps", pa.table({"free_id": [key], "event_timestamp": [NOON], "a": [1]}))
 
 

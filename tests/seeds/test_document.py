@@ -19,7 +19,7 @@ from feature_platform import (
 )
 from feature_platform.types import Int64
 
-[GUIDE] = (Path(__file__).parents[3] / "shared" / "seeds").glob("002_*.txt")
+pytestmark = pytest.mark.source_document
 LOCAL = "project: complete\nregistry: ../registry.db\nonline_store: {type: sqlite, path: ../o.db}\n"
 
 
@@ -30,11 +30,12 @@ class Block(NamedTuple):
     code: str
 
 
-def blocks() -> list[Block]:
-    """Return the document's code blocks with the heading and the bold file name before each."""
+@pytest.fixture(scope="module")
+def blocks(guide: str) -> list[Block]:
+    """The document's code blocks with the heading and the bold file name before each."""
     heading = label = ""
-    found: list[Block] = []
-    lines = iter(GUIDE.read_text("utf-8").splitlines())
+    blocks: list[Block] = []
+    lines = iter(guide.splitlines())
     for line in lines:
         if line.startswith("#"):
             heading, label = line.lstrip("# "), ""
@@ -43,17 +44,14 @@ def blocks() -> list[Block]:
         elif line.startswith("```"):
             code = "\n".join(iter(lines.__next__, "```"))
             code = re.sub(r"\bfrom feast\b", "from feature_platform", code)
-            found.append(Block(heading, label or heading, line[3:], code))
-    return found
+            blocks.append(Block(heading, label or heading, line[3:], code))
+    return blocks
 
 
-BLOCKS = blocks()
-
-
-def block(heading: str, label: str = "", language: str = "python") -> str:
+def code_of(blocks: list[Block], heading: str, label: str = "", language: str = "python") -> str:
     [code] = [
         b.code
-        for b in BLOCKS
+        for b in blocks
         if heading in b.heading and label in b.label and b.language == language
     ]
     return code
@@ -68,7 +66,7 @@ def script(folder: Path, name: str) -> str:
 
 
 @pytest.fixture
-def repos(tmp_path: Path, s3: Any) -> tuple[Path, Path]:
+def repos(tmp_path: Path, s3: Any, blocks: list[Block]) -> tuple[Path, Path]:
     """The guide's platform and team folders, sharing its registry in S3 (an emulator)."""
     s3.create_bucket(Bucket="my-bucket")
     for key in s3.list_objects_v2(Bucket="my-bucket").get("Contents", []):
@@ -76,16 +74,16 @@ def repos(tmp_path: Path, s3: Any) -> tuple[Path, Path]:
     platform, team = tmp_path / "platform_repo", tmp_path / "team_a_repo"
     platform.mkdir()
     team.mkdir()
-    settings = block("1. Platform `feature_store.yaml`", language="yaml")
+    settings = code_of(blocks, "1. Platform `feature_store.yaml`", language="yaml")
     (platform / "feature_store.yaml").write_text(settings)
-    settings = block("1. Team `feature_store.yaml`", language="yaml")
+    settings = code_of(blocks, "1. Team `feature_store.yaml`", language="yaml")
     (team / "feature_store.yaml").write_text(f"{settings}\nteam: team_a\n")
     for name in ("entities.py", "data_sources.py", "feature_views.py"):
-        (platform / name).write_text(block("3. Platform Object Definitions", name))
-    (platform / "apply.py").write_text(block("4. Platform Apply Script"))
+        (platform / name).write_text(code_of(blocks, "3. Platform Object Definitions", name))
+    (platform / "apply.py").write_text(code_of(blocks, "4. Platform Apply Script"))
     for name in ("on_demand_views.py", "feature_services.py"):
-        (team / name).write_text(block("3. Team Object Definitions", name))
-    (team / "apply.py").write_text(block("4. Team Apply Script"))
+        (team / name).write_text(code_of(blocks, "3. Team Object Definitions", name))
+    (team / "apply.py").write_text(code_of(blocks, "4. Team Apply Script"))
     return platform, team
 
 
@@ -99,10 +97,12 @@ def test_the_documented_repositories_run(repos: tuple[Path, Path]) -> None:
     assert [s.name for s in store.list_feature_services()] == ["user_model_v1"]
 
 
-def test_partial_and_full_as_the_key_concept_shows_them(repos: tuple[Path, Path]) -> None:
+def test_partial_and_full_as_the_key_concept_shows_them(
+    repos: tuple[Path, Path], blocks: list[Block]
+) -> None:
     platform, team = repos
     script(platform, "apply.py")
-    code = block("Key Concept")
+    code = code_of(blocks, "Key Concept")
     half = code.index("# Platform repository")
     partial, full = code[:half], code[half:]
     service = FeatureService(name="mine", features=["user_features"])
@@ -118,7 +118,7 @@ def test_partial_and_full_as_the_key_concept_shows_them(repos: tuple[Path, Path]
     assert [s.name for s in store.list_feature_services()] == ["mine"]
 
 
-def test_the_validation_function_works(repos: tuple[Path, Path]) -> None:
+def test_the_validation_function_works(repos: tuple[Path, Path], blocks: list[Block]) -> None:
     platform, team = repos
     script(platform, "apply.py")
     good = FeatureService(name="team_a_model", features=["user_features"])
@@ -128,7 +128,7 @@ def test_the_validation_function_works(repos: tuple[Path, Path]) -> None:
         "store": FeatureStore(team),
         "team_objects": [good],
     }
-    exec(block("3. Registry Validation"), names)  # noqa: S102
+    exec(code_of(blocks, "3. Registry Validation"), names)  # noqa: S102
 
     assert FeatureStore(team).get_feature_service("team_a_model")
     with pytest.raises(ValueError, match="must be prefixed with 'team_a_'"):
@@ -140,24 +140,28 @@ def test_the_validation_function_works(repos: tuple[Path, Path]) -> None:
 
 
 @pytest.mark.parametrize("heading", ["Platform Configuration", "Team Configuration"])
-def test_the_multi_tenant_settings_are_accepted(tmp_path: Path, heading: str) -> None:
-    (tmp_path / "feature_store.yaml").write_text(block(heading, language="yaml"))
+def test_the_multi_tenant_settings_are_accepted(
+    tmp_path: Path, blocks: list[Block], heading: str
+) -> None:
+    (tmp_path / "feature_store.yaml").write_text(code_of(blocks, heading, language="yaml"))
 
     schema = RepoConfig.load(tmp_path).offline_store["schema"]
     assert schema == ("PLATFORM" if "Platform" in heading else "TEAM_A")
 
 
-def test_the_complete_working_example_ends_with_features(tmp_path: Path) -> None:
+def test_the_complete_working_example_ends_with_features(
+    tmp_path: Path, blocks: list[Block]
+) -> None:
     platform, team = tmp_path / "platform_repo", tmp_path / "team_marketing_repo"
     for folder, settings in ((platform, LOCAL), (team, f"{LOCAL}team: marketing\n")):
         folder.mkdir()
         (folder / "feature_store.yaml").write_text(settings)
-    examples = [b.code for b in BLOCKS if b.language == "python"]
+    examples = [b.code for b in blocks if b.language == "python"]
     [first] = [code for code in examples if code.startswith("# platform_repo/apply.py")]
     [second] = [code for code in examples if code.startswith("# team_marketing_repo/apply.py")]
     (platform / "apply.py").write_text(first)
     (team / "apply.py").write_text(second)
-    (team / "use.py").write_text(block("Using the Features"))
+    (team / "use.py").write_text(code_of(blocks, "Using the Features"))
 
     assert "applied" in script(platform, "apply.py")
     assert "applied" in script(team, "apply.py")
