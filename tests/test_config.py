@@ -110,8 +110,8 @@ def test_environment_variables_are_read(tmp_path: Path, monkeypatch) -> None:
     [
         ("project: p", "registry: r.db", ["'project'"]),
         ("project: p\nregistry: r.db", "project: p\nregistri: r.db", ["'registri'", "'registry'"]),
-        ("project: my_project", "project: my-project", ["project: 'my-project'"]),
-        ("project: p\nteam: a_b", "project: p\nteam: a b", ["team: 'a b'"]),
+        ("project: my_project", "project: my-project", ["project", "'my-project'"]),
+        ("project: p\nteam: a_b", "project: p\nteam: a b", ["team", "'a b'"]),
         (
             "project: p\nonline_store: {type: redis}",
             "project: p\nonline_store: {type: rediss}",
@@ -123,7 +123,7 @@ def test_environment_variables_are_read(tmp_path: Path, monkeypatch) -> None:
             ["offline_store", "type", "snowflake"],
         ),
         ("project: p\nteam: q", "project: p\nproject: q", ["'project'"]),
-        ("project: p\nteam: p", "project: &a p\nteam: *a", ["*name"]),
+        ("project: p\nteam: p", "project: &a p\nteam: *a", ["*"]),
         (
             "project: p",
             "project: !!python/object/apply:os.system ['true']",
