@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from tests_support import raises
 
-from feature_platform import FeatureStore, RepoConfig
+from feature_platform import FeatureStore, FeatureView, Field, PushSource, RepoConfig
 from feature_platform.errors import ConfigError
+from feature_platform.types import Int64
 
 AWS = """
 project: my_feast_project
@@ -124,3 +125,35 @@ def test_a_folder_without_settings_says_how_to_get_some(tmp_path: Path) -> None:
 def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
     with raises(ConfigError, tmp_path / "feature_store.yaml", "megabyte"):
         load(tmp_path, "# " + "x" * (1 << 20))
+
+
+REDIS = "online_store: {type: redis, connection_string: "
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('online_store: {type: postgres, password: "hunter2', "line 3"),
+        ("online_store: {type: postgres, password: hun:ter2: x}", "line 2"),
+        ("online_store: {type: postgres, password: @hunter2}", "line 2"),
+        ('online_store: "redis://:hunter2@h"', "online_store"),
+        (REDIS + "'redis://:hunt/er2@host'}", "connection_string"),
+        (REDIS + "'h:1,password=hunt,er2'}", "connection_string"),
+        (REDIS + "'http://:hunter2@h'}", "connection_string"),
+        (REDIS + "'redis://:hunter2@h?foo=1'}", "connection_string"),
+        (REDIS + "'redis://:hunter2@h:notaport'}", "connection_string"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_not_shown(tmp_path: Path, text: str, name: str) -> None:
+    (tmp_path / "feature_store.yaml").write_text(f"project: p\n{text}\n")
+
+    def read() -> None:
+        schema, source = [Field(name="a", dtype=Int64)], PushSource(name="s")
+        store = FeatureStore(tmp_path)
+        store.apply([FeatureView(name="v", schema=schema, source=source)])
+        store.get_online_features(["v"], [{"x": 1}])
+
+    with raises(ConfigError, name) as caught:
+        read()
+    for part in ("hunter2", "hun:ter2", "hunt", "er2"):
+        assert part not in str(caught.value)

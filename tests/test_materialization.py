@@ -1,12 +1,10 @@
-"""Offline to online: closed windows, a ledger, late rows, and rows that are written directly."""
+"""Offline to online: closed windows, a ledger, late rows, and what a change leaves of them."""
 
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
 from tests_support import HOUR, NOON, raises, table_for
 
@@ -17,13 +15,10 @@ from feature_platform import (
     Field,
     FileSource,
     PushSource,
-    StreamFeatureView,
 )
 from feature_platform.errors import (
     ConfigError,
-    NotFoundError,
     RequestError,
-    SchemaError,
     StoreError,
 )
 from feature_platform.online import Window
@@ -83,7 +78,7 @@ def test_the_ledger_joins_windows_and_claims_no_future(platform: FeatureStore) -
 
 
 def test_an_empty_window_is_refused(platform: FeatureStore) -> None:
-    with raises(RequestError, "start", "end"):
+    with raises(RequestError, NOON, "start", "end"):
         platform.materialize(NOON, NOON)
 
 
@@ -144,68 +139,6 @@ def test_the_next_increment_loads_what_was_added_or_retyped(
     assert ask() == {"driver_id": [1, 2], "trips": [11, 20], "rate": [0.25, 0.75]}
 
 
-def test_rows_can_be_written_directly_from_any_frame(platform: FeatureStore) -> None:
-    frame = rows((1, NOON, 1), (2, NOON, 2))
-    for df in (frame, pa.Table.from_pandas(frame), pl.from_pandas(frame)):
-        assert platform.write_to_online_store("driver_stats", df) == 2
-
-    assert trips(platform, 1, 2) == [1, 2]
-
-
-def test_naive_times_are_utc(platform: FeatureStore) -> None:
-    platform.write_to_online_store("driver_stats", rows((1, NOON.replace(tzinfo=None), 5)))
-
-    answer = platform.get_online_features(["driver_stats:trips"], [{"driver_id": 1}])
-    assert answer.to_dict(include_event_timestamps=True)["trips__ts"] == [NOON.timestamp()]
-
-
-@pytest.mark.parametrize(
-    ("change", "names"),
-    [
-        (lambda df: df.drop(columns="driver_id"), ["'driver_stats'", "'driver_id'"]),
-        (lambda df: df.rename(columns={"trips": "tripz"}), ["'trips'", "'tripz'"]),
-        (lambda df: df.assign(extra=1), ["'driver_stats'", "'extra'"]),
-        (lambda df: df.assign(event_timestamp=pd.NaT), ["null", "'event_timestamp'"]),
-        (lambda df: df.assign(trips=1.5), ["'driver_stats'", "'trips'", "1.5"]),
-        (lambda df: df.assign(trips="many"), ["'trips'", "'many'"]),
-        (
-            lambda df: df.assign(driver_id=[[1]]),
-            ["'driver_id'", "row 0", "list"],
-        ),
-    ],
-)
-def test_wrong_rows_are_refused_and_nothing_is_written(platform, change, names) -> None:
-    with raises(SchemaError, *names):
-        platform.write_to_online_store("driver_stats", change(rows((1, NOON, 1))))
-
-    assert trips(platform, 1) == [None]
-
-
-def test_a_frame_that_is_none_is_refused(platform: FeatureStore) -> None:
-    with raises(RequestError, "df", "list"):
-        platform.write_to_online_store("driver_stats", [{"driver_id": 1}])
-
-
-def test_push_feeds_every_view_of_its_source(platform: FeatureStore, driver) -> None:
-    batch = FileSource(name="rides", path="rides.parquet", field_mapping={"drv": "driver_id"})
-    push = PushSource(name="rides_push", batch_source=batch)
-    schema = [Field(name="speed", dtype=Float32)]
-    views = [
-        FeatureView(name="ride", entities=[driver], source=push, schema=schema),
-        StreamFeatureView(name="live_ride", entities=[driver], source=push, schema=schema),
-    ]
-    platform.apply([push, *views])
-
-    df = pd.DataFrame({"drv": [1], "event_timestamp": [NOON], "speed": [2.5]})
-    assert platform.push("rides_push", df) == 2
-    answer = platform.get_online_features(
-        ["ride", "live_ride"], [{"driver_id": 1}], full_feature_names=True
-    )
-    assert answer.to_dict()["ride__speed"] == answer.to_dict()["live_ride__speed"] == [2.5]
-    with raises(NotFoundError, "'ridez_push'", "'rides_push'"):
-        platform.push("ridez_push", df)
-
-
 def test_a_view_that_is_only_pushed_to_is_left_out_of_loads(platform, driver) -> None:
     push = PushSource(name="live")
     view = FeatureView(
@@ -221,7 +154,7 @@ def test_a_view_that_is_only_pushed_to_is_left_out_of_loads(platform, driver) ->
 def test_without_an_online_store_the_settings_are_named(tmp_path: Path) -> None:
     (tmp_path / "feature_store.yaml").write_text("project: shop\nonline_store: null\n")
 
-    with raises(ConfigError, "online_store"):
+    with raises(ConfigError, "online_store", "null"):
         FeatureStore(tmp_path).online  # noqa: B018
 
 
@@ -274,24 +207,8 @@ def test_a_view_that_is_not_served_online_is_not_loaded(platform, driver_view) -
         lambda: platform.materialize(NOON - HOUR, NOON, ["driver_stats"]),
         lambda: platform.write_to_online_store("driver_stats", rows((1, NOON, 1))),
     ):
-        with raises(RequestError, "online=False"):
+        with raises(RequestError, "'driver_stats'", "online=False"):
             act()
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda df: df.assign(event_timestamp=1767268800),
-        lambda df: df.assign(trips=NOON),
-        lambda df: df.assign(trips="7"),
-        lambda df: df.assign(trips=True),
-        lambda df: df.assign(driver_id="1"),
-        lambda df: df.assign(rate=1e300),
-    ],
-)
-def test_values_are_not_reinterpreted(platform: FeatureStore, change) -> None:
-    with pytest.raises(SchemaError):
-        platform.write_to_online_store("driver_stats", change(rows((1, NOON, 1))))
 
 
 def test_the_apply_that_would_delete_everything_is_refused(platform, driver_view) -> None:
@@ -307,8 +224,10 @@ def test_rows_of_a_deleted_view_do_not_come_back_with_a_new_one(
     platform.materialize(NOON - 3 * HOUR, NOON)
     (tmp_path / "online.db").rename(tmp_path / "away")
     (tmp_path / "online.db").mkdir()
-    with pytest.warns(RuntimeWarning, match="version 2"):
+    with pytest.warns(RuntimeWarning) as warned:
         open_store().apply([], objects_to_delete=[driver_view])
+    [message] = [str(warning.message) for warning in warned]
+    assert all(name in message for name in ("version 2", str(tmp_path / "online.db")))
     with pytest.raises(StoreError):
         open_store().apply([driver_view])
     assert open_store().snapshot().version == 2
@@ -331,7 +250,7 @@ def test_a_view_that_cannot_be_read_does_not_keep_others_from_being_loaded(
         source=FileSource(name="nowhere", path="nowhere.parquet"),
     )
     platform.apply([broken])
-    with raises(StoreError, "'nowhere'", "driver_stats"):
+    with raises(StoreError, "'nowhere'", "nowhere.parquet", "driver_stats"):
         platform.materialize(NOON - 3 * HOUR, NOON)
 
     assert trips(platform, 1, 2) == [11, 20]

@@ -6,7 +6,7 @@ from pathlib import Path
 from tests_support import raises
 
 from feature_platform import FeatureStore
-from feature_platform.errors import ConfigError
+from feature_platform.errors import ConfigError, DefinitionError
 from feature_platform.repo import Repo
 
 ENTITIES = "from feature_platform import Entity\ndriver = Entity(name='{name}')\n"
@@ -139,3 +139,16 @@ def test_objects_imported_from_elsewhere_are_referred_to_and_not_claimed(tmp_pat
     sys.path.remove(str(tmp_path))
     for name in ("shared", "shared.entities"):
         sys.modules.pop(name, None)
+
+
+def test_an_unfinished_view_is_not_applied(tmp_path: Path) -> None:
+    unfinished = (
+        "from feature_platform import Field, OnDemandFeatureView\n"
+        "from feature_platform.types import Int64\n"
+        "fields = [Field(name='y', dtype=Int64)]\n"
+        "v = OnDemandFeatureView(name='v', sources=['driver_view:x'], schema=fields)\n"
+    )
+    folder = write(tmp_path / "a", on_demand_views=unfinished)
+
+    with raises(DefinitionError, "OnDemandFeatureView 'v'", "udf"):
+        FeatureStore(folder).plan()

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
-from tests_support import HOUR, NOON
+from tests_support import HOUR, NOON, raises
 
 from feature_platform import (
     Entity,
@@ -70,7 +70,7 @@ def test_the_result_comes_in_every_form(platform: FeatureStore, tmp_path: Path) 
 def test_nothing_is_read_before_the_result_is_asked_for(platform, tmp_path: Path) -> None:
     (tmp_path / "driver.parquet").rename(tmp_path / "away.parquet")
     job = platform.get_historical_features(spine(), ["driver_stats"])
-    with pytest.raises(StoreError, match="Source 'driver_source' cannot be read.*driver.parquet"):
+    with raises(StoreError, "'driver_source'", tmp_path / "driver.parquet"):
         job.to_arrow()
 
     (tmp_path / "away.parquet").rename(tmp_path / "driver.parquet")
@@ -112,7 +112,7 @@ def test_one_view_read_in_two_ways(platform: FeatureStore, driver_view: FeatureV
     assert answers(platform, rows, features, full_feature_names=True) == [
         {"mine": 1, "theirs": 2, "event_timestamp": NOON, "mine__trips": 11, "theirs__trips": 20}
     ]
-    with pytest.raises(RequestError, match="from 'mine' and from 'theirs'.*full_feature_names"):
+    with raises(RequestError, "'trips'", "'mine'", "'theirs'", "full_feature_names"):
         platform.get_historical_features(rows, features)
 
 
@@ -202,48 +202,60 @@ def test_every_type_comes_back_in_its_declared_type(open_store, tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("rows", "message"),
+    ("rows", "names"),
     [
-        (lambda df: df.drop(columns="driver_id"), "no column 'driver_id', which view"),
+        (lambda df: df.drop(columns="driver_id"), ["'driver_id'", "'driver_stats'"]),
         (
             lambda df: df.rename(columns={"event_timestamp": "t"}).astype({"t": str}),
-            "there is none",
+            ["'event_timestamp'"],
         ),
-        (lambda df: df.rename(columns={"event_timestamp": "t"}).assign(u=NOON), "2 columns of a"),
-        (lambda df: df.astype({"driver_id": float}), 'is double.*astype\\("Int64"\\)'),
-        (lambda df: df.astype({"driver_id": str}), "is string, and view .* is keyed by int64"),
-        (lambda df: df.assign(trips=1), "column 'trips', which is also a feature"),
-        (lambda df: df.assign(event_timestamp=5), "event_timestamp. is int64, not a time"),
-        (lambda df: df.assign(DRIVER_ID=1), "two columns .driver_id.; names ignore case"),
-        (lambda df: "select 1; drop table x", "exactly one SELECT"),
-        (lambda df: "copy (select 1) to '/tmp/x'", "exactly one SELECT"),
-        (lambda df: "selec 1", "SQL cannot run"),
-        (lambda df: df.to_dict("records"), "must be a pandas, polars or Arrow table, not list"),
+        (
+            lambda df: df.rename(columns={"event_timestamp": "t"}).assign(u=NOON),
+            ["'event_timestamp'", "t, u"],
+        ),
+        (
+            lambda df: df.astype({"driver_id": float}),
+            ["'driver_id'", "'driver_stats'", "double", "int64", 'astype("Int64")'],
+        ),
+        (
+            lambda df: df.astype({"driver_id": str}),
+            ["'driver_id'", "'driver_stats'", "string", "int64"],
+        ),
+        (lambda df: df.assign(trips=1), ["'trips'", "full_feature_names"]),
+        (lambda df: df.assign(event_timestamp=5), ["'event_timestamp'", "int64"]),
+        (lambda df: df.assign(DRIVER_ID=1), ["'driver_id'"]),
+        (lambda df: "select 1; drop table x", ["SELECT"]),
+        (lambda df: "copy (select 1) to '/tmp/x'", ["SELECT"]),
+        (lambda df: "selec 1", ['"selec"']),
+        (lambda df: df.to_dict("records"), ["entity_df", "pandas", "polars", "list"]),
     ],
 )
-def test_wrong_entity_rows_are_explained(platform: FeatureStore, rows, message: str) -> None:
-    with pytest.raises(RequestError, match=message):
+def test_wrong_entity_rows_are_explained(platform: FeatureStore, rows, names) -> None:
+    with raises(RequestError, *names):
         platform.get_historical_features(rows(spine()), ["driver_stats"]).to_arrow()
 
 
 @pytest.mark.parametrize(
-    ("features", "message"),
+    ("features", "names"),
     [
-        ("modl", "no feature service 'modl'. Did you mean 'model'"),
-        (["driver_stat"], "no view 'driver_stat'. Did you mean 'driver_stats'"),
-        (["driver_stats:trip"], "has no feature 'trip'. Did you mean 'trips'"),
+        ("modl", ["'modl'", "'model'"]),
+        (["driver_stat"], ["'driver_stat'", "'driver_stats'"]),
+        (["driver_stats:trip"], ["'driver_stats'", "'trip'", "'trips'"]),
     ],
 )
-def test_wrong_references_are_explained(platform: FeatureStore, features, message: str) -> None:
+def test_wrong_references_are_explained(platform: FeatureStore, features, names) -> None:
     platform.apply([FeatureService(name="model", features=["driver_stats"])])
 
-    with pytest.raises(NotFoundError, match=message):
+    with raises(NotFoundError, *names):
         platform.get_historical_features(spine(), features)
 
 
-@pytest.mark.parametrize("features", [[], [5], None])
-def test_features_that_are_none_are_explained(platform: FeatureStore, features) -> None:
-    with pytest.raises(RequestError, match="features"):
+@pytest.mark.parametrize(
+    ("features", "names"),
+    [([], ["features"]), ([5], ["features", "5"]), (None, ["features", "None"])],
+)
+def test_features_that_are_none_are_explained(platform: FeatureStore, features, names) -> None:
+    with raises(RequestError, *names):
         platform.get_historical_features(spine(), features)
 
 
@@ -251,14 +263,14 @@ def test_a_source_that_drifted_is_explained(platform: FeatureStore, tmp_path: Pa
     file = tmp_path / "driver.parquet"
     good = pd.read_parquet(file)
     job = platform.get_historical_features(spine(), ["driver_stats"])
-    for change, message in (
-        (good.rename(columns={"trips": "tripz"}), "no column 'trips'. Did you mean 'tripz'"),
-        (good.astype({"trips": str}), "column 'trips' is string and is declared int64"),
-        (good.assign(trips=[1.5, 2.0, 3.0]), "declared int64 and holds a fraction.*: 1.5"),
-        (good.assign(event_timestamp=1), "'driver_source': column .* is int64, not a time"),
+    for change, *names in (
+        (good.rename(columns={"trips": "tripz"}), "'driver_stats'", "'trips'", "'tripz'"),
+        (good.astype({"trips": str}), "'trips'", "string", "int64"),
+        (good.assign(trips=[1.5, 2.0, 3.0]), "'trips'", "int64", "1.5"),
+        (good.assign(event_timestamp=1), "'event_timestamp'", "int64"),
     ):
         change.to_parquet(file)
-        with pytest.raises(SchemaError, match=message):
+        with raises(SchemaError, "'driver_source'", *names):
             job.to_arrow()
 
 
@@ -318,7 +330,7 @@ def test_an_s3_source_reads_as_the_local_file_does(open_store, tmp_path: Path, s
     missing = FileSource(name="gone", path="s3://lake/no", s3_endpoint_override=s3_endpoint)
     view = FeatureView(name="gone_view", source=missing, schema=[Field(name="x", dtype=Int64)])
     store.apply([missing, view])
-    with pytest.raises(StoreError, match="Source 'gone': cannot read s3://lake/no"):
+    with raises(StoreError, "'gone'", "s3://lake/no"):
         answers(store, rows, ["gone_view"])
 
 
@@ -367,7 +379,7 @@ def test_names_that_look_alike_when_joined_stay_apart(open_store, tmp_path: Path
 
     assert answers(store, asked, ["a", "a__b"])[0]["b__c"] == 111
     assert answers(store, asked, ["a", "a__b"])[0]["c"] == 222
-    with pytest.raises(RequestError, match="asked for from"):
+    with raises(RequestError, "'c'", "'a'", "'a__b'"):
         answers(store, asked, ["a", "a__b"], full_feature_names=True)
 
 
@@ -387,16 +399,22 @@ def test_text_in_csv_files_stays_text(open_store, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("options", "names"),
     [
-        ({}, "Pass either"),
-        ({"entity_df": "select 1", "start_date": NOON}, "Pass either"),
-        ({"start_date": "2026-01-01"}, "start_date must be a datetime"),
-        ({"start_date": NOON, "end_date": NOON - HOUR}, "is after end_date"),
+        ({}, ["entity_df", "start_date", "end_date"]),
+        (
+            {"entity_df": "select 1", "start_date": NOON},
+            ["entity_df", "start_date", "end_date"],
+        ),
+        ({"start_date": "2026-01-01"}, ["start_date", "datetime", "'2026-01-01'"]),
+        (
+            {"start_date": NOON, "end_date": NOON - HOUR},
+            ["start_date", NOON, "end_date", NOON - HOUR],
+        ),
     ],
 )
-def test_wrong_spans_are_explained(platform: FeatureStore, options, message: str) -> None:
-    with pytest.raises(RequestError, match=message):
+def test_wrong_spans_are_explained(platform: FeatureStore, options, names) -> None:
+    with raises(RequestError, *names):
         platform.get_historical_features(features=["driver_stats"], **options)
 
 
@@ -413,9 +431,9 @@ def test_a_csv_value_of_another_type_is_found_by_column_and_fractions_are_kept_o
     store.apply([Entity(name="id", value_type=Int64), view])
     asked = pd.DataFrame({"id": [1], "event_timestamp": [NOON]})
 
-    for value, message in (("2.5", "holds a fraction.*: 2.5"), ("many", "does not fit.*n")):
+    for value, *names in (("2.5", "'counts'", "'n'", "int64", "2.5"), ("many", '"n"', '"many"')):
         (tmp_path / "counts.csv").write_text(f"id,event_timestamp,n\n1,2026-01-01,{value}\n")
-        with pytest.raises(SchemaError, match=message):
+        with raises(SchemaError, *names):
             answers(store, asked, ["counts"])
     (tmp_path / "counts.csv").write_text("id,event_timestamp,n\n1,2026-01-01,\n")
     assert answers(store, asked, ["counts"])[0]["n"] is None

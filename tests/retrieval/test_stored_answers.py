@@ -1,10 +1,11 @@
 """On-demand views with `write_to_online_store`: looked up while they hold, computed otherwise."""
 
 from datetime import timedelta
+from typing import Any
 
 import pandas as pd
 import pytest
-from tests_support import HOUR, NOON
+from tests_support import HOUR, NOON, raises
 
 from feature_platform import (
     FeatureStore,
@@ -14,7 +15,7 @@ from feature_platform import (
     RequestSource,
 )
 from feature_platform.errors import DefinitionError, RefusedError, TransformationError
-from feature_platform.types import Int64, UnixTimestamp
+from feature_platform.types import Float64, Int64, UnixTimestamp
 
 CALLS: list[dict] = []
 FAIL: list[bool] = []
@@ -99,8 +100,10 @@ def test_broken_code_never_stops_the_rows(platform: FeatureStore, caplog) -> Non
     FAIL.append(True)
 
     assert platform.write_to_online_store("driver_stats", rows((1, 5))) == 1
-    assert "Answers are not stored" in caplog.text
-    with pytest.raises(TransformationError, match="broken"):
+    [record] = caplog.records
+    assert (record.name, record.levelname) == ("feature_platform.online", "WARNING")
+    assert all(name in record.getMessage() for name in ("'twice'", "ValueError: broken"))
+    with raises(TransformationError, "'twice'", "ValueError: broken"):
         ask(platform, 1)
 
 
@@ -113,7 +116,7 @@ def test_an_error_names_the_row_as_the_request_counts(platform: FeatureStore) ->
     assert ask(platform, 1) == [10]
     FAIL.clear()
     FAIL_FOR.append(6)
-    with pytest.raises(TransformationError, match=r"failed on row 1 \(driver_id=2\)"):
+    with raises(TransformationError, "'twice'", "row 1", "driver_id=2", "ValueError: broken"):
         ask(platform, 1, 2)
 
 
@@ -172,7 +175,7 @@ def test_training_computes_the_same(platform: FeatureStore) -> None:
 
 def test_what_cannot_be_stored_is_refused(platform: FeatureStore, driver_view) -> None:
     request = RequestSource(schema=[Field(name="extra", dtype=Int64)])
-    with pytest.raises(DefinitionError, match="not known when rows are written"):
+    with raises(DefinitionError, "OnDemandFeatureView 'x'", "write_to_online_store"):
         OnDemandFeatureView(
             name="x", sources=["driver_stats:trips", request], schema=SCHEMA, udf=twice,
             write_to_online_store=True,
@@ -182,8 +185,11 @@ def test_what_cannot_be_stored_is_refused(platform: FeatureStore, driver_view) -
         name="x", sources=["driver_stats:trips", "other:rate"], schema=SCHEMA, udf=twice,
         write_to_online_store=True,
     )  # fmt: skip
-    with pytest.raises(RefusedError, match="reads several views, driver_stats, other"):
+    with raises(RefusedError, "write_to_online_store", "driver_stats, other") as error:
         platform.apply([other, several])
+    assert {(p.rule, p.subject) for p in error.value.problems} == {
+        ("reference", "on demand view 'x'")
+    }
 
 
 def test_one_view_joined_in_two_ways_cannot_be_stored(platform: FeatureStore, driver_view) -> None:
@@ -197,5 +203,50 @@ def test_one_view_joined_in_two_ways_cannot_be_stored(platform: FeatureStore, dr
         udf=twice,
         write_to_online_store=True,
     )
-    with pytest.raises(RefusedError, match="write_to_online_store: .*join"):
+    with raises(RefusedError, "write_to_online_store") as error:
         platform.apply([both])
+    assert {(p.rule, p.subject) for p in error.value.problems} == {
+        ("reference", "on demand view 'x'")
+    }
+
+
+def test_answers_of_another_schema_are_computed_again(platform: FeatureStore) -> None:
+    def both(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"a": inputs["trips"], "b": inputs["trips"]}
+
+    def view(*fields: Field) -> OnDemandFeatureView:
+        return OnDemandFeatureView(
+            name="od", sources=["driver_stats:trips"], schema=fields, udf=both,
+            write_to_online_store=True,
+        )  # fmt: skip
+
+    platform.apply([view(Field(name="a", dtype=Int64))])
+    platform.materialize(NOON - 3 * HOUR, NOON)
+    for fields in (
+        [Field(name="a", dtype=Int64), Field(name="b", dtype=Int64)],
+        [Field(name="a", dtype=Float64)],
+    ):
+        platform.apply([view(*fields)], partial=True)
+        answer = platform.get_online_features(["od"], [{"driver_id": 1}]).to_dict()
+        assert [answer[f.name] for f in fields] == [[11]] * len(fields)
+
+
+def test_a_deleted_view_leaves_no_answers(platform: FeatureStore) -> None:
+    view = OnDemandFeatureView(
+        name="od", sources=["driver_stats:trips"], schema=[Field(name="y", dtype=Int64)],
+        udf=lambda i: {"y": i["trips"]}, write_to_online_store=True,
+    )  # fmt: skip
+    platform.apply([view])
+    platform.materialize(NOON - 3 * HOUR, NOON)
+
+    def rows() -> int:
+        import sqlite3
+
+        with sqlite3.connect(platform.repo.path / "online.db") as db:
+            [[count]] = db.execute("select count(*) from online_rows where view like 'shop.od.%'")
+        db.close()
+        return count
+
+    assert rows() == 2
+    platform.apply([], objects_to_delete=[view])
+    assert rows() == 0
