@@ -9,12 +9,12 @@ _TIMEOUT_SECONDS = 10
 
 
 def connect_redis(connection_string: str, setting: str) -> tuple[Any, type[Exception]]:
-    """Return a client, which connects when it is used, and the class of its errors.
+    """Return a client, which connects at first use, and its error class.
 
     Args:
         connection_string: `redis://`, `rediss://` or `unix://` with redis-py's options, or Feast's
             `host:port,password=…,db=…,ssl=true`.
-        setting: What asked for it, for messages.
+        setting: The setting that names it, for messages.
 
     Raises:
         ConfigError: An option is unknown, or redis-py is not installed.
@@ -29,19 +29,19 @@ def connect_redis(connection_string: str, setting: str) -> tuple[Any, type[Excep
     timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), _TIMEOUT_SECONDS)
     try:
         client = redis.Redis.from_url(url, **timeouts, **options)
-        client.connection_pool.make_connection()  # takes the options, and connects to nothing
-    except (ValueError, TypeError):  # what it says may quote a password
+        client.connection_pool.make_connection()  # validates the options without connecting
+    except (ValueError, TypeError):  # its message may contain a password
         raise ConfigError(
-            f"{setting}: connection_string is not one that redis-py reads: write "
-            "redis://user:password@host:port/db, with special characters as %40."
+            f"{setting}: connection_string is invalid: write "
+            "redis://user:password@host:port/db, with special characters percent-encoded."
         ) from None
     if client.connection_pool.connection_kwargs.get("decode_responses"):
-        raise ConfigError(f"{setting}: connection_string: leave out decode_responses.")
+        raise ConfigError(f"{setting}: connection_string: remove decode_responses.")
     return client, redis.RedisError
 
 
 def describe_redis(connection_string: str) -> str:
-    """Return where a Redis is, without what is secret."""
+    """Return the address of a Redis server, without secrets."""
     url, _ = parse_redis(connection_string, "connection_string")
     try:
         parts = urlsplit(url)
@@ -52,7 +52,7 @@ def describe_redis(connection_string: str) -> str:
 
 
 def parse_redis(connection_string: str, setting: str) -> tuple[str, dict[str, Any]]:
-    """Return a URL and what else redis-py has to know.
+    """Return a URL and further options of redis-py.
 
     Raises:
         ConfigError: An option is unknown.
@@ -62,8 +62,8 @@ def parse_redis(connection_string: str, setting: str) -> tuple[str, dict[str, An
     address, *options = connection_string.split(",")
     if odd := [option for option in options if "=" not in option]:
         raise ConfigError(
-            f"{setting}: connection_string: {len(odd)} of its options have no value. Write a "
-            "redis:// URL for a password with commas."
+            f"{setting}: connection_string: {len(odd)} options have no value. Use a redis:// "
+            "URL if the password contains commas."
         )
     given = dict(option.strip().partition("=")[::2] for option in options)
     if unknown := given.keys() - {"db", "username", "password", "ssl"}:

@@ -9,10 +9,10 @@ _SHOWN = 50
 
 
 class FeaturePlatformError(Exception):
-    """Base of all errors of this package.
+    """Base class of all errors of this package.
 
     Attributes:
-        retryable: Whether the same call may succeed later although nobody changes anything.
+        retryable: Whether the same call may succeed later without any change.
     """
 
     retryable: ClassVar[bool] = False
@@ -31,13 +31,13 @@ class NotFoundError(FeaturePlatformError, LookupError):
 
 
 class ConflictError(FeaturePlatformError):
-    """Somebody else changed the same objects first: plan again."""
+    """Another commit changed the same objects first: plan again."""
 
 
 class UnknownOutcomeError(FeaturePlatformError):
-    """The storage never said whether the commit landed.
+    """The storage did not confirm whether the commit was written.
 
-    Apply again: what landed is found to be there, and nothing happens twice.
+    Apply again: a commit that was written is detected, and nothing is applied twice.
     """
 
     retryable = True
@@ -48,7 +48,7 @@ class CorruptLogError(FeaturePlatformError):
 
 
 class LogReplacedError(CorruptLogError):
-    """The log is not the one read before, or was set back: start again from its present state."""
+    """The log was swapped or restored from a backup: start again from its current state."""
 
 
 class RequestError(FeaturePlatformError, ValueError):
@@ -56,11 +56,11 @@ class RequestError(FeaturePlatformError, ValueError):
 
 
 class SchemaError(FeaturePlatformError, ValueError):
-    """Rows and a declared schema disagree: make the source and the definition agree."""
+    """Rows do not match the declared schema: correct the source or the definition."""
 
 
 class StoreError(FeaturePlatformError):
-    """A store could not do its work and changed nothing: look at the backend, or retry."""
+    """A store failed and changed nothing: check the backend, or retry."""
 
     retryable = True
 
@@ -85,11 +85,11 @@ class PartialWriteError(StoreError):
 
 
 class BusyError(StoreError):
-    """Others kept a store busy for too long, and nothing was written: retry."""
+    """The store was busy for too long and nothing was written: retry."""
 
 
 class TransformationError(FeaturePlatformError):
-    """On-demand code cannot be loaded, is not what was registered, or failed: correct it."""
+    """On-demand code cannot be loaded, differs from what was registered, or failed: correct it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class Problem:
         rule: The rule that was broken, such as `ownership` or `reference`.
         subject: The object that breaks it, written `kind name`.
         message: What is wrong and what to do about it.
-        missing: The object that has to be registered first, where that is all that is wrong.
+        missing: The object that has to be registered first, if that is the only problem.
     """
 
     rule: str
@@ -126,11 +126,11 @@ class RefusedError(FeaturePlatformError):
 
 
 def shown(value: object) -> str:
-    """Return a value as messages show it: the beginning of one that is long."""
+    """Return a value for messages, abbreviated if it is long."""
     try:
         text = repr(value)
     except ValueError:  # Python refuses to write integers of thousands of digits
-        text = f"a {type(value).__name__} that is too long to show"
+        text = f"a {type(value).__name__} that is too long to print"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

@@ -250,7 +250,7 @@ class FeatureStore:
             partial: `True` adds and updates what is listed. `False` is a full sync: own objects
                 that are not listed are deleted. Other owners' objects are never touched.
             mass_delete: Let a full sync delete much at once.
-            override: Why the platform breaks what others rely on, for the record.
+            override: Why the platform breaks contracts, for the record.
             message: Why, for the history.
             client: Which program asks, for the history.
 
@@ -428,7 +428,7 @@ class FeatureStore:
                 timestamp may come along.
 
         Returns:
-            How many rows were handled.
+            The number of rows.
 
         Raises:
             NotFoundError: The view is not registered.
@@ -448,7 +448,7 @@ class FeatureStore:
             df: Shape (n, keys + event timestamp), as pandas, polars or Arrow.
 
         Returns:
-            How many deletions were handled.
+            The number of deletions.
 
         Raises:
             NotFoundError: The view is not registered.
@@ -539,7 +539,7 @@ class FeatureStore:
             df: As for `write_to_online_store`. Rows without a created timestamp are created now.
 
         Returns:
-            Where they were written.
+            The location of the new rows.
 
         Raises:
             NotFoundError: The view is not registered.

@@ -1,4 +1,4 @@
-"""The physical table behind a feature view: all that a store has to know about it."""
+"""The physical table behind a feature view: all that stores know of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,16 +17,16 @@ CREATED_TIMESTAMP: Final = "created_timestamp"
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """Where the rows of a table come from, and how their columns are called there.
+    """Where the rows of a table come from, and the names of their columns there.
 
     Attributes:
         name: Name of the registered source, for messages.
         location: What the offline store opens: `path` and `format`, or `database`, `schema`,
             `table` and `query`, as declared; values are strings.
-        event_timestamp: Source column that says when a row was observed.
-        created_timestamp: Source column that says when it became known; `None` without one.
+        event_timestamp: Source column with the time at which a row was observed.
+        created_timestamp: Source column with the time at which it became known; `None` without one.
         day_column: Partition column that holds the event time's day; `None` without one.
-        renamed: Table column → source column, where the two differ.
+        renamed: Table column → source column, if they differ.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Table:
         name: Name of the view, unique in its project.
         keys: Join keys in key order; `None` where no type is declared.
         features: Feature columns, in column order.
-        ttl: How long a row may answer; `None` means for ever.
+        ttl: How long a row is valid; `None` for ever.
         source: Where the history is; `None` for a view that is only pushed to.
     """
 
@@ -63,22 +63,22 @@ class Table:
 
     @cached_property
     def identity(self) -> str:
-        """Name of the rows in a store: other keys are another table, whatever it is called."""
+        """Name of the table's rows in a store; a view with other keys has another name."""
         return self._digest_name(self.keys)
 
     @cached_property
     def layout(self) -> dict[str, str]:
-        """Feature → name of its Arrow type: how a row of the table is stored today."""
+        """Feature → name of its Arrow type, in the order of a stored row."""
         return {f.name: str(f.type) for f in self.features}
 
     @cached_property
     def layout_id(self) -> bytes:
-        """Short name of the layout, which every stored row carries."""
+        """Short hash of the layout, stored with every row."""
         return blake2b(repr(list(self.layout.items())).encode(), digest_size=6).digest()
 
     @cached_property
     def ledger(self) -> str:
-        """Name of the record of what was loaded: another source starts from nothing."""
+        """Name of the ledger; a view with another source starts an empty one."""
         source = self.source
         location = dict(source.location) if source else {}
         return self._digest_name([list(self.keys), location, source and source.event_timestamp])
@@ -94,7 +94,7 @@ class Table:
 
 
 def column(label: str, feature: str) -> str:
-    """Return the intermediate column of a feature; no two features of a request share one."""
+    """Return the intermediate column of a feature, unique within a request."""
     return f"{label}:{feature}"
 
 
@@ -103,7 +103,7 @@ class ViewRead:
     """Features to look up in one table.
 
     Attributes:
-        label: Name the view goes by in the request.
+        label: Name of the view in the request.
         table: Where the rows are.
         features: The features needed, in column order.
         keys: Join key of the table → column of the request.

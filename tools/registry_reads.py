@@ -56,7 +56,8 @@ def definitions() -> list[object]:
     derived = [
         OnDemandFeatureView(
             name=f"sql{n}", mode="sql", sources=["live1"],
-            schema=[Field(name=f"y{n}", dtype=Int64)], expressions={f"y{n}": "x + 1"}, write_to_online_store=bool(n),
+            schema=[Field(name=f"y{n}", dtype=Int64)], expressions={f"y{n}": "x + 1"},
+            write_to_online_store=bool(n),
         )
         for n in range(2)
     ]  # fmt: skip

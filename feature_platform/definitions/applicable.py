@@ -1,4 +1,4 @@
-"""What users pass to `apply`, and what of it can be registered."""
+"""What users pass to `apply`, reduced to what can be registered."""
 
 from collections.abc import Iterable
 
@@ -9,12 +9,10 @@ from feature_platform.errors import DefinitionError
 
 
 def applicable(objects: object) -> tuple[Definition, ...]:
-    """Return what can be registered of one or several objects.
-
-    Request sources are left out: they live in the views that list them.
+    """Return the objects that can be registered; request sources are parts of their views.
 
     Raises:
-        DefinitionError: Something is no definition, or an on-demand view has no function yet.
+        DefinitionError: An object is not a definition, or an on-demand view has no function.
     """
     listed = [objects] if isinstance(objects, (Definition, RequestSource)) else objects
     if not isinstance(listed, Iterable):
@@ -25,7 +23,7 @@ def applicable(objects: object) -> tuple[Definition, ...]:
             raise DefinitionError(f"apply takes definitions, not {item!r}.")
         if isinstance(item, OnDemandFeatureView) and not item.is_complete:
             raise DefinitionError(
-                f"OnDemandFeatureView {item.name!r} has no function: decorate one with it, or "
-                "pass udf."
+                f"OnDemandFeatureView {item.name!r} has no function: use it as a decorator, "
+                "or pass udf."
             )
     return tuple(kept)

@@ -26,15 +26,15 @@ ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0
 
 _NAME = TypeAdapter(Name)
 _MESSAGES = {
-    "string_pattern_mismatch": "{input!r} is not a valid name: it starts with a letter and goes "
-    "on with letters, digits and underscores (ASCII, at most 63).",
+    "string_pattern_mismatch": "{input!r} is not a valid name: use a letter followed by letters, "
+    "digits and underscores (ASCII, at most 63 characters).",
     "missing": "is required.",
     "too_short": "is empty.",
 }
 
 
 def is_name(text: str) -> bool:
-    """Say whether a text can name a project, a team or an object."""
+    """Return whether a text is a valid name of a project, a team or an object."""
     try:
         _NAME.validate_python(text)
     except ValidationError:
@@ -43,10 +43,10 @@ def is_name(text: str) -> bool:
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict that is shared and therefore never changes."""
+    """An immutable dict."""
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise TypeError("definitions never change; build a new one")
+        raise TypeError("definitions are immutable; create a new one")
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
@@ -75,8 +75,8 @@ class Value(BaseModel):
 
     def __init__(self, *args: Any, **data: Any) -> None:
         if args:
-            known = ", ".join(_arguments(type(self)))
-            raise DefinitionError(f"{type(self).__name__} takes arguments by name: {known}.")
+            names = ", ".join(_arguments(type(self)))
+            raise DefinitionError(f"{type(self).__name__} takes keyword arguments: {names}.")
         try:
             super().__init__(**data)
         except ValidationError as error:
@@ -84,10 +84,10 @@ class Value(BaseModel):
 
 
 class Deprecation(Value):
-    """A notice that something will change or go, after which its owner may break its readers.
+    """A notice that something will be changed or removed, with the last day readers can rely on it.
 
     Attributes:
-        remove_after: The last day (UTC) on which readers can rely on it.
+        remove_after: Readers can rely on it until this day (UTC). Then its owner may break them.
         reason: Why.
         replacement: What to use instead.
 
@@ -101,7 +101,7 @@ class Deprecation(Value):
     replacement: str = ""
 
     def has_passed(self, today: date) -> bool:
-        """Say whether readers can no longer rely on the thing."""
+        """Return whether readers can no longer rely on it."""
         return today > self.remove_after
 
     def __str__(self) -> str:
@@ -128,12 +128,11 @@ class Definition(Value):
     """An object that exactly one owner registers.
 
     Attributes:
-        name: Unique in its project among objects of its kind, whatever its case.
-        description: What people read in the catalog.
-        tags: Free labels; readable by everyone who may read the registry, so no secrets.
-        owner: Whom to contact. It says nothing about who may change the object: that follows
-            from the repo or key that registered it.
-        deprecated: That it will go, from when on, and what to use instead.
+        name: Unique in its project and namespace, ignoring case.
+        description: Text for the catalog.
+        tags: Free labels; everyone who can read the registry sees them, so no secrets.
+        owner: Contact. Who may change the object depends on the repo that registered it.
+        deprecated: When it will be removed, and what to use instead.
     """
 
     kind: ClassVar[str]
@@ -159,7 +158,7 @@ class Definition(Value):
 
     @property
     def place(self) -> tuple[str, int] | None:
-        """File and line that built the definition; `None` if it was read from the registry."""
+        """File and line of the definition; `None` if it was read from the registry."""
         return self._place
 
     def to_json(self) -> str:
@@ -168,13 +167,13 @@ class Definition(Value):
 
     @cached_property
     def canonical(self) -> str:
-        """The canonical JSON form, worked out once."""
+        """The canonical JSON form."""
         content = self.model_dump(mode="json", exclude_defaults=True)
         content["type"] = type(self).model_fields["type"].default
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     def model_copy(self, **options: Any) -> Self:
-        """Return a copy, perhaps with other values."""
+        """Return a copy with updated values."""
         copy = super().model_copy(**options)
         copy.__dict__.pop("canonical", None)
         return copy
@@ -197,7 +196,7 @@ class Definition(Value):
         return {"": self.deprecated} if self.deprecated else {}
 
     def related(self) -> Iterable["Definition"]:
-        """Yield definitions that were given in place of a name and belong to this one."""
+        """Yield definitions that were passed to this one in place of their names."""
         return ()
 
     def __str__(self) -> str:
@@ -205,25 +204,24 @@ class Definition(Value):
 
 
 def with_related(definitions: Iterable[Definition]) -> list[Definition]:
-    """Return definitions together with those that were only given inside another.
+    """Return definitions and those that were only passed to another one.
 
     Raises:
-        DefinitionError: Two that differ go by one name.
+        DefinitionError: Two different definitions have the same name.
     """
-    found = {(d.kind, d.name): d for d in definitions}
-    for definition in list(found.values()):
+    by_name = {(d.kind, d.name): d for d in definitions}
+    for definition in list(by_name.values()):
         for extra in definition.related():
-            held = found.setdefault((extra.kind, extra.name), extra)
-            if held != extra:
+            if by_name.setdefault((extra.kind, extra.name), extra) != extra:
                 raise DefinitionError(
-                    f"{definition} brings a {extra} that differs from another {extra}. Give one "
-                    "of the two a name of its own."
+                    f"{definition} contains a {extra} that differs from another {extra}. "
+                    "Rename one of them."
                 )
-    return list(found.values())
+    return list(by_name.values())
 
 
 def name_of(value: object) -> object:
-    """Return the name of a definition; leave anything else for validation."""
+    """Return the name of a definition, and anything else unchanged, for validation."""
     return value.name if isinstance(value, Definition) else value
 
 
@@ -250,15 +248,16 @@ def _explain(cls: type[BaseModel], data: dict[str, Any], error: ValidationError)
     )
     reasons = []
     for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"])
+        path = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            known = _arguments(cls)
-            reason = f"is not an argument.{did_you_mean(where, known)} Known: {', '.join(known)}."
+            names = _arguments(cls)
+            hint = did_you_mean(path, names)
+            reason = f"is not an argument.{hint} Arguments: {', '.join(names)}."
         elif item["type"] in _MESSAGES:
             reason = _MESSAGES[item["type"]].format(input=item["input"])
         elif item["type"] == "value_error":
             reason = str(item["ctx"]["error"])
         else:
-            reason = f"{item['msg']}; got {item['input']!r}."
-        reasons.append(f"{where}: {reason}" if where else reason)
+            reason = f"{item['msg']}, not {item['input']!r}."
+        reasons.append(f"{path}: {reason}" if path else reason)
     return f"{label}: " + " ".join(reasons)

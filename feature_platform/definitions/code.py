@@ -1,4 +1,4 @@
-"""Functions by import path and fingerprint: the registry never holds code."""
+"""Functions by import path and fingerprint: the registry never contains code."""
 
 import ast
 import hashlib
@@ -20,12 +20,12 @@ _STAR = "from … import *"
 
 
 class Code(Value):
-    """Where a function is imported from, and a fingerprint of what it does.
+    """The import path of a function, and a fingerprint of what it does.
 
     Attributes:
-        module: Module, as the repo that owns it imports it.
+        module: Module, as its repo imports it.
         qualname: Name within the module.
-        sha256: Fingerprint of the function and of everything of its repo that it refers to.
+        sha256: Fingerprint of the function and of all code of its repo that it uses.
     """
 
     module: str
@@ -43,12 +43,11 @@ class Code(Value):
 
 
 def fingerprint(function: Callable[..., Any]) -> str:
-    """Hash what a function does, so that a change is noticed wherever it was made.
+    """Hash a function and the code that it uses.
 
-    The hash covers the statements of the module, and of other modules of the same repo, that
-    define what the function refers to, however indirectly. It is read from the files, so it does
-    not depend on when, where or in which order they are imported. Comments, layout and docstrings
-    do not count. Code of installed packages counts by name only.
+    The hash covers the statements of the repo that define what the function uses, directly or not.
+    It is computed from files, so the order of imports does not matter. Comments, layout and
+    docstrings are ignored. Installed packages count by name only.
     """
     plain = inspect.unwrap(function)
     code = plain.__code__
@@ -67,7 +66,7 @@ def fingerprint(function: Callable[..., Any]) -> str:
 
 
 def module_name(function: Callable[..., Any]) -> str:
-    """Return the module that a function can be imported from; a script goes by its file."""
+    """Return the module that a function can be imported from; for a script, its file name."""
     if function.__module__ != "__main__":
         return function.__module__
     file = getattr(sys.modules["__main__"], "__file__", None)
@@ -75,14 +74,14 @@ def module_name(function: Callable[..., Any]) -> str:
 
 
 def _check_unique(file: Path, name: str) -> None:
-    """Refuse a name that a module gives to two functions: an import only finds the last."""
+    """Refuse a name with two functions in a module: an import returns the last."""
     found = [s for s in _statements(file).get(name, ()) if s.is_function]
     if len(found) > 1:
         raise DefinitionError(f"{file}: {name!r} is defined {len(found)} times; rename one.")
 
 
 def _slice(file: Path, root: Path, names: set[str]) -> Iterator[str]:
-    """Yield the statements behind some names of a module, and behind what those refer to."""
+    """Yield the statements that define names of a module, and those that they use."""
     seen: set[tuple[Path, str]] = set()
     todo = [(file, name) for name in sorted(names)]
     while todo:
@@ -115,7 +114,7 @@ class _Statement:
 
 @lru_cache(maxsize=256)
 def _parsed(path: Path, _stamp: tuple[int, int]) -> dict[str, list[_Statement]]:
-    """Return name → statements that bind it or change what it is bound to; `*` is all."""
+    """Return name → statements that bind or modify it; `*` for all."""
     bound: dict[str, list[_Statement]] = {}
     for node in ast.parse(path.read_bytes()).body:
         first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
@@ -133,7 +132,7 @@ def _statements(path: Path) -> dict[str, list[_Statement]]:
 
 
 def _binds(node: ast.stmt) -> Iterator[str]:
-    """Yield the names that a statement binds, or whose value it changes."""
+    """Yield the names that a statement binds or modifies."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         yield node.name
         inside = (inner for inner in ast.walk(node) if isinstance(inner, ast.Global))
@@ -190,7 +189,7 @@ def _file_of(module: str, importer: Path, root: Path) -> Path | None:
 
 
 def _essential(node: ast.stmt) -> ast.stmt:
-    """Drop docstrings, and the decorator that makes a function a view: the view states it."""
+    """Drop docstrings and the decorators that define views, whose arguments are registered."""
     for inner in ast.walk(node):
         if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
             if ast.get_docstring(inner) is not None and len(inner.body) > 1:
@@ -212,12 +211,12 @@ def _captured(value: object) -> str:
 
 
 def _surroundings(function: FunctionType) -> Iterator[tuple[str, str]]:
-    """Yield the defaults of a function, and what it captures where that is bound already."""
+    """Yield the defaults of a function, and the variables that it captures."""
     for name, parameter in inspect.signature(function).parameters.items():
         yield name, _captured(parameter.default)
     cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
     for name, cell in cells:
-        with suppress(ValueError):  # a function that refers to itself is bound when it is made
+        with suppress(ValueError):  # a recursive function is bound later
             yield name, _captured(cell.cell_contents)
 
 

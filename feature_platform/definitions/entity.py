@@ -1,4 +1,4 @@
-"""Entities: what features describe."""
+"""Entities: the things that features describe."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -12,7 +12,7 @@ class Entity(Definition):
     """Something features describe, identified by one or several join keys.
 
     Attributes:
-        join_keys: Columns that identify one entity, in key order; the name if left out.
+        join_keys: Columns that identify an entity, in key order; its name by default.
         value_type: Type of the join key. With several keys, declare their types as fields of
             the views' schemas instead.
 
@@ -44,7 +44,7 @@ class Entity(Definition):
     @model_validator(mode="after")
     def _keys_are_sound(self) -> Self:
         if len(set(self.join_keys)) < len(self.join_keys):
-            raise ValueError(f"join_keys {list(self.join_keys)} name a column twice.")
+            raise ValueError(f"join_keys {list(self.join_keys)} contain a column twice.")
         if self.value_type and (len(self.join_keys) > 1 or self.value_type.item):
             raise ValueError(
                 "value_type is the scalar type of a single join key; declare the types of several "

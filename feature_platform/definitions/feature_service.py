@@ -1,4 +1,4 @@
-"""Feature services: the features that one model reads."""
+"""Feature services: the features of one model."""
 
 from typing import ClassVar, Literal
 

@@ -22,12 +22,12 @@ class FeatureView(View):
     One row is one observation: join keys, an event timestamp, and a column per feature.
 
     Attributes:
-        source: The batch or push source its rows come from, or the source's name.
+        source: The batch or push source of its rows, or the source's name.
         schema: The features. A field named like a join key declares the key's type instead.
-        entities: Entities (or their names) whose join keys identify a row; none for features that
-            hold for everything.
-        ttl: How long a row may answer: one observed at `t` serves requests from `t` to `t + ttl`,
-            both inclusive. `None` and zero mean for ever.
+        entities: Entities (or their names) whose join keys identify a row; none for global
+            features.
+        ttl: How long a row is valid: one observed at `t` from `t` to `t + ttl`, both inclusive.
+            `None` and zero mean for ever.
         online: Whether it can be materialized and pushed to the online store.
 
     Raises:
@@ -72,7 +72,7 @@ class FeatureView(View):
     @classmethod
     def _zero_is_for_ever(cls, ttl: timedelta | None) -> timedelta | None:
         if ttl is not None and ttl < timedelta(0):
-            raise ValueError(f"{ttl} is negative; None means that values never expire.")
+            raise ValueError(f"{ttl} is negative; None means for ever.")
         return ttl or None
 
     @model_validator(mode="after")
@@ -81,9 +81,12 @@ class FeatureView(View):
             raise ValueError(f"schema declares {twice} twice.")
         for name in (f.name for f in self.fields):
             if name.startswith("__fp_") or name in {EVENT_TIMESTAMP, CREATED_TIMESTAMP}:
-                raise ValueError(f"schema: {name!r} is reserved; map the column to another name.")
+                raise ValueError(
+                    f"schema: {name!r} is reserved; map the column to another name "
+                    "with field_mapping."
+                )
         if len(set(self.entities)) < len(self.entities):
-            raise ValueError(f"entities {list(self.entities)} name an entity twice.")
+            raise ValueError(f"entities {list(self.entities)} contain an entity twice.")
         return self
 
     @property

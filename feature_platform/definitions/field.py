@@ -14,14 +14,14 @@ from feature_platform.types import DType
 
 
 class Field(Value):
-    """One feature, or one value of a request.
+    """One feature, or one request value.
 
     Attributes:
         name: Column name.
         dtype: Its type.
         description: What people read in the catalog.
         tags: Free labels.
-        deprecated: That it will go or change its type, and from when on.
+        deprecated: When it will be removed or change its type.
 
     Example:
         >>> from feature_platform.types import Int64
@@ -37,11 +37,11 @@ class Field(Value):
 
 
 def repeated(fields: tuple[Field, ...]) -> list[str]:
-    """Return the names that occur more than once, whatever their case."""
+    """Return the names that occur more than once, ignoring case."""
     counts = Counter(f.name.casefold() for f in fields)
     return [name for name, count in counts.items() if count > 1]
 
 
 def as_tuple(value: Any) -> Any:
-    """Accept one value where several are allowed."""
+    """Return a value as a tuple; a single one is accepted."""
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)

@@ -1,4 +1,4 @@
-"""On-demand feature views: features computed when they are asked for."""
+"""On-demand feature views: features computed at request time."""
 
 import inspect
 from collections.abc import Callable
@@ -21,26 +21,24 @@ Mode = Literal["row", "python", "pandas", "sql"]
 class OnDemandFeatureView(View):
     """Features computed from other features and from the request, by a function or by SQL.
 
-    Built with `udf` or `expressions` it is complete. Built without, it decorates a function: the
-    view takes the function's name and docstring. Calling a complete view calls its function, as
-    tests like to.
+    With `udf` or `expressions` the view is complete. Without, it is a decorator: the view takes the
+    function's name and docstring. A complete view can be called directly, which is convenient in
+    tests.
 
     Attributes:
         sources: Views and features it reads (objects, `view` or `view:feature` strings, other
             on-demand views) and request sources, in any order.
         schema: The features it returns.
-        mode: What the function gets and returns. `row`: a dict of values, called once per row.
-            `python`: a dict of lists. `pandas`: a DataFrame. Rows are independent: a function
-            must not mix them, because offline they come in batches. `sql`: no function but
-            `expressions`, so that whoever reads the view needs nobody's code.
-        udf: The function. Inputs go by feature name; where two inputs share one, each goes by
-            `view__feature`.
-        expressions: For mode `sql`: feature → expression over the inputs of its row, in DuckDB's
-            SQL.
-        write_to_online_store: Compute the features when rows of the view below are written, and
-            look them up when they are asked for. A stored answer counts only as long as it was
-            computed by today's code from today's inputs; otherwise they are computed at once. For
-            views that read one feature view and nothing of the request.
+        mode: What the function takes and returns. `row`: a dict of values, for each row.
+            `python`: a dict of lists. `pandas`: a DataFrame. Rows must not depend on each other,
+            because offline they come in batches. `sql`: `expressions` instead of a function, so
+            readers need no code.
+        udf: The function. Inputs are named by feature, or `view__feature` if two share a name.
+        expressions: For mode `sql`: feature → expression over the inputs of a row, in DuckDB's SQL.
+        write_to_online_store: Precompute the features when rows of the view below are written. A
+            precomputed value is used if it was computed by the current code from the current
+            inputs; otherwise it is computed at request time. For views that read one feature view
+            and no request values.
 
     Raises:
         DefinitionError: An argument is wrong; every wrong one is listed.
@@ -95,10 +93,10 @@ class OnDemandFeatureView(View):
     @model_validator(mode="after")
     def _columns_are_unique(self) -> Self:
         if not self.inputs and not self.request:
-            raise ValueError("sources is empty: name a view, a feature or a RequestSource.")
+            raise ValueError("sources is empty: add a view, a feature or a RequestSource.")
         if self.write_to_online_store and self.request:
             raise ValueError(
-                "write_to_online_store: values of the request are not known when rows are written."
+                "write_to_online_store: request values are not available when rows are written."
             )
         for argument, fields in (("schema", self.fields), ("sources", self.request)):
             if twice := repeated(fields):
@@ -108,15 +106,15 @@ class OnDemandFeatureView(View):
     @model_validator(mode="after")
     def _has_one_way_to_compute(self) -> Self:
         if (self.mode == "sql") != bool(self.expressions):
-            raise ValueError("mode='sql' and expressions go together.")
+            raise ValueError("mode='sql' and expressions must be used together.")
         if self.mode == "sql":
             if not self.name:
-                raise ValueError("name is missing: SQL has no function to be named after.")
+                raise ValueError("name is missing: SQL views have no function to take it from.")
             if self.code is not None:
-                raise ValueError("mode='sql' takes expressions and no function.")
+                raise ValueError("mode='sql' takes expressions, not a function.")
             names = [f.name for f in self.fields]
             if sorted(self.expressions) != sorted(names):
-                raise ValueError(f"expressions: give one for each of {', '.join(names)}.")
+                raise ValueError(f"expressions: exactly {', '.join(names)} need one.")
             check_expressions(self.expressions)
         return self
 
@@ -131,7 +129,7 @@ class OnDemandFeatureView(View):
 
     @property
     def is_complete(self) -> bool:
-        """Whether it says how its features are computed."""
+        """Whether it has a function or expressions."""
         return self.code is not None or bool(self.expressions)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -140,7 +138,9 @@ class OnDemandFeatureView(View):
             return OnDemandFeatureView(**given, udf=args[0])
         if self._function is None:
             why = (
-                "is SQL" if self.expressions else "was read from the registry, which holds no code"
+                "is SQL"
+                if self.expressions
+                else "was read from the registry, which contains no code"
             )
             raise DefinitionError(f"{self} {why}: it cannot be called.")
         return self._function(*args, **kwargs)

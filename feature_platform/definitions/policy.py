@@ -10,17 +10,17 @@ TeamKind = Literal["on_demand_view", "feature_service"]
 
 
 class Policy(Definition):
-    """Rules of one project that the platform team sets; without one, names are free.
+    """Rules of a project, set by the platform team.
 
     Attributes:
         name: Always `policy`: a project has one.
         team_kinds: Kinds that teams may register.
-        prefixes: Team → prefixes its objects' names must start with, such as
-            `{"risk": ["risk_"]}`. Listed prefixes are reserved: nobody else may use them.
-        teams_need_prefix: Refuse teams that `prefixes` does not list.
-        reserved: Names that teams cannot take, whatever their case.
-        max_objects: How many objects one team may have registered; `None` for any number.
-        notice_days: How long before `remove_after` a deprecation has to be registered.
+        prefixes: Team → prefixes of its objects' names, such as `{"risk": ["risk_"]}`, reserved for
+            the team.
+        teams_need_prefix: Refuse teams without prefixes.
+        reserved: Names that teams cannot use, ignoring case.
+        max_objects: Maximum number of objects per team; `None` for any.
+        notice_days: Minimum notice of a deprecation, in days before `remove_after`.
 
     Example:
         >>> Policy(prefixes={"risk": ["risk_"]}).name
@@ -43,5 +43,5 @@ class Policy(Definition):
     @model_validator(mode="after")
     def _is_the_only_one(self) -> Self:
         if self.name != "policy":
-            raise ValueError(f"name: a project has one policy, named 'policy', not {self.name!r}.")
+            raise ValueError(f"name: the policy of a project is named 'policy', not {self.name!r}.")
         return self

@@ -1,4 +1,4 @@
-"""References to views: how a service, an on-demand view or a request names features."""
+"""References to views, by which services, on-demand views and requests name features."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Self
@@ -22,13 +22,13 @@ VIEWS: Final = "feature_view"
 
 
 class ViewReference(Value):
-    """Features of one view, named without needing its code.
+    """Features of a view, by name.
 
     Attributes:
         view: Name of a feature view or an on-demand feature view.
         project: The view's project; `None` for the project of whoever names it.
-        features: The features wanted, in order; `None` means all that the view has.
-        alias: Name the view goes by in this request; prefix of full feature names.
+        features: The features, in order; `None` for all.
+        alias: Name of the view in this request, and prefix of full feature names.
         join_key_map: Join key of the view → column of the request.
 
     Example:
@@ -49,15 +49,15 @@ class ViewReference(Value):
     def _is_sound(self) -> Self:
         if self.features is not None and not self.features:
             raise ValueError(
-                f"view {self.view!r} is listed with no features; leave them out for all."
+                f"view {self.view!r} has an empty list of features; leave it out for all."
             )
         if len(set(self.join_key_map.values())) < len(self.join_key_map):
-            raise ValueError(f"join_key_map {self.join_key_map} uses one column twice.")
+            raise ValueError(f"join_key_map {self.join_key_map} maps two keys to one column.")
         return self
 
     @property
     def label(self) -> str:
-        """The name the view goes by in a request."""
+        """The name of the view in a request."""
         return self.alias or self.view
 
     def with_name(self, name: str) -> "ViewReference":
@@ -65,7 +65,7 @@ class ViewReference(Value):
         return ViewReference(**{**dict(self), "alias": name})
 
     def with_join_key_map(self, join_key_map: Mapping[str, str]) -> "ViewReference":
-        """Return the same features, found by other columns of the request."""
+        """Return the same features, joined by other columns of the request."""
         return ViewReference(**{**dict(self), "join_key_map": dict(join_key_map)})
 
     def __getitem__(self, features: Iterable[str]) -> "ViewReference":
@@ -100,7 +100,7 @@ class View(Definition):
         return self.reference().with_name(name)
 
     def with_join_key_map(self, join_key_map: Mapping[str, str]) -> ViewReference:
-        """Return a reference to this view, found by other columns of the request."""
+        """Return a reference to this view, joined by other columns of the request."""
         return self.reference().with_join_key_map(join_key_map)
 
     def __getitem__(self, features: Iterable[str]) -> ViewReference:
@@ -148,12 +148,14 @@ def reference(value: Any) -> Any:
 
 
 def _labels_are_unique(references: tuple[ViewReference, ...]) -> tuple[ViewReference, ...]:
-    """Merge references to one view; refuse one label for two ways of reading."""
+    """Merge references to one view; refuse a label for two different lookups."""
     merged: dict[str, ViewReference] = {}
     for ref in references:
         held = merged.setdefault(ref.label, ref)
         if held.lookup != ref.lookup:
-            raise ValueError(f"two references go by the name {ref.label!r}; give one with_name.")
+            raise ValueError(
+                f"two references have the name {ref.label!r}; rename one with with_name."
+            )
         if held.features is None or ref.features is None:
             merged[ref.label] = held if held.features is None else ref
         else:

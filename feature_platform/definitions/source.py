@@ -1,4 +1,4 @@
-"""Data sources: where rows come from."""
+"""Data sources: the origin of rows."""
 
 import re
 from collections.abc import Iterator
@@ -34,14 +34,14 @@ class Source(Definition):
 
 
 class BatchSource(Source):
-    """A table or a set of files that holds the history of features.
+    """A table or a set of files with the history of features.
 
     Attributes:
-        timestamp_field: Column that says when a row was observed.
-        created_timestamp_column: Column that says when a row became known. Of two rows of one key
-            and one time the one created last wins.
-        field_mapping: Source column → name used in views and requests. Keys, timestamps and
-            features can all be mapped.
+        timestamp_field: Column with the time at which a row was observed.
+        created_timestamp_column: Column with the time at which a row became known. Of two rows with
+            equal keys and times, the one created last wins.
+        field_mapping: Source column → name in views and requests, for keys, timestamps and
+            features.
     """
 
     timestamp_field: str = "event_timestamp"
@@ -56,7 +56,7 @@ class BatchSource(Source):
     @model_validator(mode="after")
     def _mapping_is_one_to_one(self) -> Self:
         if len(set(self.field_mapping.values())) < len(self.field_mapping):
-            raise ValueError(f"field_mapping {self.field_mapping} gives two columns one name.")
+            raise ValueError(f"field_mapping {self.field_mapping} maps two columns to one name.")
         return self
 
     def location(self) -> dict[str, str]:
@@ -74,15 +74,14 @@ class FileSource(BatchSource):
     """Parquet or CSV files - one path, a glob, or a directory - or a Delta or Iceberg table.
 
     Attributes:
-        name: Taken from the path if left out.
-        path: A file, a glob such as `trips/*.parquet`, or a directory that is read recursively.
-            A relative path is resolved against the reader's offline store `root`, which is the
-            repo folder unless `feature_store.yaml` says otherwise.
-        file_format: `parquet`, `csv`, `delta` or `iceberg`; the first two follow from the path if
-            left out. An Iceberg table is named by its metadata file.
+        name: Derived from the path by default.
+        path: A file, a glob such as `trips/*.parquet`, or a directory, read recursively. Relative
+            paths start at the reader's offline store `root`, by default the repo folder.
+        file_format: `parquet`, `csv`, `delta` or `iceberg`; the first two are detected from the
+            path. For Iceberg, the path is that of the metadata file.
         s3_endpoint_override: S3 endpoint for `s3://` paths.
-        date_partition_column: Hive partition column that holds the UTC day of each row's event
-            time as `YYYY-MM-DD`, so that other days are not even listed for reading.
+        date_partition_column: Hive partition column with the UTC day of the event time as
+            `YYYY-MM-DD`, so other days are pruned.
 
     Example:
         >>> FileSource(path="data/driver_stats.parquet").name
@@ -115,16 +114,15 @@ class FileSource(BatchSource):
 
 
 class SparkSource(BatchSource):
-    """A table, a query or files that Spark reads.
+    """A table, a query or files, read by Spark.
 
     Attributes:
-        name: Taken from the table or the path if left out.
-        table: A table of Spark's catalog. Give either this, `query` or `path`.
+        name: Derived from the table or the path by default.
+        table: A table of Spark's catalog, instead of `query` or `path`.
         query: A SELECT statement; needs a `name`.
         path: Files in `file_format`.
         file_format: `parquet`, `csv`, `orc`, `delta` or `iceberg`.
-        date_partition_column: Column that holds the UTC day of each row's event time as
-            `YYYY-MM-DD`.
+        date_partition_column: Column with the UTC day of the event time as `YYYY-MM-DD`.
 
     Example:
         >>> SparkSource(table="lake.trips").name
@@ -149,7 +147,7 @@ class SparkSource(BatchSource):
     @model_validator(mode="after")
     def _reads_one_thing(self) -> Self:
         if [bool(self.table), bool(self.query), bool(self.path)].count(True) != 1:
-            raise ValueError("give one of table, query and path.")
+            raise ValueError("pass exactly one of table, query and path.")
         return self
 
     def location(self) -> dict[str, str]:
@@ -166,12 +164,12 @@ class SnowflakeSource(BatchSource):
     """A Snowflake table or query.
 
     Attributes:
-        name: Taken from database, schema and table if left out.
-        database: Database; the offline store's if left out.
-        schema: Schema; the offline store's if left out.
-        table: Table or view. Give either this or `query`.
+        name: Derived from database, schema and table by default.
+        database: Database; by default the offline store's.
+        schema: Schema; by default the offline store's.
+        table: Table or view, instead of `query`.
         query: A SELECT statement; needs a `name`.
-        warehouse: Warehouse; the offline store's if left out.
+        warehouse: Warehouse; by default the offline store's.
 
     Example:
         >>> SnowflakeSource(database="DB", schema="RAW", table="TRIPS").name
@@ -197,7 +195,7 @@ class SnowflakeSource(BatchSource):
     @model_validator(mode="after")
     def _reads_one_thing(self) -> Self:
         if bool(self.table) == bool(self.query):
-            raise ValueError("give either table or query.")
+            raise ValueError("pass either table or query.")
         return self
 
     def location(self) -> dict[str, str]:
@@ -215,7 +213,7 @@ class PushSource(Source):
     """Rows that applications send with `FeatureStore.push`.
 
     Attributes:
-        batch_source: Where the same rows are found later, for training and backfills.
+        batch_source: Source of the same rows for training and backfills.
 
     Source: Feast's `PushSource`.
     """
@@ -245,13 +243,13 @@ class PushSource(Source):
 
 
 class StreamSource(PushSource):
-    """Rows that a broker delivers, as JSON objects; applications can push them, too.
+    """Rows that a broker delivers as JSON objects; applications can push them, too.
 
-    `FeatureStore.ingest` and `feature-platform ingest` read it. Which broker it is, `broker` of
-    `feature_store.yaml` says, so that development and production have their own.
+    `FeatureStore.ingest` and `feature-platform ingest` read it. `broker` in `feature_store.yaml`
+    selects the broker, so development and production can use different ones.
 
     Attributes:
-        topic: The topic or stream; the source's name if left out.
+        topic: The topic or stream; by default the source's name.
         batch_source: As for `PushSource`.
 
     Example:
@@ -271,13 +269,13 @@ class StreamSource(PushSource):
 
 
 class RequestSource(Value):
-    """Values that only the request knows, as inputs of on-demand feature views.
+    """Values that the request provides, as inputs of on-demand feature views.
 
-    It is part of the views that list it and is not registered on its own.
+    It is a part of the views that list it and is not registered separately.
 
     Attributes:
-        name: For people; may be left out.
-        schema: What a request has to carry.
+        name: Optional label.
+        schema: The request values.
 
     Source: Feast's `RequestSource`, where the name is mandatory.
     """

@@ -1,4 +1,4 @@
-"""SQL expressions of on-demand views: which are allowed, and what they read."""
+"""SQL expressions of on-demand views: what is allowed, and what they read."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -34,14 +34,13 @@ _NAMED = frozenset(_BY_NAME.split())
 
 
 def check_expression(text: str) -> frozenset[str]:
-    """Check an expression and return the names of the columns it reads.
+    """Check an expression and return the names of the columns that it reads.
 
-    An expression computes one value of a row from that row's values and nothing else: no
-    statements, subqueries, aggregates or windows, and no function that reads a clock, a file, a
-    setting or chance.
+    An expression computes a value from the values of one row: no statements, subqueries,
+    aggregates or windows, and no function that reads a clock, a file, a setting or random numbers.
 
     Raises:
-        ValueError: It is something else.
+        ValueError: It is not such an expression.
     """
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
@@ -52,8 +51,10 @@ def check_expression(text: str) -> frozenset[str]:
         tree = _parsed(text)
         nodes = list(tree.walk())
     except (SqlglotError, RecursionError) as error:
-        told = str(error).splitlines()[0] if isinstance(error, SqlglotError) else "it is too deep"
-        reason = re.sub(r"<class '[\w.]+\.(\w+)'>| Line \d+, Col: \d+\.?", r"\1", told)
+        message = (
+            str(error).splitlines()[0] if isinstance(error, SqlglotError) else "too deeply nested"
+        )
+        reason = re.sub(r"<class '[\w.]+\.(\w+)'>| Line \d+, Col: \d+\.?", r"\1", message)
         raise ValueError(f"it is not a SQL expression: {reason.strip()}") from None
     for node in nodes:
         _check_node(node)
@@ -63,10 +64,10 @@ def check_expression(text: str) -> frozenset[str]:
 
 
 def check_expressions(expressions: Mapping[str, str]) -> frozenset[str]:
-    """Check several, by the output they compute, and return all columns they read.
+    """Check several expressions, by output, and return all columns that they read.
 
     Raises:
-        ValueError: One of them is not allowed.
+        ValueError: An expression is not allowed.
     """
     columns: frozenset[str] = frozenset()
     for name, text in expressions.items():
@@ -82,7 +83,7 @@ def type_errors(
     inputs: Mapping[str, FeatureType],
     declared: Mapping[str, FeatureType],
 ) -> Iterator[str]:
-    """Yield which expressions have no value, or none of their declared type, and why.
+    """Yield the type errors of expressions.
 
     Args:
         expressions: Output → expression; each was checked, and reads inputs only.
@@ -99,10 +100,10 @@ def type_errors(
             yield f"expressions: {name!r}: {str(error).splitlines()[0]}"
             continue
         if not _delivers(roomy, arrow_type(declared[name])):
-            what = f"is {called} and is declared {declared[name]}"
-            yield f"expressions: {name!r} {what}. Cast it, or declare what it is."
+            mismatch = f"is {called} but declared {declared[name]}"
+            yield f"expressions: {name!r} {mismatch}. Cast it, or change the declaration."
         elif getattr(roomy, "scale", 0) > getattr(value, "scale", 0):
-            yield f"expressions: {name!r} needs more than the 38 digits there are. Cast its parts."
+            yield f"expressions: {name!r} needs more than 38 digits. Cast its operands."
 
 
 def _bound(text: str, inputs: Mapping[str, FeatureType]) -> tuple[pa.DataType, str]:
@@ -115,9 +116,9 @@ def _bound(text: str, inputs: Mapping[str, FeatureType]) -> tuple[pa.DataType, s
 
 
 def _roomy(dtype: FeatureType) -> FeatureType:
-    """Return decimals with few digits before the point, so that any number after it has room.
+    """Return a decimal type with few digits before the point, to leave room for those after it.
 
-    Where 38 digits do not suffice for both, DuckDB rounds in silence.
+    If 38 digits do not suffice for both, DuckDB silently rounds.
     """
     if dtype.item:
         return Array(_roomy(dtype.item))
@@ -134,10 +135,10 @@ def _db() -> Any:
 
 
 def _delivers(value: Any, wanted: Any) -> bool:
-    """Say whether values of an expression's Arrow type can be of the declared one.
+    """Return whether values of an expression's Arrow type can be converted to the declared one.
 
-    Literals such as 0.5 are decimals, so decimals may be floats. Digits after the point are never
-    dropped; whether those before it have room, each value shows.
+    Literals such as 0.5 are decimals, so decimals may become floats. Digits after the point are
+    never dropped; digits before it are checked for each value.
     """
     pt = pa.types
     if pt.is_decimal(value):
@@ -160,16 +161,14 @@ def _parsed(text: str) -> Any:
 
 
 def _check_duckdb(text: str) -> None:
-    """What sqlglot understands, the evaluator has to take, too."""
+    """Check that the evaluator parses what sqlglot accepts."""
     import duckdb
 
     try:
         _db().extract_statements(f"SELECT ({text})")
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(
-            f'{reason}. Write names that are keywords in double quotes, "at".'
-        ) from None
+        raise ValueError(f'{reason}. Quote names that are keywords: "at".') from None
 
 
 def _check_node(node: Any) -> None:
@@ -177,17 +176,16 @@ def _check_node(node: Any) -> None:
 
     kind = type(node).__name__
     if isinstance(node, exp.Column) and (node.table or isinstance(node.this, exp.Star)):
-        raise ValueError(f"{node.sql('duckdb')!r}: name a column of the inputs, without a table.")
+        raise ValueError(f"{node.sql('duckdb')!r}: use a column of the inputs, without a table.")
     if node.comments:
-        raise ValueError("comments are not allowed in it.")
+        raise ValueError("comments are not allowed.")
     named = node.name if isinstance(node, exp.Anonymous) else ""
     if isinstance(node, exp.Func) and not named:
         named = node.sql_name()
     if kind in _NODES or named.lower() in _NAMED:
         return
-    what = "a function that" if isinstance(node, exp.Func) else "what"
-    written = node.sql("duckdb")
+    subject = "the function " if isinstance(node, exp.Func) else ""
     raise ValueError(
-        f"{written!r} is {what} expressions do not have here: one computes a value from the same "
-        "row's inputs by arithmetic, comparisons, CASE and functions without side effects."
+        f"{subject}{node.sql('duckdb')!r} is not supported: expressions use arithmetic, "
+        "comparisons, CASE and functions without side effects on the inputs of one row."
     )

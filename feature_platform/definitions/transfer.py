@@ -1,4 +1,4 @@
-"""Transfers: an owner offers objects to another, who takes them over by registering them."""
+"""Transfers: an owner offers objects to another owner, who accepts by registering them."""
 
 import re
 from typing import Annotated, Any, ClassVar, Literal
@@ -25,13 +25,12 @@ def _is_an_object(value: str) -> str:
 class Transfer(Definition):
     """Objects that their owner offers to another owner.
 
-    Nothing changes hands before the other owner registers the same objects from a repo of its
-    own; from that commit on they are its own. Then the former owner removes them, and the
-    transfer, from its repo. The objects' readers notice nothing.
+    Ownership changes when the other owner registers the same objects from its repo. Then the former
+    owner removes them, and the transfer, from its repo. Readers are not affected.
 
     Attributes:
-        objects: What is offered: definitions, or `kind/name`.
-        to: The owner it is offered to: a team, or `platform`.
+        objects: Definitions, or `kind/name`.
+        to: The new owner: a team, or `platform`.
 
     Example:
         >>> Transfer(name="to_growth", objects=["feature_service/ranking_v1"], to="growth").to

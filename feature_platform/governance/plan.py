@@ -83,16 +83,16 @@ class Change(BaseModel):
 
 
 class Plan(BaseModel):
-    """The difference between what one owner wants and what is registered: plain data.
+    """The difference between one owner's definitions and the registry: plain data.
 
-    A change has no project and no owner of its own, so a plan cannot name what others own.
+    Changes have no project and no owner, so a plan cannot name another owner's objects.
 
     Attributes:
         version: Registry version it was made from.
-        changes: What it would do, in the order entities, sources, views, services.
-        full_sync: Whether it removes what the owner no longer defines.
-        mass_delete: Whether a full sync may remove much at once.
-        override: Why the platform breaks what others rely on; empty if it does not.
+        changes: The changes, in the order of kinds.
+        full_sync: Whether it deletes what the owner no longer defines.
+        mass_delete: Whether a full sync may delete many objects.
+        override: Why the platform breaks contracts; empty if it does not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -132,17 +132,17 @@ def plan(
     mass_delete: bool = False,
     override: str = "",
 ) -> Plan:
-    """Compare what an owner wants with the registry.
+    """Compare an owner's definitions with the registry.
 
     Args:
         project: The project to compare with.
         owner: `platform`, or the team whose objects these are.
-        desired: What the owner wants registered.
-        delete: What the owner wants removed.
+        desired: The objects to register.
+        delete: The objects to delete.
         partial: `True` adds and updates what is listed. `False` is a full sync of the owner's
             own objects: those that are not listed are deleted, and nobody else's.
         mass_delete: Allow a full sync to delete many objects at once.
-        override: Why the platform breaks what others rely on, for the record.
+        override: Why the platform breaks contracts, for the record.
 
     Returns:
         The changes; none if the registry already agrees. Making a plan writes nothing and

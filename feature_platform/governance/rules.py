@@ -1,4 +1,4 @@
-"""The rules of a federated registry: pure functions from (plan, snapshot) to problems."""
+"""The rules of a federated registry: functions of a plan and its context."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,16 +19,12 @@ from feature_platform.governance.plan import Change, Plan
 from feature_platform.governance.plan_context import PlanContext, problem_of
 from feature_platform.project import PLATFORM, Key, broken_references
 
-# A full sync may delete up to 20 objects, and up to 30 percent of what there is; three always.
+# A full sync may delete up to 3 objects, or up to 20 and 30 percent of the owner's objects.
 _MANY, _SEVERAL, _SHARE = 20, 4, 0.3
 
 
 def check(context: PlanContext) -> tuple[Problem, ...]:
-    """Return everything that speaks against a plan.
-
-    Returns:
-        All problems at once, in the order of the plan; none if it may be committed.
-    """
+    """Return all problems of a plan, in its order; none if it may be committed."""
     if malformed := tuple(_form(context.plan)):
         return malformed
     rules = (
@@ -45,13 +41,13 @@ def check(context: PlanContext) -> tuple[Problem, ...]:
         _brake,
     )
     found = [problem for rule in rules for problem in rule(context)]
-    # Who may not touch an object needs no advice on its contents.
+    # An owner who may not change an object needs no advice on its contents.
     foreign = {p.subject: p for p in reversed(found) if p.rule in {"ownership", "kind"}}
     return tuple(dict.fromkeys(foreign.get(p.subject, p) for p in found))
 
 
 def waived(context: PlanContext) -> tuple[str, ...]:
-    """Return what a plan breaks because the platform overrides it, for the record."""
+    """Return the contracts that the platform overrides, for the record."""
     if not context.plan.override:
         return ()
     return tuple(
@@ -62,15 +58,15 @@ def waived(context: PlanContext) -> tuple[str, ...]:
 
 
 def _form(plan: Plan) -> Iterator[Problem]:
-    """A change holds what it says it holds, in the one canonical form, and once."""
+    """Changes are well-formed, canonical and unique."""
     seen = set()
     for change in plan.changes:
         place = (change.kind, change.name)
         problem = ""
         if change.kind not in kinds() or not is_name(change.name):
-            problem = "there is no such kind, or the name is not valid."
+            problem = "the kind or the name is invalid."
         elif place in seen:
-            problem = "the plan changes it twice."
+            problem = "the plan contains it twice."
         elif change.before is None and change.after is None:
             problem = "the change is empty."
         elif change.after is not None:
@@ -86,13 +82,13 @@ def _content_problem(change: Change) -> str:
     except ValueError as error:
         return f"the content is not a definition: {str(error).splitlines()[0]}"
     if (definition.kind, definition.name) != (change.kind, change.name):
-        return f"the content is {definition}."
+        return f"the content is the {definition}."
     return "" if definition.to_json() == change.after else "the content is not canonical."
 
 
 def _override(context: PlanContext) -> Iterator[Problem]:
     if context.plan.override and context.plan.owner != PLATFORM:
-        yield Problem("override", "the plan", "only the platform team overrides contracts.")
+        yield Problem("override", "the plan", "only the platform team can override contracts.")
 
 
 def _ownership(context: PlanContext) -> Iterator[Problem]:
@@ -115,8 +111,8 @@ def _advice(context: PlanContext, change: Change, owner: str) -> str:
     owned = context.before.owned_by(context.plan.owner).values()
     transfers = (e.definition for e in owned if e.key.kind == Transfer.kind)
     if any(offers_to(transfer, owner, change) for transfer in transfers):
-        return f"{owner!r} took it over: remove it, and the transfer, from this repo."
-    return f"Refer to it by name, or ask {owner!r} for the change."
+        return f"{owner!r} took it over: delete it and the transfer from this repo."
+    return f"Reference it by name, or ask {owner!r} to change it."
 
 
 def _kinds(context: PlanContext) -> Iterator[Problem]:
@@ -152,19 +148,21 @@ def _references(context: PlanContext) -> Iterator[Problem]:
 
 
 def _transferable(context: PlanContext, change: Change, transfer: Transfer) -> Iterator[Problem]:
-    """Owners offer what is theirs, to somebody else."""
+    """Owners offer their own objects, to another owner."""
     if transfer.to == context.plan.owner:
-        yield problem_of("reference", change, f"it offers objects to their owner {transfer.to!r}.")
+        yield problem_of(
+            "reference", change, f"it offers objects to their own owner {transfer.to!r}."
+        )
     for name in transfer.objects:
         kind, _, object_name = name.partition("/")
         entry = context.after.snapshot.entries.get(Key(context.plan.project, kind, object_name))
         if entry is None or entry.owner != context.plan.owner:
-            message = f"{context.plan.owner!r} has not registered {name}, so it cannot offer it."
+            message = f"{context.plan.owner!r} does not own {name} and cannot offer it."
             yield problem_of("reference", change, message)
 
 
 def _contracts(context: PlanContext) -> Iterator[Problem]:
-    """Nothing is left dangling, and what others use stays as they use it."""
+    """Readers keep what they rely on."""
     broken: dict[Change, list[Effect]] = {}
     for effect in Contracts(context).effects():
         if effect.breaks and not effect.excuse and not _is_overridden(context.plan, effect):
@@ -183,12 +181,10 @@ def _contracts(context: PlanContext) -> Iterator[Problem]:
 def _way_out(context: PlanContext, change: Change) -> str:
     deprecation = change.previous.deprecated if change.previous else None
     wait = (
-        f"wait until {deprecation.remove_after} has passed"
-        if deprecation
-        else "deprecate it and wait"
+        f"wait until after {deprecation.remove_after}" if deprecation else "deprecate it and wait"
     )
     force = ", or override (--override)" if context.plan.owner == PLATFORM else ""
-    return f"Keep it compatible, {wait}, let the readers move away first{force}."
+    return f"Keep it compatible, {wait}, or migrate the readers first{force}."
 
 
 def _is_overridden(plan: Plan, effect: Effect) -> bool:
@@ -196,7 +192,7 @@ def _is_overridden(plan: Plan, effect: Effect) -> bool:
 
 
 def _notice(context: PlanContext) -> Iterator[Problem]:
-    """Readers get the time that the policy promises them."""
+    """Deprecations give readers the notice that the policy promises."""
     days = context.after.policy.notice_days
     earliest = context.now.date() + timedelta(days=days)
     for change in context.plan.changes:
@@ -211,7 +207,7 @@ def _notice(context: PlanContext) -> Iterator[Problem]:
                 yield problem_of(
                     "notice",
                     change,
-                    f"{what}may be deprecated for {earliest} or later: readers get {days} days.",
+                    f"{what}needs {days} days of notice: use remove_after={earliest} or later.",
                 )
 
 
@@ -244,7 +240,7 @@ def _own_references(context: PlanContext, reader: Definition) -> list[ViewRefere
 
 
 def _brake(context: PlanContext) -> Iterator[Problem]:
-    """A full sync that deletes much is more often an accident than a wish."""
+    """A full sync that deletes many objects is probably an accident."""
     plan = context.plan
     gone = [change for change in plan.changes if change.after is None]
     owned = len(context.before.owned_by(plan.owner))
@@ -253,6 +249,6 @@ def _brake(context: PlanContext) -> Iterator[Problem]:
         yield Problem(
             "brake",
             "the plan",
-            f"it would delete {len(gone)} of the {owned} objects of {plan.owner!r}. If "
-            "that is meant, allow it: --allow-mass-delete, or mass_delete=True.",
+            f"it would delete {len(gone)} of the {owned} objects of {plan.owner!r}. To "
+            "confirm, pass --allow-mass-delete or mass_delete=True.",
         )

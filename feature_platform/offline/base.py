@@ -1,4 +1,4 @@
-"""What an offline store does: answer from history."""
+"""What an offline store does: it answers queries over history."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,14 +22,14 @@ class Span:
 
 
 EntityRows: TypeAlias = pa.Table | str | Path | Span
-"""Rows to answer: a table, a SQL query, a Parquet path, or a span of the history itself."""
+"""Entity rows: a table, a SQL query, a Parquet path, or a span of history."""
 
 
 Progress: TypeAlias = Callable[[str], None]
-"""Is told in a few words what is done next."""
+"""Callback that receives a short description of the next step."""
 
 Deliver: TypeAlias = Callable[[Iterator[pa.RecordBatch]], int]
-"""Takes batches, and returns how many rows it took."""
+"""Writes batches and returns the number of rows."""
 
 
 class Query(ABC):
@@ -40,7 +40,7 @@ class Query(ABC):
         """Return the query as one statement of the engine.
 
         Args:
-            names: Column → what to call it; other intermediate columns are left out.
+            names: Column → output name; other intermediate columns are left out.
         """
 
     @abstractmethod
@@ -48,7 +48,7 @@ class Query(ABC):
         """Run it and stream the result.
 
         Args:
-            progress: Is told what is done next.
+            progress: Callback for each step.
 
         Raises:
             RequestError: The entity rows lack a column, or a key has another type.
@@ -58,19 +58,19 @@ class Query(ABC):
 
     @abstractmethod
     def deliver(self, write: Deliver) -> int | None:
-        """Hand the result to a function on the engine's own workers, where its batches are.
+        """Run a function over the result on the engine's workers.
 
         Args:
-            write: Takes the batches of one part, and returns how many rows it took. It travels to
-                the workers, so it is a function of a module with plain arguments.
+            write: Writes the batches of one partition and returns the number of rows. It is sent to
+                the workers, so it must be a module-level function with plain arguments.
 
         Returns:
-            How many rows were taken; `None` if the engine has no workers, and nothing was done.
+            The number of rows; `None` if the engine has no workers, and nothing was done.
         """
 
     @abstractmethod
     def cancel(self) -> None:
-        """Stop what another thread is running; its reader fails with a `StoreError`."""
+        """Cancel the query from another thread; its reader raises a `StoreError`."""
 
     @abstractmethod
     def explain(self) -> str:
@@ -78,7 +78,7 @@ class Query(ABC):
 
     @abstractmethod
     def frame(self, names: Mapping[str, str]) -> Any:
-        """Return the engine's own lazy frame, with columns named as in `statement`.
+        """Return the engine's lazy frame, with columns named as in `statement`.
 
         Raises:
             RequestError: The engine has none.
@@ -95,25 +95,25 @@ class Query(ABC):
 
 
 class OfflineStore(ABC):
-    """Answers questions about the past; `tests/offline/test_contract.py` states how."""
+    """Answers queries over history; `tests/offline/test_contract.py` specifies them."""
 
     @abstractmethod
     def point_in_time(
         self, rows: EntityRows, reads: Sequence[ViewRead], *, known_only: bool = False
     ) -> Query:
-        """Give each entity row the newest feature values that were known at its time.
+        """Join each entity row with the newest feature values that were known at its time.
 
-        A row observed at `e` may answer an entity row at `t` if their keys are equal and
+        A row observed at `e` is valid for an entity row at `t` if their keys are equal and
         `t - ttl <= e <= t`. The newest `e` wins, then the newest created timestamp (null loses),
-        then the greatest feature values, so that ties do not depend on the order of the source.
-        Null keys and times match nothing.
+        then the greatest feature values, so ties do not depend on the order of the source. Null
+        keys and times match nothing.
 
         Args:
             rows: Shape (n, keys + timestamp + any). The timestamp is `event_timestamp`, or else
                 the only column of a time type. Naive times are UTC.
-            reads: What to look up.
+            reads: Features to look up.
             known_only: Use only rows whose created timestamp is not after the entity row's time.
-                Tables without one are not affected.
+                Tables without created timestamps are not affected.
 
         Returns:
             A query of shape (n, columns of `rows` + intermediate feature columns), in the order
@@ -124,7 +124,7 @@ class OfflineStore(ABC):
 
     @abstractmethod
     def count(self, table: Table, start: datetime, end: datetime) -> int:
-        """Return how many rows were observed from `start` to `end`, both inclusive.
+        """Count the rows observed from `start` to `end`, both inclusive.
 
         Raises:
             SchemaError: The source lacks a declared column, or holds another type.
@@ -133,7 +133,7 @@ class OfflineStore(ABC):
 
     @abstractmethod
     def append(self, table: Table, rows: pa.Table) -> str:
-        """Add rows to a table's source; nothing that is there changes.
+        """Append rows to a table's source; existing rows do not change.
 
         Args:
             table: Where they belong.
@@ -141,11 +141,11 @@ class OfflineStore(ABC):
                 as in the source, in declared types.
 
         Returns:
-            Where they were written.
+            The location of the new rows.
 
         Raises:
-            RequestError: The table has no history, or its source cannot grow.
-            StoreError: The source cannot be written; nothing was.
+            RequestError: The table has no history, or its source is not appendable.
+            StoreError: The source cannot be written; nothing was written.
         """
 
     @abstractmethod

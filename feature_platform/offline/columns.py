@@ -1,4 +1,4 @@
-"""How the columns that an engine finds become declared types, without losing anything."""
+"""Casts of source columns to declared types, without losing information."""
 
 from collections.abc import Callable
 
@@ -30,7 +30,7 @@ _INTEGER_DIGITS = {
 
 
 def family(dtype: pa.DataType) -> str:
-    """Return the family within which values can be compared and widened."""
+    """Return the family of types that can be compared and widened."""
     if pa.types.is_dictionary(dtype):
         return family(dtype.value_type)
     if is_list(dtype):
@@ -42,7 +42,7 @@ def family(dtype: pa.DataType) -> str:
 
 
 def comparable(left: pa.DataType, right: pa.DataType) -> bool:
-    """Say whether two columns can hold the same key."""
+    """Return whether two columns can contain the same key."""
     return family(left) == family(right) != "number"
 
 
@@ -59,7 +59,7 @@ def typed(
     read = _read_decimal if holds_decimals(declared) else _read
     if (sql := read(dialect, column, found, declared, where)) is None:
         raise SchemaError(
-            f"{where} is {found} and is declared {declared}. Correct the one or the other."
+            f"{where} is {found} but declared {declared}. Change the source or the declaration."
         )
     return sql
 
@@ -77,8 +77,11 @@ def _read(
         return column if same else f"CAST({column} AS {dialect.type_name(declared)})"
     if (held, wanted) == ("array of integer", "array of number"):
         return f"CAST({column} AS {dialect.type_name(declared)})"
-    if (held, wanted) == ("number", "integer"):  # whole numbers that missed values in pandas
-        message = f"{where} is declared {declared} and holds a fraction, or more than a float can: "
+    if (held, wanted) == (
+        "number",
+        "integer",
+    ):  # integers with missing values, as pandas stores them
+        message = f"{where} is declared {declared}, but this value is a fraction or too large: "
         return dialect.whole(column, found, declared, message)
     return None
 
@@ -86,14 +89,14 @@ def _read(
 def _read_decimal(
     dialect: Dialect, column: str, found: pa.DataType, declared: pa.DataType, where: str
 ) -> str | None:
-    """Cast only where no digit can be lost: engines round those after the point in silence."""
+    """Cast only if no digit can be lost: engines silently round digits after the point."""
     if found == declared:
         return column
     item, wanted = found, declared
     while is_list(item) and is_list(wanted):
         item, wanted = item.value_type, wanted.value_type
     if family(item) == "text" and item is found:
-        message = f"{where} is declared {declared} and holds "
+        message = f"{where} is declared {declared}, but has the value "
         return dialect.decimal(column, declared, message)
     digits = _digits(item)
     if digits is None or not more_digits(digits, (wanted.precision, wanted.scale)):
@@ -102,7 +105,7 @@ def _read_decimal(
 
 
 def _digits(dtype: pa.DataType) -> tuple[int, int] | None:
-    """Return a number's digits, in all and after the point, if they are exact."""
+    """Return precision and scale of an exact number; `None` for others."""
     if pa.types.is_decimal(dtype):
         return dtype.precision, dtype.scale
     return (_INTEGER_DIGITS[dtype], 0) if pa.types.is_integer(dtype) else None

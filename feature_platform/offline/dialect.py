@@ -1,4 +1,4 @@
-"""What differs between engines: how names, types and times are written in SQL."""
+"""What differs between engines: names, types and times in SQL."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Dialect(ABC):
     """The SQL of one engine. Times are microseconds since 1970 UTC, as integers.
 
     Attributes:
-        folds_names: Whether people write names in another case than the engine stores them in.
+        folds_names: Whether the engine stores unquoted names in another case.
     """
 
     folds_names: ClassVar[bool] = False
@@ -41,31 +41,29 @@ class Dialect(ABC):
     def microseconds(self, column: str, dtype: pa.DataType) -> str | None:
         """Return the SQL of a time as an integer; naive times are UTC.
 
-        Nanoseconds are floored, so that nothing moves into the future or out of it. `None` if the
-        engine does not read times from that type.
+        Nanoseconds are floored, so no row moves into the future. `None` if the type is not a time.
         """
 
     @abstractmethod
     def instant(self, microseconds: str) -> str:
-        """Return the SQL of the time so many microseconds after 1970."""
+        """Return the SQL of the time of a number of microseconds since 1970."""
 
     @abstractmethod
     def between(
         self, column: str, dtype: pa.DataType, low: int | None, high: int | None
     ) -> list[str] | None:
-        """Return the conditions that a raw time column lies from `low` to `high`, both inclusive.
+        """Return the conditions that a time column is between `low` and `high`, both inclusive.
 
-        They are written so that storage can be pruned by them; `None` where that cannot be done
-        without changing what they mean.
+        Storage can be pruned by them; `None` if no such conditions are exact.
         """
 
     def whole(
         self, column: str, found: pa.DataType, dtype: pa.DataType, otherwise: str
     ) -> str | None:
-        """Return the SQL of a whole number that is held as a float.
+        """Return the SQL that reads an integer from a float column.
 
-        It fails with `otherwise` and the value where that has a fraction, or is so large that
-        the float may have been rounded; `None` if the engine cannot fail with a message.
+        It fails with `otherwise` and the value if that is a fraction, or too large for a float to
+        be exact; `None` if the engine cannot raise a message.
         """
         failure = self.failure(otherwise, column)
         if failure is None:
@@ -77,10 +75,10 @@ class Dialect(ABC):
         )
 
     def decimal(self, column: str, dtype: pa.DataType, otherwise: str) -> str | None:
-        """Return the SQL of a decimal that is held as text.
+        """Return the SQL that reads a decimal from a text column.
 
-        It fails with `otherwise` and the value where digits would be lost, which engines round
-        away in silence, or make null; `None` if the engine cannot fail with a message.
+        It fails with `otherwise` and the value if digits would be lost, which engines silently
+        round or turn into null; `None` if the engine cannot raise a message.
         """
         failure = self.failure(otherwise, column)
         if failure is None:
@@ -98,7 +96,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def failure(self, message: str, value: str) -> str | None:
-        """Return the SQL that fails with a message and a value; `None` if there is no such."""
+        """Return the SQL that raises a message and a value; `None` if the engine has none."""
 
     @abstractmethod
     def pack(self, major: str, minor: str) -> str:
@@ -106,7 +104,7 @@ class Dialect(ABC):
 
     @abstractmethod
     def packed_bound(self, major: str) -> str:
-        """Return the least number that `pack` gives for a major part."""
+        """Return the smallest number that `pack` returns for a major part."""
 
     @abstractmethod
     def quantiles(self, column: str, probabilities: Sequence[float]) -> list[str]:
@@ -115,6 +113,6 @@ class Dialect(ABC):
     def asof_join(self, rows: str, source: str, conditions: str) -> str | None:
         """Return the join of each row with the newest history row that meets the conditions.
 
-        `None` for engines where a running maximum is better.
+        `None` for engines that use a running maximum.
         """
         return None

@@ -1,4 +1,4 @@
-"""What entity rows have to look like, whatever the engine."""
+"""Checks of entity rows, the same for all engines."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -30,24 +30,24 @@ def check_entity_rows(columns: Columns, reads: Sequence[ViewRead]) -> None:
             if column not in columns:
                 hint = did_you_mean(column, columns)
                 raise RequestError(
-                    f"The entity rows have no column {column!r}, which view {read.label!r} is "
-                    f"joined by.{hint}"
+                    f"The entity rows have no column {column!r}, the join key of view "
+                    f"{read.label!r}.{hint}"
                 )
 
 
 def check_unique(names: Sequence[str]) -> None:
-    """Refuse columns that SQL could not tell apart: an engine would rename one silently.
+    """Refuse column names that are equal in SQL: an engine would silently rename one.
 
     Raises:
-        RequestError: Two names differ at most in case.
+        RequestError: Two names are equal apart from case.
     """
     counts = Counter(name.casefold() for name in names)
     if twice := sorted(name for name, count in counts.items() if count > 1):
-        raise RequestError(f"There are two columns {twice[0]!r}; names ignore case.")
+        raise RequestError(f"Column {twice[0]!r} exists twice; names are case-insensitive.")
 
 
 def check_keys(columns: Columns, read: ViewRead, source: SourceSql) -> None:
-    """Check that keys can be compared.
+    """Check that key types match.
 
     Args:
         columns: The entity rows' columns.
@@ -62,8 +62,8 @@ def check_keys(columns: Columns, read: ViewRead, source: SourceSql) -> None:
         if not comparable(columns[column], held):
             raise RequestError(
                 f"The entity rows' column {column!r} is {columns[column]}, and view "
-                f"{read.label!r} is keyed by {held}. Cast it; with pandas, whole numbers "
-                'that miss values stay whole as astype("Int64").'
+                f"{read.label!r} is keyed by {held}. Cast it; with pandas, integers "
+                'with missing values need astype("Int64").'
             )
 
 
@@ -77,10 +77,10 @@ def timestamp_column(columns: Columns) -> str:
         return EVENT_TIMESTAMP
     times = [name for name, dtype in columns.items() if family(dtype) == "time"]
     if len(times) != 1:
-        found = f"{len(times)} columns of a time type ({', '.join(times)})" if times else "none"
+        found = f"there are {len(times)} ({', '.join(times)})" if times else "there is none"
         raise RequestError(
             f"The entity rows need a column {EVENT_TIMESTAMP!r}, or exactly one column of a time "
-            f"type; there is {found}."
+            f"type; {found}."
         )
     return times[0]
 
@@ -105,24 +105,24 @@ def entity_rows_sql(
     span: tuple[int, int] | None,
     rows: int,
 ) -> EntityRowsSql:
-    """Describe numbered entity rows; their time comes back as UTC microseconds."""
+    """Describe numbered entity rows; their time is returned as UTC microseconds."""
     selected = {name: f"entities.{dialect.quote(name)}" for name in columns}
     selected[timestamp_column(columns)] = dialect.instant(f"entities.{TIME}")
     return EntityRowsSql(relation, selected, span, rows)
 
 
 def check_same_keys(reads: Sequence[ViewRead]) -> None:
-    """Check that views can be asked for without entity rows.
+    """Check that views can be requested without entity rows.
 
     Raises:
         RequestError: There are none, or their keys differ.
     """
     if not reads:
-        raise RequestError("Without entity rows, ask for a view that has a history.")
+        raise RequestError("Without entity rows, request at least one view that has a history.")
     keys = [set(read.keys.values()) for read in reads]
     if any(other != keys[0] for other in keys):
         labels = ", ".join(f"{read.label} by {sorted(read.keys.values())}" for read in reads)
         raise RequestError(
-            "Without entity rows all views need the same join keys, and these differ: "
-            f"{labels}. Pass entity rows, or ask for them one by one."
+            "Without entity rows, all views need the same join keys, but these differ: "
+            f"{labels}. Pass entity rows, or request the views separately."
         )

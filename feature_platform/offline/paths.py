@@ -1,4 +1,4 @@
-"""Which paths a source may have."""
+"""Which paths sources may use."""
 
 from pathlib import PurePosixPath
 
@@ -6,13 +6,13 @@ from feature_platform.errors import StoreError
 
 
 def check_path(label: str, path: str) -> None:
-    """Refuse paths that climb out of where they start.
+    """Refuse paths that leave their root.
 
     Raises:
-        StoreError: The path has a part `..`, or a zero byte.
+        StoreError: The path contains `..` or a zero byte.
     """
     if ".." in PurePosixPath(path).parts or "\0" in path:
         raise StoreError(
-            f"Source {label!r} cannot be read: its path {path!r} holds '..' or a zero byte. Write "
-            "it without, relative to the offline store's root or absolute."
+            f"Source {label!r} cannot be read: its path {path!r} contains '..' or a zero byte. Use "
+            "an absolute path, or one relative to the offline store's root."
         )

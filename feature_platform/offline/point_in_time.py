@@ -1,15 +1,15 @@
-"""The point-in-time join as SQL: the one place where its semantics are written down.
+"""The point-in-time join as SQL: the only definition of its semantics.
 
-The join has four parts, and engines differ only in how they run the second:
+The join has four parts. Engines differ only in how they run the second:
 
-1. *narrow*: keys and times of the history rows that can answer anything;
-2. *nearest*: for each entity row the greatest event time that is not after it;
+1. *narrow*: keys and times of the history rows that are relevant;
+2. *nearest*: for each entity row, the greatest event time that is not after it;
 3. *best*: of the rows of one key and event time, the one created last, then the one with the
    greatest feature values;
-4. the entity rows with what was found, in their order.
+4. *answer*: the entity rows with these features, in their order.
 
-To answer with what was *known*, a row counts from the later of its two times on, and what is
-greatest among the rows that count is the pair of event and created time, packed into one number.
+With `known_only`, a row counts from the later of its two times on. The greatest pair of event and
+created time, packed into one number, wins.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,8 +33,8 @@ class EntityRowsSql:
     Attributes:
         relation: Has `ROW`, `TIME` in microseconds and the columns of the entity rows.
         columns: Column of the result → expression over `entities`.
-        span: Least and greatest time; `None` if no row has a time.
-        rows: How many there are.
+        span: Smallest and greatest time; `None` if no row has a time.
+        rows: Number of rows.
     """
 
     relation: str
@@ -45,12 +45,12 @@ class EntityRowsSql:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Tables that share source, keys and times: what is nearest is searched once for all.
+    """Tables that share source, keys and times, so one search serves all.
 
     Attributes:
         joins: The tables.
-        ttl: The longest of them, microseconds; `None` if one is for ever.
-        known_only: Whether rows count only once they are created.
+        ttl: The longest ttl, microseconds; `None` for ever.
+        known_only: Whether rows count only from their created timestamp on.
     """
 
     joins: tuple[JoinSql, ...]
@@ -59,12 +59,12 @@ class Search:
 
     @property
     def source(self) -> SourceSql:
-        """What is searched."""
+        """The source that is searched."""
         return self.joins[0].source
 
     @property
     def keys(self) -> list[tuple[str, str]]:
-        """Column of the narrow history → the entity rows' column that it has to equal."""
+        """Column of the narrow history → column of the entity rows that it is equal to."""
         return [(f"__fp_key{i}", column) for i, column in enumerate(self.joins[0].keys.values())]
 
     @property
@@ -74,7 +74,7 @@ class Search:
 
 
 def searches(joins: Sequence[JoinSql], *, known_only: bool) -> list[Search]:
-    """Put tables together that can be searched together."""
+    """Group tables that can be searched together."""
     groups: list[list[JoinSql]] = []
     for join in joins:
         for group in groups:
@@ -98,9 +98,9 @@ class PointInTime:
 
     Args:
         dialect: The engine's SQL.
-        entities: The entity rows, which the SQL calls `entities`.
-        outgoing: Changes how a column of the result is written, given its name and SQL.
-        names: Column of the tables → what to call it; the others are left out.
+        entities: The entity rows, `entities` in the SQL.
+        outgoing: Rewrites the SQL of a result column, given its name and SQL.
+        names: Column of the tables → output name; the others are left out.
     """
 
     def __init__(
@@ -129,12 +129,12 @@ class PointInTime:
         return "WITH\n" + ",\n".join(parts) + "\n" + self.answer(tables)
 
     def narrow(self, search: Search, *, more: Sequence[str] = (), where: Sequence[str] = ()) -> str:
-        """Part 1: keys and times of the rows that can answer anything.
+        """Part 1: keys and times of the relevant rows.
 
         Args:
-            search: What to search.
-            more: Further columns of the relation.
-            where: Further conditions on them.
+            search: The search.
+            more: Additional columns of the relation.
+            where: Additional conditions.
         """
         source = search.source
         columns = self._keys(search)
@@ -145,7 +145,7 @@ class PointInTime:
         return f"SELECT {listed} FROM {source.relation} WHERE {every(conditions)}"
 
     def nearest(self, search: Search, narrow: str) -> str:
-        """Part 2: row number, keys and the greatest value that is not after the row."""
+        """Part 2: row number, keys and the greatest value that is not after the entity row."""
         source = narrow
         if search.known_only:
             source = (
@@ -207,10 +207,10 @@ class PointInTime:
         return ", ".join(order) or "1"
 
     def answer(self, tables: Sequence[tuple[Search, JoinSql, str]]) -> str:
-        """Part 4: the entity rows and what was found for them.
+        """Part 4: the entity rows with their features.
 
         Args:
-            tables: What was searched, for which table, and the relation with what was found.
+            tables: Search, table, and the relation with the features.
         """
         values = {}
         for search, join, found in tables:
@@ -233,11 +233,11 @@ class PointInTime:
         return f"{self._outgoing(name, sql)} AS {self.sql.quote(name)}"
 
     def same_keys(self, search: Search) -> list[str]:
-        """Return the conditions that an entity row and a narrow history row have equal keys."""
+        """Return the conditions that the keys of an entity row and a history row are equal."""
         return [f"s.{self.sql.quote(column)} = h.{key}" for key, column in search.keys]
 
     def fits(self, ttl: int | None, search: Search, rows: str = "s", source: str = "h") -> str:
-        """Return the condition that what was found is not too old."""
+        """Return the condition that a history row is within the ttl."""
         if ttl is None:
             return "1 = 1"
         oldest = f"{rows}.{TIME} - {ttl}"
@@ -249,7 +249,7 @@ class PointInTime:
         return [f"{e} AS {name}" for name, e in zip(search.names, expressions, strict=True)]
 
     def _can_answer(self, search: Search) -> list[str]:
-        """Leave out rows that no entity row can reach, before anything is sorted."""
+        """Return the conditions that a row is relevant for any entity row."""
         source = search.source
         if self.entities.span is None:
             return ["1 = 0"]

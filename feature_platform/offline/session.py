@@ -1,4 +1,4 @@
-"""What an engine has to offer so that the queries of this package run on it."""
+"""What an engine has to provide to run the queries of this package."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -19,7 +19,7 @@ _log = logging.getLogger("feature_platform.offline")
 
 
 class Session(ABC):
-    """One question's connection to an engine; what it creates is gone once it is closed.
+    """The connection of one query to an engine; closing it removes everything it created.
 
     Attributes:
         sql: The engine's SQL.
@@ -27,20 +27,20 @@ class Session(ABC):
 
     sql: Dialect
     stores_rows: ClassVar[bool] = True
-    """Whether even a statement that is only shown needs the entity rows in the engine."""
+    """Whether a statement that is only displayed needs the entity rows in the engine."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
         self._relations: dict[tuple[str, ...], Relation] = {}
 
     def step(self, what: str) -> None:
-        """Say what is done next."""
+        """Report the next step."""
         _log.debug(what)
         if self._progress:
             self._progress(what)
 
     def relation(self, table: Table) -> Relation:
-        """Return a table's source, opened and described once.
+        """Return the relation of a table's source, opened and described once.
 
         Raises:
             RequestError: The table has no history.
@@ -53,7 +53,7 @@ class Session(ABC):
         return self._relations[key]
 
     def reads_as(self, table: Table) -> tuple[str, ...]:
-        """Return what a source's relation depends on besides its location."""
+        """Return what the relation depends on besides the location."""
         return ()
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Session(ABC):
 
     @abstractmethod
     def entity_rows(self, rows: EntityRows) -> tuple[str, Mapping[str, pa.DataType]]:
-        """Return the relation of users' entity rows, and its columns.
+        """Return the relation of the entity rows, and its columns.
 
         Raises:
             RequestError: They cannot be read.
@@ -79,10 +79,10 @@ class Session(ABC):
         Args:
             relation: The entity rows.
             time: Expression of their time.
-            store: Whether the relation will be read more than once.
+            store: Whether the relation is read more than once.
 
         Returns:
-            A relation with the columns `ROW` and `TIME` besides those of the entity rows.
+            A relation with the additional columns `ROW` and `TIME`.
         """
 
     @abstractmethod
@@ -95,7 +95,7 @@ class Session(ABC):
 
         Args:
             sql: The query.
-            schema: What its columns are declared as, in their order.
+            schema: Declared types of its columns, in order.
         """
 
     @abstractmethod
@@ -104,10 +104,10 @@ class Session(ABC):
 
     @abstractmethod
     def append(self, source: SourceTable, rows: pa.Table) -> str:
-        """Add rows to a source and return where they were written.
+        """Append rows to a source and return their location.
 
         Raises:
-            RequestError: The source cannot grow.
+            RequestError: The source is not appendable.
             StoreError: It cannot be written.
         """
 
@@ -117,14 +117,14 @@ class Session(ABC):
 
     @abstractmethod
     def cancel(self) -> None:
-        """Stop what is running, from another thread."""
+        """Cancel the running query, from another thread."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give back what the session holds."""
+        """Release the session's resources."""
 
     def join(self, entities: EntityRowsSql, found: Sequence[Search], schema: pa.Schema) -> str:
-        """Do what has to come before the last statement of a join, and return that."""
+        """Run all but the last statement of a join, and return the last."""
 
         def outgoing(name: str, sql: str) -> str:
             return self.outgoing(sql, schema.field(name).type)
@@ -138,12 +138,12 @@ class Session(ABC):
         span: tuple[int, int],
         schema: pa.Schema,
     ) -> str:
-        """Do what has to come before the last statement for newest rows, and return that."""
+        """Run all but the last statement for the newest rows, and return the last."""
         sent = {n: self.outgoing(sql, schema.field(n).type) for n, sql in columns.items()}
         return latest_sql(self.sql, source, sent, *span)
 
     def outgoing(self, sql: str, dtype: pa.DataType) -> str:
-        """Return how a column of a result that is read here is written."""
+        """Return the SQL of a result column in a form that this process reads exactly."""
         return sql
 
 

@@ -1,4 +1,4 @@
-"""From a table and what an engine found of its source to SQL expressions."""
+"""A table's source as SQL expressions of its declared types."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ class Relation:
     """A source as an engine sees it.
 
     Attributes:
-        sql: What stands after FROM.
+        sql: The expression after FROM.
         columns: Column → type.
-        row_id: Columns that find a row again; empty where there are none.
+        row_id: Columns that identify a row; empty if there are none.
     """
 
     sql: str
@@ -33,18 +33,18 @@ class SourceSql:
     """One table's past rows, as SQL expressions over `relation`.
 
     Attributes:
-        relation: What stands after FROM.
+        relation: The expression after FROM.
         keys: Join key → expression.
-        key_types: Join key → its declared type, or the one it is stored in.
+        key_types: Join key → declared type, or else the stored one.
         event: Expression of the event time, microseconds.
         created: Expression of the created time, microseconds; `None` without one.
         features: Feature → expression of the declared type.
-        ties: Expressions that decide between rows that agree in both times: all features, whether
-            asked for or not, so that the answer does not depend on the question.
-        ttl: Microseconds; `None` means for ever.
+        ties: Expressions that order rows with equal times: all features, requested or not, so the
+            result does not depend on the request.
+        ttl: Microseconds; `None` for ever.
         event_column: The event time as stored, and its type.
-        day_column: A partition column with the event time's day as `YYYY-MM-DD`; empty without.
-        row_id: Columns that find a row again; empty where the engine has none.
+        day_column: A partition column with the event time's day as `YYYY-MM-DD`; empty without one.
+        row_id: Columns that identify a row; empty if the engine has none.
     """
 
     relation: str
@@ -60,7 +60,7 @@ class SourceSql:
     row_id: Sequence[str] = ()
 
     def same_times(self, other: "SourceSql") -> bool:
-        """Say whether one search finds the rows of both."""
+        """Return whether one search can serve both."""
         mine = (self.relation, list(self.keys.values()), self.event, self.created)
         theirs = (other.relation, list(other.keys.values()), other.event, other.created)
         return mine == theirs
@@ -74,7 +74,7 @@ class JoinSql:
         source: Its rows.
         keys: Join key → column of the entity rows.
         columns: Feature → column of the result.
-        position: Where its columns come in the result, among those of the other tables.
+        position: Position of its columns in the result, among those of other tables.
     """
 
     source: SourceSql
@@ -84,10 +84,10 @@ class JoinSql:
 
 
 def source_of(table: Table) -> SourceTable:
-    """Return where a table's past rows are.
+    """Return a table's source.
 
     Raises:
-        RequestError: It is only pushed to.
+        RequestError: The table has no history.
     """
     if table.source is None:
         raise RequestError(
@@ -99,7 +99,7 @@ def source_of(table: Table) -> SourceTable:
 def source_sql(
     dialect: Dialect, table: Table, features: Sequence[str], relation: Relation
 ) -> SourceSql:
-    """Return the SQL that reads a table's past rows in their declared types.
+    """Return the SQL that reads a table's history in its declared types.
 
     Raises:
         RequestError: The table has no history.
@@ -153,7 +153,7 @@ def source_sql(
 
 
 def _stored(columns: Mapping[str, object]) -> dict[str, str]:
-    """Return names without case → column, where that is clear."""
+    """Return case-folded name → column, where that is unambiguous."""
     folded = [name.casefold() for name in columns]
     return {name.casefold(): name for name in columns if folded.count(name.casefold()) == 1}
 

@@ -1,4 +1,4 @@
-"""What the values of a feature look like, computed by the engine in one pass."""
+"""Statistics of features, computed by the engine in one pass."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -14,29 +14,29 @@ from feature_platform.types.times import from_microseconds
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 TOP = 10
 FEW_VALUES = 1000
-"""Up to so many different values, the most frequent ones are counted."""
+"""The most frequent values are counted for up to this many distinct values."""
 _ORDERED = ("integer", "number", "time", "text", "bool")
 _NUMERIC = ("integer", "number")
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureStatistics:
-    """What the values of one feature look like.
+    """Statistics of one feature.
 
     Attributes:
         feature: Its name.
         dtype: Its Arrow type.
         count: Rows.
         nulls: Rows without a value.
-        distinct: How many different values there are: exact up to 1,000 or so, and beyond that
-            estimated within a few percent.
-        min: Least value; `None` without values and for arrays and bytes. Exact for decimals.
+        distinct: Number of distinct values: exact up to about 1,000, estimated within a few percent
+            beyond that.
+        min: Smallest value; `None` without values and for arrays and bytes. Exact for decimals.
         max: Greatest value.
         mean: Of numbers.
         stddev: Of numbers, of the sample.
         quantiles: Probability → value, of numbers, estimated.
-        top: The most frequent values and how often they occur, where there are at most 1,000
-            different ones.
+        top: The most frequent values with their counts, if there are at most 1,000 distinct
+            values.
     """
 
     feature: str
@@ -63,7 +63,7 @@ def statistics_sql(
 
     Args:
         dialect: The engine's SQL.
-        relation: What stands after FROM, with its conditions.
+        relation: The expression after FROM, with conditions.
         columns: Feature → expression.
         types: Their types.
     """
@@ -81,7 +81,7 @@ def _parts(dialect: Dialect, column: str, dtype: pa.DataType) -> dict[str, str]:
         compared = dialect.microseconds(column, dtype) if kind == "time" else column
         parts |= {"min": f"min({compared})", "max": f"max({compared})"}
     if kind in _NUMERIC:
-        number = column  # sums of many digits overflow, and these are floats anyway
+        number = column  # sums of many digits would overflow
         if pa.types.is_decimal(dtype):
             number = f"CAST({column} AS {dialect.type_name(pa.float64())})"
         parts |= {"mean": f"avg({number})", "stddev": f"stddev_samp({number})"}

@@ -1,4 +1,4 @@
-"""The offline store of any engine that speaks SQL."""
+"""The offline store of any SQL engine."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -60,7 +60,7 @@ from feature_platform.types.times import microseconds
 
 
 class SqlOfflineStore(OfflineStore):
-    """Asks an engine; each question has a session of its own.
+    """Runs queries on an engine, each in a separate session.
 
     Args:
         engine: The engine.
@@ -106,11 +106,11 @@ class SqlOfflineStore(OfflineStore):
 def describe(
     session: Session, relation: str, columns: Mapping[str, str], types: pa.Schema
 ) -> dict[str, FeatureStatistics]:
-    """Describe columns: one pass, and one more for each that has few different values.
+    """Describe columns in one pass, and one more for each column with few distinct values.
 
     Args:
-        session: Where to ask.
-        relation: What stands after FROM, with its conditions.
+        session: A session.
+        relation: The expression after FROM, with conditions.
         columns: Name → expression.
         types: Their types.
     """
@@ -123,7 +123,7 @@ def describe(
 
 
 class _SqlQuery(Query):
-    """One question, answered over a session of its own."""
+    """A query that runs in a separate session."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -131,11 +131,11 @@ class _SqlQuery(Query):
 
     @abstractmethod
     def _statement(self, session: Session, names: Mapping[str, str] | None = None) -> str:
-        """Return the question as one statement, with columns named for others to read."""
+        """Return the query as one statement, with readable column names."""
 
     @abstractmethod
     def _last_statement(self, session: Session) -> tuple[str, pa.Schema]:
-        """Do all that comes before the last statement, and return that and what it answers."""
+        """Run all but the last statement; return the last and the schema of its result."""
 
     def statement(self, names: Mapping[str, str] | None = None) -> str:
         with closing(self._engine.open(None)) as session:
@@ -159,7 +159,7 @@ class _SqlQuery(Query):
         session = self._running = self._engine.open(progress)
         try:
             sql, schema = self._last_statement(session)
-            session.step("joining and writing the answer")
+            session.step("joining and streaming the result")
             return session.reader(sql, schema)
         except BaseException:
             session.close()
@@ -207,7 +207,7 @@ class _PointInTimeQuery(_SqlQuery):
     def _prepare(
         self, session: Session, *, store: bool
     ) -> tuple[EntityRowsSql, list[Search], pa.Schema]:
-        """Check the request, number the entity rows and describe what to search."""
+        """Check the request, number the entity rows and plan the searches."""
         relations = [session.relation(read.table) for read in self._reads]
         joins = []
         for i, (read, opened) in enumerate(zip(self._reads, relations, strict=True)):

@@ -1,4 +1,4 @@
-"""Queries over a window of one table's history: its newest rows, how many, and their keys."""
+"""Queries over a range of event time: newest rows, counts, and keys."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -12,7 +12,7 @@ from feature_platform.types.times import from_microseconds
 def latest_sql(
     dialect: Dialect, source: SourceSql, columns: Mapping[str, str], start: int, end: int
 ) -> str:
-    """Return the newest row of each key within a closed window, as one statement.
+    """Return the statement for the newest row of each key in a closed range.
 
     Args:
         dialect: The engine's SQL.
@@ -35,13 +35,13 @@ def latest_sql(
 
 
 def count_sql(dialect: Dialect, source: SourceSql, start: int, end: int) -> str:
-    """Return how many rows were observed within a closed window, as SQL."""
+    """Return the statement that counts the rows in a closed range."""
     conditions = every(present(dialect, source, start, end))
     return f"SELECT count(*) AS n FROM {source.relation} WHERE {conditions}"
 
 
 def span_sql(dialect: Dialect, joins: Sequence[JoinSql], event: str, start: int, end: int) -> str:
-    """Return the distinct keys and times observed in any of the tables within a window."""
+    """Return the query of the distinct keys and times of some tables in a closed range."""
     columns = list(joins[0].keys.values())
     selects = []
     for join in joins:
@@ -58,13 +58,13 @@ def span_sql(dialect: Dialect, joins: Sequence[JoinSql], event: str, start: int,
 
 
 def present(dialect: Dialect, source: SourceSql, start: int, end: int) -> list[str]:
-    """Return the conditions that a row counts and lies within a closed window."""
+    """Return the conditions that a row has keys and a time in a closed range."""
     needed = [*source.keys.values(), source.event]
     return [f"{e} IS NOT NULL" for e in needed] + within(dialect, source, start, end)
 
 
 def within(dialect: Dialect, source: SourceSql, low: int | None, high: int | None) -> list[str]:
-    """Return the conditions that rows were observed from `low` to `high`, both inclusive."""
+    """Return the conditions that the event time is from `low` to `high`, both inclusive."""
     conditions = dialect.between(*source.event_column, low, high)
     if conditions is None:
         conditions = [f"{source.event} >= {low}"] if low is not None else []
@@ -86,11 +86,11 @@ def _day(microseconds: int) -> str | None:
 
 
 def partition_by(names: Iterable[str]) -> str:
-    """Return the PARTITION BY of a window; nothing without names."""
+    """Return a PARTITION BY clause; empty without names."""
     listed = ", ".join(names)
     return f"PARTITION BY {listed} " if listed else ""
 
 
 def every(conditions: Iterable[str]) -> str:
-    """Return the condition that all of them hold."""
+    """Return the conjunction of conditions."""
     return " AND ".join(conditions) or "1 = 1"

@@ -1,4 +1,4 @@
-"""What an online store does: keep the newest row of every entity key."""
+"""What an online store does: it keeps the newest row of every entity key."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +27,7 @@ class StoredRow(NamedTuple):
     """The newest row of one key.
 
     Attributes:
-        event: When it was observed, microseconds since 1970 UTC.
+        event: Event timestamp, microseconds since 1970 UTC.
         values: One value per feature of the table, in column order; timestamps are microseconds.
     """
 
@@ -45,19 +45,19 @@ class StoredRecord(NamedTuple):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Window:
-    """A loaded stretch of event time, `[start, end)`."""
+    """A loaded range of event time, `[start, end)`."""
 
     start: datetime
     end: datetime
 
 
 class LedgerEntry(NamedTuple):
-    """An entry of the ledger, as backends keep it.
+    """A stored entry of the ledger.
 
     Attributes:
-        start: Where the window begins, microseconds since 1970 UTC.
-        end: Where it ends.
-        layout: The layout that its rows were written in, in hex.
+        start: Start of the window, microseconds since 1970 UTC.
+        end: End of the window.
+        layout: Layout of its rows, in hex.
     """
 
     start: int
@@ -66,10 +66,10 @@ class LedgerEntry(NamedTuple):
 
 
 class OnlineStore(ABC):
-    """Serves the newest feature values with low latency, and remembers what was loaded.
+    """Serves the newest feature values with low latency, and records what was loaded.
 
-    The methods without an underscore are what callers use; a backend implements the others, a few
-    calls each, and decides nothing. `tests/online/test_contract.py` states what each must do.
+    Callers use the public methods. A backend implements the abstract ones, a few calls each, and
+    decides nothing. `tests/online/test_contract.py` specifies them.
     """
 
     def __init__(self) -> None:
@@ -81,24 +81,24 @@ class OnlineStore(ABC):
         batches: Iterable[pa.RecordBatch],
         on_progress: Callable[[int], None] | None = None,
     ) -> int:
-        """Keep each row unless a newer one is stored for its key.
+        """Store each row unless a newer one is stored for its key.
 
-        The newer of two rows is the one with the later event timestamp, and of equal ones the
-        one created later; equal in both, the row written last wins, so that corrections do.
+        The row with the later event timestamp is newer; of equal ones, the one created later. If
+        both are equal, the row written last wins, so corrections take effect.
 
         Args:
             table: Where the rows belong.
             batches: Columns keys, `event_timestamp`, `created_timestamp` (null where unknown) and
-                features, in any row order; keys may repeat. Each batch is stored before the next
-                is asked for.
-            on_progress: Called after each batch with the number of rows handled so far.
+                features, in any order; keys may repeat. Each batch is stored before the next is
+                requested.
+            on_progress: Called after each batch with the number of rows so far.
 
         Returns:
-            How many rows were handled.
+            The number of rows.
 
         Raises:
-            SchemaError: A row is too large for the backend; nothing of its batch is written.
-            StoreError: The backend refused. Safe to retry: writing twice changes nothing.
+            SchemaError: A row is too large for the backend; its batch was not written.
+            StoreError: The backend failed. It is safe to retry.
         """
         if table.layout_id not in self._layouts:
             self._save_layout(table)
@@ -112,14 +112,14 @@ class OnlineStore(ABC):
         return count
 
     def delete(self, table: Table, batches: Iterable[pa.RecordBatch]) -> int:
-        """Delete keys as of their event timestamps: rows observed later stay, or come back.
+        """Delete keys as of their event timestamps; later rows stay, or can be written.
 
         Args:
             table: Where the rows are.
             batches: Columns keys, `event_timestamp` and `created_timestamp`.
 
         Returns:
-            How many deletions were handled.
+            The number of deletions.
         """
         count = 0
         for batch in batches:
@@ -128,7 +128,7 @@ class OnlineStore(ABC):
         return count
 
     def read(self, reads: Sequence[tuple[Table, Sequence[bytes]]]) -> list[list[StoredRow | None]]:
-        """Look up encoded keys in several tables, in one round trip where the backend can.
+        """Look up encoded keys in several tables, in one round trip if the backend can.
 
         Returns:
             For each read, one row or `None` per key, in order.
@@ -139,8 +139,8 @@ class OnlineStore(ABC):
     def windows(self, table: Table) -> list[Window]:
         """Return the windows that were loaded with all features of a table, merged, oldest first.
 
-        A window that was loaded before a feature was added or retyped is not among them: its rows
-        answer, and have nothing to say about that feature.
+        A window that was loaded before a feature was added or retyped is left out: its rows are
+        served, but have no value of that feature.
         """
         loaded = self._ledger(table)
         whole = {
@@ -150,7 +150,7 @@ class OnlineStore(ABC):
         return [Window(from_microseconds(start), from_microseconds(end)) for start, end in spans]
 
     def record(self, table: Table, window: Window) -> None:
-        """Add a window to the ledger. Call it after the rows are stored, never before."""
+        """Add a window to the ledger. Call it only after its rows are stored."""
         start, end = microseconds(window.start), microseconds(window.end)
         self._add_to_ledger(table, LedgerEntry(start, end, table.layout_id.hex()))
 
@@ -168,23 +168,23 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def drop(self, table: Table) -> None:
-        """Remove the rows and the ledger of a view, under whatever keys it had."""
+        """Remove the rows and the ledger of a view, for all keys that it ever had."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give back connections. The store opens new ones when it is used again."""
+        """Close connections; the store opens new ones when it is used again."""
 
     @abstractmethod
     def _put(self, table: Table, records: Sequence[Record]) -> None:
-        """Keep each record unless a newer one is stored; no two have one key."""
+        """Store each record unless a newer one is stored; all keys differ."""
 
     @abstractmethod
     def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
-        """Return what is stored under keys of tables, named by their identity."""
+        """Return the records of keys in tables, which are named by their identity."""
 
     @abstractmethod
     def _ledger(self, table: Table) -> list[LedgerEntry]:
-        """Return what was entered for a table."""
+        """Return the ledger of a table."""
 
     @abstractmethod
     def _add_to_ledger(self, table: Table, new: LedgerEntry) -> None:
@@ -192,11 +192,11 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def _save_layout(self, table: Table) -> None:
-        """Keep the table's layout, unless it is there. It comes before the rows that carry it."""
+        """Store the table's layout unless it exists, before any row with it is written."""
 
     @abstractmethod
     def _load_layout(self, table: Table, identity: bytes) -> Layout | None:
-        """Return a layout that was saved for the table, with its features in order, if it is."""
+        """Return a stored layout, with its features in order; `None` if it does not exist."""
 
     def _decoded(
         self, table: Table, found: Sequence[StoredRecord | None]
@@ -210,7 +210,9 @@ class OnlineStore(ABC):
             try:
                 values = decode_row(row.body)
             except MsgspecError as error:
-                message = f"An online row of {table.name!r} is damaged: {error}. Load it again."
+                message = (
+                    f"An online row of view {table.name!r} is damaged: {error}. Reload the view."
+                )
                 raise StoreError(message) from error
             if row.layout != current:
                 values = convert_row(values, self._layout(table, row.layout), table.layout)
@@ -218,7 +220,7 @@ class OnlineStore(ABC):
         return rows
 
     def _has_all_features(self, table: Table, layout: str) -> bool:
-        """Say whether rows of a layout have values for all features that a table has today."""
+        """Return whether rows of a layout have values of all current features of a table."""
         identity = bytes.fromhex(layout)
         if identity == table.layout_id:
             return True
@@ -230,17 +232,17 @@ class OnlineStore(ABC):
             saved = self._load_layout(table, identity)
             if saved is None:
                 raise StoreError(
-                    f"Online rows of {table.name!r} are there, and the record of how they were "
-                    "written is not. Load the view again, from a new process."
+                    f"Online rows of view {table.name!r} have an unknown layout. Reload the view "
+                    "from a new process."
                 )
             self._layouts[identity] = saved
         return self._layouts[identity]
 
 
 def merge_ledger(held: Iterable[Sequence[Any]], new: LedgerEntry) -> list[LedgerEntry]:
-    """Return a ledger with one more entry; what touches or overlaps is joined.
+    """Return a ledger with one more entry; adjacent and overlapping windows are merged.
 
-    Rows of a window that is loaded again are in the layout of that load, and in no other.
+    Rows of a window that is reloaded have the layout of the reload only.
     """
     spans: dict[str, list[tuple[int, int]]] = {new.layout: [(new.start, new.end)]}
     for start, end, layout in held:

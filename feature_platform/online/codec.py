@@ -14,7 +14,7 @@ from feature_platform.types.arrow import feature_type
 from feature_platform.types.widening import is_widening
 
 NEVER: Final = -(2**63)
-"""The created timestamp of a row that has none: older than any other."""
+"""The created timestamp of rows without one: older than any other."""
 
 Layout = Mapping[str, str]
 """Feature → name of its Arrow type, in the order of a stored row."""
@@ -26,13 +26,13 @@ _ALL_DIGITS = Context(prec=38)
 
 
 class Record(NamedTuple):
-    """The newest row of a key, as stores keep it.
+    """The newest row of a key, as it is stored.
 
     Attributes:
         key: The encoded entity key.
-        event: When it was observed, microseconds since 1970 UTC.
+        event: Event timestamp, microseconds since 1970 UTC.
         created: When it became known, or `NEVER`.
-        layout: Which layout the body is written in; empty for a deleted row.
+        layout: Layout of the body; empty for a deleted row.
         body: The encoded values; empty for a deleted row.
     """
 
@@ -44,7 +44,7 @@ class Record(NamedTuple):
 
 
 def records(table: Table, batch: pa.RecordBatch) -> list[Record]:
-    """Encode a batch: one record per key, the newest; of equal ones the last."""
+    """Encode the newest row of each key of a batch; of equally new rows, the last."""
     layout = table.layout_id
     features = [to_storable(batch[name]) for name in table.features.names]
     rows = zip(*features, strict=True) if features else [()] * batch.num_rows
@@ -80,9 +80,9 @@ def unreadable(stored: Layout, current: Layout) -> list[str]:
 
 
 def to_storable(column: pa.ChunkedArray | pa.Array) -> list[Any]:
-    """Return a column's values as msgpack takes them.
+    """Return a column's values in types that msgpack encodes.
 
-    Times become microseconds, and decimals become text, whose digits are all kept.
+    Times become microseconds, and decimals become text, with all digits.
     """
     if pa.types.is_timestamp(column.type):
         column = column.cast(pa.int64())

@@ -24,15 +24,15 @@ Item = Mapping[str, Any]
 
 
 class DynamoDBOnlineStore(OnlineStore):
-    """One table per view, on demand, made by the first write; one more for the project's ledger.
+    """One on-demand table per view, created by the first write, and one for the project's ledger.
 
-    A table is named `<project>.<view>.<digest of its keys>`. Every write is conditional.
-    Credentials are found as boto3 finds them.
+    Tables are named `<project>.<view>.<digest of its keys>`. Every write is conditional.
+    Credentials come from boto3's default chain.
 
     Args:
         region: AWS region; boto3's default if left out.
         endpoint_url: Another endpoint, such as an emulator's.
-        consistent_reads: Read what was written last instead of what has reached the nearest copy.
+        consistent_reads: Use strongly consistent reads.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class DynamoDBOnlineStore(OnlineStore):
                 raise SchemaError(
                     f"A row of view {table.name!r}, observed at "
                     f"{from_microseconds(record.event).isoformat()}, takes {size:,} bytes; "
-                    f"DynamoDB holds {_MOST_BYTES:,} in a row."
+                    f"DynamoDB stores at most {_MOST_BYTES:,}."
                 )
         self._make(table.identity)
 
@@ -152,7 +152,7 @@ class DynamoDBOnlineStore(OnlineStore):
     def _read_chunk(
         self, pairs: Sequence[tuple[str, bytes]]
     ) -> dict[tuple[str, bytes], StoredRecord]:
-        """Read up to 100 rows of any tables; what DynamoDB leaves out is asked for again."""
+        """Read up to 100 rows of any tables; unprocessed keys are requested again."""
         from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
         asked: dict[str, Any] = {}
@@ -179,7 +179,7 @@ class DynamoDBOnlineStore(OnlineStore):
         return found
 
     def _put_if(self, name: str, item: Item, condition: str, values: Item) -> bool:
-        """Write an item if a condition holds, and say whether it did."""
+        """Write an item if a condition is true, and return whether it was."""
         options = {"ExpressionAttributeValues": values} if values else {}
         with self._errors():
             try:
@@ -219,7 +219,9 @@ class DynamoDBOnlineStore(OnlineStore):
         if self._is_there(name):
             return
         with self._errors():
-            with suppress(self._client.exceptions.ResourceInUseException):  # somebody makes it
+            with suppress(
+                self._client.exceptions.ResourceInUseException
+            ):  # another process is creating it
                 self._client.create_table(
                     TableName=name,
                     KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
@@ -230,7 +232,7 @@ class DynamoDBOnlineStore(OnlineStore):
         self._exists.add(name)
 
     def _each(self, call: Any, items: Iterable[Any]) -> list[Any]:
-        """Call something for each item, some at a time."""
+        """Call a function for each item, several at a time."""
         items = list(items)
         return [call(items[0])] if len(items) == 1 else list(self._workers.get().map(call, items))
 
@@ -251,7 +253,7 @@ class DynamoDBOnlineStore(OnlineStore):
         )
 
     def _busy(self, _: Any) -> Any:
-        raise StoreError(f"{self}: it was too busy {_ATTEMPTS} times in a row. Try again later.")
+        raise StoreError(f"{self}: throttled {_ATTEMPTS} times in a row. Retry later.")
 
     def __str__(self) -> str:
         return f"DynamoDB online store in {self._region or 'the default region'}"
@@ -263,7 +265,7 @@ class DynamoDBOnlineStore(OnlineStore):
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            self._exists.clear()  # somebody may have dropped a table: the next call looks again
+            self._exists.clear()  # a table may have been dropped: check again next time
             raise StoreError(f"{self}: {error}.") from error
 
 
@@ -272,7 +274,7 @@ def _thread_pool() -> ThreadPoolExecutor:
 
 
 def _notes(table: Table) -> str:
-    """Name of the table for what is not a row: a view's table has two dots in its name."""
+    """Name of the table of layouts and ledgers; tables of views have two dots in their names."""
     return f"{table.project}.feature_platform"
 
 

@@ -1,4 +1,4 @@
-"""Stable, typed bytes for entity keys: 1, "1", true and null never meet."""
+"""Stable, typed bytes for entity keys: 1, "1", true and null never collide."""
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -14,19 +14,19 @@ _LENGTH: Final = struct.Struct(">cI").pack
 
 
 def encode_keys(columns: Sequence[Sequence[object]], rows: int) -> list[bytes | None]:
-    """Encode key columns row by row; `None` for a row with a null in its key.
+    """Encode key columns row by row; `None` for a row with a null key.
 
-    Each part is a type letter, its length and its bytes, so no two keys share an encoding.
+    Each part is a type letter, a length and bytes, so different keys have different encodings.
 
     Raises:
-        RequestError: A value cannot be a key, or a key is too long for some store.
+        RequestError: A value cannot be a key, or a key is too long.
     """
     if not columns:
         return [b""] * rows
     encoded = [[_part(value) for value in column] for column in columns]
     keys = encoded[0] if len(encoded) == 1 else list(map(_joined, zip(*encoded, strict=True)))
     if long := [key for key in keys if key is not None and len(key) > _MOST_BYTES]:
-        raise RequestError(f"A key of {len(long[0]):,} bytes is too long: {_MOST_BYTES:,} go.")
+        raise RequestError(f"Key is {len(long[0]):,} bytes long; the maximum is {_MOST_BYTES:,}.")
     return keys
 
 
@@ -53,8 +53,8 @@ def _of_subclass(value: object) -> Callable[[Any], bytes]:
 
 def _wrong(value: object) -> RequestError:
     return RequestError(
-        f"{value!r} cannot be an entity key: keys are integers of 64 bits, text, bytes, booleans "
-        "or times."
+        f"{value!r} cannot be an entity key: keys are 64-bit integers, text, bytes, booleans or "
+        "times."
     )
 
 

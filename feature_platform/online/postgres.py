@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 _WAIT_SECONDS = 10
 _MOST_CONNECTIONS = 8
-# Two processes that create the tables at once take turns.
+# Serializes processes that create the tables at the same time.
 _TURN = "select pg_advisory_xact_lock(hashtextextended(current_schema() || '.online', 0))"
 _SCHEMA = """
 create table if not exists online_rows (
@@ -47,12 +47,12 @@ join online_rows held on held.view = asked.view and held.key = asked.key
 
 
 class PostgresOnlineStore(OnlineStore):
-    """Three tables in the connection's schema. Writes are a COPY and one guarded upsert.
+    """Three tables in the connection's schema. A write is a COPY and a conditional upsert.
 
     Args:
-        parameters: libpq's: `host`, `port`, `dbname`, `user`, `password`, `sslmode` …; what is
-            left out comes from the environment, as `psql` has it.
-        schema: Schema to keep the tables in, which has to exist; the user's default if empty.
+        parameters: libpq's parameters, such as `host` and `dbname`; missing ones come from the
+            environment, as for `psql`.
+        schema: Existing schema of the tables; the user's default if empty.
     """
 
     def __init__(self, parameters: dict[str, Any], schema: str = "") -> None:
@@ -149,7 +149,7 @@ class PostgresOnlineStore(OnlineStore):
         )
 
     def _make_tables(self, db: "psycopg.Connection[Any]") -> None:
-        """Make them once; who may only read takes them as they are."""
+        """Create the tables once. Read-only roles use existing tables."""
         if self._has_tables:
             return
         from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
@@ -160,7 +160,7 @@ class PostgresOnlineStore(OnlineStore):
         self._has_tables = True
 
     def _cause(self) -> str:
-        """Ask a connection of its own why the pool gets none."""
+        """Return why the pool gets no connection, by opening one directly."""
         import psycopg
 
         try:
@@ -175,13 +175,13 @@ class PostgresOnlineStore(OnlineStore):
             return work(db)
 
     def _run(self, work: Callable[["psycopg.Connection[Any]"], T]) -> T:
-        """Do something with a connection of the pool, again if that had died."""
+        """Run a function with a connection of the pool; retry if the connection was dead."""
         self._pool.get()  # which reports a missing package
         import psycopg
         from psycopg_pool import PoolTimeout
 
         try:
-            for _ in range(_MOST_CONNECTIONS):  # as many of the pool may have died
+            for _ in range(_MOST_CONNECTIONS):  # every pooled connection may be dead
                 try:
                     return self._once(work)
                 except PoolTimeout:

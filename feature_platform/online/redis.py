@@ -15,8 +15,8 @@ from feature_platform.online.base import LedgerEntry, OnlineStore, StoredRecord,
 from feature_platform.online.codec import Layout, Record
 from feature_platform.table import Table
 
-# A row is `event, created, layout, body` in one value: one MGET reads any number of them. Times
-# are shifted to be unsigned, so that a script can compare them.
+# A row is `event, created, layout, body` in one value, so one MGET reads any number of rows. Times
+# are shifted to be unsigned, so a script can compare them.
 _TIMES = struct.Struct(">QQ")
 _ZERO = 2**63
 _LAYOUT = slice(16, 22)
@@ -79,7 +79,7 @@ class _Client(NamedTuple):
 
 
 class RedisOnlineStore(OnlineStore):
-    """One value per row; one MGET per request. Newest-wins is decided in the server, by a script.
+    """One value per row, one MGET per request. A script on the server keeps the newest row.
 
     Args:
         connection_string: `redis://`, `rediss://` or `unix://` with redis-py's options, or Feast's

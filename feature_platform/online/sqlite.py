@@ -32,7 +32,7 @@ where (excluded.event, excluded.created) >= (online_rows.event, online_rows.crea
 
 
 class _Connection(sqlite3.Connection):
-    """Closes itself with the thread or the store that it belongs to."""
+    """Closes itself when its thread or its store ends."""
 
     def __del__(self) -> None:
         with suppress(sqlite3.ProgrammingError):  # it was never opened
@@ -40,10 +40,10 @@ class _Connection(sqlite3.Connection):
 
 
 class SqliteOnlineStore(OnlineStore):
-    """Readers are not blocked by writers. One connection per thread.
+    """Writers do not block readers. One connection per thread.
 
     Args:
-        path: The file; its folder is made when it is needed.
+        path: The file; its folder is created if needed.
     """
 
     def __init__(self, path: Path) -> None:

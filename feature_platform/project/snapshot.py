@@ -1,4 +1,4 @@
-"""The registry at one version, in memory: what everything that reads works from."""
+"""The registry at one version, in memory."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ _WORD = re.compile(r'"(\w+)"')
 
 
 class Key(NamedTuple):
-    """Where an object lives, written `project/kind/name`."""
+    """The key of an object, printed as `project/kind/name`."""
 
     project: str
     kind: str
@@ -48,7 +48,7 @@ class Registered:
     """One registered object.
 
     Attributes:
-        key: Where it lives.
+        key: Its key.
         owner: `platform` or the team that registered it.
         body: Canonical JSON of the definition.
         version: Registry version that last changed it.
@@ -83,17 +83,17 @@ class Registered:
         return definition
 
     def digest(self) -> int:
-        """Hash the object as a number; the sum of several does not depend on any order."""
+        """Hash the object as a number; sums of these do not depend on the order."""
         return _number(*self.key, self.owner, self.body)
 
 
 @dataclass(frozen=True)
 class Removed:
-    """What is remembered of a deleted object: nobody else takes its name at once.
+    """The record of a deleted object, whose name stays reserved for a while.
 
     Attributes:
-        key: Where it lived.
-        owner: Who deleted it.
+        key: Its key.
+        owner: The owner who deleted it.
         at: When, UTC.
     """
 
@@ -107,7 +107,7 @@ class Removed:
 
 
 class Cursor(NamedTuple):
-    """A point of a log's history. A bare number would not notice a restored or swapped log."""
+    """A point in the history of a log. A version number alone would not reveal a restored log."""
 
     log_id: str
     version: Annotated[int, pydantic.Field(ge=0, lt=2**62)]
@@ -118,10 +118,10 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Read what `str(cursor)` wrote; an empty text is the beginning.
+        """Parse `str(cursor)`; an empty text is the beginning.
 
         Raises:
-            RequestError: The text is no cursor.
+            RequestError: The text is not a cursor.
         """
         if not text:
             return BEGINNING
@@ -135,7 +135,7 @@ _CURSOR = re.compile(r"([0-9a-f]{32}):([0-9]{1,18}):([0-9a-f]{32})")
 
 
 Changed: TypeAlias = Iterable[tuple[Key, Registered | None]]
-"""What changed places hold afterwards."""
+"""Changed keys with their objects; `None` for deleted ones."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,12 @@ class Snapshot:
     """All objects of all projects at one registry version.
 
     Attributes:
-        cursor: The point of history it shows.
-        sha256: Hash of the newest commit; the next one names it as its parent.
+        cursor: Its point in history.
+        sha256: Checksum of the newest commit, the parent of the next one.
         at: When the newest commit was written, UTC.
         entries: The objects.
-        removed: What was deleted and not registered again.
-        digest: Sum of the hashes of both, which every commit states and every reader checks.
+        removed: The objects that were deleted and not registered again.
+        digest: Sum of the hashes of both; part of every commit, and checked by readers.
     """
 
     cursor: Cursor = BEGINNING
@@ -165,9 +165,9 @@ class Snapshot:
 
     @cached_property
     def mentions(self) -> Mapping[str, Sequence[Key]]:
-        """Word → the objects whose definitions hold it as a JSON string.
+        """Word → the objects whose definitions contain it as a JSON string.
 
-        Names are such strings, so an object that is not listed for a name does not refer to it.
+        Names are such strings, so an object that is not listed does not refer to the name.
         """
         mentions: dict[str, list[Key]] = {}
         for key, entry in self.entries.items():
@@ -184,14 +184,14 @@ class Snapshot:
         return keys
 
     def with_entries(self, changed: Changed, at: datetime) -> Self:
-        """Return a copy with some objects set, or removed where `None` is given, at a time."""
+        """Return a copy with objects set, or removed where the value is `None`, at a time."""
         state = State(self)
         state.change(changed, at)
         return replace(self, entries=state.entries, removed=state.removed, digest=state.digest)
 
 
 class State:
-    """A snapshot's objects while commits are applied to them, without a copy for each."""
+    """The objects of a snapshot while commits are applied, without a copy per commit."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.entries = dict(snapshot.entries)
@@ -199,7 +199,7 @@ class State:
         self.digest = snapshot.digest
 
     def change(self, changed: Changed, at: datetime) -> None:
-        """Set objects, or remove them where `None` is given."""
+        """Set objects, or remove those whose value is `None`."""
         for key, entry in changed:
             removed, previous = self.removed.pop(key, None), self.entries.pop(key, None)
             self.digest -= sum(old.digest() for old in (removed, previous) if old is not None)

@@ -1,7 +1,7 @@
-"""Checkpoints: a whole state in one read, instead of every commit since the beginning.
+"""Checkpoints: a whole state in one read, instead of all commits.
 
-A checkpoint is only a cache. It is believed where the commit it stands for is in the log and
-states the same digest, and ignored where anything about it is wrong.
+A checkpoint is only a cache. It is used if the log's commit of its version has the same digest, and
+ignored otherwise.
 """
 
 from hashlib import sha256
@@ -48,17 +48,17 @@ class Checkpoint(BaseModel):
 
     @classmethod
     def read(cls, stored: bytes) -> Self | None:
-        """Read what is stored; `None` if it is damaged, or a newer release wrote it."""
+        """Read a stored checkpoint; `None` if it is damaged or of a newer release."""
         try:
             return cls.model_validate_json(decode_record(stored, "The checkpoint"))
         except (CorruptLogError, ValidationError):
             return None
 
     def snapshot(self, record: bytes) -> Snapshot | None:
-        """Return the snapshot, if the log agrees.
+        """Return the snapshot; `None` if the log does not confirm it.
 
         Args:
-            record: The commit that the log has under the checkpoint's number.
+            record: The log's commit of the checkpoint's version.
         """
         entries = {fields[0]: Registered(*fields) for fields in self.entries}
         removed = {fields[0]: Removed(*fields) for fields in self.removed}
@@ -75,9 +75,9 @@ class Checkpoint(BaseModel):
 
 
 def is_due(version: int, objects: int) -> bool:
-    """Say whether the state at a version, with so many objects, is one to keep.
+    """Return whether the state at a version should be checkpointed.
 
-    Every 50 commits; more rarely where there are many objects, so that checkpoints never take
-    much more room than the commits do.
+    Every 50 commits; less often with many objects, so checkpoints do not take much more space than
+    the commits.
     """
     return version % (_COMMITS * (1 + objects // _OBJECTS_PER_STEP)) == 0

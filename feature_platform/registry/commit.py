@@ -1,4 +1,4 @@
-"""Commits: numbered, chained by hash, and verified when they are read."""
+"""Commits: numbered, hash-chained, and verified when they are read."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,22 +24,22 @@ LAST_VERSION = 2**62
 
 
 class Commit(BaseModel):
-    """A plan that was accepted: who changed what, when and why.
+    """An accepted plan: who changed what, when and why.
 
     Attributes:
         format: Version of this form.
-        required_features: Abilities a reader must have; an unknown one is refused.
+        required_features: Features that a reader must support.
         log_id: Identity of the log, chosen by its first commit.
         version: Position in the log, from 1 without gaps.
-        commit_id: Identity of the change, the same over all attempts to write it.
+        commit_id: Identity of the change, the same in all attempts to write it.
         parent_id: `commit_id` of the commit before; empty for the first.
         parent_sha256: Hash of the commit before.
-        at: When it was written, UTC; later than its parent's even if a clock went back.
+        at: When it was written, UTC; later than its parent's, whatever the clock.
         principal: Who wrote it.
         client: Which program wrote it.
         message: Why.
         plan: What changed.
-        waived: Contracts that the platform broke on purpose; `plan.override` says why.
+        waived: Contracts that the platform overrode; `plan.override` has the reason.
         state: Digest of all objects afterwards.
     """
 
@@ -66,11 +66,11 @@ class Commit(BaseModel):
 
     @property
     def cursor(self) -> Cursor:
-        """The point of history that it leads to."""
+        """Its point in history."""
         return Cursor(self.log_id, self.version, self.commit_id)
 
     def summary(self) -> str:
-        """Describe the changes in a few words, such as `+2 ~1 feature_view`."""
+        """Summarize the changes, such as `+2 feature_view, ~1 entity`."""
         counts: dict[tuple[str, str], int] = {}
         signs = {"create": "+", "update": "~", "delete": "-"}
         for change in self.plan.changes:
@@ -83,7 +83,7 @@ def replay(snapshot: Snapshot, records: Iterable[bytes]) -> Snapshot:
     """Apply commits to a snapshot, verifying each; without commits it is the same snapshot.
 
     Raises:
-        CorruptLogError: A commit is not the rightful successor of the one before.
+        CorruptLogError: A commit is not a valid successor of the one before.
     """
     records = list(records)
     if not records:
@@ -102,7 +102,7 @@ def replay(snapshot: Snapshot, records: Iterable[bytes]) -> Snapshot:
         _audit(commit, state, head.version)
         state.change(commit.plan.entries(commit.version), commit.at)
         if commit.state != f"{state.digest:064x}":
-            raise broken_after(head.version, "does not lead to the state it names")
+            raise broken_after(head.version, "does not match its digest of the state")
         head, sha, at = commit.cursor, sha256(record).hexdigest(), commit.at
     return replace(
         snapshot,
@@ -125,8 +125,7 @@ def read_commit(record: bytes, *, after: int) -> Commit:
         body = decode_record(record, f"The registry's commit after version {after}")
     except CorruptLogError as error:
         raise CorruptLogError(
-            f"{error} `feature-platform fsck` says what can be done; registry_version={after} "
-            "reads what is good."
+            f"{error} Run `feature-platform fsck`; registry_version={after} reads the valid part."
         ) from error
     try:
         commit = Commit.model_validate_json(body)
@@ -134,18 +133,18 @@ def read_commit(record: bytes, *, after: int) -> Commit:
         place = ".".join(map(str, error.errors()[0]["loc"]))
         raise CorruptLogError(
             f"The registry's commit after version {after} cannot be read ({place}: "
-            f"{error.errors()[0]['msg']}). A newer release wrote it, or another program."
+            f"{error.errors()[0]['msg']}). A newer release or another program wrote it."
         ) from error
     if commit.format > FORMAT or commit.required_features:
         raise CorruptLogError(
             f"Registry commit {commit.version} needs a newer release of feature-platform "
-            f"(format {commit.format}, features {list(commit.required_features)})."
+            f"(format {commit.format}, features {list(commit.required_features)}). Upgrade."
         )
     return commit
 
 
 def _audit(commit: Commit, state: State, after: int) -> None:
-    """Refuse what no honest writer can have written: it came from outside."""
+    """Refuse commits that no correct writer can have written."""
     if commit.principal != commit.plan.owner:
         raise broken_after(after, f"is by {commit.principal!r} for {commit.plan.owner!r}")
     if not is_name(commit.plan.project) or not is_name(commit.plan.owner):
@@ -164,14 +163,14 @@ def _audit(commit: Commit, state: State, after: int) -> None:
 
 
 def broken_after(version: int, how: str) -> CorruptLogError:
-    """Return the error of a log that is good up to a version."""
+    """Return the error of a log that is valid up to a version."""
     return CorruptLogError(
-        f"The registry's log is good up to version {version}; the commit that comes next {how}. "
-        "The log was altered or swapped. `feature-platform fsck` says what can be done; "
-        f"registry_version={version} reads what is good."
+        f"The registry's log is valid up to version {version}; the next commit {how}. The log was "
+        "altered or swapped. Run `feature-platform fsck`; "
+        f"registry_version={version} reads the valid part."
     )
 
 
 def utc_now() -> datetime:
-    """Return the present, UTC."""
+    """Return the current time, UTC."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""Examining a log: what is wrong with it, and what of it can be saved."""
+"""Examining and repairing a log."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,12 +17,12 @@ _CLOCKS_DIFFER = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong with a log.
+    """A problem of a log.
 
     Attributes:
-        version: The commit concerned.
-        message: What is wrong.
-        damage: Whether the log cannot be read past it. Otherwise it is only suspicious.
+        version: The commit.
+        message: Description.
+        damage: Whether the log cannot be read past it; otherwise it is only suspicious.
     """
 
     version: int
@@ -32,12 +32,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What an examination found.
+    """The result of an examination.
 
     Attributes:
-        good: The records that verify, from the first one.
-        stored: The highest number that anything is stored under.
-        findings: What is wrong.
+        good: The valid records, from the first one.
+        stored: The highest number of a stored record.
+        findings: The problems.
     """
 
     good: tuple[bytes, ...]
@@ -51,10 +51,9 @@ class Report:
 
 
 def examine(log: CommitLog) -> Report:
-    """Read a log from its beginning, and everything about it that can be checked.
+    """Read a log from the beginning and check it completely.
 
-    Commits that the rules would refuse, although the chain is whole, were written by a program
-    that does not keep them; they are reported, too.
+    Valid commits that break the rules were written by another program; they are reported, too.
 
     Raises:
         StoreError: The backend cannot be read.
@@ -78,17 +77,19 @@ def examine(log: CommitLog) -> Report:
         ids.add(commit.commit_id)
         findings += [Finding(good, f"breaks the rules: {p}", damage=False) for p in problems]
     if snapshot.at > utc_now() + _CLOCKS_DIFFER:
-        message = f"it is dated {snapshot.at:%F %T}Z, which is to come: a writer's clock was ahead"
+        message = (
+            f"it is dated {snapshot.at:%F %T}Z, which is in the future: a writer's clock was ahead"
+        )
         findings.append(Finding(good, message, damage=False))
     if good == len(records) < stored:
-        message = f"commit {good + 1} is missing, and commits up to {stored} are there"
+        message = f"commit {good + 1} is missing, but commits up to {stored} exist"
         findings.append(Finding(good + 1, message))
     findings += _about_checkpoints(log, records[:good])
     return Report(tuple(records[:good]), stored, tuple(findings))
 
 
 def compare(report: Report, backup: Sequence[bytes], log: CommitLog) -> Report:
-    """Add what a backup of the same registry shows to be lost.
+    """Add the commits that a backup of the same registry shows to be lost.
 
     Raises:
         ConflictError: The backup is of another registry.
@@ -96,7 +97,7 @@ def compare(report: Report, backup: Sequence[bytes], log: CommitLog) -> Report:
     _check_same(report.good, backup, log)
     if len(backup) <= len(report.good):
         return report
-    message = f"the backup goes on to version {len(backup)}: commits were lost"
+    message = f"commits up to version {len(backup)} of the backup were lost"
     return replace(report, findings=(*report.findings, Finding(len(report.good) + 1, message)))
 
 
@@ -112,40 +113,40 @@ def _about_checkpoints(log: CommitLog, records: Sequence[bytes]) -> list[Finding
         return []
     checkpoint = Checkpoint.read(stored)
     if checkpoint is None:
-        message = "the newest checkpoint is damaged; it is ignored"
+        message = "the newest checkpoint is damaged and ignored"
         return [Finding(len(records), message, damage=False)]
     version = checkpoint.cursor.version
     if version > len(records):
-        message = f"there is a checkpoint of version {version}: later commits were lost"
+        message = f"a checkpoint of version {version} exists: commits were lost"
         return [Finding(len(records) + 1, message, damage=False)]
     if checkpoint.snapshot(records[version - 1]) != replay(Snapshot(), records[:version]):
-        message = "the checkpoint is not the state its commits lead to; it is ignored"
+        message = "the checkpoint does not match its commits and is ignored"
         return [Finding(version, message, damage=False)]
     return []
 
 
 def repair(log: CommitLog, target: CommitLog, backup: Sequence[bytes] = ()) -> tuple[int, int]:
-    """Write what verifies into another log, and leave the damaged one as it is.
+    """Write the valid part of a log to another log; the damaged one is not changed.
 
     Args:
         log: The damaged log.
         target: An empty log.
-        backup: Records of a backup of the same registry, to go on where the log breaks off.
+        backup: Records of a backup of the same registry, to continue where the log breaks off.
 
     Returns:
-        How many commits came from the log, and how many more from the backup.
+        The number of commits from the log, and of further ones from the backup.
 
     Raises:
-        NotFoundError: Not even the first commit verifies.
+        NotFoundError: No commit is valid.
         ConflictError: The target is the damaged log or is not empty, or the backup is of another
             registry.
     """
     if str(log) == str(target) or target.read(0, 1):
-        raise ConflictError(f"Registry {target} is not empty; repair into a new one.")
+        raise ConflictError(f"Registry {target} is not empty; repair into a new registry.")
     good = examine(log).good
     _check_same(good, backup, log)
     records = [*good, *backup[len(good) :]]
     if not records:
-        raise NotFoundError(f"Registry {log}: no commit verifies, so there is nothing to save.")
+        raise NotFoundError(f"Registry {log}: no commit is valid, so nothing can be saved.")
     import_records(records, target)
     return len(good), len(records) - len(good)

@@ -71,17 +71,15 @@ class Registry:
         self.log.close()
 
     def snapshot(self, at: int | datetime | None = None) -> Snapshot:
-        """Return the newest state, or an earlier one.
-
-        Only commits that were not seen before are read.
+        """Return the newest state, or an earlier one. Only new commits are read.
 
         Args:
-            at: A version, or a time: the state that was in force then. The newest if left out.
+            at: A version or a time; the newest state by default.
 
         Raises:
-            CorruptLogError: The log does not verify. Versions before the damage can be read.
-            LogReplacedError: The log is not the one that was read before, or was set back.
-            NotFoundError: There is no such version yet.
+            CorruptLogError: The log is damaged. Versions before the damage can be read.
+            LogReplacedError: The log was swapped or restored since the last read.
+            NotFoundError: The version does not exist.
             RequestError: The time has no zone.
             StoreError: The backend cannot be read.
         """
@@ -99,12 +97,13 @@ class Registry:
             return self._newest
 
     def recent(self, seconds: float) -> Snapshot:
-        """Return a state that is at most so many seconds old, for readers that ask all the time.
+        """Return a snapshot at most `seconds` old, for high-frequency readers.
 
-        Own commits are always in it. While the backend cannot be read, what was read last stands.
+        It contains all commits of this process. While the backend is unavailable, the last snapshot
+        is returned.
 
         Raises:
-            StoreError: The backend cannot be read and never was.
+            StoreError: The backend cannot be read, and there is no snapshot yet.
         """
         if not self._newest.version or monotonic() - self._read_at >= seconds:
             try:
@@ -113,7 +112,7 @@ class Registry:
                 if not self._newest.version:
                     raise
                 _log.warning(
-                    "The registry cannot be read; version %s stands: %s",
+                    "The registry is unavailable; using version %s: %s",
                     self._newest.version,
                     error,
                 )
@@ -131,9 +130,9 @@ class Registry:
     ) -> Commit | None:
         """Write a plan as the next commit, or nothing if it changes nothing.
 
-        The rules are checked against the head the commit will sit on, on every attempt. Commits
-        made since the plan do no harm unless they touched the same objects; under a saved plan,
-        unless they touched anything that it rests on.
+        Every attempt checks the rules against the state that the commit builds on. Commits since
+        the plan conflict if they changed the same objects; with a saved plan, if they changed
+        anything that it depends on.
 
         Args:
             plan: The plan.
@@ -144,28 +143,27 @@ class Registry:
                 instead of reading the log again. The log refuses an attempt on an old state.
 
         Returns:
-            The commit; `None` if everything already is as the plan wants it.
+            The commit; `None` if the registry already agrees.
 
         Raises:
-            RefusedError: The plan breaks a rule; every broken rule is listed.
-            ConflictError: An object is no longer as the plan found it; the commits that changed it
-                are listed.
-            LogReplacedError: The saved plan is for another log, or for one that was set back.
+            RefusedError: The plan breaks rules; all problems are listed.
+            ConflictError: An object changed since the plan; the commits that changed it are listed.
+            LogReplacedError: The saved plan is for another log, or the log was restored.
             BusyError: Other writers kept the log busy; nothing was written.
             StoreError: The backend refused; nothing was written.
-            UnknownOutcomeError: The backend never said whether the commit landed.
+            UnknownOutcomeError: The backend did not confirm whether the commit was written.
         """
         from tenacity import Retrying, retry_if_result, stop_after_delay, wait_random_exponential
 
         saved = plan if isinstance(plan, SavedPlan) else None
         plan = plan.plan if isinstance(plan, SavedPlan) else plan
         if plan.owner != principal:
-            reason = f"it was made for {plan.owner!r} and cannot be committed by {principal!r}."
+            reason = f"it belongs to {plan.owner!r} and cannot be committed by {principal!r}."
             problem = Problem("ownership", "the plan", reason)
             raise RefusedError(plan.owner, plan.project, [problem])
         if not plan:
             return None
-        # A different pause for each of many writers: they spread out instead of colliding again.
+        # Random pauses spread out concurrent writers.
         retrying = Retrying(
             retry=retry_if_result(lambda outcome: outcome == "taken"),
             wait=wait_random_exponential(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS),
@@ -179,8 +177,8 @@ class Registry:
         )
         if isinstance(outcome, str):
             raise BusyError(
-                f"Other writers kept the registry busy for {self._deadline_seconds:.0f} seconds. "
-                "Nothing was written; try again."
+                f"Other writers kept the registry busy for {self._deadline_seconds:g} seconds. "
+                "Nothing was written; retry."
             )
         return outcome
 
@@ -197,16 +195,16 @@ class Registry:
         """Return commits, oldest first.
 
         Args:
-            project: Only of this project.
-            owner: Only by this owner.
-            name: Only those that changed an object of this name.
-            since: Only at this time or later.
-            until: Only at this time or earlier.
-            after: Only newer than this version.
+            project: Only commits of this project.
+            owner: Only commits of this owner.
+            name: Only commits that changed an object of this name.
+            since: Only commits at this time or later.
+            until: Only commits at this time or earlier.
+            after: Only commits newer than this version.
         """
         for moment in (since, until):
             _check_aware(moment)
-        self.snapshot()  # what does not verify is no history
+        self.snapshot()  # verifies the log
         return [
             commit
             for commit in self._commits(max(after, 0))
@@ -230,15 +228,15 @@ class Registry:
         return read_commit(records[0], after=version - 1)
 
     def changes(self, since: Cursor | str = BEGINNING) -> list[Commit]:
-        """Return the commits after a point of history, oldest first; each has a `cursor`.
+        """Return the commits after a point in history, oldest first; each has a `cursor`.
 
         Args:
-            since: A cursor of a commit or a snapshot, or its text; the beginning if left out.
+            since: A cursor of a commit or a snapshot, or its text; by default the beginning.
 
         Raises:
-            RequestError: It is no cursor.
-            LogReplacedError: The log does not have that point: it was swapped, or restored from a
-                backup that was made before. Start again from `snapshot()`.
+            RequestError: It is not a cursor.
+            LogReplacedError: The log does not contain that point: it was swapped or restored from a
+                backup. Start again from `snapshot()`.
         """
         if isinstance(since, str):
             since = Cursor.parse(since)
@@ -250,9 +248,9 @@ class Registry:
         found = self._commits(since.version - 1)
         if not found or found[0].cursor != since:
             raise LogReplacedError(
-                f"Registry {self.log} does not have version {since.version} as it was read before "
-                f"(commit {since.commit_id[:8]}): the log was swapped, or restored from a backup. "
-                "Read the present state, and go on from there."
+                f"Registry {self.log} no longer contains version {since.version} (commit "
+                f"{since.commit_id[:8]}): the log was swapped or restored from a backup. Read the "
+                "current state, and continue from there."
             )
         return found[1:]
 
@@ -280,7 +278,7 @@ class Registry:
         )
         record = commit.to_bytes()
         if len(record) > MAX_BYTES:
-            reason = f"its commit has {len(record):,} bytes; {MAX_BYTES:,} are the most."
+            reason = f"its commit has {len(record):,} bytes; the maximum is {MAX_BYTES:,}."
             problem = Problem("size", "the plan", f"{reason} Apply it in parts.")
             raise RefusedError(plan.owner, plan.project, [problem])
         if not self.log.append(commit.version, commit.commit_id, record):
@@ -292,18 +290,18 @@ class Registry:
         return commit
 
     def _remember(self, written: Snapshot) -> None:
-        """Know the state after an own commit, and keep it as a checkpoint now and then."""
+        """Keep the state after a commit of this process, and checkpoint it if that is due."""
         with self._lock:
             if self._newest.version < written.version:
                 self._newest = written
         if is_due(written.version, len(written.entries)):
-            with suppress(StoreError):  # it is only a cache, and the commit has landed
+            with suppress(StoreError):  # only a cache, and the commit is written
                 self.log.keep(written.version, Checkpoint.of(written).to_bytes())
 
     def _check_unchanged(self, plan: Plan, saved: SavedPlan | None, head: Snapshot) -> None:
         moved = saved.moved(head) if saved else set[Key]()
         if saved and saved.base.version:
-            # Also what was changed and changed back: a plan that was undone is not applied again.
+            # Also what was changed and changed back: an undone plan must not be applied again.
             own = {plan.key(change) for change in plan.changes}
             for commit in self.changes(saved.base):
                 moved |= own & {commit.plan.key(change) for change in commit.plan.changes}
@@ -319,35 +317,35 @@ class Registry:
                 if moved & {commit.plan.key(change) for change in commit.plan.changes}
             ]
             names = ", ".join(str(key) for key in sorted(moved))
-            told = "; ".join(touched) or "no commit since says so: the plan was altered"
+            cause = "; ".join(touched) or "no commit changed it: the plan was altered"
             raise ConflictError(
-                f"The plan was made at version {plan.version}, and {names} changed since: "
-                f"{told}. Nothing was written; plan again."
+                f"Since the plan at version {plan.version}, {names} changed: {cause}. Nothing was "
+                "written; plan again."
             )
 
     def _opened(self) -> Snapshot:
-        """Read the log for the first time. That nothing follows its end is checked, too."""
+        """Read the log from scratch and verify that no records exist past its end."""
         start = self._from_checkpoint(LAST)
         found = replay(start, self.log.read(start.version))
         if (last := self.log.last(found.version)) > found.version:
-            found = replay(found, self.log.read(found.version))  # somebody just wrote it?
+            found = replay(found, self.log.read(found.version))  # it may have just been written
             if last > found.version:
-                raise broken_after(found.version, f"is missing, though commit {last} is there")
+                raise broken_after(found.version, f"is missing, but commit {last} exists")
         return found
 
     def _refreshed(self, known: Snapshot) -> Snapshot:
-        """Add what is new. The newest known commit is read again: it must still be there."""
+        """Read new commits, and the newest known one again, which must be unchanged."""
         records = self.log.read(known.version - 1)
         if not records or sha256(records[0]).hexdigest() != known.sha256:
             raise LogReplacedError(
-                f"Registry {self.log} no longer has version {known.version} as it was read before "
-                f"(commit {known.cursor.commit_id[:8]}): the log was swapped, or restored from a "
-                "backup. Nothing is read past that. Open the registry again once that is meant."
+                f"Registry {self.log} no longer contains version {known.version} (commit "
+                f"{known.cursor.commit_id[:8]}): the log was swapped or restored from a backup. If "
+                "that was intended, open the registry again."
             )
         return replay(known, records[1:])
 
     def _from_checkpoint(self, upto: int) -> Snapshot:
-        """Return the newest checkpointed state at a version or before; the empty one without."""
+        """Return the newest checkpointed state up to a version; the empty state without one."""
         stored = self.log.checkpoint(upto)
         checkpoint = Checkpoint.read(stored) if stored else None
         if checkpoint is None or checkpoint.cursor.version > upto:
@@ -376,17 +374,17 @@ class Registry:
         return [read_commit(record, after=after + i) for i, record in enumerate(records)]
 
     def _no_version(self, version: int) -> str:
-        return f"The registry has versions 1 to {self.snapshot().version}, but no {version}."
+        return f"Version {version} does not exist. Versions go from 1 to {self.snapshot().version}."
 
 
 def _check_aware(moment: datetime | None) -> None:
     if moment is not None and moment.tzinfo is None:
-        raise RequestError(f"{moment} has no time zone: pass an aware time, such as UTC.")
+        raise RequestError(f"{moment} has no time zone: pass an aware time.")
 
 
 def _is_done(plan: Plan, head: Snapshot) -> bool:
-    """Say whether a plan has nothing left to do, as when its commit landed unnoticed."""
+    """Return whether the registry already agrees, as after a commit that was not confirmed."""
     if any(change.before is None and change.after is None for change in plan.changes):
-        return False  # not a plan that could be done; the rules say what is wrong with it
+        return False  # malformed: the rules report it
     held = ((head.entries.get(key), wanted) for key, wanted in plan.entries())
     return all((h and (h.owner, h.body)) == (w and (w.owner, w.body)) for h, w in held)

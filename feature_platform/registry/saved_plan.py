@@ -1,4 +1,4 @@
-"""Saved plans: reviewed today, applied tomorrow, and only if they still mean the same."""
+"""Saved plans: reviewed today, applied tomorrow, if nothing they depend on has changed."""
 
 import json
 from hashlib import sha256
@@ -15,13 +15,13 @@ from feature_platform.registry.serialization import decode_record, encode_record
 
 
 class SavedPlan(BaseModel):
-    """A plan, the point of history it was made at, and what it was made from.
+    """A plan, its point in history, and what it depends on.
 
     Attributes:
         format: Version of this form.
-        base: The point of history.
-        reads: Object that the plan relies on without changing it → hash of what it was; of an
-            object that was not there, the hash of nothing.
+        base: Its point in history.
+        reads: Object that the plan depends on without changing it → hash of its content; an object
+            that did not exist has the hash of nothing.
         plan: The plan.
     """
 
@@ -34,11 +34,11 @@ class SavedPlan(BaseModel):
 
     @classmethod
     def of(cls, plan: Plan, snapshot: Snapshot) -> Self:
-        """Return a plan with what it rests on.
+        """Return a plan with its dependencies.
 
         Args:
             plan: The plan.
-            snapshot: The registry it was made from.
+            snapshot: The registry at its version.
         """
         project = Project(snapshot, plan.project)
         changed = {plan.key(change) for change in plan.changes}
@@ -49,12 +49,12 @@ class SavedPlan(BaseModel):
         return cls(base=snapshot.cursor, reads=reads, plan=plan)
 
     def moved(self, head: Snapshot) -> set[Key]:
-        """Return what the plan relies on and is no longer as it was."""
+        """Return the dependencies of the plan that have changed."""
         keys = {name: Key(*name.split("/", 2)) for name in self.reads}
         return {key for name, key in keys.items() if _hash(head, key) != self.reads[name]}
 
     def to_bytes(self) -> bytes:
-        """Return what is written into a file."""
+        """Return the content of the file."""
         return encode_record(self.model_dump(mode="json"))
 
     @classmethod
@@ -68,8 +68,7 @@ class SavedPlan(BaseModel):
             return cls.model_validate_json(decode_record(stored.rstrip(b"\n"), where))
         except (CorruptLogError, ValidationError) as error:
             raise RequestError(
-                f"{where} is not a plan that `plan --out` wrote, or was altered since: make it "
-                "again."
+                f"{where} was not written by `plan --out`, or was altered. Plan again."
             ) from error
 
 

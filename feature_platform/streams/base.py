@@ -9,8 +9,8 @@ class Message(NamedTuple):
     """One message of a stream.
 
     Attributes:
-        place: Where it is in the stream, as the broker knows it.
-        body: What it says.
+        place: Its position in the stream, as the broker identifies it.
+        body: Its content.
     """
 
     place: Any
@@ -18,15 +18,15 @@ class Message(NamedTuple):
 
 
 class Stream(ABC):
-    """One reader's place in a stream, remembered by the broker for the reader's group.
+    """A reader's position in a stream, which the broker keeps for the reader's group.
 
-    A message that was not acknowledged is delivered again, to this reader or another one.
-    `tests/streams/test_contract.py` states what each must do.
+    A message that is not acknowledged is delivered again, to this reader or another one.
+    `tests/streams/test_contract.py` specifies the methods.
     """
 
     @abstractmethod
     def read(self, most: int, wait_seconds: float) -> Sequence[Message]:
-        """Return the next messages, as soon as there are any; none after a while without.
+        """Return the next messages as soon as some arrive; none after a timeout.
 
         Raises:
             StoreError: The broker cannot be read.
@@ -34,15 +34,15 @@ class Stream(ABC):
 
     @abstractmethod
     def acknowledge(self, messages: Sequence[Message]) -> None:
-        """Say that messages, which are the first ones unacknowledged, are taken care of."""
+        """Acknowledge messages, which are the oldest unacknowledged ones."""
 
     @abstractmethod
     def reject(self, message: Message, reason: str) -> None:
-        """Put a message aside, into `<topic>.rejected`, with what is wrong about it."""
+        """Move a message to the dead letters in `<topic>.rejected`, with the reason."""
 
     @abstractmethod
     def pending(self) -> bool:
-        """Whether messages that some reader took are not acknowledged yet."""
+        """Return whether delivered messages are not acknowledged yet."""
 
     @abstractmethod
     def close(self) -> None:

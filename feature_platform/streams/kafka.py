@@ -14,10 +14,9 @@ _JOIN_SECONDS = 30
 
 
 class KafkaStream(Stream):
-    """Reads as a member of a consumer group; offsets are committed once rows are stored.
+    """Reads as a member of a consumer group; offsets are committed after rows are stored.
 
-    Tested with the brokers that librdkafka brings along for tests, over TCP; it has not met a
-    Kafka cluster.
+    Tested with librdkafka's mock brokers over TCP; not yet tested against a Kafka cluster.
 
     Args:
         options: librdkafka's settings: `bootstrap.servers`, `security.protocol` …
@@ -40,7 +39,7 @@ class KafkaStream(Stream):
         deadline = monotonic() + _JOIN_SECONDS
         while True:
             found = self._consume(most, wait_seconds)
-            # Nothing is there only once the group has formed and the ends have been seen.
+            # The topic is known to be empty once the group has formed and all ends were reached.
             if found or (self._assigned is not None and self._reached >= self._assigned):
                 return found
             if monotonic() > deadline:
@@ -107,7 +106,7 @@ class KafkaStream(Stream):
             raise StoreError(f"Topic '{self._topic}.rejected' cannot be written: {why}.")
 
     def pending(self) -> bool:
-        return False  # a member's messages go to the others once it has left
+        return False  # the group reassigns the messages of a member that leaves
 
     def close(self) -> None:
         self._consumer.close()
@@ -124,7 +123,7 @@ class KafkaStream(Stream):
             raise ConfigError("broker: kafka needs bootstrap.servers.")
         library = _confluent()
         try:
-            quiet = {"log_level": 2, **self._options}  # what it would log is in our errors
+            quiet = {"log_level": 2, **self._options}  # our errors contain what it would log
             consumer = library.Consumer({**quiet, **fixed})
         except library.KafkaException as error:
             raise ConfigError(f"broker: {error.args[0].str()}.") from None

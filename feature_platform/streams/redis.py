@@ -15,19 +15,19 @@ _ABANDONED_MS = 60_000
 
 
 def _body(fields: dict[bytes, bytes]) -> bytes:
-    """Return the row, or what came instead: it is refused, and not lost."""
+    """Return the row, or the raw fields: they are rejected, not lost."""
     return fields[_FIELD] if _FIELD in fields else repr(fields).encode()
 
 
 class RedisStream(Stream):
-    """Reads as a consumer group does; messages of readers that died are taken over.
+    """Reads as a consumer group; messages of dead readers are taken over.
 
     Args:
         connection_string: As for the online store.
         topic: The stream's key.
-        group: The consumer group; it is made, at the stream's beginning, when it is needed.
-        abandoned_ms: After how long a message that was not acknowledged goes to another reader;
-            a minute if left out.
+        group: The consumer group, created at the start of the stream if needed.
+        abandoned_ms: After how long an unacknowledged message is delivered to another reader; a
+            minute by default.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Decimals without a lost digit.
+"""Exact decimals.
 
-Arrow's casts refuse most of what does not fit, and wrap around where 128 bits do not suffice on the
-way: values go through Python's decimals instead, which know when they round.
+Arrow's casts overflow silently where an intermediate result exceeds 128 bits. Values are converted
+through Python's decimals instead, which detect rounding.
 """
 
 import re
@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[+-]?([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][+-]?[0-9]{1,3})?
 
 
 def holds_decimals(dtype: pa.DataType) -> bool:
-    """Say whether values of a type, or the items of its lists, are decimals."""
+    """Return whether values of a type, or the items of its lists, are decimals."""
     return holds_decimals(dtype.value_type) if is_list(dtype) else pa.types.is_decimal(dtype)
 
 
@@ -31,17 +31,17 @@ def exact_decimals(values: Iterable[Any], dtype: pa.DataType, *, nan_is_null: bo
     Args:
         values: Python values; None is null.
         dtype: A decimal type, or a list of one.
-        nan_is_null: Read NaN as missing, as pandas means it.
+        nan_is_null: Treat NaN as missing, as pandas does.
 
     Raises:
-        ValueError: A value is a float, no number, or has more digits than are declared.
+        ValueError: A value is a float, not a number, or has more digits than declared.
     """
     exact = _lists(dtype.value_type) if is_list(dtype) else _exact(dtype, nan_is_null=nan_is_null)
     return [None if _is_missing(value) else exact(value) for value in values]
 
 
 def is_lossless(held: pa.DataType, wanted: pa.DataType) -> bool:
-    """Say whether every decimal of a type is, exactly, one of another; or their lists' items."""
+    """Return whether every decimal (or item of a list) of one type is exactly one of another."""
     if is_list(held) and is_list(wanted):
         return is_lossless(held.value_type, wanted.value_type)
     return bool(
@@ -62,10 +62,10 @@ def _exact(dtype: pa.Decimal128Type, *, nan_is_null: bool) -> Callable[[Any], De
         try:
             return number.quantize(unit, context=context)
         except Inexact:
-            where = f"{dtype.scale} digits after"
+            limit = f"{dtype.scale} digits after"
         except InvalidOperation:
-            where = f"{dtype.precision - dtype.scale} digits before"
-        raise ValueError(f"{shown(value)} has more than {where} the point")
+            limit = f"{dtype.precision - dtype.scale} digits before"
+        raise ValueError(f"{shown(value)} has more than {limit} the point")
 
     return exact
 
@@ -87,13 +87,15 @@ def _number(value: Any) -> Decimal:
     if isinstance(value, Decimal) and value.is_finite():
         return value
     if isinstance(value, float):
-        raise ValueError(f"{value!r} is a float, which is rounded already: give decimals or text")
+        raise ValueError(
+            f"{value!r} is a float, which may already be rounded: pass decimals or text"
+        )
     raise ValueError(f"{shown(value)} is not a decimal number")
 
 
 def _is_nan(value: Any) -> bool:
     if isinstance(value, Decimal):
-        return value.is_nan()  # a signaling one cannot be compared
+        return value.is_nan()  # a signaling NaN cannot be compared
     return isinstance(value, float) and isnan(value)
 
 

@@ -57,8 +57,8 @@ def Decimal(precision: int, scale: int = 0) -> FeatureType:  # noqa: N802 - as t
     """Return the type of exact decimal numbers, such as amounts of money.
 
     Args:
-        precision: How many digits there are at most, 1 to 38.
-        scale: How many of them stand after the point.
+        precision: Maximum number of digits, 1 to 38.
+        scale: Number of digits after the point.
 
     Example:
         >>> Decimal(18, 2)
@@ -67,7 +67,7 @@ def Decimal(precision: int, scale: int = 0) -> FeatureType:  # noqa: N802 - as t
     if not (0 < precision <= _MOST_DIGITS and 0 <= scale <= precision):
         raise ValueError(
             f"Decimal({precision}, {scale}) is not a type: a decimal has 1 to {_MOST_DIGITS} "
-            "digits, and no more of them after the point."
+            "digits, and its scale is at most its precision."
         )
     return FeatureType("Decimal", digits=(precision, scale))
 
@@ -97,7 +97,7 @@ def parse_type(value: object) -> FeatureType:
     if (array := _ARRAY.fullmatch(text)) and (array[1] in SCALARS or _DECIMAL.fullmatch(array[1])):
         return Array(parse_type(array[1]))
     if text == "Decimal":
-        raise ValueError("Decimal needs its digits, in all and after the point: Decimal(18, 2).")
+        raise ValueError("Decimal needs a precision and a scale: Decimal(18, 2).")
     raise ValueError(
         f"{text!r} is not a type.{did_you_mean(text, SCALARS)} Types are {', '.join(SCALARS)}, "
         "Decimal(precision, scale) and Array(type)."

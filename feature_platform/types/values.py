@@ -1,4 +1,4 @@
-"""Values in their declared types, or an error: nothing is cut, guessed or reinterpreted."""
+"""Exact conversion to declared types: values are never truncated, guessed or reinterpreted."""
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -22,11 +22,11 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
 
     Args:
         values: The values.
-        dtype: Their type; `None` keeps what they are.
-        nan_is_null: Read NaN as missing, as pandas means it.
+        dtype: Their type; `None` keeps the inferred one.
+        nan_is_null: Treat NaN as missing, as pandas does.
 
     Raises:
-        ValueError: A value is of another type, or would lose something.
+        ValueError: A value has the wrong type, or would change.
     """
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
         found = values if dtype is None else exact_cast(values, dtype)
@@ -39,7 +39,7 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
         if not hasattr(values, "dtype"):
             values = [_plain(value, dtype) for value in values]
             if len({type(v) for v in values if isinstance(v, date)}) > 1:
-                raise ValueError("some values are dates and some are times")
+                raise ValueError("dates and times are mixed")
         found = pa.array(values, from_pandas=from_pandas)
         if isinstance(found, pa.ChunkedArray):
             found = found.combine_chunks()
@@ -49,13 +49,13 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
 
 
 def _plain(value: Any, dtype: pa.DataType | None) -> Any:
-    """Return a Python value as Arrow reads it best; pandas' marks of a missing one become None."""
+    """Return a Python value in the form that Arrow reads; pandas' missing values become None."""
     if type(value).__name__ in {"NaTType", "NAType"}:
         return None
     if dtype is not None and pa.types.is_floating(dtype):
         if isinstance(value, bool):
             raise ValueError(f"{value!r} is not a number")
-        if type(value) is int:  # Arrow refuses integers that a narrow float has to round
+        if type(value) is int:  # Arrow rejects integers that a narrow float would round
             if float(value) != value:
                 raise ValueError(f"{value!r} is not exact as a float")
             return float(value)
@@ -64,11 +64,11 @@ def _plain(value: Any, dtype: pa.DataType | None) -> Any:
 
 _SEARCHED = 10_000
 Convert: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
-"""Takes values as they come, and returns them exactly in a declared type."""
+"""Converts values exactly to a declared type."""
 
 
 def converter(dtype: pa.DataType | None, *, nan_is_null: bool = False) -> Convert:
-    """Return what makes Python values exact, as `exact_array` does, but cheaply for plain ones.
+    """Return a function that converts values as `exact_array` does, but fast for plain values.
 
     Raises (the converter):
         ValueError: As `exact_array`.
@@ -82,17 +82,17 @@ def converter(dtype: pa.DataType | None, *, nan_is_null: bool = False) -> Conver
             try:
                 return [None if value is None else plain(value) for value in values]
             except (TypeError, OverflowError):
-                pass  # something that takes a closer look
+                pass  # the general conversion decides
         return exact_array(values, dtype, nan_is_null=nan_is_null).to_pylist()  # type: ignore[no-any-return]
 
     return convert
 
 
 def misplaced(values: Any, dtype: pa.DataType) -> str:
-    """Return where the first value is that cannot be of a type, and the value, for messages.
+    """Return the position and value of the first value that cannot be converted, for messages.
 
     Args:
-        values: Arrow, or Python values; only the first 10,000 are looked at.
+        values: Arrow or Python values; only the first 10,000 are checked.
         dtype: Their declared type.
     """
     first = values[:_SEARCHED]
@@ -105,12 +105,12 @@ def misplaced(values: Any, dtype: pa.DataType) -> str:
 
 
 def first_misfit(values: Sequence[Any], convert: Convert) -> int | None:
-    """Return which value cannot be converted alone; `None` if each of them can."""
-    for place, value in enumerate(values):
+    """Return the position of the first value that cannot be converted; `None` if all can."""
+    for position, value in enumerate(values):
         try:
             convert([value])
         except ValueError:
-            return place
+            return position
     return None
 
 
@@ -164,12 +164,11 @@ _PLAIN: Mapping[pa.DataType | None, Callable[[Any], Any]] = {
 
 
 def exact_cast(column: Column, dtype: pa.DataType) -> Column:
-    """Return a column in a declared type.
+    """Return a column converted to a declared type.
 
-    Integers and floats become one another where no value changes, floats are rounded to a narrower
-    float, integers and text become decimals of as many digits as they need, text in ISO 8601 and
-    naive times become UTC times, and times are floored to microseconds. Everything else is refused:
-    a float is never a decimal, for it has been rounded already.
+    - Integers and floats are converted if no value changes; floats are rounded to narrower floats.
+    - Integers and text become decimals if they have no more digits than declared. Floats do not.
+    - ISO 8601 text and naive times become UTC; times are floored to microseconds.
 
     Raises:
         ValueError: The types do not fit, or a value would change.
@@ -196,19 +195,19 @@ def _hint(column: Column, dtype: pa.DataType) -> str:
     while is_list(held):
         held = held.value_type
     rounded = _is_float(held) and holds_decimals(dtype)
-    return "; floats are rounded already: give decimals or text" if rounded else ""
+    return "; floats may already be rounded: pass decimals or text" if rounded else ""
 
 
 def _prepared(column: Column, dtype: pa.DataType) -> Column:
-    """Return a column as Arrow casts it exactly."""
+    """Return a column in a form that Arrow casts exactly."""
     if pa.types.is_timestamp(dtype) and pa.types.is_timestamp(column.type):
-        if column.type.tz:  # a local time may be ambiguous, an instant is not
+        if column.type.tz:  # local times may be ambiguous, UTC is not
             column = column.cast(pa.timestamp(column.type.unit, "UTC"))
         return compute.floor_temporal(column, unit="microsecond")
     if pa.types.is_timestamp(dtype) and _is_text(column.type):
         return compute.floor_temporal(_times(column), unit="microsecond")
     if pa.types.is_float32(dtype) and pa.types.is_integer(column.type):
-        return column.cast(pa.float64())  # exact, and then rounded as floats are
+        return column.cast(pa.float64())  # exact, then rounded like any float
     return column
 
 
@@ -219,7 +218,7 @@ def _infinities(column: Column) -> int:
 
 
 def _times(column: Column) -> Column:
-    """Return ISO 8601 text as times; without an offset they are UTC."""
+    """Parse ISO 8601 text; times without an offset are UTC."""
     reason: Exception | None = None
     for dtype in (pa.timestamp(unit, tz) for unit in ("us", "ns") for tz in (None, "UTC")):
         try:
@@ -230,7 +229,7 @@ def _times(column: Column) -> Column:
 
 
 def fits(held: pa.DataType, wanted: pa.DataType) -> bool:
-    """Say whether values of a type can be of a declared one; `exact_cast` looks at each."""
+    """Return whether values of one type may be converted to another; `exact_cast` checks each."""
     if pa.types.is_null(held):
         return True
     if is_list(held):

@@ -1,4 +1,4 @@
-"""New rows for a source of files: always new files, never other content in old ones."""
+"""Appending to file sources: always new files, never changes of existing ones."""
 
 import uuid
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from feature_platform.table import SourceTable
 
 
 def append_files(source: SourceTable, rows: pa.Table, root: Path) -> str:
-    """Write rows as a new Parquet file, or one per day; a file is seen once it is complete.
+    """Write rows as a new Parquet file, or one per day; a file appears once it is complete.
 
     Raises:
         RequestError: The source is a single file, a glob, or in another format.
@@ -27,8 +27,8 @@ def append_files(source: SourceTable, rows: pa.Table, root: Path) -> str:
         return _append_delta(label, path if "://" in path else str(root / path), rows)
     if location["format"] != "parquet" or PurePosixPath(path).suffix or "*" in path:
         raise RequestError(
-            f"Source {label!r} cannot grow: its path {location['path']!r} is not a directory of "
-            "Parquet files. Make it one; a file is never written again."
+            f"Source {label!r} is not appendable: {location['path']!r} is not a directory of "
+            "Parquet files. Use a directory; existing files are never rewritten."
         )
     on_s3 = path.startswith("s3://")
     client = s3_client(location["endpoint"]) if on_s3 else fs.LocalFileSystem()
@@ -42,7 +42,7 @@ def append_files(source: SourceTable, rows: pa.Table, root: Path) -> str:
             _write(client, target, name, part, rename=not on_s3)
             written.append(f"{target}/{name}")
     except (OSError, pa.ArrowException) as error:
-        for file in written:  # some days without the others would be half of what was sent
+        for file in written:  # a part of the rows must not stay
             client.delete_file(file)
         reason = str(error).partition("\n")[0]
         raise StoreError(f"Source {label!r} cannot be written: {reason}") from error
@@ -50,14 +50,14 @@ def append_files(source: SourceTable, rows: pa.Table, root: Path) -> str:
 
 
 def _check_folders(source: SourceTable, client: fs.FileSystem, base: str) -> None:
-    """Refuse folders that say something the rows would have to say as well."""
+    """Refuse partition folders of columns that the rows do not have."""
     listed = client.get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
     parts = {part for info in listed for part in PurePosixPath(info.path[len(base) :]).parts}
     names = {part.partition("=")[0] for part in parts if "=" in part}
     if others := names - {source.day_column}:
         raise RequestError(
-            f"Source {source.name!r} cannot grow: its folders are named after "
-            f"{', '.join(sorted(others))}. Only date_partition_column is written."
+            f"Source {source.name!r} is not appendable: it is partitioned by "
+            f"{', '.join(sorted(others))}. Only date_partition_column is supported."
         )
 
 
@@ -72,7 +72,7 @@ def _by_day(source: SourceTable, rows: pa.Table) -> list[tuple[str, pa.Table]]:
 
 
 def _write(client: fs.FileSystem, folder: str, name: str, rows: pa.Table, *, rename: bool) -> None:
-    """Write a file; S3 shows it once it is complete, and elsewhere a rename does."""
+    """Write a file that appears once it is complete: by a rename, or as S3 does anyway."""
     target = f"{folder}/{name}"
     unfinished = f"{folder}/.{name}" if rename else target
     if rename:

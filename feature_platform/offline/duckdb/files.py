@@ -1,4 +1,4 @@
-"""Which files a source consists of, listed once, so that one retrieval sees one set of files."""
+"""The files of a source, listed once, so one retrieval sees one set of files."""
 
 import glob
 import re
@@ -20,9 +20,9 @@ class Files:
     """The files of one source.
 
     Attributes:
-        paths: Sorted, as the client names them.
+        paths: Sorted, in the client's form.
         partitioned: Whether folders named `column=value` add columns.
-        client: Where they are.
+        client: The file system.
     """
 
     paths: tuple[str, ...]
@@ -30,7 +30,7 @@ class Files:
     client: fs.FileSystem
 
     def state(self) -> list[tuple[str, int, int]]:
-        """Return path, size and time of change of each file."""
+        """Return path, size and modification time of each file."""
         found = self.client.get_file_info(list(self.paths))
         return [(info.path, info.size or 0, info.mtime_ns or 0) for info in found]
 
@@ -39,7 +39,7 @@ def local_files(label: str, location: Mapping[str, str], root: Path) -> Files:
     """List the files of a local path, glob or directory.
 
     Raises:
-        StoreError: There are none, or the path leads out of its root.
+        StoreError: There are none, or the path leaves its root.
     """
     path = location["path"].removeprefix("file://")
     check_path(label, path)
@@ -54,8 +54,8 @@ def local_files(label: str, location: Mapping[str, str], root: Path) -> Files:
     elif base.is_dir():
         if (base / "_delta_log").exists():
             raise StoreError(
-                f"Source {label!r} cannot be read: {base} is a Delta table, whose files also hold "
-                'rows that were deleted. Say file_format="delta".'
+                f"Source {label!r} cannot be read: {base} is a Delta table, whose files also "
+                'contain deleted rows. Set file_format="delta".'
             )
         inside = (p.relative_to(base) for p in base.rglob("*"))
         wanted = [p for p in inside if p.name.endswith(_SUFFIXES[location["format"]])]
@@ -103,26 +103,26 @@ def _files(label: str, paths: list[str], fixed: str, client: fs.FileSystem) -> F
     names = {tuple(part.partition("=")[0] for part in parts if "=" in part) for parts in folders}
     if len(names) > 1:
         raise StoreError(
-            f"Source {label!r} cannot be read: below {fixed} some files lie in folders "
-            f"{' and '.join(sorted('/'.join(n) or '(none)' for n in names))} named column=value, "
-            "and all have to lie in the same."
+            f"Source {label!r} cannot be read: files under {fixed} use different partition "
+            f"layouts ({', '.join(sorted('/'.join(n) or 'none' for n in names))}); "
+            "all must use the same one."
         )
     partitioned = names != {()}
     if partitioned and "=" in fixed:
         raise StoreError(
             f"Source {label!r} cannot be read: {fixed} has a folder named column=value above the "
-            "source itself, which would be read as a column."
+            "source, which would be read as a column."
         )
     return Files(tuple(sorted(paths)), partitioned, client)
 
 
 def literal_path(path: str) -> str:
-    """Return a local path with nothing in it that DuckDB takes for a pattern."""
+    """Return a local path with DuckDB's wildcards escaped."""
     return path if "://" in path else re.sub(r"([*?\[])", r"[\1]", path)
 
 
 def _hidden(path: PurePosixPath | Path) -> bool:
-    """Say whether writers mark a file or its folder as not data: `_SUCCESS`, `_temporary/`."""
+    """Return whether a file or its folder is marked as not data: `_SUCCESS`, `_temporary/`."""
     return any(part.startswith(("_", ".")) and "=" not in part for part in path.parts)
 
 
@@ -133,7 +133,7 @@ def _before_wild(path: str) -> str:
 
 
 def _pattern(path: str) -> str:
-    """Return the regular expression of a glob whose stars stay within one folder."""
+    """Return the regular expression of a glob whose `*` matches within one folder."""
     pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[[^\]]*\])", path)
     means = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     return "".join(

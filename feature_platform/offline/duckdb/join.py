@@ -1,7 +1,7 @@
-"""The point-in-time join in steps, each a small table, so that the next can be chosen by it.
+"""The point-in-time join in steps; each step's small table decides how the next one runs.
 
-Only keys and times are sorted and searched. Features are read last, once, and only of the rows
-that answer something, which a Parquet file finds by their number.
+Only keys and times are sorted and searched. Features are read last, once, and only of the matching
+rows, by row number.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ from feature_platform.offline.time_ranges import every
 
 
 class Tables(Protocol):
-    """What a join needs of its session."""
+    """The part of a session that a join needs."""
 
     sql: Dialect
 
@@ -35,18 +35,18 @@ class Tables(Protocol):
         """Return the only row of a query."""
 
     def memory_limit(self) -> int:
-        """Return how many bytes may be taken."""
+        """Return the memory limit in bytes."""
 
     def step(self, what: str) -> None:
-        """Say what is done next."""
+        """Report the next step."""
 
 
 _FEW = 20
-"""History rows per entity row from which on it pays to keep only those of the asked keys."""
+"""History rows per entity row above which filtering by the requested keys pays."""
 _PAIRS_PER_ROW = 5
-"""Pairs that are compared in the time that an ASOF join takes to sort one row, as measured."""
+"""Pairs compared in the time in which an ASOF join sorts one row, as measured."""
 _BYTES_PER_VALUE = 20
-"""What sorting one value for an ASOF join takes at its peak, as measured."""
+"""Peak memory of sorting one value for an ASOF join, as measured."""
 
 
 class DuckDBJoin(PointInTime):
@@ -64,13 +64,13 @@ class DuckDBJoin(PointInTime):
         self._found: list[tuple[Search, JoinSql, str]] = []
 
     def select(self) -> str:
-        """Return the query of the entity rows with all that was found."""
+        """Return the query of the entity rows with all features."""
         parts = [f"{name} AS ({sql})" for name, sql in self._parts.items()]
         heading = "WITH " + ",\n".join(parts) + "\n" if parts else ""
         return heading + self.answer(self._found)
 
     def find(self, number: int, search: Search) -> None:
-        """Search, and remember what to join."""
+        """Run a search and record what to join."""
         source = search.source
         [total] = self._session.row(f"SELECT count(*) FROM {source.relation}")
         few = bool(search.keys) and self.entities.rows * _FEW < total
@@ -105,7 +105,7 @@ class DuckDBJoin(PointInTime):
         return f"SELECT {listed} FROM ({self._fetched(source, match, columns)})"
 
     def _few(self, number: int, search: Search) -> None:
-        """Keep the history of the asked keys, and look at all pairs if they are few."""
+        """Filter the history by the requested keys, and compare all pairs if they are few."""
         self._session.step(f"reading the history of {self.entities.rows:,} entity rows")
         narrow, nearest = f"narrow{number}", f"nearest{number}"
         self._table(
@@ -119,7 +119,7 @@ class DuckDBJoin(PointInTime):
             self._table(f"match{number}", self._candidates(search, narrow, nearest))
 
     def _many(self, number: int, search: Search, total: int) -> None:
-        """Search the whole history, in as many parts as it takes to stay within memory."""
+        """Search the whole history, in as many parts as memory requires."""
         needed = total * (len(search.keys) + 2) * _BYTES_PER_VALUE
         parts = max(1, -(-needed // (self._session.memory_limit() // 2))) if search.keys else 1
         row_id, nearest = search.source.row_id, f"nearest{number}"
@@ -135,7 +135,7 @@ class DuckDBJoin(PointInTime):
                 self._table(f"match{number}", sql, add=bool(part))
 
     def _pairs_are_cheap(self, search: Search, narrow: str) -> bool:
-        """Compare the measured costs: an ASOF join sorts, while pairs are made and compared."""
+        """Compare the measured costs of sorting (ASOF join) and of comparing all pairs."""
         listed = ", ".join(self.sql.quote(column) for _, column in search.keys)
         counted = f"SELECT {listed}, count(*) AS __fp_rows FROM entities GROUP BY {listed}"
         same = every(self.same_keys(search))
@@ -154,7 +154,7 @@ class DuckDBJoin(PointInTime):
         )
 
     def _candidates(self, search: Search, narrow: str, nearest: str) -> str:
-        """Return the rows that only their features tell apart, by row id."""
+        """Return the ids of the rows that differ only in their features."""
         equal = every(f"n.{c} = h.{c}" for c in [*search.names, VALUE])
         columns = [f"n.{ROW}", f"n.{VALUE}", *(f"h.{c}" for c in search.source.row_id)]
         sql = f"SELECT {', '.join(columns)} FROM {nearest} n JOIN {narrow} h ON {equal}"
@@ -164,7 +164,7 @@ class DuckDBJoin(PointInTime):
         return sql
 
     def _fetch(self, number: int, search: Search) -> None:
-        """Read the features: once for all tables of a search, unless ties part them."""
+        """Read the features: once for all tables of a search, unless there are ties."""
         match, found = f"match{number}", f"found{number}"
         if not self._ties(match):
             joins = [_renamed(join, f"{j}:") for j, join in enumerate(search.joins)]
@@ -182,7 +182,7 @@ class DuckDBJoin(PointInTime):
         return bool(ties)
 
     def _settled(self, match: str, source: SourceSql, name: str) -> str:
-        """Leave one candidate per row: the one with the greatest features."""
+        """Keep one candidate per row: the one with the greatest features."""
         if not self._ties(match):
             return match
         ids = list(source.row_id)
@@ -216,7 +216,7 @@ class DuckDBJoin(PointInTime):
 
 
 def _renamed(join: JoinSql, prefix: str) -> JoinSql:
-    """Give features names that no other table of the search has."""
+    """Prefix the names of features, to make them unique within a search."""
     features = {f"{prefix}{name}": e for name, e in join.source.features.items()}
     columns = {f"{prefix}{name}": column for name, column in join.columns.items()}
     return replace(join, source=replace(join.source, features=features), columns=columns)

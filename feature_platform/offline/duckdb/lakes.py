@@ -1,4 +1,4 @@
-"""Delta and Iceberg tables, opened with their own libraries and scanned as Arrow datasets."""
+"""Delta and Iceberg tables, opened by their libraries and scanned as Arrow datasets."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from feature_platform.errors import ConfigError, StoreError
 
 
 def lake_dataset(label: str, location: Mapping[str, str], root: Path) -> Any:
-    """Return the present version of a table as something DuckDB can scan.
+    """Return the current version of a table in a form that DuckDB scans.
 
     Args:
         label: Name of the source, for messages.

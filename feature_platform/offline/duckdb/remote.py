@@ -12,7 +12,7 @@ def s3_client(endpoint: str) -> fs.S3FileSystem:
     """Return pyarrow's S3 client; credentials and region come from the environment.
 
     Args:
-        endpoint: Another S3 than Amazon's; empty for what `AWS_ENDPOINT_URL` says.
+        endpoint: An S3-compatible endpoint; empty for `AWS_ENDPOINT_URL` or Amazon's.
     """
     options: dict[str, Any] = {}
     if endpoint:
@@ -23,12 +23,12 @@ def s3_client(endpoint: str) -> fs.S3FileSystem:
 
 
 class ArrowFiles(AbstractFileSystem):  # type: ignore[misc]
-    """Files that several of DuckDB's threads may read through one handle.
+    """Files that several of DuckDB's threads read through one handle.
 
     Args:
-        protocol: What URLs begin with, such as `s3a0`.
-        client: Opens what follows.
-        count: Is told how many bytes were read.
+        protocol: Scheme of the URLs, such as `s3a0`.
+        client: Opens the rest of a URL.
+        count: Callback with the number of bytes of each read.
     """
 
     cachable = False
@@ -61,7 +61,7 @@ class ArrowFiles(AbstractFileSystem):  # type: ignore[misc]
 
 
 class _SharedFile:
-    """A file with one position per thread: DuckDB's threads seek and read at the same time."""
+    """A file with one position per thread: DuckDB's threads seek and read concurrently."""
 
     def __init__(self, file: Any, count: Callable[[int], None]) -> None:
         self._file = file

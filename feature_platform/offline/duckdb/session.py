@@ -1,4 +1,4 @@
-"""One connection to an embedded DuckDB, and the sources that one question needs."""
+"""A connection to an embedded DuckDB, with the sources of one query."""
 
 import shutil
 import tempfile
@@ -54,7 +54,7 @@ def duckdb_store(settings: DuckDBSettings, root: Path) -> SqlOfflineStore:
 
 
 class DuckDBSession(Session):
-    """A connection of its own, with its own temporary folder; close it."""
+    """A separate connection with a temporary folder; it has to be closed."""
 
     stores_rows: ClassVar[bool] = False
 
@@ -73,13 +73,13 @@ class DuckDBSession(Session):
             self._folder = tempfile.mkdtemp(prefix="feature_platform-", dir=parent)
         except OSError as error:
             raise ConfigError(f"offline_store, temp_directory: {error}") from error
-        # Also for a reader that nobody reads to its end, or the end of the program.
+        # Also if a reader is not exhausted, or the program ends.
         self._remove = weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         config: dict[str, Any] = {
-            # What DuckDB needs is in its wheel: nothing is downloaded.
+            # DuckDB's wheel contains all it needs: nothing is downloaded.
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
-            "python_enable_replacements": "false",  # SQL never sees our variables
+            "python_enable_replacements": "false",  # SQL cannot read Python variables
             "temp_directory": self._folder,
         }
         if settings.memory_limit:
@@ -89,7 +89,7 @@ class DuckDBSession(Session):
         try:
             self.db = duckdb.connect(config=config)
             self.db.execute("SET TimeZone = 'UTC'")
-            self.db.execute("SET enable_progress_bar = false")  # it is drawn into the output
+            self.db.execute("SET enable_progress_bar = false")  # it would be printed to the output
         except duckdb.Error as error:
             self.close()
             given = f"memory_limit {settings.memory_limit!r}, threads {settings.threads}"
@@ -97,13 +97,13 @@ class DuckDBSession(Session):
         self._listed: list[tuple[str, Files, list[tuple[str, int, int]]]] = []
 
     def close(self) -> None:
-        """Close the connection and remove what was spilled."""
+        """Close the connection and remove temporary files."""
         if hasattr(self, "db"):
             self.db.close()
         self._remove()
 
     def memory_limit(self) -> int:
-        """Return how many bytes DuckDB takes before it spills."""
+        """Return the number of bytes that DuckDB uses before it spills."""
         [text] = self.row("SELECT current_setting('memory_limit')")
         number, unit = str(text).split()
         return int(float(number) * 1024 ** _UNITS.index(unit))
@@ -140,19 +140,19 @@ class DuckDBSession(Session):
         else:
             if str(rows).strip().lower().endswith((".csv", ".json", ".arrow")):
                 raise RequestError(
-                    f"Entity rows {rows!r}: text is SQL, or the path of a .parquet file. For other "
-                    "files write SQL, such as SELECT * FROM read_csv('rows.csv')."
+                    f"Entity rows {rows!r}: a string is SQL or the path of a .parquet file. For "
+                    "other files use SQL, such as SELECT * FROM read_csv('rows.csv')."
                 )
             statement = self._one_select(str(rows))
-            with suppress(duckdb.Error):  # what is wrong with it is said below
-                # As a subquery it would have its twins renamed.
+            with suppress(duckdb.Error):  # reported below
+                # As a subquery, DuckDB would rename duplicate columns.
                 described = self.db.execute(f"DESCRIBE {statement}").fetchall()
                 check_unique([name for name, *_ in described])
             relation = f"({statement}\n)"
         what = "SQL cannot run" if isinstance(rows, str) else "cannot be read"
         owner = "The entity rows' " if isinstance(rows, str) else "The entity rows "
         types = self._describe(relation, lambda why: RequestError(f"{owner}{what}: {why}"))
-        if len(types) > _WIDE:  # it takes time with the square of the columns that are sorted
+        if len(types) > _WIDE:  # its cost is quadratic in the number of sorted columns
             self.run("SET disabled_optimizers = 'compressed_materialization'")
         return relation, types
 
@@ -222,16 +222,16 @@ class DuckDBSession(Session):
         return join.latest(source, columns)
 
     def check_unchanged(self) -> None:
-        """Check that files are what they were when they were listed.
+        """Check that no file has changed since it was listed.
 
         Raises:
-            StoreError: One was replaced or removed meanwhile.
+            StoreError: A file was replaced or removed.
         """
         for label, files, before in self._listed:
             if files.state() != before:
                 raise StoreError(
-                    f"Source {label!r}: a file was replaced or removed while it was read. Ask "
-                    "again; writers should add files, never replace them."
+                    f"Source {label!r}: a file was replaced or removed while it was read. "
+                    "Retry; writers should add files, never replace them."
                 )
 
     def open(self, table: Table, source: SourceTable) -> Relation:
@@ -241,9 +241,9 @@ class DuckDBSession(Session):
             return self._lake(label, location)
         if file_format not in {"parquet", "csv"}:
             raise StoreError(
-                f"Source {label!r} is in {file_format}, and this offline store reads Parquet, "
-                "CSV, Delta and Iceberg. Set offline_store in feature_store.yaml to the engine "
-                "that holds it."
+                f"Source {label!r} is in {file_format}, but this offline store reads Parquet, "
+                "CSV, Delta and Iceberg. Set offline_store in feature_store.yaml to an engine "
+                "that reads it."
             )
         names, files = self._list(label, location)
         if file_format == "csv":
@@ -252,7 +252,7 @@ class DuckDBSession(Session):
         options.append(f"hive_partitioning = {str(files.partitioned).lower()}")
         relation = f"read_parquet([{self._listing(names)}], {', '.join(options)})"
         columns = self._describe(relation, _unreadable(label))
-        # Files that a partition filter leaves out are not counted, so their index says nothing.
+        # Pruned files are not counted, so the index of a file is not stable.
         row_id = ("filename" if files.partitioned else "file_index", "file_row_number")
         return Relation(relation, columns, _free(row_id, columns))
 
@@ -268,7 +268,7 @@ class DuckDBSession(Session):
         return names, files
 
     def _mount(self, files: Files, location: Mapping[str, str]) -> list[str]:
-        if location["format"] == "csv":  # it is read once and from end to end
+        if location["format"] == "csv":  # a CSV file is read once, as a whole
             folder = Path(self._folder) / f"csv{len(self._listed)}"
             folder.mkdir()
             names = [str(folder / f"{i}-{Path(p).name}") for i, p in enumerate(files.paths)]
@@ -289,14 +289,13 @@ class DuckDBSession(Session):
         return ", ".join(self.sql.literal(literal_path(name)) for name in names)
 
     def _csv(self, table: Table, source: SourceTable, names: list[str]) -> Relation:
-        """Parse CSV files once, with columns as they are declared, not as they look."""
+        """Parse CSV files once, with declared column types instead of detected ones."""
         options = "hive_partitioning = false" + (", union_by_name = true" if len(names) > 1 else "")
         relation = f"read_csv([{self._listing(names)}], {options}"
         looks = self._describe(f"{relation})", _unreadable(source.name))
         declared = {**table.keys, **{f.name: f.type for f in table.features}}
         raw = {source.column(n): t for n, t in declared.items() if t}
-        # Text that looks like a number stays text; a column that is all empty has no looks.
-        # Decimals are text until their digits have been looked at.
+        # Text that looks like a number stays text. Decimals are text until they are checked.
         text = {n: pa.string() if pa.types.is_decimal(t) else t for n, t in raw.items()}
         types = {
             name: self.sql.type_name(dtype)
@@ -323,7 +322,7 @@ class DuckDBSession(Session):
 
 
 def _free(row_id: tuple[str, ...], columns: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the columns that find a row again, unless the source has one of such a name."""
+    """Return the columns that identify a row, unless the source has columns of these names."""
     return () if {name.casefold() for name in columns} & set(row_id) else row_id
 
 
@@ -340,7 +339,7 @@ def _unreadable(label: str) -> Callable[[str], StoreError]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Turn an engine error into one that says whose data is at fault."""
+    """Translate errors of the engine into ours."""
     try:
         yield
     except FeaturePlatformError:
@@ -354,7 +353,7 @@ def translated() -> Iterator[None]:
     except duckdb.InvalidInputException as error:
         raise SchemaError(first_line(error).removeprefix("Invalid Input Error: ")) from error
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
-        # DuckDB names the CSV column and line below its first line.
+        # DuckDB reports the CSV column and line after the first line.
         what = " ".join(str(error).partition("\n\n")[0].split())
         raise SchemaError(f"A value does not fit its declared type: {what}") from error
     except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:

@@ -1,4 +1,4 @@
-"""One question's connection to Snowflake."""
+"""The connection of one query to Snowflake."""
 
 import os
 import tempfile
@@ -100,11 +100,11 @@ def connector(settings: SnowflakeSettings) -> Connect:
 
 
 class SnowflakeSession(Session, TableSession):
-    """Works in the connection's schema; what it creates there is temporary or dropped.
+    """Works in the connection's schema; everything it creates is temporary or dropped.
 
     Args:
         connect: Opens a connection.
-        progress: Is told what is done next.
+        progress: Callback for each step.
     """
 
     def __init__(self, connect: Connect, progress: Progress | None = None) -> None:
@@ -120,8 +120,8 @@ class SnowflakeSession(Session, TableSession):
         location, label = source.location, source.name
         if location["format"] != "snowflake":
             raise StoreError(
-                f"Source {label!r} is in {location['format']}, which Snowflake does not hold. "
-                "Set offline_store in feature_store.yaml to the engine that reads it."
+                f"Source {label!r} is in {location['format']}, which Snowflake does not read. "
+                "Set offline_store in feature_store.yaml to an engine that reads it."
             )
         if location["query"]:
             relation = f"({location['query']}\n)"
@@ -202,13 +202,13 @@ class SnowflakeSession(Session, TableSession):
     def _table_name(self, label: str, location: Mapping[str, str]) -> str:
         parts = [location[part] for part in ("database", "schema", "table")]
         if parts[0] and not parts[1]:
-            raise StoreError(f"Source {label!r} names a database and no schema; name both.")
+            raise StoreError(f"Source {label!r} has a database but no schema; set both.")
         return ".".join(self.sql.quote(part) for part in parts if part)
 
     def outgoing(self, sql: str, dtype: pa.DataType) -> str:
-        """Send what the connector would change otherwise: times as integers, decimals as text.
+        """Fetch times as integers and decimals as text, which the connector would change.
 
-        It gives times over nanoseconds, which do not reach all years, and decimals as floats.
+        It returns times as nanoseconds, which do not cover all years, and decimals as floats.
         """
         if pa.types.is_timestamp(dtype):
             return f"DATE_PART(EPOCH_MICROSECOND, {sql})"
@@ -234,7 +234,7 @@ class SnowflakeSession(Session, TableSession):
             self._cursor.execute(sql)
 
     def _upload(self, rows: pa.Table) -> str:
-        """Upload entity rows, with a column for their number; times as microseconds."""
+        """Upload entity rows with a row number; times as microseconds."""
         check_unique(rows.column_names)
         name, stage = f"{self._prefix}_UPLOAD", f"{self._prefix}_STAGE"
         columns = [f"{ROW} NUMBER(38, 0)"]
@@ -244,8 +244,8 @@ class SnowflakeSession(Session, TableSession):
             column, kind = self.sql.quote(field.name), self._column_type(field.type)
             if kind is None:
                 raise RequestError(
-                    f"The entity rows' column {field.name!r} is {field.type}, which is not "
-                    "uploaded to Snowflake. Leave it out, or pass the entity rows as SQL."
+                    f"The entity rows' column {field.name!r} is {field.type}, which cannot be "
+                    "uploaded to Snowflake. Remove it, or pass the entity rows as SQL."
                 )
             columns.append(f"{column} {kind}")
             arrays[field.name] = _uploadable(rows[field.name])
@@ -297,7 +297,7 @@ def _uploadable(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _as_declared(batch: pa.Table, schema: pa.Schema) -> pa.Table:
-    """Return Snowflake's Arrow, whose integers are as wide as the values, in declared types."""
+    """Return Snowflake's Arrow, whose integers are as narrow as the values, in declared types."""
     columns = []
     for column, field in zip(batch.columns, schema, strict=True):
         is_time = pa.types.is_timestamp(field.type) and pa.types.is_integer(column.type)

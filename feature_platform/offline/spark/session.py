@@ -1,4 +1,4 @@
-"""One question's use of a SparkSession."""
+"""The use of a SparkSession by one query."""
 
 import uuid
 from collections.abc import Iterator, Mapping
@@ -42,7 +42,7 @@ def spark_session(settings: SparkSettings) -> "SparkSession":
     """Return the active SparkSession, or a new one.
 
     Raises:
-        ConfigError: pyspark is not installed, or there is no session to be had.
+        ConfigError: pyspark is not installed, or no session can be created.
     """
     try:
         from pyspark.errors import PySparkException
@@ -67,7 +67,7 @@ def spark_session(settings: SparkSettings) -> "SparkSession":
 
 
 class SparkQuerySession(Session, WorkerSession, FrameSession):
-    """Temporary views under names of their own in a shared SparkSession."""
+    """Temporary views with unique names in a shared SparkSession."""
 
     def __init__(self, spark: "SparkSession", root: Path, progress: Progress | None = None) -> None:
         super().__init__(progress)
@@ -95,8 +95,8 @@ class SparkQuerySession(Session, WorkerSession, FrameSession):
         kind = location.get("file_format") or location["format"]
         if kind not in {"parquet", "csv", "orc", "delta", "iceberg"}:
             raise StoreError(
-                f"Source {label!r} is in {kind}, which Spark does not read here. Set "
-                "offline_store in feature_store.yaml to the engine that holds it."
+                f"Source {label!r} is in {kind}, which this store does not read. Set "
+                "offline_store in feature_store.yaml to an engine that reads it."
             )
         path = self._path(label, location["path"])
         reader = self._spark.read
@@ -220,7 +220,7 @@ def _columns(frame: "DataFrame") -> dict[str, pa.DataType]:
 
 
 def _uploadable(rows: pa.Table) -> pa.Table:
-    """Return entity rows in types that Spark has; no value changes."""
+    """Return entity rows in Spark's types, without changing values."""
     for i, column in enumerate(rows.schema):
         wanted = _spark_type(column.type)
         if wanted != column.type:

@@ -11,7 +11,7 @@ from feature_platform.registry.logs.files import FilesLog as FilesLog
 from feature_platform.registry.logs.memory import MemoryLog as MemoryLog
 from feature_platform.registry.logs.sqlite import SqliteLog as SqliteLog
 
-# A drive, a scheme without its slashes, options: SQLite would make files of such names.
+# A drive, a scheme without slashes, options: SQLite would create files with such names.
 _NO_PATH = re.compile(r"^[A-Za-z][A-Za-z0-9+]*:|[?\0]")
 _POSTGRES = ("postgresql", "postgres", "postgresql+psycopg")
 
@@ -27,14 +27,14 @@ def open_log(url: str, root: Path, *, s3: Any = None) -> CommitLog:
         s3: A boto3 S3 client; made from the environment if left out.
 
     Raises:
-        ConfigError: No backend answers to the URL, or it is not a path.
+        ConfigError: The URL has no backend, or is not a path.
     """
     scheme, separator, rest = url.partition("://")
     if not separator or scheme == "sqlite":
         return _on_disk(url, rest.removeprefix("/") if separator else url, root)
     if scheme == "files":
         if not rest.startswith("/"):
-            raise ConfigError(f"registry: write files:///folder, with a whole path, not {url!r}.")
+            raise ConfigError(f"registry: use files:///folder with an absolute path, not {url!r}.")
         return FilesLog(Path(rest))
     if scheme in _POSTGRES:
         from feature_platform.registry.logs.postgres import PostgresLog
@@ -45,8 +45,8 @@ def open_log(url: str, root: Path, *, s3: Any = None) -> CommitLog:
 
         return S3Log.open(url, s3)
     raise ConfigError(
-        f"registry: no backend for {scheme}://. Known are a path of a SQLite file, sqlite:///path, "
-        "a folder ending in /, files:///path, postgresql://host/database and s3://bucket/prefix."
+        f"registry: {scheme}:// is not supported. Use a path of a SQLite file, sqlite:///path, a "
+        "folder ending in /, files:///path, postgresql://host/database or s3://bucket/prefix."
     )
 
 
@@ -54,7 +54,7 @@ def _on_disk(url: str, place: str, root: Path) -> CommitLog:
     path = root / Path(place).expanduser()
     if not place or _NO_PATH.search(place) or path.resolve() == root.resolve():
         raise ConfigError(
-            f"registry: {url!r} is not a path of a SQLite file, nor of a folder that ends in /."
+            f"registry: {url!r} is neither the path of a SQLite file nor of a folder ending in /."
         )
     folder = not url.startswith("sqlite://") and (url.endswith("/") or path.is_dir())
     return FilesLog(path) if folder else SqliteLog(path)

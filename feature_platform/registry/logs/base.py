@@ -3,14 +3,13 @@
 from abc import ABC, abstractmethod
 
 LAST = 10**20 - 1
-"""No record has a higher number."""
+"""The highest number of a record."""
 
 
 class CommitLog(ABC):
     """An append-only log of records, numbered from 1 without gaps.
 
-    Checkpoints are a cache beside it: what lies there only saves reading the log from its start.
-    `str(log)` says where it is, without secrets.
+    Checkpoints are a cache beside it. `str(log)` is its location, without secrets.
     """
 
     @abstractmethod
@@ -18,8 +17,8 @@ class CommitLog(ABC):
         """Return the records newer than number `after`, oldest first.
 
         Args:
-            after: Number before the first one wanted; 0 for all.
-            limit: How many at most.
+            after: Number before the first record; 0 for all.
+            limit: Maximum number of records.
 
         Raises:
             StoreError: The backend cannot be read.
@@ -31,25 +30,25 @@ class CommitLog(ABC):
 
         Args:
             number: Its number; nothing is stored unless it is the next.
-            commit_id: Identity of the change, the same over all attempts to store it.
-            record: What to store.
+            commit_id: Identity of the change, the same in all attempts to store it.
+            record: The record.
 
         Returns:
-            Whether the record is stored under the number, by this call or by an earlier one whose
-            answer was lost. `False` means that it is not, and that another one may be.
+            Whether the record is stored under the number, by this call or an earlier one whose
+            response was lost. `False` means that it is not, and another record may be.
 
         Raises:
             StoreError: Nothing was stored.
-            UnknownOutcomeError: The backend never said; calling again with the same arguments
+            UnknownOutcomeError: The backend did not confirm; calling again with the same arguments
                 is safe.
         """
 
     @abstractmethod
     def last(self, after: int = 0) -> int:
-        """Return the highest number above `after` that a record is stored under, or `after`.
+        """Return the highest number of a stored record above `after`, or `after`.
 
-        It is what a listing says: a record it names beyond the end of what `read` returns shows
-        that others are missing.
+        A listing finds it, so a record beyond the end of what `read` returns reveals that others
+        are missing.
 
         Raises:
             StoreError: The backend cannot be read.
@@ -57,7 +56,7 @@ class CommitLog(ABC):
 
     @abstractmethod
     def checkpoint(self, upto: int = LAST) -> bytes | None:
-        """Return the newest checkpoint at number `upto` or before; `None` without one.
+        """Return the newest checkpoint up to number `upto`; `None` without one.
 
         Raises:
             StoreError: The backend cannot be read.
@@ -65,7 +64,7 @@ class CommitLog(ABC):
 
     @abstractmethod
     def keep(self, number: int, checkpoint: bytes) -> None:
-        """Store a checkpoint of the state after a record, unless there is one.
+        """Store a checkpoint of the state after a record, unless one exists.
 
         Raises:
             StoreError: It could not be stored.
