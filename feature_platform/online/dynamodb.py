@@ -14,25 +14,25 @@ from feature_platform.table import Table
 from feature_platform.types.times import from_microseconds
 
 _KEYS_PER_READ = 100
-_CALLS_AT_ONCE = 16
+_MAX_CONCURRENT_CALLS = 16
 _ATTEMPTS = 10
-_MOST_BYTES = 400_000  # of the 400 KiB that an item may have, names and times included
+_MAX_BYTES = 400_000  # leaves room in an item of at most 400 KiB for names and times
 _NEWER = "attribute_not_exists(k) OR e < :e OR (e = :e AND c <= :c)"
-_UNCHANGED = "attribute_not_exists(loaded) OR loaded = :held"
-_ROW = b"r"  # keys may not be empty, and those of views without entities are
+_UNCHANGED = "attribute_not_exists(loaded) OR loaded = :stored"
+_ROW = b"r"  # DynamoDB rejects empty keys, which views without entities have
 Item = Mapping[str, Any]
 
 
 class DynamoDBOnlineStore(OnlineStore):
-    """One table per view, on demand, made by the first write; one more for the project's ledger.
+    """Uses one on-demand table per view, created by the first write, and one for metadata.
 
-    A table is named `<project>.<view>.<digest of its keys>`. Every write is conditional.
-    Credentials are found as boto3 finds them.
+    Tables are named `<project>.<view>.<hash of the join keys>`. Every write is conditional.
+    Credentials come from boto3's default chain.
 
     Args:
-        region: AWS region; boto3's default if left out.
-        endpoint_url: Another endpoint, such as an emulator's.
-        consistent_reads: Read what was written last instead of what has reached the nearest copy.
+        region: AWS region; boto3's default if omitted.
+        endpoint_url: Alternative endpoint, such as an emulator.
+        consistent_reads: Whether to use strongly consistent reads.
     """
 
     def __init__(
@@ -46,12 +46,12 @@ class DynamoDBOnlineStore(OnlineStore):
         self._region = region
         self._endpoint = endpoint_url
         self._consistent = consistent_reads
-        self._exists: set[str] = set()
+        self._existing_tables: set[str] = set()
         self._lazy_client: Lazy[Any] = Lazy(self._connect, lambda client: client.close())
         self._workers = Lazy(_thread_pool, lambda pool: pool.shutdown())
 
     def expire(self, table: Table, before: int) -> int:
-        if not self._is_there(table.identity):
+        if not self._has_table(table.identity):
             return 0
         older = {":before": {"N": str(before)}}
         with self._errors():
@@ -62,7 +62,7 @@ class DynamoDBOnlineStore(OnlineStore):
                 ProjectionExpression="k",
             )
             keys = [item["k"] for page in pages for item in page["Items"]]
-        return sum(self._each(lambda key: self._remove(table.identity, key, older), keys))
+        return sum(self._map(lambda key: self._remove(table.identity, key, older), keys))
 
     def drop(self, table: Table) -> None:
         prefix = f"{table.project}.{table.name}."
@@ -72,12 +72,13 @@ class DynamoDBOnlineStore(OnlineStore):
                 if name.startswith(prefix):
                     self._client.delete_table(TableName=name)
                     self._client.get_waiter("table_not_exists").wait(TableName=name)
-                    self._exists.discard(name)
-            if self._is_there(_notes(table)):
-                pages = self._client.get_paginator("scan").paginate(TableName=_notes(table))
-                for note in [item for page in pages for item in page["Items"]]:
-                    if note["k"]["B"].startswith(prefix.encode()):
-                        self._client.delete_item(TableName=_notes(table), Key={"k": note["k"]})
+                    self._existing_tables.discard(name)
+            metadata = _metadata_table(table)
+            if self._has_table(metadata):
+                pages = self._client.get_paginator("scan").paginate(TableName=metadata)
+                for key in [item["k"] for page in pages for item in page["Items"]]:
+                    if key["B"].startswith(prefix.encode()):
+                        self._client.delete_item(TableName=metadata, Key={"k": key})
 
     def close(self) -> None:
         self._lazy_client.close()
@@ -85,54 +86,58 @@ class DynamoDBOnlineStore(OnlineStore):
 
     def _put(self, table: Table, records: Sequence[Record]) -> None:
         for record in records:
-            if (size := len(record.key) + len(record.body)) > _MOST_BYTES:
+            if (size := len(record.key) + len(record.body)) > _MAX_BYTES:
                 raise SchemaError(
-                    f"A row of view {table.name!r}, observed at "
-                    f"{from_microseconds(record.event).isoformat()}, takes {size:,} bytes; "
-                    f"DynamoDB holds {_MOST_BYTES:,} in a row."
+                    f"Row of view {table.name!r} with event timestamp "
+                    f"{from_microseconds(record.event).isoformat()} is {size:,} bytes long; "
+                    f"the maximum in DynamoDB is {_MAX_BYTES:,}."
                 )
         self._make(table.identity)
 
         def put(record: Record) -> bool:
-            when = {":e": {"N": str(record.event)}, ":c": {"N": str(record.created)}}
-            return self._put_if(table.identity, _item(record), _NEWER, when)
+            times = {":e": {"N": str(record.event)}, ":c": {"N": str(record.created)}}
+            return self._put_if(table.identity, _item(record), _NEWER, times)
 
-        self._each(put, records)
+        self._map(put, records)
 
     def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
-        wanted = {(name, key): None for name, keys in reads for key in keys if self._is_there(name)}
-        pairs = list(wanted)
+        existing = ((name, keys) for name, keys in reads if self._has_table(name))
+        pairs = list(dict.fromkeys((name, key) for name, keys in existing for key in keys))
         chunks = [pairs[n : n + _KEYS_PER_READ] for n in range(0, len(pairs), _KEYS_PER_READ)]
-        held: dict[tuple[str, bytes], StoredRecord] = {}
-        for found in self._each(self._read_chunk, chunks):
-            held |= found
-        return [[held.get((name, key)) for key in keys] for name, keys in reads]
+        stored: dict[tuple[str, bytes], StoredRecord] = {}
+        for records in self._map(self._read_chunk, chunks):
+            stored |= records
+        return [[stored.get((name, key)) for key in keys] for name, keys in reads]
 
     def _save_layout(self, table: Table) -> None:
-        self._make(_notes(table))
-        item = {**_note(table.layout_id.hex()), "columns": {"S": json.dumps(table.layout)}}
-        self._put_if(_notes(table), item, "attribute_not_exists(k)", {})
+        self._make(_metadata_table(table))
+        item = {**_metadata_key(table.layout_id.hex()), "columns": {"S": json.dumps(table.layout)}}
+        self._put_if(_metadata_table(table), item, "attribute_not_exists(k)", {})
 
     def _load_layout(self, table: Table, identity: bytes) -> Layout | None:
         with self._errors():
-            answer = self._client.get_item(
-                TableName=_notes(table), Key=_note(identity.hex()), ConsistentRead=True
+            response = self._client.get_item(
+                TableName=_metadata_table(table),
+                Key=_metadata_key(identity.hex()),
+                ConsistentRead=True,
             )
-        return json.loads(answer["Item"]["columns"]["S"]) if "Item" in answer else None
+        return json.loads(response["Item"]["columns"]["S"]) if "Item" in response else None
 
     def _ledger(self, table: Table) -> list[LedgerEntry]:
-        return [LedgerEntry(*entry) for entry in json.loads(self._loaded(table))]
+        return [LedgerEntry(*entry) for entry in json.loads(self._load_ledger(table))]
 
     def _add_to_ledger(self, table: Table, new: LedgerEntry) -> None:
         from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
         def attempt() -> bool:
-            held = self._loaded(table)
-            after = json.dumps(merge_ledger(json.loads(held), new))
-            item = {**_note(table.ledger), "loaded": {"S": after}}
-            return self._put_if(_notes(table), item, _UNCHANGED, {":held": {"S": held}})
+            stored = self._load_ledger(table)
+            merged = json.dumps(merge_ledger(json.loads(stored), new))
+            item = {**_metadata_key(table.ledger), "loaded": {"S": merged}}
+            return self._put_if(
+                _metadata_table(table), item, _UNCHANGED, {":stored": {"S": stored}}
+            )
 
-        self._make(_notes(table))
+        self._make(_metadata_table(table))
         Retrying(
             retry=retry_if_result(lambda stored: not stored),
             wait=wait_random_exponential(0.05, max=2),
@@ -140,35 +145,37 @@ class DynamoDBOnlineStore(OnlineStore):
             retry_error_callback=self._busy,
         )(attempt)
 
-    def _loaded(self, table: Table) -> str:
-        if not self._is_there(_notes(table)):
+    def _load_ledger(self, table: Table) -> str:
+        if not self._has_table(_metadata_table(table)):
             return "[]"
         with self._errors():
-            answer = self._client.get_item(
-                TableName=_notes(table), Key=_note(table.ledger), ConsistentRead=True
+            response = self._client.get_item(
+                TableName=_metadata_table(table),
+                Key=_metadata_key(table.ledger),
+                ConsistentRead=True,
             )
-        return str(answer.get("Item", {}).get("loaded", {"S": "[]"})["S"])
+        return str(response.get("Item", {}).get("loaded", {"S": "[]"})["S"])
 
     def _read_chunk(
         self, pairs: Sequence[tuple[str, bytes]]
     ) -> dict[tuple[str, bytes], StoredRecord]:
-        """Read up to 100 rows of any tables; what DynamoDB leaves out is asked for again."""
+        """Read up to 100 rows of any tables, with retries of the keys that DynamoDB skips."""
         from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
-        asked: dict[str, Any] = {}
+        remaining: dict[str, Any] = {}
         for name, key in pairs:
             default = {"Keys": [], "ConsistentRead": self._consistent}
-            asked.setdefault(name, default)["Keys"].append({"k": {"B": _ROW + key}})
-        found: dict[tuple[str, bytes], StoredRecord] = {}
+            remaining.setdefault(name, default)["Keys"].append({"k": {"B": _ROW + key}})
+        stored: dict[tuple[str, bytes], StoredRecord] = {}
 
         def attempt() -> dict[str, Any]:
-            nonlocal asked
+            nonlocal remaining
             with self._errors():
-                answer = self._client.batch_get_item(RequestItems=asked)
-            for name, items in answer["Responses"].items():
-                found.update({(name, item["k"]["B"][1:]): _found(item) for item in items})
-            asked = answer.get("UnprocessedKeys") or {}
-            return asked
+                response = self._client.batch_get_item(RequestItems=remaining)
+            for name, items in response["Responses"].items():
+                stored.update({(name, item["k"]["B"][1:]): _stored_record(item) for item in items})
+            remaining = response.get("UnprocessedKeys") or {}
+            return remaining
 
         Retrying(
             retry=retry_if_result(bool),
@@ -176,10 +183,10 @@ class DynamoDBOnlineStore(OnlineStore):
             stop=stop_after_attempt(_ATTEMPTS),
             retry_error_callback=self._busy,
         )(attempt)
-        return found
+        return stored
 
     def _put_if(self, name: str, item: Item, condition: str, values: Item) -> bool:
-        """Write an item if a condition holds, and say whether it did."""
+        """Write an item if a condition is true, and return whether it was."""
         options = {"ExpressionAttributeValues": values} if values else {}
         with self._errors():
             try:
@@ -203,8 +210,8 @@ class DynamoDBOnlineStore(OnlineStore):
                 return False
         return True
 
-    def _is_there(self, name: str) -> bool:
-        if name not in self._exists:
+    def _has_table(self, name: str) -> bool:
+        if name not in self._existing_tables:
             with self._errors():
                 try:
                     status = self._client.describe_table(TableName=name)["Table"]["TableStatus"]
@@ -212,14 +219,16 @@ class DynamoDBOnlineStore(OnlineStore):
                     return False
             if status == "CREATING":
                 return False
-            self._exists.add(name)
+            self._existing_tables.add(name)
         return True
 
     def _make(self, name: str) -> None:
-        if self._is_there(name):
+        if self._has_table(name):
             return
         with self._errors():
-            with suppress(self._client.exceptions.ResourceInUseException):  # somebody makes it
+            with suppress(
+                self._client.exceptions.ResourceInUseException
+            ):  # another process creates it
                 self._client.create_table(
                     TableName=name,
                     KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
@@ -227,10 +236,9 @@ class DynamoDBOnlineStore(OnlineStore):
                     BillingMode="PAY_PER_REQUEST",
                 )
             self._client.get_waiter("table_exists").wait(TableName=name)
-        self._exists.add(name)
+        self._existing_tables.add(name)
 
-    def _each(self, call: Any, items: Iterable[Any]) -> list[Any]:
-        """Call something for each item, some at a time."""
+    def _map(self, call: Any, items: Iterable[Any]) -> list[Any]:
         items = list(items)
         return [call(items[0])] if len(items) == 1 else list(self._workers.get().map(call, items))
 
@@ -247,11 +255,13 @@ class DynamoDBOnlineStore(OnlineStore):
             "dynamodb",
             region_name=self._region,
             endpoint_url=self._endpoint,
-            config=Config(retries=retries, max_pool_connections=_CALLS_AT_ONCE),
+            config=Config(retries=retries, max_pool_connections=_MAX_CONCURRENT_CALLS),
         )
 
     def _busy(self, _: Any) -> Any:
-        raise StoreError(f"{self}: it was too busy {_ATTEMPTS} times in a row. Try again later.")
+        raise StoreError(
+            f"{self}: {_ATTEMPTS} attempts failed because the table is busy. Try again later."
+        )
 
     def __str__(self) -> str:
         return f"DynamoDB online store in {self._region or 'the default region'}"
@@ -263,20 +273,20 @@ class DynamoDBOnlineStore(OnlineStore):
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            self._exists.clear()  # somebody may have dropped a table: the next call looks again
+            self._existing_tables.clear()  # a table may have been dropped
             raise StoreError(f"{self}: {error}.") from error
 
 
 def _thread_pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_CALLS_AT_ONCE, thread_name_prefix="dynamodb")
+    return ThreadPoolExecutor(_MAX_CONCURRENT_CALLS, thread_name_prefix="dynamodb")
 
 
-def _notes(table: Table) -> str:
-    """Name of the table for what is not a row: a view's table has two dots in its name."""
+def _metadata_table(table: Table) -> str:
+    """Return the table of layouts and ledgers; tables of views have two dots in their names."""
     return f"{table.project}.feature_platform"
 
 
-def _note(name: str) -> dict[str, Any]:
+def _metadata_key(name: str) -> dict[str, Any]:
     return {"k": {"B": name.encode()}}
 
 
@@ -289,6 +299,6 @@ def _item(record: Record) -> Item:
     }
 
 
-def _found(item: Item) -> StoredRecord:
+def _stored_record(item: Item) -> StoredRecord:
     value = item["v"]["B"]
     return StoredRecord(int(item["e"]["N"]), value[:6], value[6:])

@@ -1,4 +1,4 @@
-"""What a stream does: deliver messages at least once."""
+"""Base class of streams, which deliver messages at least once."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ class Message(NamedTuple):
     """One message of a stream.
 
     Attributes:
-        place: Where it is in the stream, as the broker knows it.
-        body: What it says.
+        place: Position in the stream, in the broker's terms.
+        body: Content, the JSON text of a row.
     """
 
     place: Any
@@ -18,15 +18,15 @@ class Message(NamedTuple):
 
 
 class Stream(ABC):
-    """One reader's place in a stream, remembered by the broker for the reader's group.
+    """A reader of a stream. The broker stores the position of the reader's group.
 
-    A message that was not acknowledged is delivered again, to this reader or another one.
-    `tests/streams/test_contract.py` states what each must do.
+    Unacknowledged messages are delivered again, to any reader of the group.
+    `tests/streams/test_contract.py` is the contract of implementations.
     """
 
     @abstractmethod
     def read(self, most: int, wait_seconds: float) -> Sequence[Message]:
-        """Return the next messages, as soon as there are any; none after a while without.
+        """Return the next messages as soon as some arrive, or none after the timeout.
 
         Raises:
             StoreError: The broker cannot be read.
@@ -34,15 +34,15 @@ class Stream(ABC):
 
     @abstractmethod
     def acknowledge(self, messages: Sequence[Message]) -> None:
-        """Say that messages, which are the first ones unacknowledged, are taken care of."""
+        """Acknowledge processed messages, in the order of delivery."""
 
     @abstractmethod
     def reject(self, message: Message, reason: str) -> None:
-        """Put a message aside, into `<topic>.rejected`, with what is wrong about it."""
+        """Write a message and the reason of its rejection to `<topic>.rejected`."""
 
     @abstractmethod
     def pending(self) -> bool:
-        """Whether messages that some reader took are not acknowledged yet."""
+        """Return whether delivered messages of the group are unacknowledged."""
 
     @abstractmethod
     def close(self) -> None:
