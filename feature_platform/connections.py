@@ -12,8 +12,7 @@ def connect_redis(connection_string: str, setting: str) -> tuple[Any, type[Excep
     """Return a client, which connects on first use, and the base class of its errors.
 
     Args:
-        connection_string: `redis://`, `rediss://` or `unix://` with redis-py's options, or Feast's
-            `host:port,password=…,db=…,ssl=true`.
+        connection_string: A URL or Feast's syntax, as in `RedisSettings`.
         setting: Name of the setting that contains the connection string, for messages.
 
     Raises:

@@ -24,10 +24,6 @@ class Lazy(Generic[T]):
     A forked process opens its own and leaves the parent's alone: closing a shared connection in
     the child would end the parent's session.
 
-    Args:
-        opener: Opens the resource.
-        closer: Closes it.
-
     Example:
         >>> numbers = Lazy(lambda: [1, 2])
         >>> numbers.is_open, numbers.get(), numbers.is_open

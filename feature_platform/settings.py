@@ -36,12 +36,7 @@ def named(value: Any) -> Any:
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return a message that describes invalid settings without quoting secrets.
-
-    Args:
-        error: Pydantic's error.
-        model: Class of the settings.
-    """
+    """Return a message about invalid settings of a class, without quoting secrets."""
     return " ".join(_reason(item, model) for item in error.errors(include_url=False))
 
 
@@ -66,8 +61,9 @@ def _reason(item: Any, model: type[BaseModel]) -> str:
 def _setting_reason(item: Any, settings: type[Settings], backend: str) -> str:
     name = str(item["loc"][-1])
     if item["type"] == "extra_forbidden":
-        hint = did_you_mean(name, settings.model_fields)
-        return f"{name!r} is not a setting of {backend!r}.{hint}"
+        return (
+            f"{name!r} is not a setting of {backend!r}.{did_you_mean(name, settings.model_fields)}"
+        )
     if item["type"] in _TYPES:
         field = settings.model_fields.get(name)
         is_public = field is not None and "Secret" not in str(field.annotation)

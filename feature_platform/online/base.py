@@ -52,13 +52,7 @@ class Window:
 
 
 class LedgerEntry(NamedTuple):
-    """A loaded window in the ledger, as backends store it.
-
-    Attributes:
-        start: Start of the window, in microseconds since 1970 UTC.
-        end: End of the window, exclusive.
-        layout: Layout of the loaded rows, in hex.
-    """
+    """A loaded window, in microseconds since 1970 UTC, and the layout id of its rows, in hex."""
 
     start: int
     end: int
@@ -111,14 +105,10 @@ class OnlineStore(ABC):
         return count
 
     def delete(self, table: Table, batches: Iterable[pa.RecordBatch]) -> int:
-        """Delete keys as of their event timestamps; newer rows stay and can still be written.
+        """Delete keys as of their event timestamps, and return the number of processed deletions.
 
-        Args:
-            table: Table to delete from.
-            batches: Join keys, `event_timestamp` and `created_timestamp`.
-
-        Returns:
-            Number of processed deletions.
+        Batches contain join keys, `event_timestamp` and `created_timestamp`. Newer rows stay and
+        can still be written.
         """
         count = 0
         for batch in batches:
@@ -127,10 +117,9 @@ class OnlineStore(ABC):
         return count
 
     def read(self, reads: Sequence[tuple[Table, Sequence[bytes]]]) -> list[list[StoredRow | None]]:
-        """Look up encoded keys in several tables, in one round trip if the backend supports it.
+        """Look up encoded keys of several tables, in one round trip if the backend supports it.
 
-        Returns:
-            For each read, one row or `None` per key, in order.
+        For each table, the result contains one row or `None` per key, in order.
         """
         stored = self._get([(table.identity, keys) for table, keys in reads])
         return [self._decode(table, rows) for (table, _), rows in zip(reads, stored, strict=True)]
@@ -153,14 +142,9 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def expire(self, table: Table, before: int) -> int:
-        """Remove rows and deletions with an event timestamp before a time.
+        """Remove rows and deletions with event timestamps before a time, and return their number.
 
-        Args:
-            table: Table to clean up.
-            before: Microseconds since 1970 UTC.
-
-        Returns:
-            Number of removed rows and deletions.
+        The time is in microseconds since 1970 UTC.
         """
 
     @abstractmethod

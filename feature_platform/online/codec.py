@@ -80,14 +80,11 @@ def unreadable_features(stored: Layout, current: Layout) -> list[str]:
 
 def to_storable(column: pa.ChunkedArray | pa.Array) -> list[Any]:
     """Convert a column to values for msgpack: times to microseconds, decimals to exact text."""
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.int64())
-    elif pa.types.is_list(column.type) and pa.types.is_timestamp(column.type.value_type):
-        column = column.cast(pa.list_(pa.int64()))
-    elif pa.types.is_decimal(column.type):
-        column = column.cast(pa.string())
-    elif pa.types.is_list(column.type) and pa.types.is_decimal(column.type.value_type):
-        column = column.cast(pa.list_(pa.string()))
+    is_list = pa.types.is_list(column.type)
+    item = column.type.value_type if is_list else column.type
+    if pa.types.is_timestamp(item) or pa.types.is_decimal(item):
+        storable = pa.int64() if pa.types.is_timestamp(item) else pa.string()
+        column = column.cast(pa.list_(storable) if is_list else storable)
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
@@ -107,17 +104,15 @@ def _newest(records: Iterable[Record]) -> list[Record]:
 
 
 def _is_readable(stored: str | None, current: str) -> bool:
-    if stored is None or stored == current:
-        return stored is not None
-    return is_widening(feature_type(stored), feature_type(current))
+    if stored is None:
+        return False
+    return stored == current or is_widening(feature_type(stored), feature_type(current))
 
 
 def _convert(value: Any, stored: str | None, current: str) -> Any:
     if stored == current or value is None:
         return value
-    if stored is None or not _is_readable(stored, current):
-        return None
-    return _widen(value, feature_type(current))
+    return _widen(value, feature_type(current)) if _is_readable(stored, current) else None
 
 
 def _widen(value: Any, dtype: FeatureType) -> Any:

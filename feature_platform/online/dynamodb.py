@@ -1,7 +1,7 @@
 """Online store in DynamoDB."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -21,18 +21,14 @@ _NEWER = "attribute_not_exists(k) OR e < :e OR (e = :e AND c <= :c)"
 _UNCHANGED = "attribute_not_exists(loaded) OR loaded = :stored"
 _ROW = b"r"  # DynamoDB rejects empty keys, which views without entities have
 Item = Mapping[str, Any]
+RowId = tuple[str, bytes]
 
 
 class DynamoDBOnlineStore(OnlineStore):
     """Uses one on-demand table per view, created by the first write, and one for metadata.
 
     Tables are named `<project>.<view>.<hash of the join keys>`. Every write is conditional.
-    Credentials come from boto3's default chain.
-
-    Args:
-        region: AWS region; boto3's default if omitted.
-        endpoint_url: Alternative endpoint, such as an emulator.
-        consistent_reads: Whether to use strongly consistent reads.
+    `DynamoDBSettings` documents the arguments.
     """
 
     def __init__(
@@ -55,14 +51,15 @@ class DynamoDBOnlineStore(OnlineStore):
             return 0
         older = {":before": {"N": str(before)}}
         with self._errors():
-            pages = self._client.get_paginator("scan").paginate(
-                TableName=table.identity,
-                FilterExpression="e < :before",
-                ExpressionAttributeValues=older,
-                ProjectionExpression="k",
+            condition = {"FilterExpression": "e < :before", "ExpressionAttributeValues": older}
+            keys = self._scan_keys(table.identity, **condition)
+
+        def remove(key: Item) -> bool:
+            return self._write_if(
+                "delete_item", table.identity, "e < :before", older, Key={"k": key}
             )
-            keys = [item["k"] for page in pages for item in page["Items"]]
-        return sum(self._map(lambda key: self._remove(table.identity, key, older), keys))
+
+        return sum(self._map(remove, keys))
 
     def drop(self, table: Table) -> None:
         prefix = f"{table.project}.{table.name}."
@@ -74,11 +71,9 @@ class DynamoDBOnlineStore(OnlineStore):
                     self._client.get_waiter("table_not_exists").wait(TableName=name)
                     self._existing_tables.discard(name)
             metadata = _metadata_table(table)
-            if self._has_table(metadata):
-                pages = self._client.get_paginator("scan").paginate(TableName=metadata)
-                for key in [item["k"] for page in pages for item in page["Items"]]:
-                    if key["B"].startswith(prefix.encode()):
-                        self._client.delete_item(TableName=metadata, Key={"k": key})
+            for key in self._scan_keys(metadata) if self._has_table(metadata) else []:
+                if key["B"].startswith(prefix.encode()):
+                    self._client.delete_item(TableName=metadata, Key={"k": key})
 
     def close(self) -> None:
         self._lazy_client.close()
@@ -96,15 +91,16 @@ class DynamoDBOnlineStore(OnlineStore):
 
         def put(record: Record) -> bool:
             times = {":e": {"N": str(record.event)}, ":c": {"N": str(record.created)}}
-            return self._put_if(table.identity, _item(record), _NEWER, times)
+            item = _item(record)
+            return self._write_if("put_item", table.identity, _NEWER, times, Item=item)
 
         self._map(put, records)
 
     def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
-        existing = ((name, keys) for name, keys in reads if self._has_table(name))
-        pairs = list(dict.fromkeys((name, key) for name, keys in existing for key in keys))
-        chunks = [pairs[n : n + _KEYS_PER_READ] for n in range(0, len(pairs), _KEYS_PER_READ)]
-        stored: dict[tuple[str, bytes], StoredRecord] = {}
+        existing = ((name, keys) for name, keys in reads if keys and self._has_table(name))
+        row_ids = list(dict.fromkeys((name, key) for name, keys in existing for key in keys))
+        chunks = [row_ids[n : n + _KEYS_PER_READ] for n in range(0, len(row_ids), _KEYS_PER_READ)]
+        stored: dict[RowId, StoredRecord] = {}
         for records in self._map(self._read_chunk, chunks):
             stored |= records
         return [[stored.get((name, key)) for key in keys] for name, keys in reads]
@@ -112,100 +108,91 @@ class DynamoDBOnlineStore(OnlineStore):
     def _save_layout(self, table: Table) -> None:
         self._make(_metadata_table(table))
         item = {**_metadata_key(table.layout_id.hex()), "columns": {"S": json.dumps(table.layout)}}
-        self._put_if(_metadata_table(table), item, "attribute_not_exists(k)", {})
+        self._write_if("put_item", _metadata_table(table), "attribute_not_exists(k)", {}, Item=item)
 
     def _load_layout(self, table: Table, identity: bytes) -> Layout | None:
-        with self._errors():
-            response = self._client.get_item(
-                TableName=_metadata_table(table),
-                Key=_metadata_key(identity.hex()),
-                ConsistentRead=True,
-            )
-        return json.loads(response["Item"]["columns"]["S"]) if "Item" in response else None
+        item = self._get_metadata(table, identity.hex())
+        return json.loads(item["columns"]["S"]) if item else None
 
     def _ledger(self, table: Table) -> list[LedgerEntry]:
         return [LedgerEntry(*entry) for entry in json.loads(self._load_ledger(table))]
 
     def _add_to_ledger(self, table: Table, new: LedgerEntry) -> None:
-        from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
-
-        def attempt() -> bool:
+        def merge() -> bool:
             stored = self._load_ledger(table)
             merged = json.dumps(merge_ledger(json.loads(stored), new))
             item = {**_metadata_key(table.ledger), "loaded": {"S": merged}}
-            return self._put_if(
-                _metadata_table(table), item, _UNCHANGED, {":stored": {"S": stored}}
-            )
+            values = {":stored": {"S": stored}}
+            return self._write_if("put_item", metadata, _UNCHANGED, values, Item=item)
 
-        self._make(_metadata_table(table))
-        Retrying(
-            retry=retry_if_result(lambda stored: not stored),
-            wait=wait_random_exponential(0.05, max=2),
-            stop=stop_after_attempt(_ATTEMPTS),
-            retry_error_callback=self._busy,
-        )(attempt)
+        metadata = _metadata_table(table)
+        self._make(metadata)
+        self._retry(merge, 0.05, max_wait=2)
 
     def _load_ledger(self, table: Table) -> str:
-        if not self._has_table(_metadata_table(table)):
-            return "[]"
+        exists = self._has_table(_metadata_table(table))
+        item = self._get_metadata(table, table.ledger) if exists else {}
+        return str(item["loaded"]["S"]) if item else "[]"
+
+    def _get_metadata(self, table: Table, name: str) -> Item:
         with self._errors():
-            response = self._client.get_item(
-                TableName=_metadata_table(table),
-                Key=_metadata_key(table.ledger),
-                ConsistentRead=True,
+            response: dict[str, Item] = self._client.get_item(
+                TableName=_metadata_table(table), Key=_metadata_key(name), ConsistentRead=True
             )
-        return str(response.get("Item", {}).get("loaded", {"S": "[]"})["S"])
+        return response.get("Item", {})
 
-    def _read_chunk(
-        self, pairs: Sequence[tuple[str, bytes]]
-    ) -> dict[tuple[str, bytes], StoredRecord]:
+    def _scan_keys(self, name: str, **options: Any) -> list[Item]:
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=name, ProjectionExpression="k", **options
+        )
+        return [item["k"] for page in pages for item in page["Items"]]
+
+    def _read_chunk(self, row_ids: Sequence[RowId]) -> dict[RowId, StoredRecord]:
         """Read up to 100 rows of any tables, with retries of the keys that DynamoDB skips."""
-        from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
-
         remaining: dict[str, Any] = {}
-        for name, key in pairs:
+        for name, key in row_ids:
             default = {"Keys": [], "ConsistentRead": self._consistent}
             remaining.setdefault(name, default)["Keys"].append({"k": {"B": _ROW + key}})
-        stored: dict[tuple[str, bytes], StoredRecord] = {}
+        stored: dict[RowId, StoredRecord] = {}
 
-        def attempt() -> dict[str, Any]:
+        def read() -> bool:
             nonlocal remaining
             with self._errors():
                 response = self._client.batch_get_item(RequestItems=remaining)
             for name, items in response["Responses"].items():
                 stored.update({(name, item["k"]["B"][1:]): _stored_record(item) for item in items})
             remaining = response.get("UnprocessedKeys") or {}
-            return remaining
+            return not remaining
 
-        Retrying(
-            retry=retry_if_result(bool),
-            wait=wait_random_exponential(0.02, max=1),
-            stop=stop_after_attempt(_ATTEMPTS),
-            retry_error_callback=self._busy,
-        )(attempt)
+        self._retry(read, 0.02, max_wait=1)
         return stored
 
-    def _put_if(self, name: str, item: Item, condition: str, values: Item) -> bool:
-        """Write an item if a condition is true, and return whether it was."""
-        options = {"ExpressionAttributeValues": values} if values else {}
-        with self._errors():
-            try:
-                self._client.put_item(
-                    TableName=name, Item=item, ConditionExpression=condition, **options
-                )
-            except self._client.exceptions.ConditionalCheckFailedException:
-                return False
-        return True
+    def _retry(self, attempt: Callable[[], bool], wait: float, max_wait: float) -> None:
+        """Repeat an attempt until it returns true."""
+        from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
 
-    def _remove(self, name: str, key: Item, older: Item) -> bool:
+        def fail(_: object) -> None:
+            raise StoreError(
+                f"{self}: {_ATTEMPTS} attempts failed because the table is busy. Try again later."
+            )
+
+        Retrying(
+            retry=retry_if_result(lambda succeeded: not succeeded),
+            wait=wait_random_exponential(wait, max=max_wait),
+            stop=stop_after_attempt(_ATTEMPTS),
+            retry_error_callback=fail,
+        )(attempt)
+
+    def _write_if(
+        self, operation: str, name: str, condition: str, values: Item, **options: Any
+    ) -> bool:
+        """Put or delete an item if a condition is true, and return whether it was."""
+        if values:
+            options["ExpressionAttributeValues"] = values
         with self._errors():
             try:
-                self._client.delete_item(
-                    TableName=name,
-                    Key={"k": key},
-                    ConditionExpression="e < :before",
-                    ExpressionAttributeValues=older,
-                )
+                write = getattr(self._client, operation)
+                write(TableName=name, ConditionExpression=condition, **options)
             except self._client.exceptions.ConditionalCheckFailedException:
                 return False
         return True
@@ -226,9 +213,7 @@ class DynamoDBOnlineStore(OnlineStore):
         if self._has_table(name):
             return
         with self._errors():
-            with suppress(
-                self._client.exceptions.ResourceInUseException
-            ):  # another process creates it
+            with suppress(self._client.exceptions.ResourceInUseException):  # it is being created
                 self._client.create_table(
                     TableName=name,
                     KeySchema=[{"AttributeName": "k", "KeyType": "HASH"}],
@@ -256,11 +241,6 @@ class DynamoDBOnlineStore(OnlineStore):
             region_name=self._region,
             endpoint_url=self._endpoint,
             config=Config(retries=retries, max_pool_connections=_MAX_CONCURRENT_CALLS),
-        )
-
-    def _busy(self, _: Any) -> Any:
-        raise StoreError(
-            f"{self}: {_ATTEMPTS} attempts failed because the table is busy. Try again later."
         )
 
     def __str__(self) -> str:

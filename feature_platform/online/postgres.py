@@ -49,10 +49,8 @@ join online_rows stored on stored.view = requested.view and stored.key = request
 class PostgresOnlineStore(OnlineStore):
     """Uses three tables of one schema. A write is a COPY and one conditional upsert.
 
-    Args:
-        parameters: Connection parameters of libpq, such as `host`, `port`, `dbname` and `user`;
-            omitted ones come from the environment, as for `psql`.
-        schema: Existing schema for the tables; the user's default if empty.
+    Parameters are those of libpq; omitted ones come from the environment, as for `psql`. The
+    schema must exist; an empty one is the user's default.
     """
 
     def __init__(self, parameters: dict[str, Any], schema: str = "") -> None:
@@ -135,7 +133,8 @@ class PostgresOnlineStore(OnlineStore):
             from psycopg_pool import ConnectionPool
         except ImportError:
             raise ConfigError(
-                "online_store: postgres requires a package: pip install 'feature-platform[postgres]'."
+                "online_store: postgres requires a package: "
+                "pip install 'feature-platform[postgres]'."
             ) from None
         parameters = dict(self._parameters)
         if self._schema:

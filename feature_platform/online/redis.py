@@ -76,12 +76,7 @@ class _Client(NamedTuple):
 
 
 class RedisOnlineStore(OnlineStore):
-    """Stores one value per row. A request is one MGET; a script on the server compares times.
-
-    Args:
-        connection_string: `redis://`, `rediss://` or `unix://` with redis-py's options, or Feast's
-            `host:port,password=…,db=…,ssl=true`.
-    """
+    """Stores one value per row. A request is one MGET; a script on the server compares times."""
 
     def __init__(self, connection_string: str) -> None:
         super().__init__()
@@ -93,9 +88,8 @@ class RedisOnlineStore(OnlineStore):
     def expire(self, table: Table, before: int) -> int:
         oldest = [struct.pack(">Q", before + _ZERO)]
         with self._errors() as client:
-            return sum(
-                client.expire(keys, oldest) for keys in _scan(client, _prefix(table.identity))
-            )
+            batches = _scan(client, _prefix(table.identity))
+            return sum(client.expire(keys, oldest) for keys in batches)
 
     def drop(self, table: Table) -> None:
         name = f"{table.project}.{table.name}."

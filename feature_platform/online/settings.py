@@ -23,10 +23,7 @@ class OnlineSettings(Settings):
 
     @abstractmethod
     def open(self, folder: Path) -> OnlineStore:
-        """Open the store without connecting to it.
-
-        Args:
-            folder: Repo folder, the base of relative paths.
+        """Open the store without connecting to it; relative paths start at the repo folder.
 
         Raises:
             ConfigError: A setting is invalid.
@@ -34,11 +31,7 @@ class OnlineSettings(Settings):
 
 
 class SqliteSettings(OnlineSettings):
-    """A SQLite file.
-
-    Attributes:
-        path: Path of the file, relative to the repo folder.
-    """
+    """A SQLite file, at a `path` relative to the repo folder."""
 
     type: Literal["sqlite"] = "sqlite"
     path: str = "data/online.db"

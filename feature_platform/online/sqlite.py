@@ -40,11 +40,7 @@ class _Connection(sqlite3.Connection):
 
 
 class SqliteOnlineStore(OnlineStore):
-    """Uses one connection per thread. Writers do not block readers.
-
-    Args:
-        path: Path of the file; its folder is created on first use.
-    """
+    """A SQLite file with one connection per thread; it is created on first use."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()

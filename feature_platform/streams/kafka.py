@@ -16,12 +16,8 @@ _JOIN_SECONDS = 30
 class KafkaStream(Stream):
     """Reads as a member of a consumer group, and commits offsets after rows are stored.
 
-    Tested with librdkafka's mock brokers over TCP, not with a Kafka cluster.
-
-    Args:
-        options: Settings of librdkafka, such as `bootstrap.servers` and `security.protocol`.
-        topic: Name of the topic.
-        group: Id of the consumer group.
+    The options are settings of librdkafka, such as `bootstrap.servers`. Tested with librdkafka's
+    mock brokers over TCP, not with a Kafka cluster.
     """
 
     def __init__(self, options: dict[str, Any], topic: str, group: str) -> None:

@@ -20,14 +20,10 @@ def _body(fields: dict[bytes, bytes]) -> bytes:
 
 
 class RedisStream(Stream):
-    """Reads as a member of a consumer group, and claims messages of dead readers.
+    """Reads as a member of a consumer group, which is created at the stream's start if missing.
 
-    Args:
-        connection_string: Connection string, as for the online store.
-        topic: Key of the stream.
-        group: Name of the consumer group; created at the beginning of the stream if missing.
-        abandoned_ms: Milliseconds before another reader claims an unacknowledged message; one
-            minute if omitted.
+    Readers claim messages that another reader has not acknowledged for `abandoned_ms`, by default
+    one minute. The topic is the key of the stream.
     """
 
     def __init__(

@@ -14,20 +14,11 @@ class BrokerSettings(Settings):
 
     @abstractmethod
     def open(self, topic: str, group: str) -> Stream:
-        """Open a topic without connecting to the broker.
-
-        Args:
-            topic: Name of the topic.
-            group: Name of the consumer group; each message is delivered to one of its readers.
-        """
+        """Open a topic for a consumer group, without connecting to the broker."""
 
 
 class RedisBrokerSettings(BrokerSettings):
-    """Redis Streams.
-
-    Attributes:
-        connection_string: Connection string, as for the online store.
-    """
+    """Redis Streams, with a connection string as for the online store."""
 
     type: Literal["redis"] = "redis"
     connection_string: SecretStr = SecretStr("localhost:6379")
