@@ -9,12 +9,11 @@ _TIMEOUT_SECONDS = 10
 
 
 def connect_redis(connection_string: str, setting: str) -> tuple[Any, type[Exception]]:
-    """Return a client, which connects at first use, and its error class.
+    """Return a client, which connects on first use, and the base class of its errors.
 
     Args:
-        connection_string: `redis://`, `rediss://` or `unix://` with redis-py's options, or Feast's
-            `host:port,password=…,db=…,ssl=true`.
-        setting: The setting that names it, for messages.
+        connection_string: A URL or Feast's syntax, as in `RedisSettings`.
+        setting: Name of the setting that contains the connection string, for messages.
 
     Raises:
         ConfigError: An option is unknown, or redis-py is not installed.
@@ -24,19 +23,19 @@ def connect_redis(connection_string: str, setting: str) -> tuple[Any, type[Excep
         import redis
     except ImportError:
         raise ConfigError(
-            f"{setting}: redis needs a package: pip install 'feature-platform[redis]'."
+            f"{setting}: redis requires a package: pip install 'feature-platform[redis]'."
         ) from None
     timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), _TIMEOUT_SECONDS)
     try:
         client = redis.Redis.from_url(url, **timeouts, **options)
         client.connection_pool.make_connection()  # validates the options without connecting
-    except (ValueError, TypeError):  # its message may contain a password
+    except (ValueError, TypeError):  # the message may quote a password
         raise ConfigError(
-            f"{setting}: connection_string is invalid: write "
-            "redis://user:password@host:port/db, with special characters percent-encoded."
+            f"{setting}: redis-py cannot parse connection_string. Write "
+            "redis://user:password@host:port/db, with special characters escaped as in %40."
         ) from None
     if client.connection_pool.connection_kwargs.get("decode_responses"):
-        raise ConfigError(f"{setting}: connection_string: remove decode_responses.")
+        raise ConfigError(f"{setting}: remove decode_responses from connection_string.")
     return client, redis.RedisError
 
 
@@ -47,29 +46,29 @@ def describe_redis(connection_string: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return "Redis"
-    place = parts.netloc.rpartition("@")[2] or parts.path
-    return "Redis" if "@" in parts.path else f"Redis at {place}"
+    address = parts.netloc.rpartition("@")[2] or parts.path
+    return "Redis" if "@" in parts.path else f"Redis at {address}"
 
 
 def parse_redis(connection_string: str, setting: str) -> tuple[str, dict[str, Any]]:
-    """Return a URL and further options of redis-py.
+    """Return the URL and the other arguments for redis-py.
 
     Raises:
         ConfigError: An option is unknown.
     """
     if "://" in connection_string:
         return connection_string, {}
-    address, *options = connection_string.split(",")
-    if odd := [option for option in options if "=" not in option]:
+    address, *parts = connection_string.split(",")
+    if invalid := [part for part in parts if "=" not in part]:
         raise ConfigError(
-            f"{setting}: connection_string: {len(odd)} options have no value. Use a redis:// "
-            "URL if the password contains commas."
+            f"{setting}: connection_string: {len(invalid)} options have no value. If the password "
+            "contains a comma, write a redis:// URL."
         )
-    given = dict(option.strip().partition("=")[::2] for option in options)
-    if unknown := given.keys() - {"db", "username", "password", "ssl"}:
+    options = dict(part.strip().partition("=")[::2] for part in parts)
+    if unknown := options.keys() - {"db", "username", "password", "ssl"}:
         raise ConfigError(
             f"{setting}: connection_string: {min(unknown)!r} is not an option of "
-            "host:port,db=…,username=…,password=…,ssl=true; write a redis:// URL for others."
+            "host:port,db=…,username=…,password=…,ssl=true. Write a redis:// URL for others."
         )
-    scheme = "rediss" if given.pop("ssl", "").lower() == "true" else "redis"
-    return f"{scheme}://{address}", given
+    scheme = "rediss" if options.pop("ssl", "").lower() == "true" else "redis"
+    return f"{scheme}://{address}", options

@@ -1,15 +1,15 @@
-"""Every error a user can meet: one class per thing the caller can do about it."""
+"""Public errors: one class per remedy."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
 
-_SHOWN = 50
+_MAX_LENGTH = 50
 
 
 class FeaturePlatformError(Exception):
-    """Base class of all errors of this package.
+    """Base of all errors of this package.
 
     Attributes:
         retryable: Whether the same call may succeed later without any change.
@@ -19,60 +19,55 @@ class FeaturePlatformError(Exception):
 
 
 class DefinitionError(FeaturePlatformError, ValueError):
-    """A definition is wrong in itself: correct the code."""
+    """A definition is invalid. Correct the code."""
 
 
 class ConfigError(FeaturePlatformError, ValueError):
-    """`feature_store.yaml` or a repo folder is wrong: correct it."""
+    """`feature_store.yaml` or a repo folder is invalid. Correct it."""
 
 
 class NotFoundError(FeaturePlatformError, LookupError):
-    """A reference names something that is not registered: correct the reference."""
+    """A referenced object is not registered. Correct the reference, or register the object."""
 
 
 class ConflictError(FeaturePlatformError):
-    """Another commit changed the same objects first: plan again."""
+    """Another commit changed the same objects first. Plan again."""
 
 
 class UnknownOutcomeError(FeaturePlatformError):
-    """The storage did not confirm whether the commit was written.
-
-    Apply again: a commit that was written is detected, and nothing is applied twice.
-    """
+    """The storage did not confirm the commit. Apply again: a stored commit is not repeated."""
 
     retryable = True
 
 
 class CorruptLogError(FeaturePlatformError):
-    """The registry's log does not verify: run `feature-platform fsck`."""
+    """The registry's log failed verification. Run `feature-platform fsck`."""
 
 
 class LogReplacedError(CorruptLogError):
-    """The log was swapped or restored from a backup: start again from its current state."""
+    """The log was replaced or rolled back since the last read. Start from its current state."""
 
 
 class RequestError(FeaturePlatformError, ValueError):
-    """A retrieval or write request is wrong: correct the request."""
+    """A retrieval or write request is invalid. Correct the request."""
 
 
 class SchemaError(FeaturePlatformError, ValueError):
-    """Rows do not match the declared schema: correct the source or the definition."""
+    """Rows do not match the declared schema. Correct the source or the definition."""
 
 
 class StoreError(FeaturePlatformError):
-    """A store failed and changed nothing: check the backend, or retry."""
+    """A store operation failed and changed nothing. Retry, or check the backend."""
 
     retryable = True
 
 
 class PartialWriteError(StoreError):
-    """Rows were written to some views and not to others: send them again.
-
-    Sending them again is safe: rows that are stored already change nothing.
+    """Rows were written to only some of the views. Send them again; writes are idempotent.
 
     Attributes:
         written: Views that were written.
-        failed: Views that were not.
+        failed: Views that were not written.
     """
 
     def __init__(self, *, written: tuple[str, ...], failed: tuple[str, ...], reason: str) -> None:
@@ -80,16 +75,16 @@ class PartialWriteError(StoreError):
         self.failed = failed
         super().__init__(
             f"Views {', '.join(failed)} were not written: {reason} Views {', '.join(written)} were "
-            "written. Send the rows again; those that are stored already change nothing."
+            "written. Send the rows again; rows that are already stored are not duplicated."
         )
 
 
 class BusyError(StoreError):
-    """The store was busy for too long and nothing was written: retry."""
+    """A store stayed busy until the timeout, and nothing was written. Retry later."""
 
 
 class TransformationError(FeaturePlatformError):
-    """On-demand code cannot be loaded, differs from what was registered, or failed: correct it."""
+    """On-demand code failed to load or run, or differs from the registered code. Correct it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +92,10 @@ class Problem:
     """One reason why a plan is refused.
 
     Attributes:
-        rule: The rule that was broken, such as `ownership` or `reference`.
-        subject: The object that breaks it, written `kind name`.
-        message: What is wrong and what to do about it.
-        missing: The object that has to be registered first, if that is the only problem.
+        rule: Id of the rule, such as `ownership` or `reference`.
+        subject: Object that breaks the rule, as `kind name`.
+        message: Description and remedy.
+        missing: Object to register first, if that alone would solve the problem.
     """
 
     rule: str
@@ -113,7 +108,7 @@ class Problem:
 
 
 class RefusedError(FeaturePlatformError):
-    """A plan breaks the registry's rules and nothing was written: correct what it lists."""
+    """A plan breaks the registry's rules, and nothing was written. Correct the listed problems."""
 
     def __init__(self, owner: str, project: str, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
@@ -125,17 +120,17 @@ class RefusedError(FeaturePlatformError):
         )
 
 
-def shown(value: object) -> str:
-    """Return a value for messages, abbreviated if it is long."""
+def abbreviate(value: object) -> str:
+    """Return the repr of a value for a message, truncated if it is long."""
     try:
         text = repr(value)
-    except ValueError:  # Python refuses to write integers of thousands of digits
-        text = f"a {type(value).__name__} that is too long to print"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    except ValueError:  # Python refuses to format integers of thousands of digits
+        text = f"{type(value).__name__} (too long to display)"
+    return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean 'x'?` for the closest known name, or nothing."""
+    """Return ` Did you mean 'x'?` for the closest known name, or an empty string."""
     by_fold = {candidate.casefold(): candidate for candidate in known}
     close = get_close_matches(str(name).casefold(), by_fold, n=1)
     return f" Did you mean {by_fold[close[0]]!r}?" if close else ""

@@ -1,4 +1,4 @@
-"""Resources that are opened when they are first used: connections, clients, stores."""
+"""Resources opened on first use: connections, clients, stores."""
 
 import os
 from collections.abc import Callable
@@ -11,7 +11,7 @@ _forks = 0
 
 
 def _count_fork() -> None:
-    global _forks  # noqa: PLW0603 - it belongs to the process
+    global _forks  # noqa: PLW0603 - fork hooks can only change process-wide state
     _forks += 1
 
 
@@ -19,14 +19,10 @@ os.register_at_fork(after_in_child=_count_fork)
 
 
 class Lazy(Generic[T]):
-    """One resource of this process: opened at first use, closed once, opened again when used again.
+    """A resource of this process: opened on first use, and reopened on use after `close`.
 
-    A forked process opens its own. The parent's is left alone: two processes cannot share a
-    connection, and closing it in the child would end the parent's session.
-
-    Args:
-        opener: Opens the resource.
-        closer: Closes it.
+    A forked process opens its own and leaves the parent's alone: closing a shared connection in
+    the child would end the parent's session.
 
     Example:
         >>> numbers = Lazy(lambda: [1, 2])
@@ -50,7 +46,7 @@ class Lazy(Generic[T]):
 
     @property
     def is_open(self) -> bool:
-        """Whether this process has opened it."""
+        """Whether this process has opened the resource."""
         return self._value is not None and self._fork == _forks
 
     def close(self) -> None:
@@ -62,7 +58,7 @@ class Lazy(Generic[T]):
 
     def _open(self) -> T:
         if self._fork != _forks:
-            # Another thread of the parent may have held the lock when the process forked.
+            # The lock may have been locked by another thread of the parent at the fork.
             self._lock, self._value, self._fork = Lock(), None, _forks
         with self._lock:
             if self._value is None:
@@ -71,23 +67,22 @@ class Lazy(Generic[T]):
 
 
 class PerThread(Generic[T]):
-    """A resource that each thread has to itself, and that ends with its thread."""
+    """A separate resource for each thread, released when the thread ends."""
 
     def __init__(self, opener: Callable[[], T]) -> None:
         self._opener = opener
         self._local = local()
 
     def take(self) -> T:
-        """Return the thread's resource, opened if necessary, and forget it.
+        """Check out the thread's resource, opening it if necessary.
 
-        While it is taken, code that interrupts the thread opens another. Return it with `put`;
-        after an error, do not.
+        Re-entrant code opens another one meanwhile. Return it with `put`, except after an error.
         """
-        fork, value = self._local.__dict__.pop("resource", (_forks, None))
-        return self._opener() if value is None or fork != _forks else value
+        value = self.pop()
+        return self._opener() if value is None else value
 
     def put(self, value: T) -> None:
-        """Keep a resource for the thread's next use."""
+        """Store a resource for the thread's next use."""
         self._local.resource = (_forks, value)
 
     def get(self) -> T:
@@ -97,6 +92,6 @@ class PerThread(Generic[T]):
         return value
 
     def pop(self) -> T | None:
-        """Forget the thread's resource and return it; `None` if the thread has not opened one."""
+        """Remove and return the thread's resource; `None` if this thread has not opened one."""
         fork, value = self._local.__dict__.pop("resource", (_forks, None))
         return value if fork == _forks else None

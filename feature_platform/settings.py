@@ -1,4 +1,4 @@
-"""What the settings of all stores and brokers share: one base class, and errors in our words."""
+"""Base class and validation messages of the settings of all stores and brokers."""
 
 from collections.abc import Iterable
 from typing import Any, get_args
@@ -17,15 +17,12 @@ _TYPES = {
 
 
 class Settings(BaseModel):
-    """Settings of one backend, checked once: unknown names and other types are errors.
-
-    Secrets are hidden in reprs and logs; `plain` reveals them to the backend's own client.
-    """
+    """Settings of one backend, with strict names and types; reprs and logs hide secrets."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
     def plain(self) -> dict[str, Any]:
-        """Return the settings that were made, with secrets revealed, without the type."""
+        """Return the explicit settings, except `type`, with secrets revealed."""
         values = self.model_dump(exclude_unset=True, exclude={"type"})
         return {
             name: value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -34,17 +31,12 @@ class Settings(BaseModel):
 
 
 def named(value: Any) -> Any:
-    """Accept the name of a backend in place of settings that only have a `type`."""
+    """Convert the name of a backend to settings with only a `type`."""
     return {"type": value} if isinstance(value, str) else value
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Return what is wrong with settings, in our words and without quoting a secret.
-
-    Args:
-        error: What pydantic found.
-        model: The class of the settings.
-    """
+    """Return a message about invalid settings of a class, without quoting secrets."""
     return " ".join(_reason(item, model) for item in error.errors(include_url=False))
 
 
@@ -56,21 +48,22 @@ def _reason(item: Any, model: type[BaseModel]) -> str:
         return f"{path[0]}: {_setting_reason(item, settings, path[1])}"
     name = path[-1] if path else ""
     if item["type"] == "extra_forbidden":
-        known = list(model.model_fields)
-        hint = did_you_mean(name, known)
-        return f"{name!r} is not a setting.{hint} Known settings: {', '.join(known)}."
+        names = list(model.model_fields)
+        hint = did_you_mean(name, names)
+        return f"{name!r} is not a setting.{hint} Valid settings: {', '.join(names)}."
     if item["type"] == "missing":
         return f"{name!r} is missing."
     if backends:
-        return f"{name}: {_unknown_type(item, backends)} Known types: {', '.join(backends)}."
+        return f"{name}: {_unknown_type(item, backends)} Valid types: {', '.join(backends)}."
     return f"{'.'.join(path)}: {_other_reason(item)}" if path else _other_reason(item)
 
 
 def _setting_reason(item: Any, settings: type[Settings], backend: str) -> str:
     name = str(item["loc"][-1])
     if item["type"] == "extra_forbidden":
-        hint = did_you_mean(name, settings.model_fields)
-        return f"{name!r} is not a setting of {backend!r}.{hint}"
+        return (
+            f"{name!r} is not a setting of {backend!r}.{did_you_mean(name, settings.model_fields)}"
+        )
     if item["type"] in _TYPES:
         field = settings.model_fields.get(name)
         is_public = field is not None and "Secret" not in str(field.annotation)
@@ -81,10 +74,10 @@ def _setting_reason(item: Any, settings: type[Settings], backend: str) -> str:
 
 def _unknown_type(item: Any, backends: Iterable[str]) -> str:
     if item["type"] != "union_tag_invalid":
-        return "it has no type."
+        return "'type' is missing."
     tag = str(item["ctx"]["tag"])
-    shown = repr(tag) if tag.isidentifier() else "that is set"  # a URL may hold a password
-    return f"the type {shown} is unknown.{did_you_mean(tag, backends)}"
+    label = f"type {tag!r}" if tag.isidentifier() else "the type"  # a URL may contain a password
+    return f"{label} is not supported.{did_you_mean(tag, backends)}"
 
 
 def _other_reason(item: Any) -> str:
@@ -92,7 +85,7 @@ def _other_reason(item: Any) -> str:
 
 
 def _backends(model: type[BaseModel], field: str) -> dict[str, type[Settings]]:
-    """Return type → class of the settings that a field accepts."""
+    """Return the settings classes that a field accepts, by type."""
     info = model.model_fields.get(field)
     classes = _settings_classes(info.annotation) if info else []
     return {str(c.model_fields["type"].default): c for c in classes}

@@ -1,4 +1,4 @@
-"""The physical table behind a feature view: all that stores know of it."""
+"""The physical table behind a feature view, as stores see it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,16 +17,16 @@ CREATED_TIMESTAMP: Final = "created_timestamp"
 
 @dataclass(frozen=True, slots=True)
 class SourceTable:
-    """Where the rows of a table come from, and the names of their columns there.
+    """Location of a table's history, and the names of its columns in the source.
 
     Attributes:
         name: Name of the registered source, for messages.
-        location: What the offline store opens: `path` and `format`, or `database`, `schema`,
-            `table` and `query`, as declared; values are strings.
-        event_timestamp: Source column with the time at which a row was observed.
-        created_timestamp: Source column with the time at which it became known; `None` without one.
-        day_column: Partition column that holds the event time's day; `None` without one.
-        renamed: Table column → source column, if they differ.
+        location: `path` and `format`, or `database`, `schema`, `table` and `query`, as declared
+            and as strings, for the offline store.
+        event_timestamp: Source column with the time a row was observed.
+        created_timestamp: Source column with the time a row became known, if any.
+        day_column: Partition column with the day of the event timestamp, if any.
+        renamed: Table column → source column, for names that differ.
     """
 
     name: str
@@ -50,8 +50,8 @@ class Table:
         name: Name of the view, unique in its project.
         keys: Join keys in key order; `None` where no type is declared.
         features: Feature columns, in column order.
-        ttl: How long a row is valid; `None` for ever.
-        source: Where the history is; `None` for a view that is only pushed to.
+        ttl: How long after its event timestamp a row is valid; `None` for no limit.
+        source: Location of the history; `None` for a view that is only pushed to.
     """
 
     project: str
@@ -63,22 +63,22 @@ class Table:
 
     @cached_property
     def identity(self) -> str:
-        """Name of the table's rows in a store; a view with other keys has another name."""
+        """Name of the rows in a store; it depends on the join keys."""
         return self._digest_name(self.keys)
 
     @cached_property
     def layout(self) -> dict[str, str]:
-        """Feature → name of its Arrow type, in the order of a stored row."""
+        """Feature → name of its Arrow type, for rows written with the current definition."""
         return {f.name: str(f.type) for f in self.features}
 
     @cached_property
     def layout_id(self) -> bytes:
-        """Short hash of the layout, stored with every row."""
+        """Hash of the layout, stored with every row."""
         return blake2b(repr(list(self.layout.items())).encode(), digest_size=6).digest()
 
     @cached_property
     def ledger(self) -> str:
-        """Name of the ledger; a view with another source starts an empty one."""
+        """Name of the ledger; a view with a new source starts an empty one."""
         source = self.source
         location = dict(source.location) if source else {}
         return self._digest_name([list(self.keys), location, source and source.event_timestamp])
@@ -94,7 +94,7 @@ class Table:
 
 
 def column(label: str, feature: str) -> str:
-    """Return the intermediate column of a feature, unique within a request."""
+    """Return the intermediate column of a feature, unique in a request."""
     return f"{label}:{feature}"
 
 
@@ -104,8 +104,8 @@ class ViewRead:
 
     Attributes:
         label: Name of the view in the request.
-        table: Where the rows are.
-        features: The features needed, in column order.
+        table: Table to read.
+        features: Required features, in column order.
         keys: Join key of the table → column of the request.
     """
 

@@ -1,4 +1,4 @@
-"""Online stores: the newest feature values."""
+"""Online stores: the newest feature values of each key."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,7 +11,7 @@ from feature_platform.online.base import StoredRow as StoredRow
 from feature_platform.online.base import Window as Window
 from feature_platform.online.codec import encode_row as encode_row
 from feature_platform.online.codec import to_storable as to_storable
-from feature_platform.online.codec import unreadable as unreadable
+from feature_platform.online.codec import unreadable_features as unreadable_features
 from feature_platform.online.keys import encode_keys as encode_keys
 from feature_platform.online.settings import AnyOnlineSettings as AnyOnlineSettings
 from feature_platform.online.settings import OnlineSettings as OnlineSettings
@@ -22,6 +22,6 @@ from feature_platform.table import Table
 def write_rows(
     settings: OnlineSettings, folder: Path, table: Table, batches: Iterator[pa.RecordBatch]
 ) -> int:
-    """Write batches through a store that is opened for them, as Spark's workers do."""
+    """Write batches through a temporary store, for workers of Spark."""
     with closing(settings.open(folder)) as store:
         return store.write(table, batches)

@@ -1,4 +1,4 @@
-"""What an online store does: it keeps the newest row of every entity key."""
+"""Base class of online stores, which keep the newest row of each key."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ from feature_platform.online.codec import (
     decode_row,
     records,
     tombstones,
-    unreadable,
+    unreadable_features,
 )
 from feature_platform.table import Table
 from feature_platform.types.times import from_microseconds, microseconds
@@ -27,8 +27,8 @@ class StoredRow(NamedTuple):
     """The newest row of one key.
 
     Attributes:
-        event: Event timestamp, microseconds since 1970 UTC.
-        values: One value per feature of the table, in column order; timestamps are microseconds.
+        event: Event timestamp, in microseconds since 1970 UTC.
+        values: One value per feature of the table, in column order; timestamps in microseconds.
     """
 
     event: int
@@ -36,7 +36,7 @@ class StoredRow(NamedTuple):
 
 
 class StoredRecord(NamedTuple):
-    """What a backend stores under a key; an empty layout marks a deleted row."""
+    """A stored row as a backend returns it; an empty layout marks a deletion."""
 
     event: int
     layout: bytes
@@ -52,13 +52,7 @@ class Window:
 
 
 class LedgerEntry(NamedTuple):
-    """A stored entry of the ledger.
-
-    Attributes:
-        start: Start of the window, microseconds since 1970 UTC.
-        end: End of the window.
-        layout: Layout of its rows, in hex.
-    """
+    """A loaded window, in microseconds since 1970 UTC, and the layout id of its rows, in hex."""
 
     start: int
     end: int
@@ -66,10 +60,9 @@ class LedgerEntry(NamedTuple):
 
 
 class OnlineStore(ABC):
-    """Serves the newest feature values with low latency, and records what was loaded.
+    """Stores the newest row of each key, and a ledger of loaded windows.
 
-    Callers use the public methods. A backend implements the abstract ones, a few calls each, and
-    decides nothing. `tests/online/test_contract.py` specifies them.
+    A backend implements the abstract methods; `tests/online/test_contract.py` is their contract.
     """
 
     def __init__(self) -> None:
@@ -83,22 +76,22 @@ class OnlineStore(ABC):
     ) -> int:
         """Store each row unless a newer one is stored for its key.
 
-        The row with the later event timestamp is newer; of equal ones, the one created later. If
-        both are equal, the row written last wins, so corrections take effect.
+        Rows are ordered by event timestamp, then by created timestamp. Of rows with equal
+        timestamps the one written last wins, which allows corrections.
 
         Args:
-            table: Where the rows belong.
-            batches: Columns keys, `event_timestamp`, `created_timestamp` (null where unknown) and
-                features, in any order; keys may repeat. Each batch is stored before the next is
-                requested.
-            on_progress: Called after each batch with the number of rows so far.
+            table: Table to write.
+            batches: Join keys, `event_timestamp`, `created_timestamp` (null if unknown) and
+                features. Rows may be in any order, and keys may repeat. Each batch is stored
+                before the next one is requested.
+            on_progress: Callback that receives the number of processed rows after each batch.
 
         Returns:
-            The number of rows.
+            Number of processed rows.
 
         Raises:
-            SchemaError: A row is too large for the backend; its batch was not written.
-            StoreError: The backend failed. It is safe to retry.
+            SchemaError: A row is too large for the backend; none of its batch is written.
+            StoreError: The backend failed. Retrying is safe: writes are idempotent.
         """
         if table.layout_id not in self._layouts:
             self._save_layout(table)
@@ -112,14 +105,10 @@ class OnlineStore(ABC):
         return count
 
     def delete(self, table: Table, batches: Iterable[pa.RecordBatch]) -> int:
-        """Delete keys as of their event timestamps; later rows stay, or can be written.
+        """Delete keys as of their event timestamps, and return the number of processed deletions.
 
-        Args:
-            table: Where the rows are.
-            batches: Columns keys, `event_timestamp` and `created_timestamp`.
-
-        Returns:
-            The number of deletions.
+        Batches contain join keys, `event_timestamp` and `created_timestamp`. Newer rows stay and
+        can still be written.
         """
         count = 0
         for batch in batches:
@@ -128,59 +117,51 @@ class OnlineStore(ABC):
         return count
 
     def read(self, reads: Sequence[tuple[Table, Sequence[bytes]]]) -> list[list[StoredRow | None]]:
-        """Look up encoded keys in several tables, in one round trip if the backend can.
+        """Look up encoded keys of several tables, in one round trip if the backend supports it.
 
-        Returns:
-            For each read, one row or `None` per key, in order.
+        For each table, the result contains one row or `None` per key, in order.
         """
-        found = self._get([(table.identity, keys) for table, keys in reads])
-        return [self._decoded(table, rows) for (table, _), rows in zip(reads, found, strict=True)]
+        stored = self._get([(table.identity, keys) for table, keys in reads])
+        return [self._decode(table, rows) for (table, _), rows in zip(reads, stored, strict=True)]
 
     def windows(self, table: Table) -> list[Window]:
-        """Return the windows that were loaded with all features of a table, merged, oldest first.
+        """Return the windows loaded with all current features of a table, merged, oldest first.
 
-        A window that was loaded before a feature was added or retyped is left out: its rows are
-        served, but have no value of that feature.
+        Windows loaded before a feature was added or retyped are excluded: their rows lack it.
         """
-        loaded = self._ledger(table)
-        whole = {
-            layout for layout in {e.layout for e in loaded} if self._has_all_features(table, layout)
-        }
-        spans = _merged((entry.start, entry.end) for entry in loaded if entry.layout in whole)
+        entries = self._ledger(table)
+        layouts = {entry.layout for entry in entries}
+        complete = {layout for layout in layouts if self._has_all_features(table, layout)}
+        spans = _merge_spans((e.start, e.end) for e in entries if e.layout in complete)
         return [Window(from_microseconds(start), from_microseconds(end)) for start, end in spans]
 
     def record(self, table: Table, window: Window) -> None:
-        """Add a window to the ledger. Call it only after its rows are stored."""
+        """Add a window to the ledger. Call this only after its rows are stored."""
         start, end = microseconds(window.start), microseconds(window.end)
         self._add_to_ledger(table, LedgerEntry(start, end, table.layout_id.hex()))
 
     @abstractmethod
     def expire(self, table: Table, before: int) -> int:
-        """Remove rows and deletions observed before a time.
+        """Remove rows and deletions with event timestamps before a time, and return their number.
 
-        Args:
-            table: Where the rows are.
-            before: Microseconds since 1970 UTC.
-
-        Returns:
-            How many were removed.
+        The time is in microseconds since 1970 UTC.
         """
 
     @abstractmethod
     def drop(self, table: Table) -> None:
-        """Remove the rows and the ledger of a view, for all keys that it ever had."""
+        """Remove all rows and ledgers of a view, including those with earlier join keys."""
 
     @abstractmethod
     def close(self) -> None:
-        """Close connections; the store opens new ones when it is used again."""
+        """Close connections. The store opens new ones if it is used again."""
 
     @abstractmethod
     def _put(self, table: Table, records: Sequence[Record]) -> None:
-        """Store each record unless a newer one is stored; all keys differ."""
+        """Store each record unless a newer one is stored. Keys are distinct."""
 
     @abstractmethod
     def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
-        """Return the records of keys in tables, which are named by their identity."""
+        """Return the stored records of keys, for pairs of a table's identity and keys."""
 
     @abstractmethod
     def _ledger(self, table: Table) -> list[LedgerEntry]:
@@ -188,74 +169,74 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def _add_to_ledger(self, table: Table, new: LedgerEntry) -> None:
-        """Put `entered(held, new)` in place of what is held; nobody else's entry is lost."""
+        """Merge an entry into the ledger atomically, with `merge_ledger`."""
 
     @abstractmethod
     def _save_layout(self, table: Table) -> None:
-        """Store the table's layout unless it exists, before any row with it is written."""
+        """Store the table's layout if it is missing. Called before rows in it are written."""
 
     @abstractmethod
     def _load_layout(self, table: Table, identity: bytes) -> Layout | None:
-        """Return a stored layout, with its features in order; `None` if it does not exist."""
+        """Return a stored layout, with features in order; `None` if it is missing."""
 
-    def _decoded(
-        self, table: Table, found: Sequence[StoredRecord | None]
+    def _decode(
+        self, table: Table, stored: Sequence[StoredRecord | None]
     ) -> list[StoredRow | None]:
         current = table.layout_id
         rows: list[StoredRow | None] = []
-        for row in found:
-            if row is None or not row.layout:
+        for record in stored:
+            if record is None or not record.layout:
                 rows.append(None)
                 continue
             try:
-                values = decode_row(row.body)
+                values = decode_row(record.body)
             except MsgspecError as error:
-                message = (
-                    f"An online row of view {table.name!r} is damaged: {error}. Reload the view."
-                )
+                message = f"An online row of {table.name!r} is damaged: {error}. Reload the view."
                 raise StoreError(message) from error
-            if row.layout != current:
-                values = convert_row(values, self._layout(table, row.layout), table.layout)
-            rows.append(StoredRow(row.event, values))
+            if record.layout != current:
+                values = convert_row(values, self._layout(table, record.layout), table.layout)
+            rows.append(StoredRow(record.event, values))
         return rows
 
     def _has_all_features(self, table: Table, layout: str) -> bool:
-        """Return whether rows of a layout have values of all current features of a table."""
         identity = bytes.fromhex(layout)
         if identity == table.layout_id:
             return True
-        held = self._layouts.get(identity) or self._load_layout(table, identity)
-        return held is not None and not unreadable(held, table.layout)
+        stored = self._layouts.get(identity) or self._load_layout(table, identity)
+        return stored is not None and not unreadable_features(stored, table.layout)
 
     def _layout(self, table: Table, identity: bytes) -> Layout:
         if identity not in self._layouts:
-            saved = self._load_layout(table, identity)
-            if saved is None:
+            stored = self._load_layout(table, identity)
+            if stored is None:
                 raise StoreError(
-                    f"Online rows of view {table.name!r} have an unknown layout. Reload the view "
-                    "from a new process."
+                    f"The layout of stored online rows of {table.name!r} is missing. Reload the "
+                    "view from a new process."
                 )
-            self._layouts[identity] = saved
+            self._layouts[identity] = stored
         return self._layouts[identity]
 
 
-def merge_ledger(held: Iterable[Sequence[Any]], new: LedgerEntry) -> list[LedgerEntry]:
-    """Return a ledger with one more entry; adjacent and overlapping windows are merged.
+def merge_ledger(entries: Iterable[Sequence[Any]], new: LedgerEntry) -> list[LedgerEntry]:
+    """Return a ledger with a new entry; adjacent and overlapping windows are merged.
 
-    Rows of a window that is reloaded have the layout of the reload only.
+    The new entry replaces other layouts within its window, because a reload rewrites the rows.
     """
-    spans: dict[str, list[tuple[int, int]]] = {new.layout: [(new.start, new.end)]}
-    for start, end, layout in held:
-        whole = [(start, end)]
-        outside = [(start, min(end, new.start)), (max(start, new.end), end)]
-        left = whole if layout == new.layout else [(a, b) for a, b in outside if a < b]
-        spans.setdefault(layout, []).extend(left)
+    by_layout: dict[str, list[tuple[int, int]]] = {new.layout: [(new.start, new.end)]}
+    for start, end, layout in entries:
+        spans = [(start, end)]
+        if layout != new.layout:
+            outside = [(start, min(end, new.start)), (max(start, new.end), end)]
+            spans = [(a, b) for a, b in outside if a < b]
+        by_layout.setdefault(layout, []).extend(spans)
     return [
-        LedgerEntry(*span, layout) for layout, s in sorted(spans.items()) for span in _merged(s)
+        LedgerEntry(*span, layout)
+        for layout, spans in sorted(by_layout.items())
+        for span in _merge_spans(spans)
     ]
 
 
-def _merged(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def _merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     merged: list[tuple[int, int]] = []
     for start, end in sorted(spans):
         if merged and start <= merged[-1][1]:

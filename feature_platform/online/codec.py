@@ -1,4 +1,4 @@
-"""One stored row as compact bytes, readable after the view gained or lost features."""
+"""Compact encoding of stored rows, readable after features are added, removed or widened."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Context, Decimal
@@ -14,10 +14,10 @@ from feature_platform.types.arrow import feature_type
 from feature_platform.types.widening import is_widening
 
 NEVER: Final = -(2**63)
-"""The created timestamp of rows without one: older than any other."""
+"""Created timestamp of rows without one; it sorts before all others."""
 
 Layout = Mapping[str, str]
-"""Feature → name of its Arrow type, in the order of a stored row."""
+"""Feature → name of its Arrow type, in the order of the stored values."""
 
 encode_row = msgspec.msgpack.Encoder().encode
 decode_row = msgspec.msgpack.Decoder().decode
@@ -26,14 +26,14 @@ _ALL_DIGITS = Context(prec=38)
 
 
 class Record(NamedTuple):
-    """The newest row of a key, as it is stored.
+    """The newest row of a key, as backends store it.
 
     Attributes:
-        key: The encoded entity key.
-        event: Event timestamp, microseconds since 1970 UTC.
-        created: When it became known, or `NEVER`.
-        layout: Layout of the body; empty for a deleted row.
-        body: The encoded values; empty for a deleted row.
+        key: Encoded join keys.
+        event: Event timestamp, in microseconds since 1970 UTC.
+        created: Created timestamp, likewise, or `NEVER`.
+        layout: Id of the body's layout; empty for a deletion.
+        body: Encoded values; empty for a deletion.
     """
 
     key: bytes
@@ -44,7 +44,7 @@ class Record(NamedTuple):
 
 
 def records(table: Table, batch: pa.RecordBatch) -> list[Record]:
-    """Encode the newest row of each key of a batch; of equally new rows, the last."""
+    """Encode the newest row of each key of a batch; of equally new ones, the last."""
     layout = table.layout_id
     features = [to_storable(batch[name]) for name in table.features.names]
     rows = zip(*features, strict=True) if features else [()] * batch.num_rows
@@ -56,7 +56,7 @@ def records(table: Table, batch: pa.RecordBatch) -> list[Record]:
 
 
 def tombstones(table: Table, batch: pa.RecordBatch) -> list[Record]:
-    """Encode the deletion of a batch's keys, each at its event timestamp."""
+    """Encode deletions of a batch's keys as of their event timestamps."""
     return _newest(
         Record(key, event, created, b"", b"")
         for key, event, created in _key_columns(table, batch)
@@ -65,73 +65,61 @@ def tombstones(table: Table, batch: pa.RecordBatch) -> list[Record]:
 
 
 def convert_row(values: Sequence[Any], stored: Layout, current: Layout) -> list[Any]:
-    """Return a row written in one layout for a reader of another.
+    """Convert a row from its stored layout to the current one.
 
-    A feature that was added since, or whose type changed, reads as null; one whose type was
-    widened reads as a value of the wider type.
+    Added and retyped features become null; widened ones are converted to the wider type.
     """
     by_name = dict(zip(stored, values, strict=True))
-    return [_converted(by_name.get(n), stored.get(n), dtype) for n, dtype in current.items()]
+    return [_convert(by_name.get(n), stored.get(n), dtype) for n, dtype in current.items()]
 
 
-def unreadable(stored: Layout, current: Layout) -> list[str]:
-    """Return the features that rows of one layout have no values for, as another declares them."""
+def unreadable_features(stored: Layout, current: Layout) -> list[str]:
+    """Return the features of the current layout that rows in the stored one have no values for."""
     return [name for name, dtype in current.items() if not _is_readable(stored.get(name), dtype)]
 
 
 def to_storable(column: pa.ChunkedArray | pa.Array) -> list[Any]:
-    """Return a column's values in types that msgpack encodes.
-
-    Times become microseconds, and decimals become text, with all digits.
-    """
-    if pa.types.is_timestamp(column.type):
-        column = column.cast(pa.int64())
-    elif pa.types.is_list(column.type) and pa.types.is_timestamp(column.type.value_type):
-        column = column.cast(pa.list_(pa.int64()))
-    elif pa.types.is_decimal(column.type):
-        column = column.cast(pa.string())
-    elif pa.types.is_list(column.type) and pa.types.is_decimal(column.type.value_type):
-        column = column.cast(pa.list_(pa.string()))
+    """Convert a column to values for msgpack: times to microseconds, decimals to exact text."""
+    is_list = pa.types.is_list(column.type)
+    item = column.type.value_type if is_list else column.type
+    if pa.types.is_timestamp(item) or pa.types.is_decimal(item):
+        storable = pa.int64() if pa.types.is_timestamp(item) else pa.string()
+        column = column.cast(pa.list_(storable) if is_list else storable)
     return column.to_pylist()  # type: ignore[no-any-return]
 
 
 def _key_columns(table: Table, batch: pa.RecordBatch) -> Iterable[tuple[bytes | None, int, int]]:
     keys = encode_keys([batch[name].to_pylist() for name in table.keys], batch.num_rows)
-    created = to_storable(batch[CREATED_TIMESTAMP])
-    known = [NEVER if at is None else at for at in created]
-    return zip(keys, to_storable(batch[EVENT_TIMESTAMP]), known, strict=True)
+    created = [NEVER if at is None else at for at in to_storable(batch[CREATED_TIMESTAMP])]
+    return zip(keys, to_storable(batch[EVENT_TIMESTAMP]), created, strict=True)
 
 
-def _newest(found: Iterable[Record]) -> list[Record]:
+def _newest(records: Iterable[Record]) -> list[Record]:
     newest: dict[bytes, Record] = {}
-    for record in found:
-        held = newest.get(record.key)
-        if held is None or (record.event, record.created) >= (held.event, held.created):
+    for record in records:
+        other = newest.get(record.key)
+        if other is None or (record.event, record.created) >= (other.event, other.created):
             newest[record.key] = record
     return list(newest.values())
 
 
 def _is_readable(stored: str | None, current: str) -> bool:
-    """Say whether values of one Arrow type, by its name, are exactly values of another."""
-    if stored is None or stored == current:
-        return stored is not None
-    return is_widening(feature_type(stored), feature_type(current))
+    if stored is None:
+        return False
+    return stored == current or is_widening(feature_type(stored), feature_type(current))
 
 
-def _converted(value: Any, stored: str | None, current: str) -> Any:
+def _convert(value: Any, stored: str | None, current: str) -> Any:
     if stored == current or value is None:
         return value
-    if stored is None or not _is_readable(stored, current):
-        return None
-    return _widened(value, feature_type(current))
+    return _widen(value, feature_type(current)) if _is_readable(stored, current) else None
 
 
-def _widened(value: Any, dtype: FeatureType) -> Any:
-    """Return a stored value as one of a wider type."""
+def _widen(value: Any, dtype: FeatureType) -> Any:
     if value is None:
         return None
     if dtype.item:
-        return [_widened(item, dtype.item) for item in value]
+        return [_widen(item, dtype.item) for item in value]
     if dtype.digits:
         unit = Decimal(1).scaleb(-dtype.digits[1])
         return str(Decimal(value).quantize(unit, context=_ALL_DIGITS))

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _WAIT_SECONDS = 10
-_MOST_CONNECTIONS = 8
-# Serializes processes that create the tables at the same time.
-_TURN = "select pg_advisory_xact_lock(hashtextextended(current_schema() || '.online', 0))"
+_MAX_CONNECTIONS = 8
+# PostgreSQL fails when two processes create the same table at once.
+_LOCK = "select pg_advisory_xact_lock(hashtextextended(current_schema() || '.online', 0))"
 _SCHEMA = """
 create table if not exists online_rows (
     view text, key bytea, event bigint not null, created bigint not null,
@@ -33,26 +33,24 @@ _INCOMING = "create temp table incoming (like online_rows) on commit drop"
 _COPY = "copy incoming from stdin (format binary)"
 _TYPES = ("text", "bytea", "int8", "int8", "bytea", "bytea")
 _UPSERT = """
-insert into online_rows as held select * from incoming order by key
+insert into online_rows as stored select * from incoming order by key
 on conflict (view, key) do update set
     event = excluded.event, created = excluded.created,
     layout = excluded.layout, body = excluded.body
-where (excluded.event, excluded.created) >= (held.event, held.created)
+where (excluded.event, excluded.created) >= (stored.event, stored.created)
 """
 _SELECT = """
-select asked.n, held.event, held.layout, held.body
-from unnest(%s::int[], %s::text[], %s::bytea[]) as asked (n, view, key)
-join online_rows held on held.view = asked.view and held.key = asked.key
+select requested.n, stored.event, stored.layout, stored.body
+from unnest(%s::int[], %s::text[], %s::bytea[]) as requested (n, view, key)
+join online_rows stored on stored.view = requested.view and stored.key = requested.key
 """
 
 
 class PostgresOnlineStore(OnlineStore):
-    """Three tables in the connection's schema. A write is a COPY and a conditional upsert.
+    """Uses three tables of one schema. A write is a COPY and one conditional upsert.
 
-    Args:
-        parameters: libpq's parameters, such as `host` and `dbname`; missing ones come from the
-            environment, as for `psql`.
-        schema: Existing schema of the tables; the user's default if empty.
+    Parameters are those of libpq; omitted ones come from the environment, as for `psql`. The
+    schema must exist; an empty one is the user's default.
     """
 
     def __init__(self, parameters: dict[str, Any], schema: str = "") -> None:
@@ -69,12 +67,12 @@ class PostgresOnlineStore(OnlineStore):
         return self._run(lambda db: db.execute(query, (table.identity, before)).rowcount)
 
     def drop(self, table: Table) -> None:
-        first = f"{table.project}.{table.name}."
+        prefix = f"{table.project}.{table.name}."
 
         def remove(db: "psycopg.Connection[Any]") -> None:
             with db.transaction():
-                db.execute("delete from online_rows where starts_with(view, %s)", (first,))
-                db.execute("delete from online_loads where starts_with(view, %s)", (first,))
+                db.execute("delete from online_rows where starts_with(view, %s)", (prefix,))
+                db.execute("delete from online_loads where starts_with(view, %s)", (prefix,))
 
         self._run(remove)
 
@@ -94,17 +92,17 @@ class PostgresOnlineStore(OnlineStore):
         self._run(upsert)
 
     def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
-        keys = [key for _, asked in reads for key in asked]
-        views = [identity for identity, asked in reads for _ in asked]
+        keys = [key for _, view_keys in reads for key in view_keys]
+        views = [identity for identity, view_keys in reads for _ in view_keys]
 
         def look_up(db: "psycopg.Connection[Any]") -> dict[int, StoredRecord]:
             with db.cursor(binary=True) as cursor:
                 cursor.execute(_SELECT, (list(range(len(keys))), views, keys))
                 return {n: StoredRecord(*row) for n, *row in cursor}
 
-        held = self._run(look_up) if keys else {}
+        stored = self._run(look_up) if keys else {}
         numbers = iter(range(len(keys)))
-        return [[held.get(next(numbers)) for _ in asked] for _, asked in reads]
+        return [[stored.get(next(numbers)) for _ in view_keys] for _, view_keys in reads]
 
     def _ledger(self, table: Table) -> list[LedgerEntry]:
         return self._run(lambda db: _entries(db, table))
@@ -114,9 +112,9 @@ class PostgresOnlineStore(OnlineStore):
             with db.transaction():
                 empty = "insert into online_loads values (%s, '[]') on conflict do nothing"
                 db.execute(empty, (table.ledger,))
-                held = merge_ledger(_entries(db, table, " for update"), new)
+                entries = merge_ledger(_entries(db, table, " for update"), new)
                 query = "update online_loads set loaded = %s where view = %s"
-                db.execute(query, (json.dumps(held), table.ledger))
+                db.execute(query, (json.dumps(entries), table.ledger))
 
         self._run(add)
 
@@ -135,7 +133,8 @@ class PostgresOnlineStore(OnlineStore):
             from psycopg_pool import ConnectionPool
         except ImportError:
             raise ConfigError(
-                "online_store: postgres needs a package: pip install 'feature-platform[postgres]'."
+                "online_store: postgres requires a package: "
+                "pip install 'feature-platform[postgres]'."
             ) from None
         parameters = dict(self._parameters)
         if self._schema:
@@ -143,24 +142,24 @@ class PostgresOnlineStore(OnlineStore):
         return ConnectionPool(
             kwargs={**parameters, "autocommit": True},
             min_size=1,
-            max_size=_MOST_CONNECTIONS,
+            max_size=_MAX_CONNECTIONS,
             timeout=_WAIT_SECONDS,
             open=True,
         )
 
-    def _make_tables(self, db: "psycopg.Connection[Any]") -> None:
+    def _create_tables(self, db: "psycopg.Connection[Any]") -> None:
         """Create the tables once. Read-only roles use existing tables."""
         if self._has_tables:
             return
         from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
         with suppress(InsufficientPrivilege, ReadOnlySqlTransaction), db.transaction():
-            db.execute(_TURN)
+            db.execute(_LOCK)
             db.execute(_SCHEMA)
         self._has_tables = True
 
-    def _cause(self) -> str:
-        """Return why the pool gets no connection, by opening one directly."""
+    def _connection_error(self) -> str:
+        """Return why the pool has no connection, from a connection attempt outside the pool."""
         import psycopg
 
         try:
@@ -169,28 +168,28 @@ class PostgresOnlineStore(OnlineStore):
             return " ".join(str(error).split())
         return ""
 
-    def _once(self, work: Callable[["psycopg.Connection[Any]"], T]) -> T:
+    def _run_once(self, work: Callable[["psycopg.Connection[Any]"], T]) -> T:
         with self._pool.get().connection() as db:
-            self._make_tables(db)
+            self._create_tables(db)
             return work(db)
 
     def _run(self, work: Callable[["psycopg.Connection[Any]"], T]) -> T:
-        """Run a function with a connection of the pool; retry if the connection was dead."""
-        self._pool.get()  # which reports a missing package
+        """Run an operation on a pooled connection, with retries if the connection is broken."""
+        self._pool.get()  # reports a missing package
         import psycopg
         from psycopg_pool import PoolTimeout
 
         try:
-            for _ in range(_MOST_CONNECTIONS):  # every pooled connection may be dead
+            for _ in range(_MAX_CONNECTIONS):  # every pooled connection may be broken
                 try:
-                    return self._once(work)
+                    return self._run_once(work)
                 except PoolTimeout:
                     raise
                 except psycopg.OperationalError:
                     continue
-            return self._once(work)
+            return self._run_once(work)
         except PoolTimeout as error:
-            raise StoreError(f"{self._label}: {self._cause() or error}.") from error
+            raise StoreError(f"{self._label}: {self._connection_error() or error}.") from error
         except psycopg.Error as error:
             raise StoreError(f"{self._label}: {' '.join(str(error).split())}.") from error
 

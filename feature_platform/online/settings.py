@@ -1,4 +1,4 @@
-"""`online_store` of `feature_store.yaml`: one class of settings per backend."""
+"""Settings of `online_store` in `feature_store.yaml`, by backend."""
 
 from abc import abstractmethod
 from pathlib import Path
@@ -11,35 +11,27 @@ from feature_platform.settings import Settings, named
 
 
 class OnlineSettings(Settings):
-    """Settings of any online store.
+    """Base of the settings of online stores.
 
-    A new backend is a subclass here, a member of `AnyOnlineSettings`, and an `OnlineStore` in a
-    file of its own.
+    To add a backend, write a subclass, add it to `AnyOnlineSettings` and implement `OnlineStore`.
     """
 
     @property
     def is_reachable(self) -> bool:
-        """Whether processes on other machines, such as Spark's workers, can write to it."""
+        """Whether processes on other machines, such as Spark's workers, can write to the store."""
         return True
 
     @abstractmethod
     def open(self, folder: Path) -> OnlineStore:
-        """Open the store; nothing is contacted.
-
-        Args:
-            folder: The repo folder, which relative paths start at.
+        """Open the store without connecting to it; relative paths start at the repo folder.
 
         Raises:
-            ConfigError: A setting is wrong.
+            ConfigError: A setting is invalid.
         """
 
 
 class SqliteSettings(OnlineSettings):
-    """A SQLite file.
-
-    Attributes:
-        path: The file.
-    """
+    """A SQLite file, at a `path` relative to the repo folder."""
 
     type: Literal["sqlite"] = "sqlite"
     path: str = "data/online.db"
@@ -72,12 +64,12 @@ class RedisSettings(OnlineSettings):
 
 
 class DynamoDBSettings(OnlineSettings):
-    """DynamoDB; credentials are found as boto3 finds them.
+    """DynamoDB, with credentials from boto3's default chain.
 
     Attributes:
-        region: AWS region; boto3's default if left out.
-        endpoint_url: Another endpoint, such as an emulator's.
-        consistent_reads: Use strongly consistent reads.
+        region: AWS region; boto3's default if omitted.
+        endpoint_url: Alternative endpoint, such as an emulator.
+        consistent_reads: Whether to use strongly consistent reads.
     """
 
     type: Literal["dynamodb"] = "dynamodb"
@@ -94,10 +86,10 @@ class DynamoDBSettings(OnlineSettings):
 
 
 class PostgresSettings(OnlineSettings):
-    """PostgreSQL; what is left out comes from the environment, as for `psql`.
+    """PostgreSQL; omitted settings come from the environment, as for `psql`.
 
     Attributes:
-        db_schema: Existing schema for the tables; the user's default if left out.
+        db_schema: Existing schema for the tables; the user's default if omitted.
     """
 
     type: Literal["postgres"] = "postgres"

@@ -1,4 +1,4 @@
-"""Online store in one SQLite file: for a laptop, a test or a small service."""
+"""Online store in a SQLite file, for laptops, tests and small services."""
 
 import json
 import sqlite3
@@ -32,19 +32,15 @@ where (excluded.event, excluded.created) >= (online_rows.event, online_rows.crea
 
 
 class _Connection(sqlite3.Connection):
-    """Closes itself when its thread or its store ends."""
+    """A connection that closes when its thread or store ends."""
 
     def __del__(self) -> None:
-        with suppress(sqlite3.ProgrammingError):  # it was never opened
+        with suppress(sqlite3.ProgrammingError):  # the connection was never opened
             self.close()
 
 
 class SqliteOnlineStore(OnlineStore):
-    """Writers do not block readers. One connection per thread.
-
-    Args:
-        path: The file; its folder is created if needed.
-    """
+    """A SQLite file with one connection per thread; it is created on first use."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
@@ -58,14 +54,14 @@ class SqliteOnlineStore(OnlineStore):
 
     def drop(self, table: Table) -> None:
         first = f"{table.project}.{table.name}."
-        last = f"{first[:-1]}/"  # the character after the dot: all that begins with `first`
+        last = f"{first[:-1]}/"  # "/" follows ".": the range contains all names with the prefix
         with self._transaction() as db:
             for name in ("online_rows", "loads"):
                 query = f"delete from {name} where view >= ? and view < ?"  # noqa: S608
                 db.execute(query, (first, last))
 
     def close(self) -> None:
-        """Close the calling thread's connection; those of other threads end with them."""
+        """Close this thread's connection; those of other threads close when the threads end."""
         if db := self._connections.pop():
             db.close()
 
@@ -83,9 +79,9 @@ class SqliteOnlineStore(OnlineStore):
 
     def _add_to_ledger(self, table: Table, new: LedgerEntry) -> None:
         with self._transaction() as db:
-            held = merge_ledger(_entries(db, table), new)
+            entries = merge_ledger(_entries(db, table), new)
             db.execute("delete from loads where view = ?", (table.ledger,))
-            rows = [(table.ledger, *entry) for entry in held]
+            rows = [(table.ledger, *entry) for entry in entries]
             db.executemany("insert into loads values (?, ?, ?, ?)", rows)
 
     def _save_layout(self, table: Table) -> None:
@@ -126,7 +122,7 @@ class SqliteOnlineStore(OnlineStore):
             self._path,
             timeout=_BUSY_SECONDS,
             isolation_level=None,
-            check_same_thread=False,  # used by one thread, closed by whichever comes last
+            check_same_thread=False,  # any thread may close it
             factory=_Connection,
         )
         db.execute("pragma journal_mode = wal")
@@ -143,13 +139,12 @@ def _entries(db: sqlite3.Connection, table: Table) -> list[LedgerEntry]:
 def _look_up(
     db: sqlite3.Connection, identity: str, keys: Sequence[bytes]
 ) -> list[StoredRecord | None]:
-    found: dict[bytes, StoredRecord] = {}
+    stored: dict[bytes, StoredRecord] = {}
     distinct = list(dict.fromkeys(keys))
     for start in range(0, len(distinct), _KEYS_PER_QUERY):
         chunk = distinct[start : start + _KEYS_PER_QUERY]
-        marks = ",".join("?" * len(chunk))
-        where = f"view = ? and key in ({marks})"  # marks are question marks
-        query = f"select key, event, layout, body from online_rows where {where}"  # noqa: S608
+        condition = f"view = ? and key in ({','.join('?' * len(chunk))})"
+        query = f"select key, event, layout, body from online_rows where {condition}"  # noqa: S608
         for key, *row in db.execute(query, (identity, *chunk)):
-            found[key] = StoredRecord(*row)
-    return [found.get(key) for key in keys]
+            stored[key] = StoredRecord(*row)
+    return [stored.get(key) for key in keys]

@@ -7,7 +7,7 @@ from feature_platform.definitions import FeatureView
 from feature_platform.errors import FeaturePlatformError, Problem
 from feature_platform.governance import Contracts, Effect, Plan, PlanContext, check
 from feature_platform.offline import OfflineStore
-from feature_platform.online import OnlineStore, Window, unreadable
+from feature_platform.online import OnlineStore, Window, unreadable_features
 from feature_platform.project import Advisory, Project, advisories, table_of
 from feature_platform.table import Table
 
@@ -98,7 +98,7 @@ def _reason(old: Table, new: Table) -> str:
         return "its keys change, so its rows go to another table"
     if old.ledger != new.ledger:
         return "its source changes"
-    added = unreadable(old.layout, new.layout)
+    added = unreadable_features(old.layout, new.layout)
     return f"{', '.join(added)} would read null until then" if added else ""
 
 

@@ -1,4 +1,4 @@
-"""Streams: rows that a broker delivers."""
+"""Streams: rows delivered by a broker."""
 
 from feature_platform.streams.base import Message as Message
 from feature_platform.streams.base import Stream as Stream

@@ -1,4 +1,4 @@
-"""What a stream does: deliver messages at least once."""
+"""Base class of streams, which deliver messages at least once."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ class Message(NamedTuple):
     """One message of a stream.
 
     Attributes:
-        place: Its position in the stream, as the broker identifies it.
-        body: Its content.
+        place: Position in the stream, in the broker's terms.
+        body: Content, the JSON text of a row.
     """
 
     place: Any
@@ -18,15 +18,15 @@ class Message(NamedTuple):
 
 
 class Stream(ABC):
-    """A reader's position in a stream, which the broker keeps for the reader's group.
+    """A reader of a stream. The broker stores the position of the reader's group.
 
-    A message that is not acknowledged is delivered again, to this reader or another one.
-    `tests/streams/test_contract.py` specifies the methods.
+    Unacknowledged messages are delivered again, to any reader of the group.
+    `tests/streams/test_contract.py` is the contract of implementations.
     """
 
     @abstractmethod
     def read(self, most: int, wait_seconds: float) -> Sequence[Message]:
-        """Return the next messages as soon as some arrive; none after a timeout.
+        """Return the next messages as soon as some arrive, or none after the timeout.
 
         Raises:
             StoreError: The broker cannot be read.
@@ -34,15 +34,15 @@ class Stream(ABC):
 
     @abstractmethod
     def acknowledge(self, messages: Sequence[Message]) -> None:
-        """Acknowledge messages, which are the oldest unacknowledged ones."""
+        """Acknowledge processed messages, in the order of delivery."""
 
     @abstractmethod
     def reject(self, message: Message, reason: str) -> None:
-        """Move a message to the dead letters in `<topic>.rejected`, with the reason."""
+        """Write a message and the reason of its rejection to `<topic>.rejected`."""
 
     @abstractmethod
     def pending(self) -> bool:
-        """Return whether delivered messages are not acknowledged yet."""
+        """Return whether delivered messages of the group are unacknowledged."""
 
     @abstractmethod
     def close(self) -> None:

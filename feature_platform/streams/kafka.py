@@ -1,4 +1,4 @@
-"""A stream in Kafka: a topic whose messages' values are JSON objects."""
+"""Stream in a Kafka topic; the values of its messages are JSON objects."""
 
 from collections.abc import Sequence
 from time import monotonic
@@ -9,19 +9,15 @@ from feature_platform.lazy import Lazy
 from feature_platform.streams.base import Message, Stream
 
 _FLUSH_SECONDS = 10
-_MOST_BYTES = 500_000
+_MAX_BYTES = 500_000
 _JOIN_SECONDS = 30
 
 
 class KafkaStream(Stream):
-    """Reads as a member of a consumer group; offsets are committed after rows are stored.
+    """Reads as a member of a consumer group, and commits offsets after rows are stored.
 
-    Tested with librdkafka's mock brokers over TCP; not yet tested against a Kafka cluster.
-
-    Args:
-        options: librdkafka's settings: `bootstrap.servers`, `security.protocol` …
-        topic: The topic.
-        group: The consumer group.
+    The options are settings of librdkafka, such as `bootstrap.servers`. Tested with librdkafka's
+    mock brokers over TCP, not with a Kafka cluster.
     """
 
     def __init__(self, options: dict[str, Any], topic: str, group: str) -> None:
@@ -29,23 +25,23 @@ class KafkaStream(Stream):
         self._topic = topic
         self._group = group
         self._servers = options.get("bootstrap.servers", "")
-        self._trouble = ""
+        self._last_error = ""
         self._assigned: frozenset[int] | None = None
-        self._reached: frozenset[int] = frozenset()
+        self._at_end: frozenset[int] = frozenset()
         self._consumer: Lazy[Any] = Lazy(self._subscribe, lambda consumer: consumer.close())
         self._producer: Lazy[Any] = Lazy(lambda: _confluent().Producer(self._options))
 
     def read(self, most: int, wait_seconds: float) -> Sequence[Message]:
         deadline = monotonic() + _JOIN_SECONDS
         while True:
-            found = self._consume(most, wait_seconds)
-            # The topic is known to be empty once the group has formed and all ends were reached.
-            if found or (self._assigned is not None and self._reached >= self._assigned):
-                return found
+            messages = self._consume(most, wait_seconds)
+            # The topic is empty only if partitions are assigned and all of their ends are reached.
+            if messages or (self._assigned is not None and self._at_end >= self._assigned):
+                return messages
             if monotonic() > deadline:
                 raise StoreError(
                     f"Topic {self._topic!r} cannot be read from {self._servers!r}: "
-                    f"{self._trouble or 'the group has not formed'}."
+                    f"{self._last_error or 'no partitions were assigned in time'}."
                 )
 
     def _consume(self, most: int, wait_seconds: float) -> list[Message]:
@@ -56,20 +52,20 @@ class KafkaStream(Stream):
             error = message.error()
             if error is None:
                 messages.append(Message(message, message.value() or b""))
-            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its public name
-                self._reached |= {message.partition()}
+            elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - its documented name
+                self._at_end |= {message.partition()}
             elif error.retriable():
-                self._trouble = error.str()
+                self._last_error = error.str()
             else:
                 raise StoreError(f"Topic {self._topic!r}: {error.str()}.")
         return messages
 
-    def _note(self, error: Any) -> None:
-        self._trouble = error.str()
+    def _save_error(self, error: Any) -> None:
+        self._last_error = error.str()
 
-    def _take(self, _: Any, partitions: Sequence[Any]) -> None:
+    def _set_partitions(self, _: Any, partitions: Sequence[Any]) -> None:
         self._assigned = frozenset(p.partition for p in partitions)
-        self._reached = frozenset()
+        self._at_end = frozenset()
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         from confluent_kafka import KafkaException, TopicPartition
@@ -78,7 +74,7 @@ class KafkaStream(Stream):
         for message in messages:
             partition, offset = message.place.partition(), message.place.offset()
             ends[partition] = max(ends.get(partition, 0), offset + 1)
-        offsets = [TopicPartition(self._topic, number, end) for number, end in ends.items()]
+        offsets = [TopicPartition(self._topic, *item) for item in ends.items()]
         try:
             self._consumer.get().commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
@@ -88,25 +84,26 @@ class KafkaStream(Stream):
         from confluent_kafka import KafkaException
 
         producer = self._producer.get()
-        delivered: list[str] = []
-        if cut := len(message.body) > _MOST_BYTES:
-            reason = f"{reason} (of {len(message.body):,} bytes, the first are kept)"
+        results: list[str] = []  # the error of the delivery, empty if it succeeded
+        if len(message.body) > _MAX_BYTES:
+            size = f"{len(message.body):,} to {_MAX_BYTES:,} bytes"
+            reason = f"{reason} (message truncated from {size})"
         try:
             producer.produce(
                 f"{self._topic}.rejected",
-                message.body[:_MOST_BYTES] if cut else message.body,
+                message.body[:_MAX_BYTES],
                 headers={"reason": reason.encode(errors="replace")},
-                on_delivery=lambda error, _: delivered.append(error.str() if error else ""),
+                on_delivery=lambda error, _: results.append(error.str() if error else ""),
             )
             producer.flush(_FLUSH_SECONDS)
         except KafkaException as error:
-            delivered.append(str(error))
-        if delivered != [""]:
-            why = delivered[0] if delivered else "no answer"
-            raise StoreError(f"Topic '{self._topic}.rejected' cannot be written: {why}.")
+            results.append(str(error))
+        if results != [""]:
+            reason = results[0] if results else "the request timed out"
+            raise StoreError(f"Topic '{self._topic}.rejected' cannot be written: {reason}.")
 
     def pending(self) -> bool:
-        return False  # the group reassigns the messages of a member that leaves
+        return False  # Kafka reassigns a member's messages when it leaves the group
 
     def close(self) -> None:
         self._consumer.close()
@@ -117,17 +114,17 @@ class KafkaStream(Stream):
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "enable.partition.eof": True,
-            "error_cb": self._note,
+            "error_cb": self._save_error,
         }
         if not self._servers:
-            raise ConfigError("broker: kafka needs bootstrap.servers.")
+            raise ConfigError("broker: kafka requires the setting bootstrap.servers.")
         library = _confluent()
         try:
-            quiet = {"log_level": 2, **self._options}  # our errors contain what it would log
+            quiet = {"log_level": 2, **self._options}  # our errors contain its messages
             consumer = library.Consumer({**quiet, **fixed})
         except library.KafkaException as error:
             raise ConfigError(f"broker: {error.args[0].str()}.") from None
-        consumer.subscribe([self._topic], on_assign=self._take)
+        consumer.subscribe([self._topic], on_assign=self._set_partitions)
         return consumer
 
 
@@ -136,6 +133,6 @@ def _confluent() -> Any:
         import confluent_kafka
     except ImportError:
         raise ConfigError(
-            "broker: kafka needs a package: pip install 'feature-platform[kafka]'."
+            "broker: kafka requires a package: pip install 'feature-platform[kafka]'."
         ) from None
     return confluent_kafka

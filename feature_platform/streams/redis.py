@@ -1,4 +1,4 @@
-"""A stream in Redis: `XADD topic * row '{"driver_id": 1, …}'`."""
+"""Stream in Redis: `XADD topic * row '{"driver_id": 1, …}'`."""
 
 import uuid
 from collections.abc import Iterator, Sequence
@@ -15,19 +15,15 @@ _ABANDONED_MS = 60_000
 
 
 def _body(fields: dict[bytes, bytes]) -> bytes:
-    """Return the row, or the raw fields: they are rejected, not lost."""
+    # A message without a row is returned as text, to be rejected and not lost.
     return fields[_FIELD] if _FIELD in fields else repr(fields).encode()
 
 
 class RedisStream(Stream):
-    """Reads as a consumer group; messages of dead readers are taken over.
+    """Reads as a member of a consumer group, which is created at the stream's start if missing.
 
-    Args:
-        connection_string: As for the online store.
-        topic: The stream's key.
-        group: The consumer group, created at the start of the stream if needed.
-        abandoned_ms: After how long an unacknowledged message is delivered to another reader; a
-            minute by default.
+    Readers claim messages that another reader has not acknowledged for `abandoned_ms`, by default
+    one minute. The topic is the key of the stream.
     """
 
     def __init__(
@@ -42,16 +38,16 @@ class RedisStream(Stream):
 
     def read(self, most: int, wait_seconds: float) -> Sequence[Message]:
         with self._errors() as client:
-            _, found, _ = client.xautoclaim(
+            _, entries, _ = client.xautoclaim(
                 self._topic, self._group, self._name, self._abandoned_ms, "0-0", count=most
             )
-            if not found:
+            if not entries:
                 wait = max(int(wait_seconds * 1000), 1)
-                answer = client.xreadgroup(
+                streams = client.xreadgroup(
                     self._group, self._name, {self._topic: ">"}, count=most, block=wait
                 )
-                found = answer[0][1] if answer else []
-            return [Message(place, _body(fields)) for place, fields in found]
+                entries = streams[0][1] if streams else []
+            return [Message(entry_id, _body(fields)) for entry_id, fields in entries]
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         if messages:
@@ -70,8 +66,8 @@ class RedisStream(Stream):
     def close(self) -> None:
         if self._client.is_open:
             with suppress(StoreError), self._errors() as client:
-                mine = {"min": "-", "max": "+", "count": 1, "consumername": self._name}
-                if not client.xpending_range(self._topic, self._group, **mine):
+                query = {"min": "-", "max": "+", "count": 1, "consumername": self._name}
+                if not client.xpending_range(self._topic, self._group, **query):
                     client.xgroup_delconsumer(self._topic, self._group, self._name)
         self._client.close()
 
@@ -94,4 +90,4 @@ class RedisStream(Stream):
 
     def _failed(self, error: Exception) -> StoreError:
         reason = str(error).rstrip(".")
-        return StoreError(f"Stream {self._topic!r} of {describe_redis(self._address)}: {reason}.")
+        return StoreError(f"Stream {self._topic!r} in {describe_redis(self._address)}: {reason}.")

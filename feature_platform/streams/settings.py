@@ -1,4 +1,4 @@
-"""`broker` of `feature_store.yaml`: one class of settings per broker."""
+"""Settings of `broker` in `feature_store.yaml`, by type of broker."""
 
 from abc import abstractmethod
 from typing import Annotated, Literal
@@ -10,24 +10,15 @@ from feature_platform.streams.base import Stream
 
 
 class BrokerSettings(Settings):
-    """Settings of any broker."""
+    """Base of the settings of brokers."""
 
     @abstractmethod
     def open(self, topic: str, group: str) -> Stream:
-        """Open a topic for a group of readers that share it; nothing is contacted.
-
-        Args:
-            topic: Name of the stream.
-            group: Each message goes to one reader of a group.
-        """
+        """Open a topic for a consumer group, without connecting to the broker."""
 
 
 class RedisBrokerSettings(BrokerSettings):
-    """Redis Streams.
-
-    Attributes:
-        connection_string: As for the online store.
-    """
+    """Redis Streams, with a connection string as for the online store."""
 
     type: Literal["redis"] = "redis"
     connection_string: SecretStr = SecretStr("localhost:6379")
@@ -39,7 +30,7 @@ class RedisBrokerSettings(BrokerSettings):
 
 
 class KafkaSettings(BrokerSettings):
-    """Kafka; the settings are librdkafka's, such as `bootstrap.servers`."""
+    """Kafka, with settings of librdkafka, such as `bootstrap.servers`."""
 
     model_config = ConfigDict(extra="allow")
 

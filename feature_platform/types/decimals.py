@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from feature_platform.errors import shown
+from feature_platform.errors import abbreviate
 from feature_platform.types.arrow import is_list
 from feature_platform.types.widening import more_digits
 
@@ -65,7 +65,7 @@ def _exact(dtype: pa.Decimal128Type, *, nan_is_null: bool) -> Callable[[Any], De
             limit = f"{dtype.scale} digits after"
         except InvalidOperation:
             limit = f"{dtype.precision - dtype.scale} digits before"
-        raise ValueError(f"{shown(value)} has more than {limit} the point")
+        raise ValueError(f"{abbreviate(value)} has more than {limit} the point")
 
     return exact
 
@@ -73,7 +73,7 @@ def _exact(dtype: pa.Decimal128Type, *, nan_is_null: bool) -> Callable[[Any], De
 def _lists(dtype: pa.DataType) -> Callable[[Any], list[Any]]:
     def exact(value: Any) -> list[Any]:
         if not isinstance(value, (list, tuple)) and not hasattr(value, "tolist"):
-            raise ValueError(f"{shown(value)} is not a list")
+            raise ValueError(f"{abbreviate(value)} is not a list")
         return exact_decimals(value, dtype, nan_is_null=False)
 
     return exact
@@ -90,7 +90,7 @@ def _number(value: Any) -> Decimal:
         raise ValueError(
             f"{value!r} is a float, which may already be rounded: pass decimals or text"
         )
-    raise ValueError(f"{shown(value)} is not a decimal number")
+    raise ValueError(f"{abbreviate(value)} is not a decimal number")
 
 
 def _is_nan(value: Any) -> bool:

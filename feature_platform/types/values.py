@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 from pyarrow import compute
 
-from feature_platform.errors import shown
+from feature_platform.errors import abbreviate
 from feature_platform.types.arrow import is_list
 from feature_platform.types.decimals import exact_decimals, holds_decimals, is_lossless
 
@@ -101,7 +101,7 @@ def misplaced(values: Any, dtype: pa.DataType) -> str:
     except (ValueError, OverflowError):  # Python has no such times
         return ""
     row = first_misfit(listed, converter(dtype, nan_is_null=True))
-    return "" if row is None else f"row {row} ({shown(listed[row])})"
+    return "" if row is None else f"row {row} ({abbreviate(listed[row])})"
 
 
 def first_misfit(values: Sequence[Any], convert: Convert) -> int | None:
