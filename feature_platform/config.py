@@ -1,4 +1,4 @@
-"""`feature_store.yaml`: which project, which stores, and whose repo."""
+"""Settings in `feature_store.yaml`: project, team and stores."""
 
 import os
 import re
@@ -30,7 +30,7 @@ class RepoConfig(BaseModel):
         project: Namespace of everything that this repo registers.
         team: Owner of the repo; the platform team if left out.
         registry: Path of a SQLite file, or a URL such as `s3://bucket/prefix`.
-        registry_cache_seconds: How soon online requests see commits of others.
+        registry_cache_seconds: Seconds until online requests see other processes' commits.
         provider: Accepted for compatibility with Feast; stores have settings of their own.
         repos: Owner → folder of that owner's repo, to serve its on-demand views from here.
         online_store: `type` and the store's settings; `None` for none.
@@ -40,7 +40,7 @@ class RepoConfig(BaseModel):
             `root`.
 
     Raises:
-        ConfigError: Something is wrong; all of it is listed.
+        ConfigError: A setting is wrong; all of them are listed.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -77,7 +77,7 @@ class RepoConfig(BaseModel):
     @classmethod
     def _check_name(cls, value: str) -> str:
         if not is_name(value):
-            raise ValueError(f"{value!r} is not a name of letters, digits and underscores.")
+            raise ValueError(f"{value!r} is invalid; use letters, digits and underscores.")
         return value
 
     @field_validator("registry", mode="before")
@@ -97,12 +97,12 @@ class RepoConfig(BaseModel):
         `${NAME}` and `$NAME` stand for environment variables.
 
         Raises:
-            ConfigError: The file is missing, or something in it is wrong; all of it is listed.
+            ConfigError: The file is missing or settings are wrong; all of them are listed.
         """
         file = path / FILE_NAME if path.is_dir() else path
         try:
             if file.stat().st_size > _MAX_BYTES:
-                raise ConfigError(f"{file}: larger than a megabyte; is it the right file?")
+                raise ConfigError(f"{file}: larger than 1 MiB. Check that it is the right file.")
             content = _StrictLoader(file.read_text("utf-8")).get_single_data()
         except FileNotFoundError:
             raise ConfigError(
@@ -122,10 +122,10 @@ class RepoConfig(BaseModel):
 
         Args:
             content: The settings.
-            label: Where they come from, for messages.
+            label: Name of their source, for messages.
 
         Raises:
-            ConfigError: Something in them is wrong; all of it is listed.
+            ConfigError: Settings are wrong; all of them are listed.
         """
         if not isinstance(content, dict):
             raise ConfigError(f"{label}: it must be a mapping of settings.")

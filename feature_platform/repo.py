@@ -1,4 +1,4 @@
-"""A repo folder: its settings, its definitions, and the functions of its on-demand views."""
+"""A repo folder: settings, definitions and functions of on-demand views."""
 
 import importlib
 import sys
@@ -48,7 +48,7 @@ class Repo:
 
     @classmethod
     def load(cls, path: str | Path = ".") -> "Repo":
-        """Open a repo folder. Its modules are imported when they are first needed.
+        """Open a repo folder. Its modules are imported on first use.
 
         Args:
             path: The folder. In a module of a repo that is being loaded, `.` is that repo.
@@ -79,13 +79,13 @@ class Repo:
         return tuple(definitions.values())
 
     def _defines(self, value: object) -> bool:
-        """Say whether a value is a definition that was written in this folder, not imported."""
+        """Return whether a value is a definition made in this folder, not imported."""
         if not isinstance(value, Definition) or value.place is None:
             return False
         return Path(value.place[0]).resolve().is_relative_to(self.path)
 
     def import_module(self, name: str) -> ModuleType:
-        """Import one of the folder's modules, without being mistaken for another repo's.
+        """Import a module of this folder, even if another repo has the same name.
 
         Raises:
             ConfigError: It failed to import; the message has the line.
@@ -100,8 +100,8 @@ class Repo:
                 if isinstance(error, SyntaxError):
                     line = f"{error.filename}:{error.lineno}"
                 raise ConfigError(
-                    f"{self.path / name.replace('.', '/')}.py failed to import, so nothing of the "
-                    f"repo was loaded: {type(error).__name__}: {error} ({line})"
+                    f"{self.path / name.replace('.', '/')}.py failed to import, so no "
+                    f"definitions were loaded: {type(error).__name__}: {error} ({line})"
                 ) from error
 
     def remember(self, definitions: Iterable[Definition]) -> None:
@@ -111,7 +111,7 @@ class Repo:
                 self._functions[view.name, view.code.sha256] = view.function
 
     def function(self, transformation: Transformation) -> Function:
-        """Return an on-demand view's function, if it is what was registered.
+        """Return the function of an on-demand view if it matches the registry.
 
         Raises:
             TransformationError: It cannot be imported here, or it has changed.
@@ -143,13 +143,13 @@ class Repo:
         label = f"On-demand view {transformation.view!r}: {code.module}:{code.qualname}"
         if "<" in code.qualname or code.module == "__main__":
             return (
-                f"{label} was defined at a prompt or inside another function, so no other process "
-                "can import it. Move it to the top level of a module and apply it again."
+                f"{label} was defined in a prompt or inside another function, so other processes "
+                "cannot import it. Move it to the top level of a module and apply it again."
             )
         if owner != self.config.team:
             return (
-                f"{label} belongs to {owner!r} and cannot be found from here. Say where that repo "
-                f"is in feature_store.yaml, `repos: {{{owner}: ../{owner}}}`, or install it."
+                f"{label} belongs to {owner!r} and cannot be found. Set the path of that repo in "
+                f"feature_store.yaml, `repos: {{{owner}: ../{owner}}}`, or install it."
             )
         return f"{label} does not exist. Check out the version that {owner!r} applied."
 
@@ -194,7 +194,7 @@ class Repo:
             parts = relative.with_suffix("").parts
             if not all(part.isidentifier() for part in parts):
                 raise ConfigError(
-                    f"{module}: not importable by this name. Rename it, or list it in "
+                    f"{module}: this module name cannot be imported. Rename it, or add it to "
                     f"{IGNORE_FILE}."
                 )
             names.append(".".join(parts))
@@ -202,7 +202,7 @@ class Repo:
 
 
 def _items(value: object) -> Iterator[Any]:
-    """Yield a value, or what it holds if it is a collection, however deep."""
+    """Yield a value, or the items of a collection at any depth."""
     if isinstance(value, (list, tuple, dict)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from _items(item)

@@ -1,4 +1,4 @@
-"""The feature store of one project, as one team uses it: Feast's calls, in Feast's words."""
+"""The feature store of one project for one team, with Feast's method names."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -45,21 +45,21 @@ Tags = Mapping[str, str]
 
 
 class FeatureStore:
-    """One project, seen by the owner of one repo folder.
+    """One project, opened by the owner of one repo folder.
 
-    Nothing is contacted before it is needed.
+    Connections open on first use.
 
     Args:
-        repo_path: Folder with a `feature_store.yaml`; it may hold nothing else.
+        repo_path: Folder with a `feature_store.yaml`; definitions are optional.
         config: Settings, instead of the folder's.
         registry: A registry, instead of the one the settings name.
         offline: An offline store, instead of the one the settings name.
-        registry_version: Read the registry as it was at this version, and apply nothing.
-        clock: What "now" is, for replays and tests; ages of online values are measured by it.
+        registry_version: Registry version to read; the store is then read-only.
+        clock: Returns the current time, for replays and tests.
 
     Attributes:
         project: The project.
-        owner: On whose behalf objects are applied: `platform`, or the team of the settings.
+        owner: Owner of applied objects: `platform`, or the team in the settings.
         repo: The folder and its definitions.
 
     Raises:
@@ -125,7 +125,7 @@ class FeatureStore:
         self.close()
 
     def snapshot(self) -> Snapshot:
-        """Return the registry's newest state, or the one that this store is pinned to."""
+        """Return the newest snapshot, or that of the pinned version."""
         if self._registry_version is None:
             return self.registry.snapshot()
         if self._pinned is None:
@@ -133,11 +133,11 @@ class FeatureStore:
         return self._pinned
 
     def load_project(self) -> Project:
-        """Return the project in the registry's newest state, or the one it is pinned to."""
+        """Return the project in the newest snapshot, or in the pinned version."""
         return Project(self.snapshot(), self.project)
 
     def refresh_registry(self) -> None:
-        """Read commits made elsewhere, as every call does by itself."""
+        """Read commits of other processes; every call already does."""
         self.snapshot()
 
     # The catalog: `tags` keeps the objects that have all of them.
@@ -198,11 +198,11 @@ class FeatureStore:
         """Compare objects with the registry; nothing is written.
 
         Args:
-            objects: What should be registered; everything the repo folder defines if left out.
-            objects_to_delete: Own objects that should not.
+            objects: Objects to register; default: everything in the repo folder.
+            objects_to_delete: Own objects to remove.
             partial: `False` also deletes the owner's objects that are not listed.
-            mass_delete: Let that be many of them.
-            override: Why the platform breaks what others rely on. Only the platform can; the
+            mass_delete: Allow that to delete many objects.
+            override: Reason why the platform breaks contracts. Only the platform can; the
                 reason and every broken contract are kept in the commit.
 
         Raises:
@@ -219,11 +219,11 @@ class FeatureStore:
         )
 
     def review(self, plan: Plan, *, costs: bool = True) -> PlanReport:
-        """Say what a plan would do, and what speaks against it; nothing is written.
+        """Report the effects and problems of a plan; nothing is written.
 
         Args:
             plan: The plan.
-            costs: Whether to look for online tables to load again, which reads the stores.
+            costs: Whether to look for online tables to reload, which reads the stores.
 
         Returns:
             Problems, effects on everybody's readers, deprecations that concern the owner, and
@@ -245,21 +245,21 @@ class FeatureStore:
         """Register objects in one commit: all of them, or none.
 
         Args:
-            objects: What to register; everything the repo folder defines if left out.
+            objects: Objects to register; default: everything in the repo folder.
             objects_to_delete: Own objects to remove.
             partial: `True` adds and updates what is listed. `False` is a full sync: own objects
                 that are not listed are deleted. Other owners' objects are never touched.
-            mass_delete: Let a full sync delete much at once.
-            override: Why the platform breaks contracts, for the record.
-            message: Why, for the history.
-            client: Which program asks, for the history.
+            mass_delete: Allow a full sync to delete many objects.
+            override: Reason why the platform breaks contracts; it is kept in the commit.
+            message: Description of the commit, for the history.
+            client: Program that commits, for the history.
 
         Returns:
-            The commit; `None` if the registry already agrees.
+            The commit; `None` if nothing changes.
 
         Raises:
-            RefusedError: The registry's rules forbid it; all reasons are listed.
-            ConflictError: Somebody else changed the same objects meanwhile.
+            RefusedError: The plan breaks rules; all of them are listed.
+            ConflictError: Another commit changed the same objects.
             ConfigError: A module of the repo folder failed to import.
             DefinitionError: Two objects share a name, or one is unfinished.
         """
@@ -289,7 +289,7 @@ class FeatureStore:
         """Remove the owner's objects from the project, and their online tables.
 
         Raises:
-            RefusedError: Another owner's objects need them.
+            RefusedError: Objects of another owner depend on them.
         """
         call = self._call()
         plan = applying.plan(call, [], partial=False, mass_delete=True)
@@ -305,13 +305,13 @@ class FeatureStore:
 
         Args:
             at: A registry version, or a time.
-            mass_delete: Let that delete much at once.
-            message: Why, for the history.
+            mass_delete: Allow that to delete many objects.
+            message: Description of the commit, for the history.
 
         Raises:
-            NotFoundError: There is no such version.
-            RequestError: Nothing was registered then.
-            RefusedError: The registry's rules forbid it; all reasons are listed.
+            NotFoundError: The version does not exist.
+            RequestError: The registry was empty then.
+            RefusedError: The plan breaks rules; all of them are listed.
         """
         call = self._call()
         plan = applying.plan_restore(call, at, mass_delete=mass_delete)
@@ -346,7 +346,7 @@ class FeatureStore:
 
         Raises:
             NotFoundError: A view is not registered.
-            RequestError: The window is empty.
+            RequestError: `start` is not before `end`.
             SchemaError, StoreError: Views could not be loaded; all others were.
         """
         self._check_not_pinned()
@@ -394,9 +394,9 @@ class FeatureStore:
         *,
         full_feature_names: bool = False,
     ) -> OnlineResponse:
-        """Look up the newest features of entities.
+        """Read the newest features of entities.
 
-        What answers a request is worked out once per registry version. Commits of others are seen
+        A request is resolved once per registry version. Other processes' commits are seen
         within `registry_cache_seconds` of `feature_store.yaml`, own ones at once.
 
         Args:
@@ -410,8 +410,8 @@ class FeatureStore:
             value older than its view's ttl is `None`.
 
         Raises:
-            NotFoundError: A reference names something that is not registered.
-            RequestError: The request lacks a key or a value, or one has another type.
+            NotFoundError: A referenced object is not registered.
+            RequestError: A key or value is missing or has the wrong type.
         """
         if self._prepared is None:
             pinned = None if self._registry_version is None else self.snapshot()
@@ -420,7 +420,7 @@ class FeatureStore:
         return reader.read(entity_rows, self._clock())
 
     def write_to_online_store(self, feature_view_name: str, df: object) -> int:
-        """Write rows straight to a view's online table; newer rows that are there stay.
+        """Write rows to a view's online table; existing newer rows stay.
 
         Args:
             feature_view_name: Name of the view.
@@ -432,7 +432,7 @@ class FeatureStore:
 
         Raises:
             NotFoundError: The view is not registered.
-            SchemaError: A column is missing or unknown, or has another type.
+            SchemaError: A column is missing, unknown or of the wrong type.
         """
         self._check_not_pinned()
         return writing.write_online(self._call(), view=feature_view_name, df=df)
@@ -452,13 +452,13 @@ class FeatureStore:
 
         Raises:
             NotFoundError: The view is not registered.
-            SchemaError: A column is missing, or has another type.
+            SchemaError: A column is missing or of the wrong type.
         """
         self._check_not_pinned()
         return writing.delete_online(self._call(), view=feature_view_name, df=df)
 
     def expire_online_store(self, feature_views: Sequence[str] | None = None) -> dict[str, int]:
-        """Remove rows that are older than their view's ttl, and so never answer.
+        """Remove online rows that are older than their view's ttl.
 
         Args:
             feature_views: Names of views; all that are served online if left out.
@@ -484,7 +484,7 @@ class FeatureStore:
         Raises:
             NotFoundError: No registered view has that push source.
             RequestError: The batch source is missing or cannot grow.
-            SchemaError: A column is missing or unknown, or has another type.
+            SchemaError: A column is missing, unknown or of the wrong type.
         """
         self._check_not_pinned()
         return writing.push(self._call(), push_source_name, df=df, to=to)
@@ -498,7 +498,7 @@ class FeatureStore:
         stop: Event | None = None,
         on_progress: Callable[[Ingested], None] | None = None,
     ) -> Ingested:
-        """Push what a broker delivers for a stream source, on and on.
+        """Push messages of a broker to the views of a stream source, continuously.
 
         Any number of processes share the work. Every message is stored at least once; online, one
         that comes twice changes nothing, and in history it is a row that was there before.
@@ -509,7 +509,7 @@ class FeatureStore:
             to: As for `push`.
             until_empty: Return when nothing has come for a second.
             stop: An event that ends it, after the messages at hand.
-            on_progress: Told the totals after each batch.
+            on_progress: Called with the totals after each batch.
 
         Returns:
             How many messages were stored, and how many put aside.
@@ -530,7 +530,7 @@ class FeatureStore:
         )
 
     def write_to_offline_store(self, feature_view_name: str, df: object) -> str:
-        """Add rows to a view's source; nothing that is there is written again.
+        """Append rows to a view's source.
 
         A source of files has to be a directory and gets new files.
 
@@ -544,7 +544,7 @@ class FeatureStore:
         Raises:
             NotFoundError: The view is not registered.
             RequestError: The view has no history, or its source cannot grow.
-            SchemaError: A column is missing or unknown, or has another type.
+            SchemaError: A column is missing, unknown or of the wrong type.
             StoreError: The source cannot be written; nothing was.
         """
         self._check_not_pinned()
@@ -560,7 +560,7 @@ class FeatureStore:
         end_date: datetime | None = None,
         filter_by_created_timestamp: bool = False,
     ) -> RetrievalJob:
-        """Prepare a training set: for each entity row, what was known at its time.
+        """Prepare a training set: the features known at the time of each entity row.
 
         Args:
             entity_df: Shape (n, join keys + event timestamp + any), as pandas, polars or Arrow; a
@@ -578,7 +578,7 @@ class FeatureStore:
             with their columns and the features. A feature is null where no row qualifies.
 
         Raises:
-            NotFoundError: A reference names something that is not registered.
+            NotFoundError: A referenced object is not registered.
             RequestError: The entity rows lack something, or two features share a name.
         """
         return training.training_set(
@@ -594,7 +594,7 @@ class FeatureStore:
     def verify_parity(
         self, features: Features, entity_rows: object, *, full_feature_names: bool = False
     ) -> Parity:
-        """Compare what is served online with what history says at the same instants.
+        """Compare online features with history at the same times.
 
         Each value is looked up online, and computed again from history as of the observation that
         is served: on-demand views included, from what history says. A value that is not served is
@@ -606,11 +606,11 @@ class FeatureStore:
             full_feature_names: Name features `view__feature`.
 
         Returns:
-            How many values of each feature differ, and the first of them.
+            The number of differing values per feature, and the first mismatches.
 
         Raises:
-            NotFoundError: A reference names something that is not registered.
-            RequestError: A view has no history, or the rows lack something.
+            NotFoundError: A referenced object is not registered.
+            RequestError: A view has no history, or a column is missing.
 
         Example:
             >>> store.verify_parity("ranking_v1", sample).mismatches  # doctest: +SKIP
@@ -657,25 +657,25 @@ class FeatureStore:
         """Save a training set with its request, registry version and statistics.
 
         Args:
-            from_: What `get_historical_features` returned.
-            name: Of the dataset.
+            from_: Job from `get_historical_features`.
+            name: Name of the dataset.
             storage: A folder, relative to the offline store's root; `datasets/<name>` there if
                 left out. Elsewhere, `SavedDataset.load` opens it.
             split: `RandomSplit` or `TimeSplit`.
-            tags: Free labels.
+            tags: Labels.
 
         Raises:
-            RequestError: The folder exists, or the split does not fit the rows.
+            RequestError: The folder exists, or a row fits no split.
 
-        Source: Feast's `create_saved_dataset`. Nothing is registered: the folder says it all.
+        Source: Feast's `create_saved_dataset`. Nothing is registered; see the manifest.
         """
         return training.save_dataset(self.stores, from_, name, storage, split=split, tags=tags)
 
     def get_saved_dataset(self, name: str) -> SavedDataset:
-        """Open a dataset that was saved below the offline store's root.
+        """Open a saved dataset below the offline store's root.
 
         Raises:
-            NotFoundError: There is none.
+            NotFoundError: It does not exist.
         """
         return training.saved_dataset(self.stores, name)
 
@@ -686,7 +686,7 @@ class FeatureStore:
         return applying.commit(call, plan, message=message, client=client)
 
     def _call(self) -> Call:
-        """Read the registry and the clock, once for all that a call does."""
+        """Read the registry and the clock once for a whole call."""
         return Call(self.load_project(), self.stores, self._clock())
 
     def _check_not_pinned(self) -> None:

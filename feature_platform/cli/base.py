@@ -64,8 +64,8 @@ def main(context: click.Context, repo: Path) -> None:
     """Share one feature store among a platform team and many product teams.
 
     Exit codes: 0 done; 1 an error, a refused plan or a damaged registry; 2 wrong usage; 3 there
-    is something to apply (`plan --detailed-exitcode`); 4 the registry never said whether a commit
-    landed: apply again, nothing happens twice.
+    are changes to apply (`plan --detailed-exitcode`); 4 the registry did not confirm a commit:
+    apply again, which is safe.
     """
     context.obj = repo
 

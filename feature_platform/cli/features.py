@@ -158,7 +158,7 @@ def get_online_features(
     as_of: datetime | None,
     as_json: bool,
 ) -> None:
-    """Look up the newest features of entities."""
+    """Read the newest features of entities."""
     if bool(service) == bool(features):
         raise click.UsageError("Give either --service or --feature.")
     rows = [_json_object(text) for text in entities]

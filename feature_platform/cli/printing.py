@@ -1,4 +1,4 @@
-"""How the command line prints: plans, tables and JSON."""
+"""Print plans, tables and JSON."""
 
 import json
 from collections import Counter
@@ -26,7 +26,7 @@ _FREE_TEXT = ("description", "message", "value", "changes")
 
 
 def print_report(report: PlanReport, snapshot: Snapshot) -> None:
-    """Print a plan for people: what changes, whom it concerns, what it costs."""
+    """Print a plan: changes, affected readers and costs."""
     out = console()
     planned = report.plan
     if planned:
@@ -36,7 +36,7 @@ def print_report(report: PlanReport, snapshot: Snapshot) -> None:
     _print_effects(report.effects)
     _print_reloads(report.reloads)
     if report.advisories:
-        out.print("\nWhat your objects should know")
+        out.print("\nAdvisories")
         for advisory in report.advisories:
             out.print(f"  {escape(str(advisory))}")
     if planned:
@@ -56,7 +56,7 @@ def _print_effects(effects: Sequence[Effect]) -> None:
                 e.message + (f" ({e.excuse})" if e.excuse else "") for e in found if e.breaks
             )
             sign = "[red]![/]" if losses else "[green]=[/]"
-            what = "; ".join(losses) or "keeps all it reads"
+            what = "; ".join(losses) or "unchanged"
             out.print(f"    {sign} {escape(name)}: {escape(what)}")
 
 
@@ -70,7 +70,7 @@ def _print_reloads(reloads: Sequence[Reload]) -> None:
     out = console()
     repo = click.get_current_context().obj
     program = "feature-platform" if repo == Path() else f"feature-platform -C {quote(str(repo))}"
-    out.print("\nOnline tables to load again: the next materialize-incremental does, or at once")
+    out.print("\nOnline tables to reload (now, or with the next materialize-incremental)")
     for reload in reloads:
         rows = "an unknown number of rows" if reload.rows is None else f"{reload.rows:,} rows"
         out.print(f"  {escape(reload.view)}: {rows}, because {escape(reload.reason)}")
@@ -104,7 +104,7 @@ def print_plan(planned: Plan) -> None:
     """Print what a plan changes."""
     out = console()
     if not planned:
-        out.print(f"No changes: version {planned.version} has all that is defined here.")
+        out.print(f"No changes: version {planned.version} matches the definitions.")
         return
     for change in planned.changes:
         kind = change.kind.replace("_", " ")
@@ -116,7 +116,7 @@ def print_plan(planned: Plan) -> None:
 
 
 def _difference(name: str, before: object, after: object) -> Iterator[str]:
-    """Yield lines that say how an attribute changes: fields one by one, the rest as values."""
+    """Yield the changes of an attribute, one line per field."""
     if name == "code" and isinstance(before, dict) and isinstance(after, dict):
         yield f"code: {before['sha256'][:8]} → {after['sha256'][:8]} ({after['qualname']})"
         return
@@ -172,7 +172,7 @@ def _reference(value: dict[str, Any]) -> str:
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int], None]]:
-    """Show how far each view is, on a terminal only."""
+    """Show a progress bar per view, on terminals only."""
     with console(stderr=True).status("reading history") as status:
         yield lambda view, rows: status.update(f"{escape(view)}: {rows:,} rows")
 
@@ -197,7 +197,7 @@ def print_table(
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that leaves lines whole: they are copied, and piped into other programs."""
+    """Return a console without line wrapping, so that output can be copied and piped."""
     screen = Console(stderr=stderr, highlight=False, soft_wrap=True)
     return screen if screen.is_terminal else Console(stderr=stderr, highlight=False, width=10_000)
 
@@ -223,7 +223,7 @@ def plan_json(planned: Plan) -> dict[str, Any]:
 
 
 def report_json(report: PlanReport) -> dict[str, Any]:
-    """Return a review as `plan --json` prints it."""
+    """Return a plan report as `plan --json` prints it."""
     problems = [
         {"rule": p.rule, "subject": p.subject, "message": p.message} for p in report.problems
     ]

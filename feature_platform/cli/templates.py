@@ -1,4 +1,4 @@
-"""What `feature-platform init` writes: a repo that plans and applies as it is."""
+"""Templates of `feature-platform init`."""
 
 from pathlib import Path
 
@@ -120,13 +120,13 @@ def write_repo(folder: Path, *, project: str, team: str | None = None) -> list[P
     A team's repo shares the registry and stores of a platform repo beside it, named `platform`.
 
     Raises:
-        ConfigError: The folder holds something already; nothing is overwritten.
+        ConfigError: The folder is not empty; nothing is overwritten.
     """
     for what, name in (("project", project), ("team", team)):
         if name is not None and not is_name(name):
-            raise ConfigError(f"{what} {name!r} is not a name of letters, digits and underscores.")
+            raise ConfigError(f"{what} {name!r} is invalid; use letters, digits and underscores.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is not empty; nothing was written. Name a new folder.")
+        raise ConfigError(f"{folder} is not empty. Choose a new folder; nothing was written.")
     shared = "../platform/" if team else ""
     config = _CONFIG.format(
         project=project,

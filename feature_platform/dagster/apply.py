@@ -1,4 +1,4 @@
-"""Applying a repo: one step, one commit, and only what changed is emitted."""
+"""Apply a repo in one step and one commit, and emit only what changed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
@@ -25,7 +25,7 @@ Objects: TypeAlias = Mapping[dg.AssetKey, Definition]
 
 
 def apply_assets(repo: Repo) -> dg.AssetsDefinition:
-    """Build the step that registers what a repo defines.
+    """Build the step that registers the definitions of a repo.
 
     Selecting all its assets is a full sync of the owner's objects; selecting some applies those.
     Ownership, references and contracts are checked before anything is written: a refused plan is
@@ -56,7 +56,7 @@ def apply_assets(repo: Repo) -> dg.AssetsDefinition:
 
 
 def _upstream_first(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetSpec]:
-    """Order specs so that each comes after those it depends on, as Dagster wants them emitted."""
+    """Sort specs by dependency, the order in which Dagster expects events."""
     by_key = {spec.key: spec for spec in specs}
     graph = {spec.key: [dep.asset_key for dep in spec.deps] for spec in specs}
     try:
@@ -64,7 +64,7 @@ def _upstream_first(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetSpec]:
         return [by_key[key] for key in order if key in by_key]
     except CycleError as error:
         path = " → ".join(key.path[-1] for key in error.args[1])
-        raise DefinitionError(f"On-demand views read one another in a circle: {path}.") from None
+        raise DefinitionError(f"On-demand views form a dependency cycle: {path}.") from None
 
 
 def _register(
@@ -93,7 +93,7 @@ def _register(
 def _to_emit(
     context: dg.AssetExecutionContext, selected: Objects, *, by_name: bool
 ) -> list[dg.AssetKey]:
-    """Return what was asked for by name, or else what Dagster has not yet seen as it is."""
+    """Return the selected assets, or those whose newest state Dagster has not seen."""
     if by_name:
         return list(selected)
     seen = context.instance.get_latest_materialization_events(list(selected))
@@ -131,7 +131,7 @@ def _result(
 def _deprecations(
     selected: Objects, advisories: Sequence[Advisory]
 ) -> Iterator[dg.AssetCheckResult]:
-    """Warn on every object that reads something deprecated, with what to use instead."""
+    """Warn on every object that reads something deprecated, with its replacement."""
     concerned: dict[dg.AssetKey, list[str]] = {key: [] for key in selected}
     by_object = {(d.kind, d.name): key for key, d in selected.items()}
     for advisory in advisories:

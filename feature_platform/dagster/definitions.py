@@ -82,7 +82,7 @@ def _apply_definitions(
     job = dg.define_asset_job(
         name,
         dg.AssetSelection.assets(register),
-        description="Register everything the repo defines, and remove what it no longer does.",
+        description="Register all definitions of the repo, and remove deleted ones.",
     )
     sensors = [reconcile_sensor(repo, name, sensor_status)] if sensor_status else []
     resource = FeatureStoreResource(repo_path=str(repo.path), s3=s3)

@@ -1,4 +1,4 @@
-"""Loading views into the online store: an asset per view."""
+"""Assets that load views into the online store."""
 
 import warnings
 
@@ -17,7 +17,7 @@ _RETRIES = dg.RetryPolicy(
 def online_definitions(
     repo: Repo, partitions: dg.TimeWindowPartitionsDefinition | None
 ) -> dg.Definitions:
-    """Build an asset for every online table that is loaded from history, and their schedule.
+    """Build an asset per online table with history, and their schedule.
 
     The schedule runs at the end of every partition; without partitions, hourly. It is stopped
     until someone starts it.

@@ -1,4 +1,4 @@
-"""The sensor that keeps a repo's objects registered, in the right order and without help."""
+"""The sensor that keeps a repo's objects registered, in dependency order."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -27,13 +27,12 @@ def reconcile_sensor(
     job_name: str,
     status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING,
 ) -> dg.SensorDefinition:
-    """Build the sensor that applies a repo when, and only when, the registry would accept it.
+    """Build the sensor that applies a repo once its plan breaks no rule.
 
     Every tick compares what the repo defines with what is registered, so no event can be missed
     and commits made with the command line count as well. It waits while something that is
     referred to is not registered, while the plan breaks a rule, and while a run is under way; the
-    skip reason says which. A state that failed three times is not tried again until something
-    changes.
+    skip reason says which. A state that failed three times is retried when something changes.
     """
     definitions = repo.definitions
 
@@ -42,7 +41,7 @@ def reconcile_sensor(
         job_name=job_name,
         minimum_interval_seconds=_INTERVAL_SECONDS,
         default_status=status,
-        description="Applies this repo as soon as what it refers to is registered.",
+        description="Applies this repo once its dependencies are registered.",
     )
     def reconcile(
         context: dg.SensorEvaluationContext, feature_store: FeatureStoreResource
@@ -59,31 +58,31 @@ def reconcile_sensor(
 
 
 def waiting_for(problems: Sequence[Problem]) -> str:
-    """Say what has to happen before a plan can be applied."""
+    """Return why a plan cannot be applied yet; `None` if it can."""
     missing = dict.fromkeys(p.missing for p in problems if p.missing)
     broken = [str(problem) for problem in problems if not problem.missing]
     if broken:
-        return f"The registry refuses this repo: {' '.join(broken)}"
-    return f"Waiting for the registration of {', '.join(map(str, missing))}."
+        return f"The plan breaks rules: {' '.join(broken)}"
+    return f"Waiting for unregistered dependencies: {', '.join(map(str, missing))}."
 
 
 def _target_state(plan: Plan) -> str:
-    """Name the state that the plan leads to."""
+    """Return an id of the state that the plan leads to."""
     return sha256(plan.model_dump_json(exclude={"version"}).encode()).hexdigest()[:16]
 
 
 def _request(instance: dg.DagsterInstance, job: str, target: str) -> dg.RunRequest | dg.SkipReason:
     running = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNFINISHED), limit=1)
     if running:
-        return dg.SkipReason(f"Run {running[0].run_id} is under way.")
+        return dg.SkipReason(f"Run {running[0].run_id} is still running.")
     runs = instance.get_runs(dg.RunsFilter(job_name=job, tags={TARGET_TAG: target}))
     failures = 0
     while failures < len(runs) and runs[failures].status == dg.DagsterRunStatus.FAILURE:
         failures += 1
     if failures >= _MAX_FAILURES:
         return dg.SkipReason(
-            f"{failures} runs for this state failed, the last one {runs[0].run_id}. It is not "
-            "tried again until the repo or the registry changes, or somebody launches the job."
+            f"{failures} runs for this state failed, most recently {runs[0].run_id}. The "
+            "sensor retries when the repo or the registry changes. Launch the job to retry now."
         )
     key = f"{target}-{len(runs) + 1}"
     return dg.RunRequest(run_key=key, tags={TARGET_TAG: target})

@@ -1,4 +1,4 @@
-"""Registered objects as Dagster assets: keys, lineage and what people see."""
+"""Describe registered objects as Dagster assets: keys, lineage and metadata."""
 
 from collections.abc import Iterator
 
@@ -30,7 +30,7 @@ def online_key(project: str, view: str) -> dg.AssetKey:
 
 
 def object_spec(project: str, owner: str, definition: Definition) -> dg.AssetSpec:
-    """Describe a definition to Dagster. It is emitted when it was registered or changed."""
+    """Return the asset spec of a definition. It is emitted when registered or changed."""
     return dg.AssetSpec(
         key=asset_key(project, definition),
         deps=list(_upstream(project, definition)),

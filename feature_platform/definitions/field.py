@@ -20,7 +20,7 @@ class Field(Value):
         name: Column name.
         dtype: Its type.
         description: What people read in the catalog.
-        tags: Free labels.
+        tags: Labels.
         deprecated: When it will be removed or change its type.
 
     Example:

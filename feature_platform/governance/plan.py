@@ -142,7 +142,7 @@ def plan(
         partial: `True` adds and updates what is listed. `False` is a full sync of the owner's
             own objects: those that are not listed are deleted, and nobody else's.
         mass_delete: Allow a full sync to delete many objects at once.
-        override: Why the platform breaks contracts, for the record.
+        override: Reason why the platform breaks contracts; it is kept in the commit.
 
     Returns:
         The changes; none if the registry already agrees. Making a plan writes nothing and

@@ -136,7 +136,7 @@ class OfflineStore(ABC):
         """Append rows to a table's source; existing rows do not change.
 
         Args:
-            table: Where they belong.
+            table: The table of the rows.
             rows: Shape (n, keys + event timestamp + perhaps created timestamp + features), named
                 as in the source, in declared types.
 

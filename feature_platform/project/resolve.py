@@ -144,7 +144,7 @@ def resolve(
         use_precomputed: Include where features of on-demand views are kept online.
 
     Raises:
-        NotFoundError: A reference names something that is not registered.
+        NotFoundError: A referenced object is not registered.
         RequestError: Two features would have the same name in the answer, or there are none.
     """
     if not references:

@@ -48,7 +48,7 @@ class Registry:
 
     Args:
         log: Where commits are kept.
-        now: The clock that stamps commits.
+        now: Clock for the time of commits.
         deadline_seconds: How long to go on while other writers are faster.
     """
 
@@ -138,12 +138,12 @@ class Registry:
             plan: The plan.
             principal: Who commits it.
             client: Which program commits it, for the history.
-            message: Why, for the history.
+            message: Description of the commit, for the history.
             head: The newest state as the caller has just read it; the first attempt builds on it
                 instead of reading the log again. The log refuses an attempt on an old state.
 
         Returns:
-            The commit; `None` if the registry already agrees.
+            The commit; `None` if nothing changes.
 
         Raises:
             RefusedError: The plan breaks rules; all problems are listed.

@@ -1,4 +1,4 @@
-"""Conversions at the edge: users' frames to Arrow, and Arrow to users' frames."""
+"""Convert users' frames to Arrow and back."""
 
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ def to_arrow(frame: object, what: str) -> pa.Table:
     """Return a pandas, polars or Arrow table, or any other that exports Arrow, as Arrow.
 
     Raises:
-        RequestError: It is none of these, or a column mixes types.
+        RequestError: The frame has another type, or a column mixes types.
     """
     if isinstance(frame, pa.Table):
         return frame
@@ -37,7 +37,7 @@ def to_arrow(frame: object, what: str) -> pa.Table:
 
 
 def to_pandas(table: pa.Table, *, nullable: bool = False) -> "pd.DataFrame":
-    """Return an Arrow table as pandas, keeping integers and booleans that miss values exact.
+    """Convert an Arrow table to pandas; integers and booleans with nulls stay exact.
 
     Args:
         table: The table.

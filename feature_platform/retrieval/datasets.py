@@ -1,4 +1,4 @@
-"""Saved datasets: a training set as files, with everything about how it was made beside them."""
+"""Saved datasets: training sets as files, with a manifest of how they were made."""
 
 import json
 import math
@@ -44,11 +44,11 @@ class SavedDatasetFileStorage:
 
 @dataclass(frozen=True)
 class RandomSplit:
-    """Each row goes to one part by chance; the same seed and rows give the same parts.
+    """Assign rows to splits at random; the same seed and rows give the same splits.
 
     Attributes:
-        parts: Name → share; the shares add up to one.
-        seed: Of the chance.
+        parts: Name of a split → its share. The shares sum to 1.
+        seed: Seed of the random generator.
 
     Example:
         >>> RandomSplit({"train": 0.8, "test": 0.2}, seed=7).seed
@@ -62,13 +62,15 @@ class RandomSplit:
         if not isinstance(self.parts, Mapping) or not all(
             isinstance(share, (int, float)) for share in self.parts.values()
         ):
-            raise RequestError(f"RandomSplit takes name -> share, not {self.parts!r}.")
+            raise RequestError(f"RandomSplit needs a dict of name to share, not {self.parts!r}.")
         shares = list(self.parts.values())
         if not shares or min(shares) <= 0 or not math.isclose(sum(shares), 1):
-            raise RequestError(f"Shares have to be positive and sum to 1, not {dict(self.parts)}.")
+            raise RequestError(
+                f"RandomSplit: shares must be positive and sum to 1, not {dict(self.parts)}."
+            )
 
     def assign(self, rows: pa.RecordBatch, chance: "np.random.Generator") -> Numbers:
-        """Return the number of each row's part."""
+        """Return the index of each row's split."""
         import numpy as np
 
         ends = np.cumsum(list(self.parts.values()))[:-1]
@@ -77,11 +79,11 @@ class RandomSplit:
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """Rows go to the first part whose end their time lies before.
+    """Assign each row to the first split that ends after the row's time.
 
     Attributes:
-        until: Name → end, exclusive, ascending; `None` for the last part means without end.
-        column: The time.
+        until: Name of a split → its exclusive end, ascending. `None` makes the last one open.
+        column: The timestamp column.
 
     Example:
         >>> split = TimeSplit({"train": datetime(2026, 1, 1), "test": None})
@@ -96,13 +98,13 @@ class TimeSplit:
         ends = [end and utc_time(end, "until") for end in self.until.values()]
         known = [end for end in ends if end]
         if not ends or None in ends[:-1] or known != sorted(set(known)):
-            raise RequestError("TimeSplit: the ends have to ascend; only the last may be None.")
+            raise RequestError("TimeSplit: ends must ascend, and only the last can be None.")
 
     def assign(self, rows: pa.RecordBatch, _: "np.random.Generator") -> Numbers:
-        """Return the number of each row's part.
+        """Return the index of each row's split.
 
         Raises:
-            RequestError: A row has no time, or a later one than the last part ends.
+            RequestError: A row has no timestamp, or one after the end of the last split.
         """
         import numpy as np
 
@@ -117,7 +119,7 @@ class TimeSplit:
         found = np.searchsorted(limits, times.fill_null(2**63 - 1).to_numpy(), side="right")
         if times.null_count or found.max(initial=0) >= len(ends):
             raise RequestError(
-                f"TimeSplit: a row's {self.column!r} is missing or after every part's end."
+                f"TimeSplit: a row's {self.column!r} is null or after the end of the last split."
             )
         return found
 
@@ -127,7 +129,7 @@ Split: TypeAlias = RandomSplit | TimeSplit
 
 @dataclass(frozen=True)
 class SavedDataset:
-    """A training set that was saved.
+    """A saved training set.
 
     Attributes:
         name: Its name.
@@ -147,13 +149,15 @@ class SavedDataset:
         """Open a folder that `persist` wrote.
 
         Raises:
-            NotFoundError: There is none, or it is of a newer format.
+            NotFoundError: The folder has no dataset, or its format is newer.
         """
         folder = Path(path)
         try:
             manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
             if manifest["format"] != _FORMAT:
-                raise NotFoundError(f"The saved dataset in {folder} is of another format; upgrade.")
+                raise NotFoundError(
+                    f"The saved dataset in {folder} has a newer format. Upgrade feature-platform."
+                )
             return cls(manifest["name"], folder, manifest)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise NotFoundError(f"There is no saved dataset in {folder}: {error!r}") from error
@@ -165,14 +169,14 @@ class SavedDataset:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Names of the parts; none if it was not split."""
+        """Names of the splits; empty if the dataset has none."""
         return tuple(self.manifest["splits"])
 
     def to_batches(self, split: str | None = None) -> pa.RecordBatchReader:
-        """Stream the rows, or those of one part.
+        """Stream the rows of the dataset or of one split.
 
         Raises:
-            NotFoundError: There is no such part.
+            NotFoundError: The dataset has no such split.
         """
         if split is not None and split not in self.splits:
             raise NotFoundError(f"Dataset {self.name!r} has the parts {list(self.splits)}.")
@@ -186,15 +190,15 @@ class SavedDataset:
             raise StoreError(f"Dataset {self.name!r} is damaged: {error}") from error
 
     def to_arrow(self, split: str | None = None) -> pa.Table:
-        """Return the rows, or those of one part, as Arrow."""
+        """Return the rows of the dataset or of one split as Arrow."""
         return self.to_batches(split).read_all()
 
     def to_df(self, split: str | None = None) -> "pd.DataFrame":
-        """Return the rows, or those of one part, as pandas."""
+        """Return the rows of the dataset or of one split as pandas."""
         return to_pandas(self.to_arrow(split))
 
     def to_polars(self, split: str | None = None) -> "pl.DataFrame":
-        """Return the rows, or those of one part, as polars."""
+        """Return the rows of the dataset or of one split as polars."""
         import polars as pl
 
         return pl.DataFrame(self.to_arrow(split))
@@ -206,13 +210,15 @@ def save(
     manifest: dict[str, Any],
     split: Split | None,
 ) -> SavedDataset:
-    """Write rows and manifest into a new folder, which appears once it is complete.
+    """Write rows and manifest into a new folder, which appears only when complete.
 
     Raises:
-        RequestError: The folder exists, or the split does not fit the rows.
+        RequestError: The folder exists, or a row fits no split.
     """
     if folder.exists():
-        raise RequestError(f"{folder} exists; a saved dataset is never written again.")
+        raise RequestError(
+            f"{folder} exists. Saved datasets cannot be overwritten; choose another folder."
+        )
     check_unique(reader.schema.names)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +250,9 @@ def _appear(unfinished: Path, folder: Path) -> None:
     try:
         os.rename(unfinished, folder)  # noqa: PTH104 - fails where the target has come to exist
     except OSError as error:
-        raise RequestError(f"{folder} exists by now; another name, please.") from error
+        raise RequestError(
+            f"{folder} was created by someone else. Choose another folder."
+        ) from error
 
 
 def _write(reader: pa.RecordBatchReader, folder: Path, split: Split | None) -> dict[str, int]:
@@ -271,7 +279,7 @@ def _names(split: Split | None) -> list[str]:
         return ["data"]
     names = list(split.parts if isinstance(split, RandomSplit) else split.until)
     if wrong := [name for name in names if not str(name).isidentifier()]:
-        raise RequestError(f"{wrong[0]!r} cannot be the name of a part; use letters and digits.")
+        raise RequestError(f"{wrong[0]!r} is not a valid split name; use letters and digits.")
     return names
 
 

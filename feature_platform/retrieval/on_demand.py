@@ -1,4 +1,4 @@
-"""Running on-demand views: one implementation for training and for serving."""
+"""Run on-demand views: one implementation for training and serving."""
 
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,15 +35,15 @@ _EXACT = Context(prec=76)
 def check_request(
     columns: Iterable[str], transformations: Iterable[Transformation], keys: Iterable[str] = ()
 ) -> None:
-    """Check that a request carries what on-demand views need of it.
+    """Check that a request has the columns that on-demand views need.
 
     Args:
-        columns: What it carries.
+        columns: Columns of the request.
         transformations: The views.
-        keys: Columns that are no slips of the pen.
+        keys: Columns that cannot be misspellings, such as join keys.
 
     Raises:
-        RequestError: A value is missing.
+        RequestError: A column is missing.
     """
     known = list(columns)
     others = [name for name in known if name not in set(keys)]
@@ -57,12 +57,12 @@ def check_request(
 
 
 class Steps:
-    """On-demand views, ready to run, each after those it reads.
+    """On-demand views in dependency order, ready to run.
 
     Args:
-        transformations: In the order of their dependencies.
-        functions: Where their functions come from.
-        keys: Join keys of the request, which errors name rows by.
+        transformations: The views, dependencies first.
+        functions: Loads their functions.
+        keys: Join keys of the request, with which errors identify rows.
 
     """
 
@@ -78,12 +78,12 @@ class Steps:
         return iter(self._steps)
 
     def extend(self, table: pa.Table) -> pa.Table:
-        """Add the columns of the views to a table, in their declared types.
+        """Add the outputs of the views to a table, in their declared types.
 
         Raises:
-            RequestError: The request lacks a value, or it has another type.
-            TransformationError: A function cannot be loaded, failed, or returned something else
-                than its view declares.
+            RequestError: A value of the request is missing or has the wrong type.
+            TransformationError: A function cannot be loaded, fails, or does not return what
+                its view declares.
         """
         for step in self._steps:
             for field, values in zip(step.outputs, step.arrays(table), strict=True):
@@ -106,7 +106,7 @@ class Step:
         self._exact = [converter(field.type) for field in step.outputs]
 
     def _converter(self, name: str) -> Convert | None:
-        """Return what makes a value of the request exact; `None` for features, which are."""
+        """Return the exact conversion of a request value; `None` for features."""
         request = self._step.request
         if name not in request.names:
             return None
@@ -114,7 +114,7 @@ class Step:
 
     @cached_property
     def _function(self) -> Function:
-        """The function, loaded when it is needed: stored answers need none."""
+        """The function, loaded on first use; precomputed features do not need it."""
         step = self._step
         if step.mode != "sql":
             return self._functions(step)
@@ -122,7 +122,7 @@ class Step:
         return SqlEvaluator(step.expressions, types)
 
     def lists(self, columns: Lists, types: Mapping[str, pa.DataType]) -> list[Sequence[Any]]:
-        """Return the outputs for columns of Python values, in the order of the outputs."""
+        """Compute the outputs, in order, from columns of Python values."""
         with localcontext(_EXACT):
             return self._lists(columns, types)
 
@@ -145,7 +145,7 @@ class Step:
         ]
 
     def arrays(self, table: pa.Table) -> list[pa.Array]:
-        """Return the outputs for a table, in the order of the outputs."""
+        """Compute the outputs, in order, from a table."""
         with localcontext(_EXACT):
             return self._arrays(table)
 
@@ -201,7 +201,7 @@ class Step:
             raise self._failed(argument, keys, number, error) from error
 
     def _failed(self, argument: Any, keys: Any, number: int, error: BaseException) -> Exception:
-        """Say which view failed, on which row, and where in its code."""
+        """Return an error with the view, the row and the line of code."""
         where, told = f"{number} rows", self._told(error)
         if self._step.mode == "row":
             where = f"row {number}{_named(keys, self._keys, number)}, {argument}"
@@ -216,11 +216,11 @@ class Step:
         )
 
     def _told(self, error: BaseException) -> str:
-        hint = " Missing values arrive as None." if "None" in str(error) else ""
+        hint = " Missing values are passed as None." if "None" in str(error) else ""
         return f"{type(error).__name__}: {_first_line(error)}{self._line(error)}.{hint}"
 
     def _told_alone(self, argument: Any, row: int) -> str:
-        """Return what one row of a batch fails with, alone; nothing if it does not."""
+        """Return the error of one row of a batch run alone; `None` if it succeeds."""
         try:
             if self._step.mode == "python":
                 self._function({name: values[row : row + 1] for name, values in argument.items()})
@@ -285,7 +285,7 @@ class Step:
         listed = values.to_pylist() if hasattr(values, "to_pylist") else list(values)
         row = first_misfit(listed, converter(dtype))
         where = "" if row is None else f" in row {row}{_named(keys, self._keys, row)}"
-        return self._wrong(f"{name!r} as something else than {dtype}{where}: {error}")
+        return self._wrong(f"{name!r} that is not {dtype}{where}: {error}")
 
     def _get(self, result: Any, name: str) -> Any:
         if name not in result:
@@ -310,19 +310,19 @@ class Step:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return what an error says; DuckDB's goes on to draw the query."""
+    """Return the first line of an error; DuckDB appends a drawing of the query."""
     return (str(error).strip().splitlines() or [""])[0].rstrip(".")
 
 
 def _own(values: Sequence[Any]) -> Sequence[Any]:
-    """Return values whose lists belong to nobody else."""
+    """Return a copy of values whose lists can be changed safely."""
     if any(type(value) is list for value in values):
         return [list(value) if type(value) is list else value for value in values]
     return values
 
 
 def _named(keys: Any, names: Sequence[str], row: int) -> str:
-    """Return the join keys of a row, for messages."""
+    """Format the join keys of a row for messages."""
     found = {name: keys[name][row] for name in names if name in keys}
     plain = {n: v.as_py() if isinstance(v, pa.Scalar) else v for n, v in found.items()}
     return f" ({', '.join(f'{n}={v!r}' for n, v in plain.items())})" if plain else ""

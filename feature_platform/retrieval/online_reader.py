@@ -1,4 +1,4 @@
-"""Online features: the newest values, with the status of each."""
+"""Read online features: the newest values and their statuses."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,15 +16,15 @@ from feature_platform.types.times import microseconds
 
 
 class OnlineReader:
-    """A request for features, resolved once and asked many times, by any number of threads.
+    """A request resolved once and answered many times, from any number of threads.
 
     Args:
-        store: Where the newest values are.
-        retrieval: What was asked for.
-        functions: Where the functions of on-demand views come from.
+        store: The online store.
+        retrieval: The requested features.
+        functions: Loads the functions of on-demand views.
 
     Raises:
-        RequestError: A feature goes by the name of a join key.
+        RequestError: A feature has the name of a join key.
     """
 
     def __init__(self, store: OnlineStore, retrieval: Retrieval, functions: Functions) -> None:
@@ -49,7 +49,7 @@ class OnlineReader:
         }
         if taken := sorted(self._request.keys.keys() & retrieval.outputs):
             raise RequestError(
-                f"{taken[0]!r} is a join key of the request and also a feature asked for. Pass "
+                f"{taken[0]!r} is both a join key of the request and a requested feature. Pass "
                 "full_feature_names=True, or leave the feature out."
             )
         self._outputs = [(name, name) for name in self._request.keys]
@@ -62,17 +62,17 @@ class OnlineReader:
         )
 
     def read(self, rows: object, now: datetime) -> OnlineResponse:
-        """Look up the newest features of entities.
+        """Read the newest features of entities.
 
         Args:
             rows: A list of dicts, a dict of lists, or a frame: join keys, and the values that
                 on-demand views need.
-            now: What the age of a value is measured against.
+            now: Time from which ages are measured.
 
         Raises:
-            RequestError: The request lacks a key or a value, or one has another type.
+            RequestError: A key or value is missing or has the wrong type.
             StoreError: The store cannot be read.
-            TransformationError: An on-demand view failed.
+            TransformationError: An on-demand view fails.
         """
         columns, size = self._request.read(rows)
         keys = [
@@ -105,7 +105,7 @@ class OnlineReader:
 
 
 class _TableReader:
-    """Turns stored rows of one table into columns."""
+    """Converts stored rows of one table to columns."""
 
     def __init__(self, read: ViewRead) -> None:
         self.table = read.table
@@ -119,7 +119,7 @@ class _TableReader:
         self._nothing = (None,) * len(names)
 
     def rows(self, found: Sequence[StoredRow | None], now: int) -> tuple[list[Values], Rows]:
-        """Return each row's values, all null where none may answer, and why."""
+        """Return the values of each row, null where it is missing or expired, and statuses."""
         ttl = self.table.ttl_us
         oldest = None if ttl is None else now - ttl
         values: list[Values] = []
@@ -141,7 +141,7 @@ class _TableReader:
         return values, Rows(statuses, events)
 
     def add_columns(self, columns: Columns, values: list[Values]) -> None:
-        """Add the rows' features, as users know their values."""
+        """Add the features of the rows, decoded."""
         every = list(zip(*values, strict=True))
         for place, column, read in self._places:
             found = every[place]

@@ -1,4 +1,4 @@
-"""Parity: does the online side answer what history says?"""
+"""Parity: compare served features with history."""
 
 import math
 from collections import Counter
@@ -27,10 +27,10 @@ class Mismatch(NamedTuple):
     """One value that differs.
 
     Attributes:
-        feature: Its name in the answer.
+        feature: Its name in the response.
         entity: Join keys of the row.
-        online: What is served.
-        offline: What history says, as of the observation that is served.
+        online: The served value.
+        offline: The value in history at the time of the served row.
         status: Status of the served value.
     """
 
@@ -43,12 +43,12 @@ class Mismatch(NamedTuple):
 
 @dataclass(frozen=True)
 class Parity:
-    """The result of a comparison.
+    """Result of a parity check.
 
     Attributes:
-        rows: How many rows were compared.
-        features: Feature → how many of its values differ; all features that were asked for.
-        examples: The first values that differ.
+        rows: Number of compared rows.
+        features: Feature → number of differing values, for every requested feature.
+        examples: The first mismatches.
     """
 
     rows: int
@@ -57,7 +57,7 @@ class Parity:
 
     @property
     def mismatches(self) -> int:
-        """How many values differ."""
+        """Number of differing values."""
         return sum(self.features.values())
 
 
@@ -70,18 +70,18 @@ def verify(
     *,
     now: datetime,
 ) -> Parity:
-    """Ask for rows online, and compute the same from history at the same instants.
+    """Read rows online and compute the same from history at the same times.
 
-    The instant of a value that is served is the one at which it was observed; of any other, now.
-    On-demand views are computed again, from what history says.
+    A served value is compared as of its event timestamp, any other as of now.
+    On-demand views are recomputed from history.
 
     Args:
-        reader: The online side.
-        offline: The offline side.
-        retrieval: What is asked for.
+        reader: Reads the online features.
+        offline: The offline store.
+        retrieval: The requested features.
         rows: Join keys and request values.
-        functions: Where the functions of on-demand views come from.
-        now: What ages are measured against.
+        functions: Loads the functions of on-demand views.
+        now: Time from which ages are measured.
     """
     counts = Counter(dict.fromkeys(retrieval.outputs, 0))
     examples: list[Mismatch] = []
@@ -104,7 +104,7 @@ def _from_history(
     answer: OnlineResponse,
     now: int,
 ) -> pa.Table:
-    """Return the request's columns, and what history says of each read."""
+    """Return the columns of the request, and the history of each read."""
     columns, _ = RequestReader(retrieval).read(rows)
     types = {**retrieval.request_fields, **retrieval.join_keys}
     table = pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})

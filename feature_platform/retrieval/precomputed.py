@@ -1,4 +1,4 @@
-"""Answers of on-demand views that are kept online: computed when rows are written."""
+"""Precomputed features: on-demand views computed when rows are written."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ Values = Sequence[object]
 
 
 class PrecomputedReader:
-    """Takes stored answers of an on-demand view where they still hold, and computes the others."""
+    """Reads precomputed features that are up to date, and computes the others."""
 
     def __init__(self, precomputed: Precomputed, position: int, retrieval: Retrieval) -> None:
         self.table: Table = precomputed.table
@@ -68,11 +68,11 @@ class PrecomputedReader:
 
 
 def digest_of(precomputed: Precomputed, places: Sequence[int]) -> Callable[[Values], bytes]:
-    """Return what identifies the inputs of a stored answer, and the code that computed it.
+    """Return a function that hashes the inputs and code of precomputed features.
 
     Args:
-        precomputed: The answers.
-        places: Where the inputs are among a row's values.
+        precomputed: The precomputed features.
+        places: Positions of the inputs among the values of a row.
     """
 
     def digest(values: Values) -> bytes:
@@ -83,16 +83,16 @@ def digest_of(precomputed: Precomputed, places: Sequence[int]) -> Callable[[Valu
 
 
 class PrecomputedWriter:
-    """Computes the answers of an on-demand view for rows that are written, and keeps them.
+    """Computes and stores the features of an on-demand view for written rows.
 
     Attributes:
-        source: The table whose rows the answers are computed from.
-        table: The table of the answers.
+        source: The table whose rows are the inputs.
+        table: The table of the precomputed features.
 
     Args:
-        precomputed: Where its answers are kept.
-        retrieval: What the view alone is computed from.
-        functions: Where its code comes from.
+        precomputed: The table of its precomputed features.
+        retrieval: The inputs of this view alone.
+        functions: Loads its function.
     """
 
     def __init__(
@@ -107,11 +107,11 @@ class PrecomputedWriter:
         self._digest = digest_of(precomputed, range(len(precomputed.inputs)))
 
     def write(self, online: OnlineStore, batch: pa.RecordBatch) -> int:
-        """Compute and keep the answers for a batch as `OnlineStore.write` takes it.
+        """Compute and store the features of one batch for `OnlineStore.write`.
 
         Raises:
-            StoreError: The store refused.
-            TransformationError: The code cannot be loaded, or failed.
+            StoreError: The store cannot be written.
+            TransformationError: The code cannot be loaded or fails.
         """
         features = [batch[name] for name in self._read.features]
         columns = [column(self._read.label, name) for name in self._read.features]
@@ -127,11 +127,11 @@ class PrecomputedWriter:
         return online.write(self.table, pa.table(answers).to_batches())
 
     def writing(self, online: OnlineStore) -> Callable[[Iterable[pa.RecordBatch]], int]:
-        """Return what writes the answers for batches, for a load of nothing else."""
+        """Return a writer of batches, for loads of this on-demand view alone."""
         return lambda batches: sum(self.write(online, batch) for batch in batches)
 
     def try_write(self, online: OnlineStore, batch: pa.RecordBatch) -> None:
-        """Keep the answers, or leave it to readers to compute them.
+        """Store the features if possible; otherwise readers compute them.
 
         The code may not be here, or answer with more than the store holds: a team's code never
         stops the platform's rows.
@@ -140,12 +140,12 @@ class PrecomputedWriter:
             self.write(online, batch)
         except (TransformationError, SchemaError) as error:
             if str(error) != self._told:
-                _log.warning("Answers are not stored, but computed when asked for: %s", error)
+                _log.warning("Features are not precomputed; readers compute them: %s", error)
             self._told = str(error)
 
 
 def decoder_of(dtype: pa.DataType) -> Callable[[Any], Any] | None:
-    """Return what makes a stored value the one users know, as `storable` undoes it."""
+    """Return the function that decodes a stored value, the inverse of `storable`."""
     if pa.types.is_list(dtype):
         read = decoder_of(dtype.value_type)
         return read and partial(_each, read)

@@ -1,4 +1,4 @@
-"""Reading an online request: entity rows in any shape, as columns of checked values."""
+"""Parse online requests: entity rows of any shape to columns of checked values."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ Columns = dict[str, Sequence[Any]]
 
 
 class RequestReader:
-    """Reads the columns of a request that matter, each value exactly in its declared type."""
+    """Reads the needed columns of a request, exactly in their declared types."""
 
     def __init__(self, retrieval: Retrieval) -> None:
         self._transformations = retrieval.transformations
@@ -27,8 +27,8 @@ class RequestReader:
                 if read.table.keys[key] not in (None, self.keys[name]):
                     raise RequestError(
                         f"The request's {name!r} is a key of type {self.keys[name]} for one view "
-                        f"and of type {read.table.keys[key]} for {read.label!r}. Join one of them "
-                        "by another column."
+                        f"and of type {read.table.keys[key]} for {read.label!r}. Rename one of "
+                        "them with with_join_key_map."
                     )
         self._wanted = dict.fromkeys([*self.keys, *retrieval.request_fields])
         self._exact = {
@@ -36,7 +36,7 @@ class RequestReader:
         }
 
     def read(self, rows: object) -> tuple[Columns, int]:
-        """Return the columns, and how many values each has.
+        """Return the columns and the number of rows.
 
         Join keys are checked here, other values by the on-demand views that take them.
 
@@ -80,14 +80,14 @@ class RequestReader:
         lengths = {len(values) for values in columns.values()}
         size = max(lengths, default=0)
         if not size:
-            raise RequestError("entity_rows is empty: name at least one entity.")
+            raise RequestError("entity_rows is empty. Pass at least one row.")
         if len(lengths) > 1:
             sizes = {name: len(values) for name, values in columns.items()}
-            raise RequestError(f"entity_rows: columns differ in length: {sizes}.")
+            raise RequestError(f"entity_rows: columns have different lengths: {sizes}.")
         if size > _MOST_ROWS:
             raise RequestError(
-                f"entity_rows has {size:,} rows; an online request takes {_MOST_ROWS:,}. Ask in "
-                "parts, or use get_historical_features."
+                f"entity_rows has {size:,} rows; the limit of an online request is "
+                f"{_MOST_ROWS:,}. Split the request, or use get_historical_features."
             )
         return columns, size
 
@@ -102,13 +102,13 @@ class RequestReader:
     def _of_table(self, table: pa.Table) -> Columns:
         wanted = [name for name in table.column_names if name in self._wanted]
         if twice := sorted({name for name in wanted if wanted.count(name) > 1}):
-            raise RequestError(f"entity_rows has two columns {twice[0]!r}.")
+            raise RequestError(f"entity_rows has duplicate columns {twice[0]!r}.")
         if wanted:
             return table.select(wanted).to_pydict()  # type: ignore[no-any-return]
         return {name: [None] * table.num_rows for name in table.column_names}
 
     def _of_odd_rows(self, rows: Sequence[Any]) -> Columns:
-        """Say what is wrong with rows, or take them as far as they go."""
+        """Convert rows whose keys differ, or raise an error that says what is wrong."""
         if wrong := [row for row in rows if not isinstance(row, Mapping)]:
             raise RequestError(f"entity_rows must hold dicts; one is {wrong[0]!r}.")
         known = dict.fromkeys(str(name) for row in rows for name in row)
@@ -127,7 +127,7 @@ def _of_mapping(rows: Mapping[Any, Any]) -> Columns:
 
 
 def identity_of(features: object) -> object:
-    """Return what tells requests apart; definitions never change, so that they are themselves."""
+    """Return the identity of a request; definitions are immutable, so `id` is enough."""
     if isinstance(features, str):
         return features
     if isinstance(features, (list, tuple)):

@@ -1,4 +1,4 @@
-"""The answer to an online request."""
+"""Responses to online requests."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FieldStatus(Enum):
-    """Why a value is what it is."""
+    """Status of a served value."""
 
     PRESENT = "PRESENT"
     NULL = "NULL"
@@ -22,7 +22,7 @@ class FieldStatus(Enum):
 
 
 class Rows(NamedTuple):
-    """What is known about the rows behind a column.
+    """Statuses and event timestamps of the rows behind a column.
 
     Attributes:
         statuses: PRESENT for a row that answers; why it does not, otherwise.
@@ -35,7 +35,7 @@ class Rows(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What all answers to one request have in common.
+    """What all responses to one request share.
 
     Attributes:
         version: Registry version that the request was resolved from.
@@ -101,7 +101,7 @@ class OnlineResponse:
         }
 
     def origin(self, read: int) -> Rows:
-        """Return what is known about the rows of the request's nth table."""
+        """Return statuses and timestamps of the rows of the nth table."""
         return self._rows[read + 1]
 
     def _origin(self, name: str) -> Rows:
@@ -109,5 +109,5 @@ class OnlineResponse:
 
 
 def known(size: int) -> Rows:
-    """Return what is known about values that were not looked up."""
+    """Return the status of values that were not looked up."""
     return Rows([FieldStatus.PRESENT] * size, [None] * size)

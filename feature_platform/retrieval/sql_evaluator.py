@@ -1,4 +1,4 @@
-"""Evaluating the expressions of on-demand views in mode `sql`, without anybody's code."""
+"""Evaluate SQL expressions of on-demand views without importing their code."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -17,7 +17,7 @@ _SANDBOX: dict[str, str | bool | int | float | list[str]] = {
 
 
 class SqlEvaluator:
-    """SQL expressions over the rows of a table, evaluated by a DuckDB that reaches nothing else.
+    """SQL expressions over a table, evaluated by an isolated DuckDB.
 
     Args:
         expressions: Output → expression; they were checked when the view was declared.
@@ -49,7 +49,7 @@ class SqlEvaluator:
 
 
 def _plain(column: pa.ChunkedArray, declared: pa.DataType) -> pa.ChunkedArray:
-    """Return decimals, which literals such as 0.5 lead to, as numbers, unless they are declared."""
+    """Return undeclared decimals, which literals such as 0.5 yield, as floats."""
     if not pa.types.is_decimal(column.type) or pa.types.is_decimal(declared):
         return column
     return column.cast(pa.float64() if pa.types.is_floating(declared) else pa.int64())

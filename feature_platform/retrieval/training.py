@@ -1,4 +1,4 @@
-"""Training sets: what was known at each entity row's time, computed when the result is read."""
+"""Training sets: point-in-time joins, computed when the result is read."""
 
 import os
 import shutil
@@ -62,15 +62,15 @@ class RetrievalJob:
         """Stream the result, for results larger than memory.
 
         Raises:
-            RequestError: The entity rows lack something, or their SQL cannot run.
-            SchemaError: A source and its declared schema disagree.
+            RequestError: A column of the entity rows is missing, or their SQL fails.
+            SchemaError: A source does not match its declared schema.
             StoreError: A source cannot be read.
-            TransformationError: An on-demand view failed.
+            TransformationError: An on-demand view fails.
         """
         return self._stream(self._query.reader(self._progress))
 
     def on_progress(self, tell: Progress) -> Self:
-        """Tell, in a few words, what is done next.
+        """Call a function with a short description of each step.
 
         Example:
             >>> job.on_progress(print).to_df()  # doctest: +SKIP
@@ -79,7 +79,7 @@ class RetrievalJob:
         return self
 
     def cancel(self) -> None:
-        """Stop what another thread is running; it fails with a `StoreError`."""
+        """Cancel the query that another thread is running; it raises `StoreError`."""
         self._query.cancel()
 
     def to_arrow(self) -> pa.Table:
@@ -109,10 +109,9 @@ class RetrievalJob:
         target = Path(path)
         if target.is_dir() and (not partition_by or any(target.iterdir())):
             raise RequestError(
-                f"{target} is a folder that is not empty. Name a new one, so that two results "
-                "do not mix."
+                f"{target} is not empty. Choose a new folder, so that two results do not mix."
                 if partition_by
-                else f"{target} is a folder; name a file."
+                else f"{target} is a folder. Pass the path of a file."
             )
         reader = self.to_batches()
         partition_by = [partition_by] if isinstance(partition_by, str) else partition_by
@@ -136,7 +135,7 @@ class RetrievalJob:
         """Return one statement, in the engine's SQL, that gives the result.
 
         Raises:
-            RequestError: An on-demand view is asked for, which runs in Python.
+            RequestError: The request has an on-demand view, which runs in Python.
         """
         self._check_no_python("no SQL gives the whole result")
         return self._query.statement(self.outputs)
@@ -145,7 +144,7 @@ class RetrievalJob:
         """Return the result as a lazy Spark DataFrame; nothing passes through this process.
 
         Raises:
-            RequestError: The offline store is not Spark, or an on-demand view is asked for.
+            RequestError: The offline store is not Spark, or the request has an on-demand view.
         """
         self._check_no_python("Spark cannot give the whole result")
         frame: SparkDataFrame = self._query.frame(self.outputs)
@@ -158,7 +157,7 @@ class RetrievalJob:
             table_name: In the connection's schema, or `schema.table` or `database.schema.table`.
 
         Raises:
-            RequestError: The offline store is not Snowflake, or an on-demand view is asked for.
+            RequestError: The offline store is not Snowflake, or the request has an on-demand view.
             StoreError: The table exists, or cannot be written.
         """
         self._check_no_python("Snowflake cannot give the whole result")
@@ -175,17 +174,19 @@ class RetrievalJob:
         """Save the result, with the request, the registry version and statistics.
 
         Args:
-            storage: Where; it must not exist.
-            name: Of the dataset; the folder's if left out.
-            split: How to part the rows.
-            tags: Free labels.
+            storage: The folder, which must not exist.
+            name: Name of the dataset; default: that of the folder.
+            split: How to split the rows.
+            tags: Labels.
 
         Raises:
-            RequestError: The folder exists, or the split does not fit the rows.
+            RequestError: The folder exists, or a row fits no split.
         """
         folder = Path(storage.path)
         if folder.exists():
-            raise RequestError(f"{folder} exists; a saved dataset is never written again.")
+            raise RequestError(
+                f"{folder} exists. Saved datasets cannot be overwritten; choose another folder."
+            )
         manifest = {
             "name": name or folder.name,
             "registry_version": self.registry_version,
@@ -202,7 +203,7 @@ class RetrievalJob:
     def explain(self) -> str:
         """Describe how the result is computed."""
         steps = [self._query.explain()]
-        steps += [f"then on-demand view {view!r}, in Python" for view in self._computed]
+        steps += [f"on-demand view {view!r}, in Python" for view in self._computed]
         return "\n".join(steps)
 
 
@@ -232,7 +233,7 @@ def entity_rows(rows: object) -> EntityRows:
     """Read entity rows: a frame, a SQL query, a Parquet path or a span.
 
     Raises:
-        RequestError: They are none of these, or empty of columns.
+        RequestError: The type is not supported, or there are no columns.
     """
     if isinstance(rows, (Span, Path)):
         return rows
@@ -252,13 +253,13 @@ def historical(
     *,
     known_only: bool = False,
 ) -> RetrievalJob:
-    """Prepare a training set; nothing is read before the job is asked for its result.
+    """Prepare a training set; nothing is read before a method of the job is called.
 
     Args:
-        store: Where history is.
-        retrieval: What was asked for.
-        rows: The rows to answer.
-        functions: Where the functions of on-demand views come from.
+        store: The offline store.
+        retrieval: The requested features.
+        rows: The entity rows.
+        functions: Loads the functions of on-demand views.
         known_only: Use only rows that had been created by each entity row's time.
 
     Raises:
@@ -286,7 +287,7 @@ def historical(
 
 
 def _described(rows: EntityRows) -> dict[str, Any]:
-    """Return what is recorded about entity rows."""
+    """Describe entity rows for the manifest."""
     if isinstance(rows, Span):
         return {"start": rows.start.isoformat(), "end": rows.end.isoformat()}
     if isinstance(rows, pa.Table):
@@ -301,7 +302,7 @@ def _answer(
     given = [field for field in reader.schema if field.name not in found]
     if taken := sorted({field.name for field in given} & retrieval.outputs.keys()):
         raise RequestError(
-            f"The entity rows have a column {taken[0]!r}, which is also a feature asked for. "
+            f"The entity rows have a column {taken[0]!r}, which is also a requested feature. "
             "Rename it, or pass full_feature_names=True."
         )
     check_request([field.name for field in given], retrieval.transformations)

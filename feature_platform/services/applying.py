@@ -1,4 +1,4 @@
-"""Applying: what an owner registers, from plan to commit."""
+"""Apply definitions: plan, review, commit and restore."""
 
 import warnings
 from collections.abc import Iterable
@@ -38,8 +38,8 @@ def plan(
     desired = applicable(repo.definitions if objects is None else objects)
     if objects is None and not desired and not partial:
         raise ConfigError(
-            f"{repo.path} defines nothing, and a full sync would delete everything that "
-            f"{repo.config.team!r} has registered. To delete it all, call teardown."
+            f"{repo.path} has no definitions, so a full sync would delete all objects of "
+            f"{repo.config.team!r} . To delete them all, call teardown."
         )
     repo.remember(desired)
     return plan_changes(
@@ -54,15 +54,15 @@ def plan(
 
 
 def checked_objects(objects: Objects, *, partial: bool) -> tuple[Definition, ...] | None:
-    """Return what can be registered of the objects to apply; `None` for the whole repo.
+    """Validate the objects to apply; `None` stands for the whole repo.
 
     Raises:
-        RequestError: A full sync of nothing would delete everything that the owner has registered.
+        RequestError: A full sync without objects would delete all of the owner's.
     """
     desired = None if objects is None else applicable(objects)
     if desired == () and not partial:
         raise RequestError(
-            "A full sync of nothing would delete everything you own. To delete some objects, "
+            "A full sync without objects would delete everything you own. To delete some objects, "
             "leave partial=True; to delete all, call teardown."
         )
     return desired
@@ -72,7 +72,7 @@ def plan_restore(call: Call, at: int | datetime, *, mass_delete: bool = False) -
     """Return the plan that registers the owner's objects as they were; see `restore`."""
     earlier = Project(call.stores.registry.snapshot(at), call.project.name)
     if not earlier.version:
-        raise RequestError(f"Nothing was registered at {at}: there is nothing to restore.")
+        raise RequestError(f"Nothing was registered at {at}; nothing can be restored.")
     owner = call.stores.settings.team
     plans = {each.owner: each for each in plans_between(call.project, earlier)}
     changes = plans[owner].changes if owner in plans else ()
@@ -124,9 +124,9 @@ def commit(
             _drop_tables(project, stores, [c for c in views if c.after is None])
         except StoreError as error:
             warnings.warn(
-                f"Applied as version {written.version}, but online rows of deleted views are "
-                f"still stored: {error} They are dropped before a view of that name is "
-                "registered.",
+                f"Applied as version {written.version}, but online rows of deleted views could "
+                f"not be removed: {error} They are removed before a view with that name is "
+                "registered again.",
                 RuntimeWarning,
                 stacklevel=3,
             )

@@ -1,4 +1,4 @@
-"""From a stream to the feature store, at least once; newest-wins makes it effectively once."""
+"""Ingest streams at least once; newest-wins makes that effectively once."""
 
 import json
 import logging
@@ -17,11 +17,11 @@ _WAIT_SECONDS = 1.0
 
 
 class Ingested(NamedTuple):
-    """What a run of `FeatureStore.ingest` did.
+    """Result of `FeatureStore.ingest`.
 
     Attributes:
-        rows: Messages whose rows were stored.
-        rejected: Messages that were put aside, into `<topic>.rejected`.
+        rows: Number of stored messages.
+        rejected: Number of messages sent to the dead-letter topic `<topic>.rejected`.
     """
 
     rows: int
@@ -46,8 +46,8 @@ def ingest_stream(
         push: Stores rows; raises `SchemaError` before anything is stored.
         until_empty: Return when nothing has come for a second and nobody holds messages,
             instead of waiting on.
-        stop: Set it to return after the messages at hand.
-        on_progress: Told the totals after each batch.
+        stop: Event that ends the run after the current batch.
+        on_progress: Called with the totals after each batch.
     """
     done = Ingested(0, 0)
     while not stop.is_set():
@@ -58,7 +58,7 @@ def ingest_stream(
             continue
         rejected = _store(messages, push)
         for message, reason in rejected:
-            _log.warning("A message is put aside: %s", reason)
+            _log.warning("A message is rejected: %s", reason)
             stream.reject(message, reason)
         stream.acknowledge(messages)
         rows = done.rows + len(messages) - len(rejected)
@@ -71,7 +71,7 @@ def ingest_stream(
 def _store(
     messages: Sequence[Message], push: Callable[[pa.Table], object]
 ) -> list[tuple[Message, str]]:
-    """Push all messages at once, or in halves where one of them does not fit."""
+    """Push a batch; if a message is invalid, split the batch to find it."""
     try:
         push(_table([_row(message) for message in messages]))
     except SchemaError as error:

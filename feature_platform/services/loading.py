@@ -1,4 +1,4 @@
-"""Materialization: from history to the online store."""
+"""Materialize: load history into the online store."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ OnProgress = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is read from history, and how it is written.
+    """One load: which history is read and how it is written.
 
     Attributes:
         source: The table whose history is read.
-        target: The table that is written, and whose ledger records it.
+        target: The written table, whose ledger records the load.
         write: Writes batches of the source's rows, and returns how many.
-        deliver: Does so on the workers of an engine that has some; `None` if it cannot.
+        deliver: Writes from the workers of a distributed engine; `None` if it cannot.
     """
 
     source: Table
@@ -73,7 +73,7 @@ def materialize_incremental(
 
 
 def online_tables(project: Project, names: Sequence[str] | None) -> list[Table]:
-    """Return the tables of some views, or of all that are served online and have a history.
+    """Return the tables of views; default: all with history that are served online.
 
     Raises:
         NotFoundError: A view is not registered.
@@ -85,7 +85,9 @@ def online_tables(project: Project, names: Sequence[str] | None) -> list[Table]:
         return [table for table in tables if table.source is not None]
     views = [project.get(FeatureView, name) for name in view_names(names) or ()]
     if offline := [view.name for view in views if not view.online]:
-        raise RequestError(f"View {offline[0]!r} is not served online: it has online=False.")
+        raise RequestError(
+            f"View {offline[0]!r} is not served online, because it has online=False."
+        )
     return [table_of(project, view) for view in views]
 
 
@@ -93,7 +95,7 @@ def view_names(names: Sequence[str] | None) -> list[str] | None:
     """Normalize names of views to a list; a single string is accepted.
 
     Raises:
-        RequestError: They are something else.
+        RequestError: They have another type.
     """
     if names is None or isinstance(names, str):
         return None if names is None else [names]
@@ -103,13 +105,13 @@ def view_names(names: Sequence[str] | None) -> list[str] | None:
 
 
 def precomputed_writer(call: Call, view: OnDemandFeatureView) -> PrecomputedWriter:
-    """Return what computes and keeps the features of an on-demand view."""
+    """Return the writer of an on-demand view's precomputed features."""
     retrieval = resolve(call.project, [view.reference()], use_precomputed=False)
     return PrecomputedWriter(precomputed_of(call.project, view), retrieval, call.stores.functions)
 
 
 def precomputed_writers(call: Call) -> dict[str, list[PrecomputedWriter]]:
-    """Return view whose rows are read → the writers of features that are computed from them."""
+    """Return source view → writers of the features precomputed from it."""
     writers: dict[str, list[PrecomputedWriter]] = {}
     for view, _ in call.project.of(OnDemandFeatureView):
         if view.write_to_online_store:
@@ -121,7 +123,7 @@ def precomputed_writers(call: Call) -> dict[str, list[PrecomputedWriter]]:
 def table_writer(
     stores: Stores, table: Table, beside: Sequence[PrecomputedWriter]
 ) -> Callable[[Iterator[pa.RecordBatch]], int]:
-    """Return what writes rows of a table, and the features that are computed from them."""
+    """Return a writer of a table's rows and of the features precomputed from them."""
 
     def write(batches: Iterator[pa.RecordBatch]) -> int:
         count = 0
@@ -171,7 +173,7 @@ def load_window(
         How many rows were loaded, at most one per key.
 
     Raises:
-        RequestError: The window is empty.
+        RequestError: `start` is not before `end`.
 
     Source: Feast's `materialize`, whose window is closed as well.
     """
@@ -190,7 +192,7 @@ def load_window(
 def _counted(
     batches: Iterable[pa.RecordBatch], on_progress: Callable[[int], None] | None
 ) -> Iterator[pa.RecordBatch]:
-    """Yield batches, and report the number of rows of those that have been written."""
+    """Yield batches and report the number of written rows."""
     count = 0
     for batch in batches:
         yield batch
@@ -220,7 +222,7 @@ def _loads(call: Call, names: Sequence[str] | None) -> list[Load]:
 
 
 def _delivery(stores: Stores, table: Table) -> Deliver | None:
-    """Return what an engine's workers run to write a table's rows, if they can reach the store.
+    """Return the task with which an engine's workers write a table; `None` if they cannot.
 
     Precomputed features are left to readers and to loads of the on-demand view itself.
     """
@@ -236,7 +238,7 @@ def _load_all(
     end: datetime,
     on_progress: OnProgress | None,
 ) -> dict[str, int]:
-    """Load views one by one, each from a start, if it has one; a failure stops no other."""
+    """Load views one by one; a failed view does not stop the others."""
     counts: dict[str, int] = {}
     errors: list[StoreError | SchemaError] = []
     for load, start in loads:

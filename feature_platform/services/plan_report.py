@@ -1,4 +1,4 @@
-"""Plan reports: everything a person wants to know about a plan before it is applied."""
+"""Plan reports: effects, problems and costs of a plan before it is applied."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from feature_platform.table import Table
 
 @dataclass(frozen=True)
 class Reload:
-    """An online table that has to be loaded again.
+    """An online table that must be reloaded.
 
     Attributes:
         view: The view.
         reason: Why.
-        windows: The windows that were loaded.
-        rows: How many rows of history these windows hold; `None` if the source cannot be read.
+        windows: The loaded time ranges.
+        rows: Rows of history in them; `None` if the source cannot be read.
     """
 
     view: str
@@ -31,14 +31,14 @@ class Reload:
 
 @dataclass(frozen=True)
 class PlanReport:
-    """A plan's effects, and the problems that would block it.
+    """Effects of a plan, and the problems that block it.
 
     Attributes:
         plan: The plan.
-        problems: Why it would be refused; none if it may be committed.
-        effects: What happens to each reader of what it changes, whoever owns the reader.
-        advisories: Deprecations and breakages that concern the owner's objects after the plan.
-        reloads: Online tables that would have to be loaded again.
+        problems: Broken rules; empty if the plan can be committed.
+        effects: What changes for each reader, whoever owns it.
+        advisories: Deprecations and breakages that affect the owner's objects.
+        reloads: Online tables to reload.
     """
 
     plan: Plan
@@ -95,11 +95,11 @@ def _online_table(project: Project, name: str) -> Table | None:
 
 def _reason(old: Table, new: Table) -> str:
     if old.identity != new.identity:
-        return "its keys change, so its rows go to another table"
+        return "its keys change, so its rows move to a new table"
     if old.ledger != new.ledger:
         return "its source changes"
     added = unreadable_features(old.layout, new.layout)
-    return f"{', '.join(added)} would read null until then" if added else ""
+    return f"{', '.join(added)} would be null until then" if added else ""
 
 
 def _count(offline: OfflineStore | None, table: Table, windows: tuple[Window, ...]) -> int | None:

@@ -1,4 +1,4 @@
-"""Rows that users send: checked against a view, named as the stores name them."""
+"""Rows from users: checked against a view and renamed for the stores."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,13 +16,13 @@ from feature_platform.types.values import exact_cast, misplaced
 
 
 def online_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
-    """Return users' rows as the online store takes them.
+    """Convert users' rows to the input of the online store.
 
     Args:
-        table: Where they belong.
+        table: The table of the rows.
         rows: Keys, an event timestamp, perhaps a created timestamp, and features, named as in the
             view or as in its source. Naive times are UTC.
-        now: Created timestamp of rows that bring none, where the source has one.
+        now: Created timestamp of rows without one, if the source has that column.
 
     Raises:
         SchemaError: A column is missing or unknown, or has another type, or a key or an event
@@ -31,7 +31,7 @@ def online_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
     names = _column_names(table)
     given = rows.rename_columns([names.get(name, name) for name in rows.column_names])
     if twice := [n for n, count in Counter(given.column_names).items() if count > 1]:
-        raise SchemaError(f"Rows for view {table.name!r} have two columns {twice[0]!r}.")
+        raise SchemaError(f"Rows for view {table.name!r} have duplicate columns {twice[0]!r}.")
     known = [*table.keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP, *table.features.names]
     for name in known:
         if name not in given.column_names and name != CREATED_TIMESTAMP:
@@ -60,14 +60,14 @@ def online_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
 
 
 def columns_for(table: Table, others: Iterable[Table], rows: pa.Table) -> pa.Table:
-    """Leave out of rows for several tables the columns that only others have."""
+    """Drop the columns that only other tables have."""
     own = {*_column_names(table), *_column_names(table).values()}
     foreign = {n for other in others for pair in _column_names(other).items() for n in pair} - own
     return rows.select([n for n, name in enumerate(rows.column_names) if name not in foreign])
 
 
 def deletions(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
-    """Return users' keys and times as the online store takes deletions.
+    """Convert users' keys and times to deletions in the online store.
 
     A deletion is created now: it beats the row that was observed at its very time, also when that
     is loaded again.
@@ -82,7 +82,7 @@ def deletions(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
 
 
 def source_rows(tables: Sequence[Table], checked: Sequence[pa.Table]) -> pa.Table:
-    """Return checked rows as the source of some tables takes them, under its own names.
+    """Rename checked rows for the source of some tables.
 
     Args:
         tables: They share the source.
@@ -96,8 +96,7 @@ def source_rows(tables: Sequence[Table], checked: Sequence[pa.Table]) -> pa.Tabl
         source = table.source
         if source is None:
             raise RequestError(
-                f"View {table.name!r} has no history to write to: its push source names no "
-                "batch_source."
+                f"View {table.name!r} has no history: its push source has no batch_source."
             )
         columns |= {source.column(name): rows[name] for name in table.keys}
         columns[source.event_timestamp] = rows[EVENT_TIMESTAMP]
@@ -108,7 +107,7 @@ def source_rows(tables: Sequence[Table], checked: Sequence[pa.Table]) -> pa.Tabl
 
 
 def _column_names(table: Table) -> dict[str, str]:
-    """Return what columns may be called, and what they are called here."""
+    """Return accepted column name → name in the stores."""
     source = table.source
     event = source.event_timestamp if source else EVENT_TIMESTAMP
     created = (source.created_timestamp if source else None) or CREATED_TIMESTAMP

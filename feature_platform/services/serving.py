@@ -1,4 +1,4 @@
-"""Serving: the newest features of entities."""
+"""Serve online features."""
 
 from feature_platform.definitions import FeatureView
 from feature_platform.errors import NotFoundError, RequestError
@@ -10,7 +10,7 @@ _MAX_PREPARED = 1000
 
 
 class PreparedRequests:
-    """Online requests, resolved once per registry version and then asked many times.
+    """Online requests, each resolved once per registry version.
 
     Args:
         stores: The stores to read.
@@ -26,13 +26,13 @@ class PreparedRequests:
         self._readers: dict[object, tuple[object, OnlineReader]] = {}
 
     def reader(self, features: Features, *, full_feature_names: bool) -> OnlineReader:
-        """Return what answers a request.
+        """Return the reader of a request.
 
-        Commits of others are seen within `registry_cache_seconds`, own ones at once; an unknown
-        name triggers a refresh.
+        Other processes' commits are seen within `registry_cache_seconds`, own ones at once;
+        an unknown name triggers a refresh.
 
         Raises:
-            NotFoundError: A reference names something that is not registered.
+            NotFoundError: A referenced object is not registered.
             RequestError: A view is not served online, or two features share a name.
         """
         snapshot = self._recent()
@@ -69,6 +69,6 @@ class PreparedRequests:
         for read in retrieval.reads:
             if not project.get(FeatureView, read.table.name).online:
                 raise RequestError(
-                    f"View {read.table.name!r} is not served online: it has online=False."
+                    f"View {read.table.name!r} is not served online, because it has online=False."
                 )
         return OnlineReader(self._stores.online, retrieval, self._stores.functions)

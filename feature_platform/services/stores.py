@@ -1,4 +1,4 @@
-"""The stores of one repo: opened when they are used, closed together."""
+"""Stores of one repo, opened on first use and closed together."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -22,7 +22,7 @@ class Stores:
         repo: The repo, whose settings name the stores.
         registry: A registry to use instead; its owner closes it.
         offline: An offline store to use instead.
-        now: The clock that stamps commits.
+        now: Clock for the time of commits.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Stores:
         return self.settings.online_store is not None
 
     def close(self) -> None:
-        """Close all connections; the stores open new ones when they are used again."""
+        """Close all connections; the next use reopens them."""
         self._online.close()
         self._registry.close()
 
@@ -84,15 +84,15 @@ class Stores:
 
     def _open_online(self) -> OnlineStore:
         if self.settings.online_store is None:
-            raise ConfigError("online_store is null: this repo has no online features.")
+            raise ConfigError("online_store is null, so this repo has no online store.")
         return self.settings.online_store.open(self.repo.path)
 
 
 class Call(NamedTuple):
-    """One call of a feature store: it sees one registry version and one time, start to end.
+    """One call of a feature store, with one registry version and one time.
 
     Attributes:
-        project: The project, as one read of the registry found it.
+        project: The project, from one read of the registry.
         stores: The stores.
         now: The time of the call.
     """

@@ -1,4 +1,4 @@
-"""Training: what history says, as training sets, datasets, statistics and checks of serving."""
+"""Read history: training sets, saved datasets, statistics and parity checks."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -44,7 +44,7 @@ def training_set(
     """Prepare a training set; see `FeatureStore.get_historical_features`."""
     retrieval = _resolve(call.project, features, full_feature_names=full_feature_names)
     if (entity_df is None) == (start_date is None) or (entity_df is not None and end_date):
-        raise RequestError("Pass either entity_df, or start_date and optionally end_date.")
+        raise RequestError("Pass either entity_df or start_date (and optionally end_date).")
     if entity_df is None:
         start, end = utc_time(start_date, "start_date"), utc_time(end_date or call.now, "end_date")
         if start > end:
@@ -104,7 +104,7 @@ def saved_dataset(stores: Stores, name: str) -> SavedDataset:
 
 def _dataset_folder(stores: Stores, name: str) -> Path:
     if not is_name(name):
-        raise RequestError(f"{name!r} is not a name of letters, digits and underscores.")
+        raise RequestError(f"{name!r} is invalid; use letters, digits and underscores.")
     return _root(stores) / "datasets" / name
 
 

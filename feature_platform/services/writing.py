@@ -1,4 +1,4 @@
-"""Writing: rows that applications and brokers send, deletions and expiry."""
+"""Write rows from applications and brokers; delete and expire rows."""
 
 from collections.abc import Callable, Sequence
 from enum import Enum
@@ -26,7 +26,7 @@ from feature_platform.types.times import microseconds
 
 
 class PushMode(Enum):
-    """Where pushed rows go.
+    """Stores to which rows are pushed.
 
     Source: Feast's class of this name.
     """
@@ -96,16 +96,16 @@ def _tables_fed_by(project: Project, source: str, *, online: bool) -> list[Table
     fed = [view for view in views if view.source == source and source in sources]
     if not fed:
         problem = project.not_found("push source", source, sources)
-        raise NotFoundError(f"{problem} A view has to name it as its source.")
+        raise NotFoundError(f"{problem} Use it as the source of a view first.")
     return [table_of(project, view) for view in fed]
 
 
 def _write_all(call: Call, tables: Sequence[Table], checked: Sequence[pa.Table]) -> int:
-    """Write rows to every table; one that fails does not keep the others from being written.
+    """Write rows to every table, even if one of them fails.
 
     Raises:
         PartialWriteError: Some views were written and some were not.
-        SchemaError: A row is too large for the store; it names the view.
+        SchemaError: A row is too large for the store.
         StoreError: No view was written.
     """
     writers = precomputed_writers(call)
@@ -144,7 +144,7 @@ def ingest(
         raise NotFoundError(call.project.not_found("stream source", source, list(sources)))
     if call.stores.settings.broker is None:
         raise ConfigError(
-            "feature_store.yaml names no broker. Add, for example, "
+            "feature_store.yaml has no broker. Add one, for example "
             "`broker: {type: redis, connection_string: 'localhost:6379'}`."
         )
     group = f"{call.project.name}.{source}"

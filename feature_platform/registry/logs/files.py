@@ -1,4 +1,4 @@
-"""A log in a folder: one file per commit, for a shared POSIX file system."""
+"""Log in a folder of a POSIX file system, with one file per commit."""
 
 import os
 import re
@@ -30,7 +30,7 @@ class FilesLog(CommitLog):
 
     Args:
         path: The folder.
-        system: Where system calls go; tests pass one that crashes.
+        system: System calls, which tests replace.
     """
 
     def __init__(self, path: Path, system: ModuleType | Any = os) -> None:
@@ -105,8 +105,8 @@ class FilesLog(CommitLog):
                 stored = self._read(target)
             except OSError as unread:
                 raise UnknownOutcomeError(
-                    f"Registry {self}: it cannot be seen whether commit {number} was written: "
-                    f"{unread}. Apply again once the disk is in order."
+                    f"Registry {self}: the outcome of commit {number} was written: "
+                    f"{unread}. Apply again when the disk works."
                 ) from unread
             if stored is None:
                 raise StoreError(f"Registry {self} cannot be written: {error}.") from error
@@ -116,13 +116,13 @@ class FilesLog(CommitLog):
             self._sync(self._log)
         except OSError as error:
             raise UnknownOutcomeError(
-                f"Registry {self}: commit {number} is written, but may not survive a power loss: "
-                f"{error}. Apply again once the disk is in order."
+                f"Registry {self}: commit {number} is written but not synced to disk: "
+                f"{error}. Apply again when the disk works."
             ) from error
         return True
 
     def _prepare(self) -> None:
-        """Make the folders, and make sure that links are what they have to be."""
+        """Create the folders, and check that hard links do not replace files."""
         if self._ready:
             return
         for folder in (self._log, self._tmp, self._checkpoints):
@@ -138,15 +138,18 @@ class FilesLog(CommitLog):
         except OSError as error:
             raise StoreError(
                 f"Registry {self}: this file system has no hard links ({error}), so two writers "
-                "could overwrite each other. Use a local disk, NFS, or another kind of registry."
+                "could overwrite each other. Use a local disk, NFS or another registry backend."
             ) from error
         else:
-            raise StoreError(f"Registry {self}: this file system lets links replace files.")
+            raise StoreError(
+                f"Registry {self}: hard links replace files on this file system. Use another "
+                "registry backend."
+            )
         finally:
             self._os.unlink(probe)
 
     def _make(self, folder: Path) -> None:
-        """Make a folder durable, whoever made it: another process may not have come to it yet."""
+        """Create and sync a folder, even if another process created it."""
         if folder == folder.parent:
             return
         self._make(folder.parent)

@@ -1,4 +1,4 @@
-"""A log in memory, for tests and notebooks."""
+"""Log in memory, for tests and notebooks."""
 
 from threading import Lock
 

@@ -103,7 +103,7 @@ class PostgresLog(CommitLog):
         return self._run(attempt)
 
     def _run(self, attempt: Callable[["psycopg.Connection[Any]"], T], writing: str = "") -> T:
-        """Run an operation; repeat it on a new connection when the one in use died."""
+        """Run an operation, and retry it on a new connection if the connection is lost."""
         from psycopg import Error, InterfaceError, OperationalError
         from psycopg.errors import LockNotAvailable, QueryCanceled
 
@@ -120,8 +120,8 @@ class PostgresLog(CommitLog):
                     self.close()
                     if number == _ATTEMPTS and sent:
                         raise UnknownOutcomeError(
-                            f"Registry {self} never said whether {writing} was stored: {error}. "
-                            "Apply again: what landed is found to be there."
+                            f"Registry {self} did not confirm {writing}: {error}. "
+                            "Apply again; a commit that was stored is recognized."
                         ) from error
                     if number == _ATTEMPTS:
                         raise StoreError(f"Registry {self}: {error}.") from error

@@ -1,4 +1,4 @@
-"""A log in an S3 bucket: one object per commit, created only where none is."""
+"""Log in an S3 bucket, with one object per commit."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -39,7 +39,7 @@ class S3Log(CommitLog):
         prefix: What the log's keys start with.
         client: A boto3 S3 client; made from the environment (region, credentials,
             `AWS_ENDPOINT_URL`) at the first call if left out.
-        deadline_seconds: How long to ask for the outcome of one write.
+        deadline_seconds: Timeout for the outcome of one write.
     """
 
     def __init__(
@@ -95,8 +95,8 @@ class S3Log(CommitLog):
         stored = self._settle(self._commit(number), record)
         if stored is None:
             raise UnknownOutcomeError(
-                f"Registry {self} never said whether commit {commit_id} was stored as number "
-                f"{number}. Apply again: what landed is found to be there."
+                f"Registry {self} did not confirm whether commit {commit_id} was stored as number "
+                f"{number}. Apply again; a commit that was stored is recognized."
             )
         return stored == record
 
