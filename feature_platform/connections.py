@@ -39,9 +39,9 @@ def connect_redis(connection_string: str, setting: str) -> tuple[Any, type[Excep
     return client, redis.RedisError
 
 
-def describe_redis(connection_string: str) -> str:
-    """Return the address of a Redis server, without secrets."""
-    url, _ = parse_redis(connection_string, "connection_string")
+def describe_redis(connection_string: str, setting: str) -> str:
+    """Return the address of a Redis server, without secrets; raises as `parse_redis` does."""
+    url, _ = parse_redis(connection_string, setting)
     try:
         parts = urlsplit(url)
     except ValueError:

@@ -40,10 +40,17 @@ def check_expression(text: str) -> frozenset[str]:
     aggregates or windows, and no function that reads a clock, a file, a setting or random numbers.
 
     Raises:
-        ValueError: It is not such an expression.
+        ValueError: It is not such an expression, or cannot be checked without sqlglot and duckdb.
     """
-    from sqlglot import exp
-    from sqlglot.errors import SqlglotError
+    try:
+        import duckdb  # noqa: F401 - `_check_duckdb` needs it
+        from sqlglot import exp
+        from sqlglot.errors import SqlglotError
+    except ImportError as error:
+        raise ValueError(
+            f"it needs the package {error.name}: install feature-platform, or "
+            "feature-platform-client[sql]."
+        ) from error
 
     if len(text) > _LARGEST:
         raise ValueError(f"it is longer than {_LARGEST:,} characters.")

@@ -26,7 +26,7 @@ def describe_parquet(files: Sequence[Path], types: pa.Schema) -> dict[str, Featu
     from feature_platform.offline.duckdb.files import literal_path
     from feature_platform.offline.duckdb.session import DuckDBSession
 
-    with closing(DuckDBSession(DuckDBSettings(), Path())) as session:
+    with closing(DuckDBSession(Path())) as session:
         listed = ", ".join(session.sql.literal(literal_path(str(file))) for file in files)
         relation = f"read_parquet([{listed}], hive_partitioning = false)"
         columns = {name: session.sql.quote(name) for name in types.names}

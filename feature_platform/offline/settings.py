@@ -51,7 +51,12 @@ class DuckDBSettings(OfflineSettings):
     def open(self, folder: Path, connect: Callable[[], Any] | None = None) -> OfflineStore:
         from feature_platform.offline.duckdb.session import duckdb_store
 
-        return duckdb_store(self, folder / self.root)
+        return duckdb_store(
+            folder / self.root,
+            memory_limit=self.memory_limit,
+            threads=self.threads,
+            temp_directory=self.temp_directory,
+        )
 
 
 class SparkSettings(OfflineSettings):
@@ -71,7 +76,12 @@ class SparkSettings(OfflineSettings):
     def open(self, folder: Path, connect: Callable[[], Any] | None = None) -> OfflineStore:
         from feature_platform.offline.spark.session import spark_store
 
-        return spark_store(self, folder / self.root)
+        return spark_store(
+            folder / self.root,
+            master=self.master,
+            remote=self.remote,
+            spark_conf=self.spark_conf,
+        )
 
 
 class SnowflakeSettings(OfflineSettings):
@@ -87,9 +97,10 @@ class SnowflakeSettings(OfflineSettings):
     password: SecretStr | None = None
 
     def open(self, folder: Path, connect: Callable[[], Any] | None = None) -> OfflineStore:
-        from feature_platform.offline.snowflake.session import snowflake_store
+        from feature_platform.offline.snowflake.session import connector, snowflake_store
 
-        return snowflake_store(self, connect)
+        options = {name: value for name, value in self.plain().items() if name != "root"}
+        return snowflake_store(connect or connector(options))
 
 
 def _known_name(value: Any) -> Any:

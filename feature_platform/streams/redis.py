@@ -90,4 +90,5 @@ class RedisStream(Stream):
 
     def _failed(self, error: Exception) -> StoreError:
         reason = str(error).rstrip(".")
-        return StoreError(f"Stream {self._topic!r} in {describe_redis(self._address)}: {reason}.")
+        server = describe_redis(self._address, "broker")
+        return StoreError(f"Stream {self._topic!r} in {server}: {reason}.")

@@ -12,7 +12,6 @@ from tests_support import open_offline_store
 
 from feature_platform.offline import OfflineStore, Query, SqlOfflineStore
 from feature_platform.offline.session import Engine as SqlEngine
-from feature_platform.offline.settings import SnowflakeSettings
 from feature_platform.types.arrow import TIMESTAMP
 
 
@@ -95,7 +94,7 @@ class Snowflake(Engine):
     def __init__(self, settings: dict[str, Any]) -> None:
         from feature_platform.offline.snowflake.session import SnowflakeSession, connector
 
-        self.connect = connector(SnowflakeSettings(**settings))
+        self.connect = connector(settings)
         self.store = SqlOfflineStore(
             SqlEngine(SnowflakeSession, lambda progress: SnowflakeSession(self.connect, progress))
         )

@@ -29,7 +29,6 @@ from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
 from feature_platform.offline.point_in_time import ROW, TIME, EntityRowsSql, Search
 from feature_platform.offline.session import Engine, Session
-from feature_platform.offline.settings import DuckDBSettings
 from feature_platform.offline.source_sql import Relation, SourceSql, source_of
 from feature_platform.offline.store import SqlOfflineStore
 from feature_platform.table import SourceTable, Table
@@ -41,16 +40,21 @@ _MOST_THREADS = 1024
 _BATCH_ROWS = 100_000
 
 
-def duckdb_store(settings: DuckDBSettings, root: Path) -> SqlOfflineStore:
-    """Return the store over files.
+def duckdb_store(
+    root: Path, *, memory_limit: str = "", threads: int = 0, temp_directory: str = ""
+) -> SqlOfflineStore:
+    """Return the store over files; `DuckDBSettings` documents the arguments."""
 
-    Args:
-        settings: What users can set.
-        root: Folder that relative paths start at.
-    """
-    return SqlOfflineStore(
-        Engine(DuckDBSession, lambda progress: DuckDBSession(settings, root, progress))
-    )
+    def open_session(progress: Progress | None) -> Session:
+        return DuckDBSession(
+            root,
+            progress,
+            memory_limit=memory_limit,
+            threads=threads,
+            temp_directory=temp_directory,
+        )
+
+    return SqlOfflineStore(Engine(DuckDBSession, open_session))
 
 
 class DuckDBSession(Session):
@@ -59,16 +63,21 @@ class DuckDBSession(Session):
     stores_rows: ClassVar[bool] = False
 
     def __init__(
-        self, settings: DuckDBSettings, root: Path, progress: Progress | None = None
+        self,
+        root: Path,
+        progress: Progress | None = None,
+        *,
+        memory_limit: str = "",
+        threads: int = 0,
+        temp_directory: str = "",
     ) -> None:
         super().__init__(progress)
         self.sql = DuckDBDialect()
         self.bytes_read = 0
         self._root = root
-        spill = settings.temp_directory
-        parent = root / spill if spill else None
-        if not 0 <= settings.threads <= _MOST_THREADS:
-            raise ConfigError(f"offline_store: threads cannot be {settings.threads}.")
+        parent = root / temp_directory if temp_directory else None
+        if not 0 <= threads <= _MOST_THREADS:
+            raise ConfigError(f"offline_store: threads cannot be {threads}.")
         try:
             self._folder = tempfile.mkdtemp(prefix="feature_platform-", dir=parent)
         except OSError as error:
@@ -82,18 +91,18 @@ class DuckDBSession(Session):
             "python_enable_replacements": "false",  # SQL cannot read Python variables
             "temp_directory": self._folder,
         }
-        if settings.memory_limit:
-            config["memory_limit"] = settings.memory_limit
-        if settings.threads:
-            config["threads"] = str(settings.threads)
+        if memory_limit:
+            config["memory_limit"] = memory_limit
+        if threads:
+            config["threads"] = str(threads)
         try:
             self.db = duckdb.connect(config=config)
             self.db.execute("SET TimeZone = 'UTC'")
             self.db.execute("SET enable_progress_bar = false")  # it would be printed to the output
         except duckdb.Error as error:
             self.close()
-            given = f"memory_limit {settings.memory_limit!r}, threads {settings.threads}"
-            raise ConfigError(f"offline_store, {given}: {first_line(error)}") from error
+            options = f"memory_limit {memory_limit!r}, threads {threads}"
+            raise ConfigError(f"offline_store, {options}: {first_line(error)}") from error
         self._listed: list[tuple[str, Files, list[tuple[str, int, int]]]] = []
 
     def close(self) -> None:

@@ -17,7 +17,6 @@ from feature_platform.offline.columns import family
 from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.point_in_time import ROW, TIME
 from feature_platform.offline.session import Engine, Session, TableSession
-from feature_platform.offline.settings import SnowflakeSettings
 from feature_platform.offline.snowflake.dialect import SnowflakeDialect
 from feature_platform.offline.source_sql import Relation
 from feature_platform.offline.store import SqlOfflineStore
@@ -47,27 +46,22 @@ _COLUMN = {  # what an uploaded column is stored as
 Connect = Callable[[], Any]
 
 
-def snowflake_store(settings: SnowflakeSettings, connect: Connect | None) -> SqlOfflineStore:
+def snowflake_store(connect: Connect) -> SqlOfflineStore:
     """Return the store on Snowflake.
 
     Args:
-        settings: What users can set.
-        connect: Opens a connection, instead of the settings.
-
-    Raises:
-        ConfigError: The connector is not installed.
+        connect: Opens a connection; see `connector`.
     """
-    open_connection = connect or connector(settings)
     return SqlOfflineStore(
-        Engine(SnowflakeSession, lambda progress: SnowflakeSession(open_connection, progress))
+        Engine(SnowflakeSession, lambda progress: SnowflakeSession(connect, progress))
     )
 
 
-def connector(settings: SnowflakeSettings) -> Connect:
-    """Return what opens a connection.
+def connector(options: Mapping[str, Any]) -> Connect:
+    """Return a function that opens a connection.
 
     Args:
-        settings: Arguments of `snowflake.connector.connect`. What is missing is looked for in
+        options: Arguments of `snowflake.connector.connect`. Missing ones are read from
             `SNOWFLAKE_ACCOUNT`, `SNOWFLAKE_USER` and so on.
 
     Raises:
@@ -85,7 +79,6 @@ def connector(settings: SnowflakeSettings) -> Connect:
         for name in _FROM_ENVIRONMENT
         if (value := os.environ.get(f"SNOWFLAKE_{name.upper()}"))
     }
-    options = {name: value for name, value in settings.plain().items() if name != "root"}
     parameters = {"TIMEZONE": "UTC", **options.get("session_parameters", {})}
     arguments = {**from_environment, **options, "session_parameters": parameters}
 

@@ -14,7 +14,6 @@ from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
 from feature_platform.offline.point_in_time import ROW, TIME
 from feature_platform.offline.session import Engine, FrameSession, Session, WorkerSession
-from feature_platform.offline.settings import SparkSettings
 from feature_platform.offline.source_sql import Relation
 from feature_platform.offline.spark.dialect import SparkDialect
 from feature_platform.offline.store import SqlOfflineStore
@@ -24,21 +23,18 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 
-def spark_store(settings: SparkSettings, root: Path) -> SqlOfflineStore:
-    """Return the store on Spark.
-
-    Args:
-        settings: What users can set.
-        root: Folder that relative paths start at.
-    """
+def spark_store(
+    root: Path, *, master: str, remote: str, spark_conf: Mapping[str, Any]
+) -> SqlOfflineStore:
+    """Return the store on Spark; `SparkSettings` documents the arguments."""
 
     def open_session(progress: Progress | None) -> Session:
-        return SparkQuerySession(spark_session(settings), root, progress)
+        return SparkQuerySession(_spark_session(master, remote, spark_conf), root, progress)
 
     return SqlOfflineStore(Engine(SparkQuerySession, open_session))
 
 
-def spark_session(settings: SparkSettings) -> "SparkSession":
+def _spark_session(master: str, remote: str, spark_conf: Mapping[str, Any]) -> "SparkSession":
     """Return the active SparkSession, or a new one.
 
     Raises:
@@ -54,15 +50,15 @@ def spark_session(settings: SparkSettings) -> "SparkSession":
     if active := SparkSession.getActiveSession():
         return active
     builder = SparkSession.builder.appName("feature_platform")
-    where = settings.remote or settings.master
-    builder = builder.remote(where) if settings.remote else builder.master(where)
-    for key, value in settings.spark_conf.items():
+    address = remote or master
+    builder = builder.remote(address) if remote else builder.master(address)
+    for key, value in spark_conf.items():
         builder = builder.config(key, value)
     try:
         return builder.getOrCreate()
     except (PySparkException, OSError, RuntimeError) as error:
         raise ConfigError(
-            f"offline_store: no Spark session at {where}: {_reason(error)}"
+            f"offline_store: no Spark session at {address}: {_reason(error)}"
         ) from error
 
 
