@@ -163,7 +163,8 @@ class Contracts:
 
     def _excuse(self, change: Change, feature: str) -> str:
         """Return the deprecation that has passed, of the object or of the one feature."""
-        deprecations = change.previous.deprecations() if change.previous else {}
+        previous = self.plan.previous(change)
+        deprecations = previous.deprecations() if previous else {}
         relevant = [deprecations.get(name) for name in dict.fromkeys(["", feature])]
         passed = [str(d) for d in relevant if d is not None and d.has_passed(self.today)]
         return passed[0] if passed else ""

@@ -18,7 +18,8 @@ def names(context: PlanContext) -> Iterator[Problem]:
     policy = context.after.policy
     owner = context.plan.owner
     prefixes = policy.prefixes.get(owner, ())
-    for change, _ in context.changed():
+    reserved = {p.casefold(): team for team, ps in policy.prefixes.items() for p in ps}
+    for change, _ in context.changed:
         if change.kind == Policy.kind or change.before is not None:
             continue
         folded = change.name.casefold()
@@ -31,7 +32,6 @@ def names(context: PlanContext) -> Iterator[Problem]:
             yield problem_of(
                 "naming", change, f"team {owner!r} has no prefix; the platform's policy sets them."
             )
-        reserved = {p.casefold(): team for team, ps in policy.prefixes.items() for p in ps}
         matching = [prefix for prefix in reserved if folded.startswith(prefix)]
         team = reserved[max(matching, key=len)] if matching else owner
         if team != owner and (not prefixes or change.name.startswith(prefixes)):
@@ -40,7 +40,7 @@ def names(context: PlanContext) -> Iterator[Problem]:
 
 def collisions(context: PlanContext) -> Iterator[Problem]:
     """Two names that differ in case only, or two views of one name, cannot be told apart."""
-    created = {context.plan.key(change): change for change, _ in context.changed()}
+    created = {context.plan.key(change): change for change, _ in context.changed}
     taken: dict[tuple[str, str], Key] = {}
     for key in context.after.snapshot.entries:
         if key.project == context.plan.project and key not in created:

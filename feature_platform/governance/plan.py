@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
@@ -21,22 +21,6 @@ class Change(BaseModel):
     name: str
     before: str | None = None
     after: str | None = None
-    _parsed: Definition | None = PrivateAttr(default=None)
-    _previous: Definition | None = PrivateAttr(default=None)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Change) and dict(self) == dict(other)
-
-    def __hash__(self) -> int:
-        return hash((self.kind, self.name, self.before, self.after))
-
-    @classmethod
-    def to(cls, definition: Definition, before: str | None) -> Self:
-        """Return the change that registers a definition."""
-        name, after = definition.name, definition.to_json()
-        change = cls(kind=definition.kind, name=name, before=before, after=after)
-        change._parsed = definition
-        return change
 
     @property
     def action(self) -> Literal["create", "update", "delete"]:
@@ -49,30 +33,6 @@ class Change(BaseModel):
     def subject(self) -> str:
         """The object in words, such as `feature view 'hourly_weather'`."""
         return subject(self.kind, self.name)
-
-    @property
-    def parsed(self) -> Definition | None:
-        """The definition, if it has been parsed; what it says is what the change stores."""
-        parsed = self._parsed
-        return parsed if parsed and parsed.to_json() == (self.after or self.before) else None
-
-    @property
-    def definition(self) -> Definition:
-        """The object as it will be, or as it was if it is deleted.
-
-        Raises:
-            ValueError: The content is not a definition.
-        """
-        definition = self.parsed or from_json(self.after or self.before or "")
-        self._parsed = definition
-        return definition
-
-    @property
-    def previous(self) -> Definition | None:
-        """The object as it was; `None` if it is new."""
-        if self.before and (self._previous is None or self._previous.to_json() != self.before):
-            self._previous = from_json(self.before)
-        return self._previous if self.before else None
 
     def differences(self) -> list[tuple[str, object, object]]:
         """Return (attribute, before, after) for every attribute that differs."""
@@ -104,6 +64,36 @@ class Plan(BaseModel):
     full_sync: bool = False
     mass_delete: bool = False
     override: str = ""
+    # By content, so that a changed copy of the plan cannot have another definition than it stores.
+    _parsed: dict[str, Definition] = PrivateAttr(default_factory=dict)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and dict(self) == dict(other)
+
+    __hash__ = BaseModel.__hash__
+
+    def definition(self, change: Change) -> Definition:
+        """Return an object as it will be, or as it was if it is deleted.
+
+        Raises:
+            ValueError: The content is not a definition.
+        """
+        return self._parse(change.after or change.before or "")
+
+    def previous(self, change: Change) -> Definition | None:
+        """Return an object as it was; `None` if it is new."""
+        return self._parse(change.before) if change.before else None
+
+    def keep_parsed(self, definitions: Iterable[Definition]) -> None:
+        """Keep definitions whose content the plan stores; they need not be parsed again."""
+        self._parsed.update({definition.to_json(): definition for definition in definitions})
+
+    def _parse(self, body: str) -> Definition:
+        parsed = self._parsed
+        definition = parsed.get(body)
+        if definition is None:
+            definition = parsed[body] = from_json(body)
+        return definition
 
     def key(self, change: Change) -> Key:
         """Return the key of a changed object."""
@@ -111,12 +101,13 @@ class Plan(BaseModel):
 
     def entries(self, version: int = 0) -> Iterator[tuple[Key, Registered | None]]:
         """Yield each changed key and its object afterwards; `None` if it is deleted."""
+        parsed = self._parsed
         for change in self.changes:
-            key = self.key(change)
-            if change.after is None:
+            key, body = self.key(change), change.after
+            if body is None:
                 yield key, None
             else:
-                yield key, Registered(key, self.owner, change.after, version, change.parsed)
+                yield key, Registered(key, self.owner, body, version, parsed.get(body))
 
     def __bool__(self) -> bool:
         return bool(self.changes)
@@ -157,18 +148,17 @@ def plan(
         raise DefinitionError(f"{', '.join(map(str, both))} is listed both to apply and to delete.")
     if not partial:
         deleted |= project.owned_by(owner).keys() - by_key.keys()
-    changes = []
+    changes, parsed = [], []
     for key in sorted(by_key.keys() | deleted, key=_order):
         entry = project.snapshot.entries.get(key)
         before = entry.body if entry else None
         after = by_key[key].to_json() if key in by_key else None
         if before == after and (entry is None or entry.owner == owner):
             continue
-        if key in by_key:
-            changes.append(Change.to(by_key[key], before))
-        else:
-            changes.append(Change(kind=key.kind, name=key.name, before=before))
-    return Plan(
+        changes.append(Change(kind=key.kind, name=key.name, before=before, after=after))
+        if after is not None:
+            parsed.append(by_key[key])
+    made = Plan(
         project=project.name,
         owner=owner,
         version=project.version,
@@ -177,6 +167,8 @@ def plan(
         mass_delete=mass_delete,
         override=override,
     )
+    made.keep_parsed(parsed)
+    return made
 
 
 def _by_key(project: str, desired: Iterable[Definition]) -> dict[Key, Definition]:

@@ -1,8 +1,8 @@
 """What rules look at: a plan, and the project before and after it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Self
 
 from feature_platform.definitions import Definition
@@ -38,11 +38,11 @@ class PlanContext:
         after = snapshot.with_entries(plan.entries(snapshot.version + 1), at)
         return cls(plan, Project(snapshot, plan.project), Project(after, plan.project), now, at)
 
-    def changed(self) -> Iterator[tuple[Change, Definition]]:
-        """Yield what the plan creates or updates."""
-        for change in self.plan.changes:
-            if change.after is not None:
-                yield change, change.definition
+    @cached_property
+    def changed(self) -> tuple[tuple[Change, Definition], ...]:
+        """What the plan creates or updates."""
+        changes = [change for change in self.plan.changes if change.after is not None]
+        return tuple((change, self.plan.definition(change)) for change in changes)
 
 
 def problem_of(rule: str, change: Change, message: str, missing: str | None = None) -> Problem:

@@ -70,15 +70,15 @@ def _form(plan: Plan) -> Iterator[Problem]:
         elif change.before is None and change.after is None:
             problem = "the change is empty."
         elif change.after is not None:
-            problem = _content_problem(change)
+            problem = _content_problem(plan, change)
         seen.add(place)
         if problem:
             yield problem_of("form", change, problem)
 
 
-def _content_problem(change: Change) -> str:
+def _content_problem(plan: Plan, change: Change) -> str:
     try:
-        definition = change.definition
+        definition = plan.definition(change)
     except ValueError as error:
         return f"the content is not a definition: {str(error).splitlines()[0]}"
     if (definition.kind, definition.name) != (change.kind, change.name):
@@ -119,7 +119,7 @@ def _kinds(context: PlanContext) -> Iterator[Problem]:
     if context.plan.owner == PLATFORM:
         return
     kinds = context.before.policy.team_kinds
-    for change, _ in context.changed():
+    for change, _ in context.changed:
         if change.kind not in (*kinds, Transfer.kind):
             allowed = " and ".join(f"{kind.replace('_', ' ')}s" for kind in kinds)
             yield problem_of(
@@ -140,7 +140,7 @@ def _quota(context: PlanContext) -> Iterator[Problem]:
 
 
 def _references(context: PlanContext) -> Iterator[Problem]:
-    for change, definition in context.changed():
+    for change, definition in context.changed:
         for broken in broken_references(context.after, definition):
             yield problem_of("reference", change, broken.message, broken.missing or None)
         if isinstance(definition, Transfer):
@@ -179,7 +179,8 @@ def _contracts(context: PlanContext) -> Iterator[Problem]:
 
 
 def _way_out(context: PlanContext, change: Change) -> str:
-    deprecation = change.previous.deprecated if change.previous else None
+    previous = context.plan.previous(change)
+    deprecation = previous.deprecated if previous else None
     wait = (
         f"wait until after {deprecation.remove_after}" if deprecation else "deprecate it and wait"
     )
@@ -198,10 +199,10 @@ def _notice(context: PlanContext) -> Iterator[Problem]:
     for change in context.plan.changes:
         if change.before is None or change.after is None or context.plan.override:
             continue
-        before = change.previous.deprecations() if change.previous else {}
-        for name, deprecation in change.definition.deprecations().items():
-            previous = before.get(name)
-            kept = previous is not None and previous.remove_after <= deprecation.remove_after
+        previous = context.plan.previous(change)
+        before = previous.deprecations() if previous else {}
+        for name, deprecation in context.plan.definition(change).deprecations().items():
+            kept = name in before and before[name].remove_after <= deprecation.remove_after
             if not kept and deprecation.remove_after < earliest:
                 what = f"feature {name!r} " if name else ""
                 yield problem_of(
@@ -212,7 +213,7 @@ def _notice(context: PlanContext) -> Iterator[Problem]:
 
 
 def _cycles(context: PlanContext) -> Iterator[Problem]:
-    for change, definition in context.changed():
+    for change, definition in context.changed:
         if path := _cycle(context, definition):
             yield problem_of("cycle", change, f"it reads itself: {' → '.join(path)}.")
 

@@ -202,7 +202,8 @@ class State:
         """Set objects, or remove those whose value is `None`."""
         for key, entry in changed:
             removed, previous = self.removed.pop(key, None), self.entries.pop(key, None)
-            self.digest -= sum(old.digest() for old in (removed, previous) if old is not None)
+            for old in (removed, previous):
+                self.digest -= old.digest() if old is not None else 0
             if entry is not None:
                 self.entries[key] = entry
                 self.digest += entry.digest()

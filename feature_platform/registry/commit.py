@@ -149,8 +149,9 @@ def _audit(commit: Commit, state: State, after: int) -> None:
         raise broken_after(after, f"is by {commit.principal!r} for {commit.plan.owner!r}")
     if not is_name(commit.plan.project) or not is_name(commit.plan.owner):
         raise broken_after(after, "is for a project or an owner whose name is not valid")
+    valid = kinds()
     for change in commit.plan.changes:
-        if change.kind not in kinds() or not is_name(change.name):
+        if change.kind not in valid or not is_name(change.name):
             raise broken_after(after, f"has a change of {change.kind!r} {change.name!r}")
         key = commit.plan.key(change)
         entry = state.entries.get(key)

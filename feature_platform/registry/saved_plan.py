@@ -44,7 +44,7 @@ class SavedPlan(BaseModel):
         changed = {plan.key(change) for change in plan.changes}
         keys = {Key(plan.project, Policy.kind, "policy")}
         for change in plan.changes:
-            keys.update(upstream(project, change.definition))
+            keys.update(upstream(project, plan.definition(change)))
         reads = {str(key): _hash(snapshot, key) for key in sorted(keys - changed)}
         return cls(base=snapshot.cursor, reads=reads, plan=plan)
 

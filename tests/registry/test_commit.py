@@ -202,7 +202,7 @@ def test_a_full_sync_leaves_exactly_what_each_owner_last_wanted(history) -> None
         made = plan(
             Project(registry.snapshot(), "shop"), owner=owner, desired=desired, partial=False
         )
-        assert all(change.definition.name for change in made.changes)
+        assert all(made.definition(change).name for change in made.changes)
         try:
             registry.commit(made, principal=owner)
         except RefusedError:  # services on a view that is not there

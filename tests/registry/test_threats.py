@@ -24,7 +24,7 @@ from feature_platform import (
     RepoConfig,
 )
 from feature_platform.config import FILE_NAME
-from feature_platform.definitions import check_strict, is_name, kinds
+from feature_platform.definitions import Definition, check_strict, is_name, kinds
 from feature_platform.errors import (
     ConfigError,
     ConflictError,
@@ -46,6 +46,11 @@ VIEW = FeatureView(
     schema=[Field(name="x", dtype=Int64)],
 )
 RISK = FeatureService(name="risk_v1", features=["stats"])
+
+
+def change_to(definition: Definition, before: str | None) -> Change:
+    name, after = definition.name, definition.to_json()
+    return Change(kind=definition.kind, name=name, before=before, after=after)
 
 
 def commit(registry: Registry, owner: str, *desired: Any, **options: Any) -> Commit | None:
@@ -117,7 +122,7 @@ def test_t2_the_owner_is_compared_again_when_the_head_moved() -> None:
 
 @pytest.mark.parametrize("owner", ["platform", "growth", "Risk", "risk ", "", "risk/../platform"])
 def test_t3_a_plan_in_anothers_name_is_refused(registry: Registry, owner: str) -> None:
-    change = Change.to(Entity(name="mine"), None)
+    change = change_to(Entity(name="mine"), None)
     forged = Plan(project="p", owner=owner, version=2, changes=(change,))
 
     with refused(("ownership", PLAN, "risk")) as caught:
@@ -206,7 +211,7 @@ def forged_commits(registry: Registry) -> dict[str, bytes]:
     commit(other, "platform", VIEW)
     commit(other, "risk", RISK)
     platforms = json.loads(json.dumps(good))
-    platforms["plan"]["changes"][0] = Change.to(
+    platforms["plan"]["changes"][0] = change_to(
         VIEW.model_copy(update={"description": "mine"}), VIEW.to_json()
     ).model_dump()
     unread = json.loads(json.dumps(good))
@@ -264,7 +269,7 @@ def test_t10_a_forgery_that_keeps_the_chain_is_found_by_fsck(registry: Registry)
     """Who can write the storage can break rules that readers do not check; fsck says which."""
     service = FeatureService(name="dangling", features=["nowhere"])
     body = stored(registry, 2)
-    body["plan"]["changes"] = [Change.to(service, None).model_dump()]
+    body["plan"]["changes"] = [change_to(service, None).model_dump()]
     body["commit_id"] = "f" * 32
     log = MemoryLog()
     log.append(1, "a", registry.log.read(0)[0])
