@@ -1,4 +1,4 @@
-"""What users pass to `apply`, and what of it can be registered."""
+"""The definitions among the arguments of `apply`."""
 
 from collections.abc import Iterable
 
@@ -9,23 +9,23 @@ from feature_platform.errors import DefinitionError
 
 
 def applicable(objects: object) -> tuple[Definition, ...]:
-    """Return what can be registered of one or several objects.
+    """Return the definitions to register among one or several objects.
 
-    Request sources are left out: they live in the views that list them.
+    Request sources are left out: they are stored in the views that list them.
 
     Raises:
-        DefinitionError: Something is no definition, or an on-demand view has no function yet.
+        DefinitionError: An object is not a definition, or an on-demand view has no function.
     """
     listed = [objects] if isinstance(objects, (Definition, RequestSource)) else objects
     if not isinstance(listed, Iterable):
         raise DefinitionError(f"apply takes definitions, not {objects!r}.")
-    kept = [item for item in listed if not isinstance(item, RequestSource)]
-    for item in kept:
+    definitions = [item for item in listed if not isinstance(item, RequestSource)]
+    for item in definitions:
         if not isinstance(item, Definition):
             raise DefinitionError(f"apply takes definitions, not {item!r}.")
         if isinstance(item, OnDemandFeatureView) and not item.is_complete:
             raise DefinitionError(
-                f"OnDemandFeatureView {item.name!r} has no function: decorate one with it, or "
+                f"OnDemandFeatureView {item.name!r} has no function. Use it as a decorator or "
                 "pass udf."
             )
-    return tuple(kept)
+    return tuple(definitions)

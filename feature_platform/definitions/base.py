@@ -1,4 +1,4 @@
-"""What all definitions share: names, equality by content, one JSON form, clear errors."""
+"""The base of all definitions: names, equality by content, canonical JSON, validation errors."""
 
 import json
 import sys
@@ -26,15 +26,15 @@ ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0
 
 _NAME = TypeAdapter(Name)
 _MESSAGES = {
-    "string_pattern_mismatch": "{input!r} is not a valid name: it starts with a letter and goes "
-    "on with letters, digits and underscores (ASCII, at most 63).",
+    "string_pattern_mismatch": "{input!r} is not a valid name. Use ASCII letters, digits and "
+    "underscores, starting with a letter (at most 63 characters).",
     "missing": "is required.",
     "too_short": "is empty.",
 }
 
 
 def is_name(text: str) -> bool:
-    """Say whether a text can name a project, a team or an object."""
+    """Return whether a text is a valid name of a project, a team or an object."""
     try:
         _NAME.validate_python(text)
     except ValidationError:
@@ -43,10 +43,10 @@ def is_name(text: str) -> bool:
 
 
 class FrozenDict(dict[str, Any]):
-    """A dict that is shared and therefore never changes."""
+    """An immutable dict, safe to share."""
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise TypeError("definitions never change; build a new one")
+        raise TypeError("definitions are immutable; create a new one")
 
     __setitem__ = __delitem__ = __ior__ = _refuse
     clear = pop = popitem = setdefault = update = _refuse
@@ -63,10 +63,10 @@ NO_LABELS = FrozenDict()
 
 
 class Value(BaseModel):
-    """An immutable value, checked when it is built.
+    """An immutable value, validated on construction.
 
     Raises:
-        DefinitionError: An argument is wrong; every wrong one is listed.
+        DefinitionError: Arguments are invalid; all of them are listed.
     """
 
     model_config = ConfigDict(
@@ -75,8 +75,8 @@ class Value(BaseModel):
 
     def __init__(self, *args: Any, **data: Any) -> None:
         if args:
-            known = ", ".join(_arguments(type(self)))
-            raise DefinitionError(f"{type(self).__name__} takes arguments by name: {known}.")
+            names = ", ".join(_arguments(type(self)))
+            raise DefinitionError(f"{type(self).__name__} takes keyword arguments only: {names}.")
         try:
             super().__init__(**data)
         except ValidationError as error:
@@ -84,11 +84,11 @@ class Value(BaseModel):
 
 
 class Deprecation(Value):
-    """A notice that something will change or go, after which its owner may break its readers.
+    """A notice with a date, after which an owner may break readers of an object or a feature.
 
     Attributes:
         remove_after: The last day (UTC) on which readers can rely on it.
-        reason: Why.
+        reason: Why it is deprecated.
         replacement: What to use instead.
 
     Example:
@@ -101,20 +101,20 @@ class Deprecation(Value):
     replacement: str = ""
 
     def has_passed(self, today: date) -> bool:
-        """Say whether readers can no longer rely on the thing."""
+        """Return whether readers can no longer rely on the deprecated object."""
         return today > self.remove_after
 
     def __str__(self) -> str:
-        instead = f"; use {self.replacement}" if self.replacement else ""
-        why = f" ({self.reason})" if self.reason else ""
-        return f"deprecated, kept until {self.remove_after}{instead}{why}"
+        remedy = f"; use {self.replacement}" if self.replacement else ""
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"deprecated, supported until {self.remove_after}{remedy}{reason}"
 
 
 class Dependency(NamedTuple):
     """An object that a definition names.
 
     Attributes:
-        namespace: The namespace of its name, such as `entity`; views of both kinds share one.
+        namespace: Namespace of its name, such as `entity`; both kinds of views share one.
         name: Its name.
         project: Its project; empty for the project of the definition.
     """
@@ -128,17 +128,16 @@ class Definition(Value):
     """An object that exactly one owner registers.
 
     Attributes:
-        name: Unique in its project among objects of its kind, whatever its case.
-        description: What people read in the catalog.
-        tags: Free labels; readable by everyone who may read the registry, so no secrets.
-        owner: Whom to contact. It says nothing about who may change the object: that follows
-            from the repo or key that registered it.
-        deprecated: That it will go, from when on, and what to use instead.
+        name: Unique among objects of its kind in the project, ignoring case.
+        description: Description for the catalog.
+        tags: Free labels, visible to every reader of the registry; never put secrets here.
+        owner: Contact. Write access follows from the repo or key that registered the object.
+        deprecated: Notice of removal, with a date and a replacement.
     """
 
     kind: ClassVar[str]
     namespace: ClassVar[str] = ""
-    """Within it names are unique; the kind if empty."""
+    """Names are unique within it; the kind if empty."""
 
     name: Name
     description: str = ""
@@ -159,45 +158,45 @@ class Definition(Value):
 
     @property
     def place(self) -> tuple[str, int] | None:
-        """File and line that built the definition; `None` if it was read from the registry."""
+        """File and line that created the definition; `None` if it was read from the registry."""
         return self._place
 
     def to_json(self) -> str:
-        """Return the canonical JSON form: equal text means equal definitions."""
+        """Return canonical JSON; equal text means equal definitions."""
         return self.canonical
 
     @cached_property
     def canonical(self) -> str:
-        """The canonical JSON form, worked out once."""
+        """The canonical JSON, cached."""
         content = self.model_dump(mode="json", exclude_defaults=True)
         content["type"] = type(self).model_fields["type"].default
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     def model_copy(self, **options: Any) -> Self:
-        """Return a copy, perhaps with other values."""
+        """Return a copy, optionally with updated values."""
         copy = super().model_copy(**options)
         copy.__dict__.pop("canonical", None)
         return copy
 
     def digest(self) -> str:
-        """Return the SHA-256 of the canonical form."""
+        """Return the SHA-256 of the canonical JSON."""
         return sha256(self.to_json().encode()).hexdigest()
 
     @property
     def references(self) -> tuple[Any, ...]:
-        """The references to views, `ViewReference` objects, in order."""
+        """References to views (`ViewReference`), in order."""
         return ()
 
     def dependencies(self) -> Iterable[Dependency]:
-        """Yield every object that this one names, as it names them."""
+        """Yield the dependencies of this definition, as written."""
         return dict.fromkeys(reference.dependency for reference in self.references)
 
     def deprecations(self) -> dict[str, Deprecation]:
-        """Return the deprecation of the object, under an empty name, and those of its fields."""
+        """Return field name → deprecation; an empty name stands for the object itself."""
         return {"": self.deprecated} if self.deprecated else {}
 
     def related(self) -> Iterable["Definition"]:
-        """Yield definitions that were given in place of a name and belong to this one."""
+        """Yield definitions passed in place of a name, which are registered with this one."""
         return ()
 
     def __str__(self) -> str:
@@ -205,30 +204,29 @@ class Definition(Value):
 
 
 def with_related(definitions: Iterable[Definition]) -> list[Definition]:
-    """Return definitions together with those that were only given inside another.
+    """Return definitions together with those nested in them.
 
     Raises:
-        DefinitionError: Two that differ go by one name.
+        DefinitionError: Two different definitions share a name.
     """
-    found = {(d.kind, d.name): d for d in definitions}
-    for definition in list(found.values()):
-        for extra in definition.related():
-            held = found.setdefault((extra.kind, extra.name), extra)
-            if held != extra:
+    collected = {(d.kind, d.name): d for d in definitions}
+    for definition in list(collected.values()):
+        for nested in definition.related():
+            if collected.setdefault((nested.kind, nested.name), nested) != nested:
                 raise DefinitionError(
-                    f"{definition} brings a {extra} that differs from another {extra}. Give one "
-                    "of the two a name of its own."
+                    f"{definition} uses a {nested} that differs from another {nested}. Rename one "
+                    "of them."
                 )
-    return list(found.values())
+    return list(collected.values())
 
 
 def name_of(value: object) -> object:
-    """Return the name of a definition; leave anything else for validation."""
+    """Return the name of a definition, or any other value unchanged, for validation."""
     return value.name if isinstance(value, Definition) else value
 
 
 def _caller() -> tuple[str, int] | None:
-    """Return the nearest file and line outside of this package and pydantic."""
+    """Return the nearest file and line outside this package and pydantic."""
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - public in all but name
     while frame is not None:
         package = frame.f_globals.get("__name__", "").partition(".")[0]
@@ -250,15 +248,15 @@ def _explain(cls: type[BaseModel], data: dict[str, Any], error: ValidationError)
     )
     reasons = []
     for item in error.errors(include_url=False):
-        where = ".".join(str(part) for part in item["loc"])
+        path = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
-            known = _arguments(cls)
-            reason = f"is not an argument.{did_you_mean(where, known)} Known: {', '.join(known)}."
+            names = _arguments(cls)
+            reason = f"is not an argument.{did_you_mean(path, names)} Valid: {', '.join(names)}."
         elif item["type"] in _MESSAGES:
             reason = _MESSAGES[item["type"]].format(input=item["input"])
         elif item["type"] == "value_error":
             reason = str(item["ctx"]["error"])
         else:
             reason = f"{item['msg']}; got {item['input']!r}."
-        reasons.append(f"{where}: {reason}" if where else reason)
+        reasons.append(f"{path}: {reason}" if path else reason)
     return f"{label}: " + " ".join(reasons)

@@ -1,4 +1,4 @@
-"""Transfers: an owner offers objects to another, who takes them over by registering them."""
+"""Transfers: an owner offers objects to another owner, who accepts by registering them."""
 
 import re
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,26 +12,25 @@ from feature_platform.definitions.field import as_tuple
 _OBJECT = re.compile(r"[a-z_]+/[A-Za-z][A-Za-z0-9_]{0,62}")
 
 
-def _written(value: Any) -> Any:
+def _object_name(value: Any) -> Any:
     return f"{value.kind}/{value.name}" if isinstance(value, Definition) else value
 
 
-def _is_an_object(value: str) -> str:
+def _check_object_name(value: str) -> str:
     if not _OBJECT.fullmatch(value):
-        raise ValueError(f"{value!r} is not an object; write kind/name or pass the definition.")
+        raise ValueError(f"{value!r} is not an object. Write kind/name or pass the definition.")
     return value
 
 
 class Transfer(Definition):
     """Objects that their owner offers to another owner.
 
-    Nothing changes hands before the other owner registers the same objects from a repo of its
-    own; from that commit on they are its own. Then the former owner removes them, and the
-    transfer, from its repo. The objects' readers notice nothing.
+    Ownership changes when the new owner registers the same objects from its repo. The former
+    owner then removes the objects and the transfer from its repo. Readers are not affected.
 
     Attributes:
-        objects: What is offered: definitions, or `kind/name`.
-        to: The owner it is offered to: a team, or `platform`.
+        objects: Definitions or `kind/name` strings.
+        to: The new owner: a team, or `platform`.
 
     Example:
         >>> Transfer(name="to_growth", objects=["feature_service/ranking_v1"], to="growth").to
@@ -42,7 +41,9 @@ class Transfer(Definition):
 
     type: Literal["transfer"] = "transfer"
     objects: Annotated[
-        tuple[Annotated[str, BeforeValidator(_written), AfterValidator(_is_an_object)], ...],
+        tuple[
+            Annotated[str, BeforeValidator(_object_name), AfterValidator(_check_object_name)], ...
+        ],
         BeforeValidator(as_tuple),
         pydantic.Field(min_length=1),
     ]

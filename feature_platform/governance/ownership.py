@@ -1,4 +1,4 @@
-"""Who may change what: an object's owner, and whom the owner offered it to."""
+"""Ownership: the owner of an object and the recipient of a transfer may change it."""
 
 from collections.abc import Mapping
 
@@ -10,13 +10,13 @@ from feature_platform.project import Key, Registered
 def may_change(
     plan: Plan, change: Change, entry: Registered, entries: Mapping[Key, Registered]
 ) -> bool:
-    """Say whether a plan's owner may change an object: it owns it, or was offered it.
+    """Return whether a plan's owner owns an object or received it by a transfer.
 
     Args:
         plan: The plan.
-        change: Its change of the object.
-        entry: The object as registered.
-        entries: All registered objects, before the plan.
+        change: The plan's change of the object.
+        entry: The registered object.
+        entries: All registered objects before the plan.
     """
     if entry.owner == plan.owner:
         return True
@@ -31,7 +31,7 @@ def may_change(
 
 
 def offers_to(definition: object, owner: str, change: Change) -> bool:
-    """Say whether a definition is a transfer that offers a changed object to an owner."""
+    """Return whether a definition is a transfer of the changed object to an owner."""
     return (
         isinstance(definition, Transfer)
         and definition.to == owner

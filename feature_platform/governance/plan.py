@@ -1,4 +1,4 @@
-"""What a commit would change, computed before anything is written."""
+"""Plans: the changes of a commit, computed before anything is written."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from feature_platform.project import Key, Project, Registered, subject
 
 
 class Change(BaseModel):
-    """One object before and after, as canonical JSON; `None` where it does not exist."""
+    """One object before and after, as canonical JSON; `None` if it does not exist."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,25 +40,25 @@ class Change(BaseModel):
 
     @property
     def action(self) -> Literal["create", "update", "delete"]:
-        """What happens to the object."""
+        """The kind of change."""
         if self.before is None:
             return "create"
         return "delete" if self.after is None else "update"
 
     @property
     def subject(self) -> str:
-        """The object in words, such as `feature view 'hourly_weather'`."""
+        """Kind and name for messages, such as `feature view 'hourly_weather'`."""
         return subject(self.kind, self.name)
 
     @property
     def parsed(self) -> Definition | None:
-        """The definition, if it has been parsed; what it says is what the change stores."""
+        """The parsed definition, if it is cached and equals the stored text."""
         parsed = self._parsed
         return parsed if parsed and parsed.to_json() == (self.after or self.before) else None
 
     @property
     def definition(self) -> Definition:
-        """The object as it will be, or as it was if it is deleted.
+        """The new definition, or the previous one of a deleted object.
 
         Raises:
             ValueError: The content is not a definition.
@@ -69,13 +69,13 @@ class Change(BaseModel):
 
     @property
     def previous(self) -> Definition | None:
-        """The object as it was; `None` if it is new."""
+        """The previous definition; `None` if the object is new."""
         if self.before and (self._previous is None or self._previous.to_json() != self.before):
             self._previous = from_json(self.before)
         return self._previous if self.before else None
 
     def differences(self) -> list[tuple[str, object, object]]:
-        """Return (attribute, before, after) for every attribute that differs."""
+        """Return (attribute, before, after) for each difference."""
         before = json.loads(self.before) if self.before else {}
         after = json.loads(self.after) if self.after else {}
         names = sorted(before.keys() | after.keys())
@@ -83,16 +83,16 @@ class Change(BaseModel):
 
 
 class Plan(BaseModel):
-    """The difference between what one owner wants and what is registered: plain data.
+    """The differences between an owner's definitions and the registry.
 
-    A change has no project and no owner of its own, so a plan cannot name what others own.
+    Project and owner apply to all changes, so a plan cannot contain objects of several owners.
 
     Attributes:
-        version: Registry version it was made from.
-        changes: What it would do, in the order entities, sources, views, services.
-        full_sync: Whether it removes what the owner no longer defines.
-        mass_delete: Whether a full sync may remove much at once.
-        override: Why the platform breaks what others rely on; empty if it does not.
+        version: Registry version that the plan was computed from.
+        changes: Changes, in the order entities, sources, views, services.
+        full_sync: Whether the plan deletes the objects that the owner no longer defines.
+        mass_delete: Whether a full sync may delete many objects.
+        override: The platform's reason for breaking contracts; empty without an override.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -110,7 +110,7 @@ class Plan(BaseModel):
         return Key(self.project, change.kind, change.name)
 
     def entries(self, version: int = 0) -> Iterator[tuple[Key, Registered | None]]:
-        """Yield each changed key and its object afterwards; `None` if it is deleted."""
+        """Yield each changed key and its new object; `None` if it is deleted."""
         for change in self.changes:
             key = self.key(change)
             if change.after is None:
@@ -132,29 +132,29 @@ def plan(
     mass_delete: bool = False,
     override: str = "",
 ) -> Plan:
-    """Compare what an owner wants with the registry.
+    """Compare an owner's definitions with the registry. Nothing is written or checked.
 
     Args:
         project: The project to compare with.
-        owner: `platform`, or the team whose objects these are.
-        desired: What the owner wants registered.
-        delete: What the owner wants removed.
-        partial: `True` adds and updates what is listed. `False` is a full sync of the owner's
-            own objects: those that are not listed are deleted, and nobody else's.
-        mass_delete: Allow a full sync to delete many objects at once.
-        override: Why the platform breaks what others rely on, for the record.
+        owner: `platform`, or the team that owns the definitions.
+        desired: Definitions to register.
+        delete: Definitions to delete.
+        partial: `True` creates and updates the listed definitions. `False` is a full sync, which
+            also deletes the owner's objects that are not listed.
+        mass_delete: Allow a full sync to delete many objects.
+        override: The platform's reason for breaking contracts, for the record.
 
     Returns:
-        The changes; none if the registry already agrees. Making a plan writes nothing and
-        checks nothing: `rules.check` does.
+        The plan; without changes if the registry is up to date. See `rules.check`.
 
     Raises:
         DefinitionError: Two different definitions share a kind and a name.
     """
     by_key = _by_key(project.name, desired)
     deleted = {Key(project.name, d.kind, d.name) for d in delete}
-    if both := deleted & by_key.keys():
-        raise DefinitionError(f"{', '.join(map(str, both))} is listed both to apply and to delete.")
+    if conflicts := deleted & by_key.keys():
+        names = ", ".join(map(str, conflicts))
+        raise DefinitionError(f"{names} is listed both to apply and to delete. Remove it from one.")
     if not partial:
         deleted |= project.owned_by(owner).keys() - by_key.keys()
     changes = []
@@ -180,31 +180,30 @@ def plan(
 
 
 def _by_key(project: str, desired: Iterable[Definition]) -> dict[Key, Definition]:
-    listed = list({id(d): d for d in desired}.values())
-    counts = Counter((d.kind, d.name) for d in listed)
-    if twice := sorted(f"{kind} {name!r}" for (kind, name), n in counts.items() if n > 1):
-        raise DefinitionError(f"Defined more than once: {', '.join(twice)}. Rename one of them.")
-    return {Key(project, d.kind, d.name): d for d in with_related(listed)}
+    definitions = list({id(d): d for d in desired}.values())
+    counts = Counter((d.kind, d.name) for d in definitions)
+    if duplicates := sorted(f"{kind} {name!r}" for (kind, name), n in counts.items() if n > 1):
+        names = ", ".join(duplicates)
+        raise DefinitionError(f"Defined more than once: {names}. Rename one of them.")
+    return {Key(project, d.kind, d.name): d for d in with_related(definitions)}
 
 
 def plans_between(before: Project, after: Project) -> list[Plan]:
-    """Return what differs between two states of a project, as one plan per owner.
+    """Return the differences between two states of a project as one plan per owner.
 
-    The plan of an owner, made from the present and an earlier state, restores what it had.
+    With the current state as `before` and an earlier one as `after`, the plans restore the latter.
     """
     changes: dict[str, list[Change]] = {}
     old, new = ({e.key: e for e in project.entries()} for project in (before, after))
     for key in sorted(old.keys() | new.keys(), key=_order):
-        was, is_ = old.get(key), new.get(key)
-        if (was and (was.owner, was.body)) == (is_ and (is_.owner, is_.body)):
+        a, b = old.get(key), new.get(key)
+        if (a and (a.owner, a.body)) == (b and (b.owner, b.body)):
             continue
-        change = Change(
-            kind=key.kind, name=key.name, before=was and was.body, after=is_ and is_.body
-        )
-        changes.setdefault((is_ or was or old[key]).owner, []).append(change)
+        change = Change(kind=key.kind, name=key.name, before=a and a.body, after=b and b.body)
+        changes.setdefault((b or a or old[key]).owner, []).append(change)
     return [
-        Plan(project=before.name, owner=owner, version=before.version, changes=tuple(listed))
-        for owner, listed in sorted(changes.items())
+        Plan(project=before.name, owner=owner, version=before.version, changes=tuple(items))
+        for owner, items in sorted(changes.items())
     ]
 
 

@@ -1,16 +1,9 @@
-"""The rules of a federated registry: pure functions from (plan, snapshot) to problems."""
+"""The rules of a federated registry: pure functions from a plan's context to problems."""
 
 from collections.abc import Iterator
 from datetime import timedelta
 
-from feature_platform.definitions import (
-    Definition,
-    Transfer,
-    View,
-    ViewReference,
-    is_name,
-    kinds,
-)
+from feature_platform.definitions import Definition, Transfer, View, ViewReference, is_name, kinds
 from feature_platform.errors import Problem
 from feature_platform.governance.contracts import Contracts, Effect
 from feature_platform.governance.names import collisions, names
@@ -19,18 +12,14 @@ from feature_platform.governance.plan import Change, Plan
 from feature_platform.governance.plan_context import PlanContext, problem_of
 from feature_platform.project import PLATFORM, Key, broken_references
 
-# A full sync may delete up to 20 objects, and up to 30 percent of what there is; three always.
-_MANY, _SEVERAL, _SHARE = 20, 4, 0.3
+# A full sync may delete three objects, or more if they are at most 20 and at most 30 percent.
+_MAX_DELETIONS, _MIN_LARGE_DELETION, _MAX_SHARE = 20, 4, 0.3
 
 
 def check(context: PlanContext) -> tuple[Problem, ...]:
-    """Return everything that speaks against a plan.
-
-    Returns:
-        All problems at once, in the order of the plan; none if it may be committed.
-    """
-    if malformed := tuple(_form(context.plan)):
-        return malformed
+    """Return all problems with a plan, in its order; empty if it may be committed."""
+    if form_problems := tuple(_form(context.plan)):
+        return form_problems
     rules = (
         _override,
         _ownership,
@@ -44,14 +33,14 @@ def check(context: PlanContext) -> tuple[Problem, ...]:
         _cycles,
         _brake,
     )
-    found = [problem for rule in rules for problem in rule(context)]
-    # Who may not touch an object needs no advice on its contents.
-    foreign = {p.subject: p for p in reversed(found) if p.rule in {"ownership", "kind"}}
-    return tuple(dict.fromkeys(foreign.get(p.subject, p) for p in found))
+    problems = [problem for rule in rules for problem in rule(context)]
+    # If the owner may not change an object at all, other problems with it are noise.
+    foreign = {p.subject: p for p in reversed(problems) if p.rule in {"ownership", "kind"}}
+    return tuple(dict.fromkeys(foreign.get(p.subject, p) for p in problems))
 
 
 def waived(context: PlanContext) -> tuple[str, ...]:
-    """Return what a plan breaks because the platform overrides it, for the record."""
+    """Return the contracts that the platform overrides with a plan, for the record."""
     if not context.plan.override:
         return ()
     return tuple(
@@ -62,20 +51,20 @@ def waived(context: PlanContext) -> tuple[str, ...]:
 
 
 def _form(plan: Plan) -> Iterator[Problem]:
-    """A change holds what it says it holds, in the one canonical form, and once."""
+    """Check that each object occurs once and that its content is valid and canonical."""
     seen = set()
     for change in plan.changes:
-        place = (change.kind, change.name)
+        item = (change.kind, change.name)
         problem = ""
         if change.kind not in kinds() or not is_name(change.name):
-            problem = "there is no such kind, or the name is not valid."
-        elif place in seen:
+            problem = "the kind or the name is not valid."
+        elif item in seen:
             problem = "the plan changes it twice."
         elif change.before is None and change.after is None:
             problem = "the change is empty."
         elif change.after is not None:
             problem = _content_problem(change)
-        seen.add(place)
+        seen.add(item)
         if problem:
             yield problem_of("form", change, problem)
 
@@ -92,7 +81,7 @@ def _content_problem(change: Change) -> str:
 
 def _override(context: PlanContext) -> Iterator[Problem]:
     if context.plan.override and context.plan.owner != PLATFORM:
-        yield Problem("override", "the plan", "only the platform team overrides contracts.")
+        yield Problem("override", "the plan", "only the platform team may override contracts.")
 
 
 def _ownership(context: PlanContext) -> Iterator[Problem]:
@@ -115,8 +104,8 @@ def _advice(context: PlanContext, change: Change, owner: str) -> str:
     owned = context.before.owned_by(context.plan.owner).values()
     transfers = (e.definition for e in owned if e.key.kind == Transfer.kind)
     if any(offers_to(transfer, owner, change) for transfer in transfers):
-        return f"{owner!r} took it over: remove it, and the transfer, from this repo."
-    return f"Refer to it by name, or ask {owner!r} for the change."
+        return f"{owner!r} accepted its transfer. Remove it and the transfer from this repo."
+    return f"Refer to it by name, or request the change from {owner!r}."
 
 
 def _kinds(context: PlanContext) -> Iterator[Problem]:
@@ -129,7 +118,7 @@ def _kinds(context: PlanContext) -> Iterator[Problem]:
             yield problem_of(
                 "kind",
                 change,
-                f"only the platform team registers objects of this kind; teams register {allowed}.",
+                f"only the platform team may register this kind. Teams may register {allowed}.",
             )
 
 
@@ -139,7 +128,7 @@ def _quota(context: PlanContext) -> Iterator[Problem]:
     previous = len(context.before.owned_by(owner))
     count = len(context.after.owned_by(owner))
     if owner != PLATFORM and limit is not None and count > max(limit, previous):
-        message = f"{owner!r} would have {count} objects; the policy allows {limit}."
+        message = f"{owner!r} would have {count} objects; the policy's maximum is {limit}."
         yield Problem("quota", "the plan", message)
 
 
@@ -148,39 +137,43 @@ def _references(context: PlanContext) -> Iterator[Problem]:
         for broken in broken_references(context.after, definition):
             yield problem_of("reference", change, broken.message, broken.missing or None)
         if isinstance(definition, Transfer):
-            yield from _transferable(context, change, definition)
+            yield from _transfer(context, change, definition)
 
 
-def _transferable(context: PlanContext, change: Change, transfer: Transfer) -> Iterator[Problem]:
-    """Owners offer what is theirs, to somebody else."""
+def _transfer(context: PlanContext, change: Change, transfer: Transfer) -> Iterator[Problem]:
+    """Check that owners offer their own objects to another owner."""
     if transfer.to == context.plan.owner:
-        yield problem_of("reference", change, f"it offers objects to their owner {transfer.to!r}.")
+        yield problem_of(
+            "reference",
+            change,
+            f"{transfer.to!r} already owns the objects. Offer them to another owner.",
+        )
     for name in transfer.objects:
         kind, _, object_name = name.partition("/")
         entry = context.after.snapshot.entries.get(Key(context.plan.project, kind, object_name))
         if entry is None or entry.owner != context.plan.owner:
-            message = f"{context.plan.owner!r} has not registered {name}, so it cannot offer it."
+            message = f"{context.plan.owner!r} does not own {name}, so it cannot transfer it."
             yield problem_of("reference", change, message)
 
 
 def _contracts(context: PlanContext) -> Iterator[Problem]:
-    """Nothing is left dangling, and what others use stays as they use it."""
-    broken: dict[Change, list[Effect]] = {}
+    """Refuse changes that break readers without an excuse or an override."""
+    violations: dict[Change, list[Effect]] = {}
     for effect in Contracts(context).effects():
         if effect.breaks and not effect.excuse and not _is_overridden(context.plan, effect):
-            broken.setdefault(effect.change, []).append(effect)
-    for change, effects in broken.items():
+            violations.setdefault(effect.change, []).append(effect)
+    for change, effects in violations.items():
         listed = "; ".join(f"{effect} ({effect.message})" for effect in effects)
         count = len({effect.reader for effect in effects})
         yield problem_of(
             "contract",
             change,
             f"the {change.action} would break {count} reader{'s' if count > 1 else ''}: "
-            f"{listed}. {_way_out(context, change)}",
+            f"{listed}. {_remedy(context, change)}",
         )
 
 
-def _way_out(context: PlanContext, change: Change) -> str:
+def _remedy(context: PlanContext, change: Change) -> str:
     deprecation = change.previous.deprecated if change.previous else None
     wait = (
         f"wait until {deprecation.remove_after} has passed"
@@ -188,7 +181,7 @@ def _way_out(context: PlanContext, change: Change) -> str:
         else "deprecate it and wait"
     )
     force = ", or override (--override)" if context.plan.owner == PLATFORM else ""
-    return f"Keep it compatible, {wait}, let the readers move away first{force}."
+    return f"Keep it compatible, {wait}, migrate the readers first{force}."
 
 
 def _is_overridden(plan: Plan, effect: Effect) -> bool:
@@ -196,7 +189,7 @@ def _is_overridden(plan: Plan, effect: Effect) -> bool:
 
 
 def _notice(context: PlanContext) -> Iterator[Problem]:
-    """Readers get the time that the policy promises them."""
+    """Enforce the policy's notice period for deprecations."""
     days = context.after.policy.notice_days
     earliest = context.now.date() + timedelta(days=days)
     for change in context.plan.changes:
@@ -205,29 +198,29 @@ def _notice(context: PlanContext) -> Iterator[Problem]:
         before = change.previous.deprecations() if change.previous else {}
         for name, deprecation in change.definition.deprecations().items():
             previous = before.get(name)
-            kept = previous is not None and previous.remove_after <= deprecation.remove_after
-            if not kept and deprecation.remove_after < earliest:
-                what = f"feature {name!r} " if name else ""
-                yield problem_of(
-                    "notice",
-                    change,
-                    f"{what}may be deprecated for {earliest} or later: readers get {days} days.",
+            announced = previous is not None and previous.remove_after <= deprecation.remove_after
+            if not announced and deprecation.remove_after < earliest:
+                label = f"feature {name!r}: " if name else ""
+                message = (
+                    f"{label}remove_after must be {earliest} or later; the policy requires {days} "
+                    "days of notice."
                 )
+                yield problem_of("notice", change, message)
 
 
 def _cycles(context: PlanContext) -> Iterator[Problem]:
     for change, definition in context.changed():
         if path := _cycle(context, definition):
-            yield problem_of("cycle", change, f"it reads itself: {' → '.join(path)}.")
+            yield problem_of("cycle", change, f"it depends on itself: {' → '.join(path)}.")
 
 
 def _cycle(context: PlanContext, start: Definition) -> list[str]:
-    """Return the names on the shortest path from an object back to itself; empty without one."""
+    """Return the names on the shortest cycle through an object; empty if there is none."""
     path_to: dict[str, list[str]] = {start.name: [start.name]}
     pending: list[Definition] = [start]
     while pending:
         view = pending.pop(0)
-        for ref in _own_references(context, view):
+        for ref in _project_references(context, view):
             if ref.view == start.name and start.namespace == View.namespace:
                 return [*path_to[view.name], start.name]
             upstream = context.after.find_view(ref)
@@ -237,22 +230,20 @@ def _cycle(context: PlanContext, start: Definition) -> list[str]:
     return []
 
 
-def _own_references(context: PlanContext, reader: Definition) -> list[ViewReference]:
-    """Return the references of an object to views of the same project."""
-    own = {None, context.plan.project}
-    return [ref for ref in reader.references if ref.project in own]
+def _project_references(context: PlanContext, reader: Definition) -> list[ViewReference]:
+    return [ref for ref in reader.references if ref.project in {None, context.plan.project}]
 
 
 def _brake(context: PlanContext) -> Iterator[Problem]:
-    """A full sync that deletes much is more often an accident than a wish."""
+    """Refuse large deletions by a full sync, which are usually accidents."""
     plan = context.plan
-    gone = [change for change in plan.changes if change.after is None]
+    count = sum(change.after is None for change in plan.changes)
     owned = len(context.before.owned_by(plan.owner))
-    many = len(gone) > _MANY or (len(gone) >= _SEVERAL and len(gone) > _SHARE * owned)
-    if plan.full_sync and not plan.mass_delete and many:
+    is_large = count >= _MIN_LARGE_DELETION and count > _MAX_SHARE * owned
+    if plan.full_sync and not plan.mass_delete and (count > _MAX_DELETIONS or is_large):
         yield Problem(
             "brake",
             "the plan",
-            f"it would delete {len(gone)} of the {owned} objects of {plan.owner!r}. If "
-            "that is meant, allow it: --allow-mass-delete, or mass_delete=True.",
+            f"it would delete {count} of the {owned} objects of {plan.owner!r}. To allow this, "
+            "pass --allow-mass-delete or mass_delete=True.",
         )
