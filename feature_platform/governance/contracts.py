@@ -82,7 +82,7 @@ class Contracts:
         return self.before.snapshot.entries[key]
 
     def _mentioning(self, name: str) -> Sequence[Key]:
-        """Return objects whose definitions contain a name; searches beat the index for few names."""
+        """Return objects whose definitions contain a name; indexing pays off for many changes."""
         snapshot = self.before.snapshot
         if len(self.plan.changes) > _MAX_CHANGES_WITHOUT_INDEX:
             return snapshot.mentions.get(name, ())

@@ -1,4 +1,4 @@
-"""Advisories: what an owner should know about the objects that its own objects read."""
+"""Advisories: deprecations and breakages upstream of an owner's objects."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from feature_platform.project.snapshot import Key, Registered
 
 @dataclass(frozen=True)
 class Advisory:
-    """A deprecation or a breakage that others caused, upstream of an object.
+    """A deprecation or a breakage upstream of an object.
 
     Attributes:
-        reader: The object.
-        message: What it reads, and what is wrong with that.
-        breaks: Whether the object no longer works; otherwise it reads something deprecated.
+        reader: The affected object.
+        message: The dependency and its problem.
+        breaks: Whether the object is broken; otherwise a dependency is deprecated.
     """
 
     reader: Key
@@ -26,7 +26,7 @@ class Advisory:
 
     @property
     def subject(self) -> str:
-        """The object in words."""
+        """Kind and name of the object, for messages."""
         return self.reader.subject
 
     def __str__(self) -> str:
@@ -34,11 +34,11 @@ class Advisory:
 
 
 def advisories(project: Project, owner: str) -> Iterator[Advisory]:
-    """Yield what is broken or deprecated upstream of an owner's objects, in name order.
+    """Yield the advisories of an owner, in name order.
 
-    References break where the platform overrides a contract, or once a deprecation's date passed.
+    References break after a platform override, or after the date of a deprecation.
     """
-    # Usually nothing is deprecated, and then no reference has to be followed.
+    # Usually nothing is deprecated, and no dependency needs to be resolved.
     entries = project.snapshot.entries.values()
     any_deprecated = any('"deprecated"' in entry.body for entry in entries)
     for key, entry in sorted(project.owned_by(owner).items()):
@@ -65,11 +65,11 @@ def _deprecations(project: Project, entry: Registered) -> Iterator[Advisory]:
 
 
 def _cause(project: Project, name: ViewName) -> str:
-    """Return who changed or removed a view, and when, for messages."""
+    """Return a hint that names the last change or the deletion of a view."""
     for kind in kinds_in(View.namespace):
         key = Key(name[0], kind, name[1])
         if entry := project.snapshot.entries.get(key):
             return f" ({entry.owner!r} changed it in version {entry.version})"
         if removed := project.snapshot.removed.get(key):
-            return f" ({removed.owner!r} removed it on {removed.at:%F})"
+            return f" ({removed.owner!r} deleted it on {removed.at:%F})"
     return ""

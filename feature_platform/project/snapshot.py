@@ -1,4 +1,4 @@
-"""The registry at one version, in memory: what everything that reads works from."""
+"""Snapshots: the registry at one version, in memory."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ _WORD = re.compile(r'"(\w+)"')
 
 
 class Key(NamedTuple):
-    """Where an object lives, written `project/kind/name`."""
+    """The key of an object, written `project/kind/name`."""
 
     project: str
     kind: str
@@ -29,30 +29,30 @@ class Key(NamedTuple):
 
     @property
     def namespace(self) -> str:
-        """The namespace of its name; kinds of views share one."""
+        """The namespace of its name; both kinds of views share one."""
         return namespace_of(self.kind)
 
     @property
     def subject(self) -> str:
-        """The object in words, such as `feature view 'hourly_weather'`."""
+        """Kind and name for messages, such as `feature view 'hourly_weather'`."""
         return subject(self.kind, self.name)
 
 
 def subject(kind: str, name: str) -> str:
-    """Return an object in words, such as `feature view 'hourly_weather'`."""
+    """Return kind and name for messages, such as `feature view 'hourly_weather'`."""
     return f"{kind.replace('_', ' ')} {name!r}"
 
 
 @dataclass(frozen=True)
 class Registered:
-    """One registered object.
+    """A registered object.
 
     Attributes:
-        key: Where it lives.
+        key: Its key.
         owner: `platform` or the team that registered it.
         body: Canonical JSON of the definition.
-        version: Registry version that last changed it.
-        parsed: The definition, if whoever made the entry had it.
+        version: Registry version of the last change.
+        parsed: The parsed definition, if available.
     """
 
     key: Key
@@ -63,7 +63,7 @@ class Registered:
 
     @cached_property
     def definition(self) -> Definition:
-        """The definition, parsed at first use.
+        """The definition, parsed on first use.
 
         Raises:
             CorruptLogError: The stored text is not a definition of this kind and name.
@@ -76,25 +76,28 @@ class Registered:
         except ValueError as error:
             reason = str(error).splitlines()[0]
             raise CorruptLogError(
-                f"Registered object {self.key} is not a definition: {reason}."
+                f"Registered object {self.key} is not a valid definition: {reason}. Run "
+                "`feature-platform fsck`."
             ) from error
         if (definition.kind, definition.name) != self.key[1:]:
-            raise CorruptLogError(f"Registered object {self.key} is stored as {definition}.")
+            raise CorruptLogError(
+                f"Registered object {self.key} contains {definition}. Run `feature-platform fsck`."
+            )
         return definition
 
     def digest(self) -> int:
-        """Hash the object as a number; the sum of several does not depend on any order."""
+        """Return a hash as a number; sums of hashes do not depend on order."""
         return _number(*self.key, self.owner, self.body)
 
 
 @dataclass(frozen=True)
 class Removed:
-    """What is remembered of a deleted object: nobody else takes its name at once.
+    """The record of a deleted object, which reserves its name.
 
     Attributes:
-        key: Where it lived.
-        owner: Who deleted it.
-        at: When, UTC.
+        key: Its key.
+        owner: Owner who deleted it.
+        at: Time of deletion, UTC.
     """
 
     key: Key
@@ -102,12 +105,12 @@ class Removed:
     at: datetime
 
     def digest(self) -> int:
-        """Hash the record as a number, as `Registered.digest` does."""
+        """Return a hash as a number, like `Registered.digest`."""
         return _number(*self.key, self.owner, "removed", self.at.isoformat())
 
 
 class Cursor(NamedTuple):
-    """A point of a log's history. A bare number would not notice a restored or swapped log."""
+    """A point of a log's history. Unlike a version, it detects restored or replaced logs."""
 
     log_id: str
     version: Annotated[int, pydantic.Field(ge=0, lt=2**62)]
@@ -118,10 +121,10 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Read what `str(cursor)` wrote; an empty text is the beginning.
+        """Parse `str(cursor)`; an empty text is the beginning of the log.
 
         Raises:
-            RequestError: The text is no cursor.
+            RequestError: The text is not a cursor.
         """
         if not text:
             return BEGINNING
@@ -135,7 +138,7 @@ _CURSOR = re.compile(r"([0-9a-f]{32}):([0-9]{1,18}):([0-9a-f]{32})")
 
 
 Changed: TypeAlias = Iterable[tuple[Key, Registered | None]]
-"""What changed places hold afterwards."""
+"""Changed keys with their new objects; `None` for deleted ones."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +146,12 @@ class Snapshot:
     """All objects of all projects at one registry version.
 
     Attributes:
-        cursor: The point of history it shows.
-        sha256: Hash of the newest commit; the next one names it as its parent.
-        at: When the newest commit was written, UTC.
+        cursor: The point of history.
+        sha256: Hash of the newest commit, which the next commit contains.
+        at: Time of the newest commit, UTC.
         entries: The objects.
-        removed: What was deleted and not registered again.
-        digest: Sum of the hashes of both, which every commit states and every reader checks.
+        removed: Deleted objects that were not registered again.
+        digest: Sum of the hashes of both; commits contain it and readers verify it.
     """
 
     cursor: Cursor = BEGINNING
@@ -160,15 +163,12 @@ class Snapshot:
 
     @property
     def version(self) -> int:
-        """Number of the newest commit; 0 for an empty registry."""
+        """Version of the newest commit; 0 for an empty registry."""
         return self.cursor.version
 
     @cached_property
     def mentions(self) -> Mapping[str, Sequence[Key]]:
-        """Word → the objects whose definitions hold it as a JSON string.
-
-        Names are such strings, so an object that is not listed for a name does not refer to it.
-        """
+        """Word → objects whose definitions contain it as a JSON string, as they do dependencies."""
         mentions: dict[str, list[Key]] = {}
         for key, entry in self.entries.items():
             for word in set(_WORD.findall(entry.body)):
@@ -177,21 +177,21 @@ class Snapshot:
 
     @cached_property
     def by_kind(self) -> Mapping[tuple[str, str], Sequence[Key]]:
-        """(project, kind) → its objects, in name order."""
+        """(project, kind) → keys, in name order."""
         keys: dict[tuple[str, str], list[Key]] = {}
         for key in sorted(self.entries):
             keys.setdefault(key[:2], []).append(key)
         return keys
 
     def with_entries(self, changed: Changed, at: datetime) -> Self:
-        """Return a copy with some objects set, or removed where `None` is given, at a time."""
+        """Return a copy with objects set, or removed for `None`, at the given time."""
         state = State(self)
         state.change(changed, at)
         return replace(self, entries=state.entries, removed=state.removed, digest=state.digest)
 
 
 class State:
-    """A snapshot's objects while commits are applied to them, without a copy for each."""
+    """A mutable copy of a snapshot's objects, to apply many commits."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.entries = dict(snapshot.entries)
@@ -199,7 +199,7 @@ class State:
         self.digest = snapshot.digest
 
     def change(self, changed: Changed, at: datetime) -> None:
-        """Set objects, or remove them where `None` is given."""
+        """Set objects, or remove them for `None`."""
         for key, entry in changed:
             removed, previous = self.removed.pop(key, None), self.entries.pop(key, None)
             self.digest -= sum(old.digest() for old in (removed, previous) if old is not None)
