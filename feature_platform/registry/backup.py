@@ -1,4 +1,4 @@
-"""A whole registry in one file, and a registry from such a file."""
+"""Export of a registry to one file, and import from it."""
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -12,10 +12,7 @@ _END = b"end "
 
 
 def export_records(records: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield a backup's lines: each commit as it is stored, two lines, and a line that ends it.
-
-    The last line counts the commits and hashes them all, so a backup that was cut short is noticed.
-    """
+    """Yield a backup: two lines per commit, as stored, and a last line with count and checksum."""
     total = sha256()
     for record in records:
         total.update(record)
@@ -27,40 +24,45 @@ def read_export(content: bytes) -> list[bytes]:
     """Return the records of a backup.
 
     Raises:
-        CorruptLogError: The backup is damaged, cut short, or not a backup.
+        CorruptLogError: The file is damaged, truncated, or not a backup.
     """
     lines = content.split(b"\n")
     if len(lines) < 2 or not lines[-2].startswith(_END) or lines[-1]:  # noqa: PLR2004
-        raise CorruptLogError("The backup has no last line: it was cut short, or is no backup.")
+        raise CorruptLogError(
+            "The file is truncated or not a backup: its last line is missing. Use another."
+        )
     pairs = zip(lines[:-2:2], lines[1:-2:2], strict=False)
     records = [body + b"\n" + line for body, line in pairs]
     total = sha256(b"".join(records)).hexdigest()
     if len(lines[:-2]) % 2 or lines[-2] != _END + f"{len(records)} {total}".encode():
-        raise CorruptLogError("The backup was altered: its commits do not match its last line.")
+        raise CorruptLogError("The backup was altered: its checksum does not match. Use another.")
     replay(Snapshot(), records)
     return records
 
 
 def import_records(records: Sequence[bytes], log: CommitLog) -> int:
-    """Write a backup's records into a log that is empty, or holds a beginning of them.
+    """Write a backup's records to a log that is empty or contains the first of them.
 
-    An import that was interrupted can be repeated.
+    An interrupted import can be retried.
 
     Returns:
-        How many were added.
+        Number of added records.
 
     Raises:
-        ConflictError: The log has other commits.
-        StoreError: The log cannot be written; what was added stays.
+        ConflictError: The log contains other commits.
+        StoreError: The log cannot be written; added records remain.
     """
-    present = log.read(0)
-    if present != list(records[: len(present)]):
+    existing = log.read(0)
+    if existing != list(records[: len(existing)]):
         raise ConflictError(
-            f"Registry {log} already has {len(present)} commits, which are not the beginning of "
-            "the backup. Import into an empty one: nothing is ever overwritten."
+            f"Registry {log} contains {len(existing)} commits that are not the beginning of the "
+            "backup. Import into an empty registry."
         )
-    for number, record in enumerate(records[len(present) :], len(present) + 1):
+    for number, record in enumerate(records[len(existing) :], len(existing) + 1):
         commit = read_commit(record, after=number - 1)
         if not log.append(number, commit.commit_id, record):
-            raise ConflictError(f"Registry {log}: somebody else wrote commit {number} meanwhile.")
-    return len(records) - len(present)
+            raise ConflictError(
+                f"Registry {log}: another writer wrote commit {number}. Import into an empty "
+                "registry that has no writers."
+            )
+    return len(records) - len(existing)

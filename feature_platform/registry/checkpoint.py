@@ -1,7 +1,6 @@
-"""Checkpoints: a whole state in one read, instead of every commit since the beginning.
+"""Checkpoints: stored snapshots, so that opening a registry need not replay the whole log.
 
-A checkpoint is only a cache. It is believed where the commit it stands for is in the log and
-states the same digest, and ignored where anything about it is wrong.
+A checkpoint is a cache. It is used only if the log contains its commit with the same digest.
 """
 
 from hashlib import sha256
@@ -43,22 +42,22 @@ class Checkpoint(BaseModel):
         )
 
     def to_bytes(self) -> bytes:
-        """Return what is stored."""
+        """Return the stored form."""
         return encode_record(self.model_dump(mode="json"))
 
     @classmethod
     def read(cls, stored: bytes) -> Self | None:
-        """Read what is stored; `None` if it is damaged, or a newer release wrote it."""
+        """Read a stored checkpoint; `None` if it is damaged or a newer release wrote it."""
         try:
             return cls.model_validate_json(decode_record(stored, "The checkpoint"))
         except (CorruptLogError, ValidationError):
             return None
 
     def snapshot(self, record: bytes) -> Snapshot | None:
-        """Return the snapshot, if the log agrees.
+        """Return the snapshot; `None` if it does not match the log.
 
         Args:
-            record: The commit that the log has under the checkpoint's number.
+            record: The log's record of the checkpoint's version.
         """
         entries = {fields[0]: Registered(*fields) for fields in self.entries}
         removed = {fields[0]: Removed(*fields) for fields in self.removed}
@@ -68,16 +67,15 @@ class Checkpoint(BaseModel):
             commit = read_commit(record, after=self.cursor.version - 1)
         except CorruptLogError:
             return None
-        stated = (commit.cursor, sha256(record).hexdigest(), commit.at, commit.state)
-        if stated != (self.cursor, self.sha256, self.at, f"{digest:064x}"):
+        expected = (commit.cursor, sha256(record).hexdigest(), commit.at, commit.state)
+        if expected != (self.cursor, self.sha256, self.at, f"{digest:064x}"):
             return None
         return Snapshot(self.cursor, self.sha256, self.at, entries, removed, digest)
 
 
 def is_due(version: int, objects: int) -> bool:
-    """Say whether the state at a version, with so many objects, is one to keep.
+    """Return whether to store a checkpoint of a version with this number of objects.
 
-    Every 50 commits; more rarely where there are many objects, so that checkpoints never take
-    much more room than the commits do.
+    Checkpoints are stored every 50 commits, and less often in large registries to limit storage.
     """
     return version % (_COMMITS * (1 + objects // _OBJECTS_PER_STEP)) == 0

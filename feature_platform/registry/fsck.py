@@ -1,4 +1,4 @@
-"""Examining a log: what is wrong with it, and what of it can be saved."""
+"""Check a log for damage, and repair it into another log."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,17 +12,17 @@ from feature_platform.registry.checkpoint import Checkpoint
 from feature_platform.registry.commit import read_commit, replay, utc_now
 from feature_platform.registry.logs import CommitLog
 
-_CLOCKS_DIFFER = timedelta(minutes=5)
+_MAX_CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is wrong with a log.
+    """A problem with a log.
 
     Attributes:
-        version: The commit concerned.
-        message: What is wrong.
-        damage: Whether the log cannot be read past it. Otherwise it is only suspicious.
+        version: The affected commit.
+        message: Description of the problem.
+        damage: Whether later commits cannot be read; otherwise the finding is a warning.
     """
 
     version: int
@@ -32,12 +32,12 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """What an examination found.
+    """The result of a check.
 
     Attributes:
-        good: The records that verify, from the first one.
-        stored: The highest number that anything is stored under.
-        findings: What is wrong.
+        good: The valid records, up to the first damaged one.
+        stored: The highest record number in the log.
+        findings: Problems, if any.
     """
 
     good: tuple[bytes, ...]
@@ -46,15 +46,14 @@ class Report:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether commits cannot be read."""
+        """Whether some commits cannot be read."""
         return any(finding.damage for finding in self.findings)
 
 
 def examine(log: CommitLog) -> Report:
-    """Read a log from its beginning, and everything about it that can be checked.
+    """Read a whole log and check everything that can be checked.
 
-    Commits that the rules would refuse, although the chain is whole, were written by a program
-    that does not keep them; they are reported, too.
+    This includes the rules, which a faulty or malicious writer may have skipped.
 
     Raises:
         StoreError: The backend cannot be read.
@@ -77,18 +76,18 @@ def examine(log: CommitLog) -> Report:
             findings.append(Finding(good, f"commit id {commit.commit_id} occurs twice", False))  # noqa: FBT003
         ids.add(commit.commit_id)
         findings += [Finding(good, f"breaks the rules: {p}", damage=False) for p in problems]
-    if snapshot.at > utc_now() + _CLOCKS_DIFFER:
-        message = f"it is dated {snapshot.at:%F %T}Z, which is to come: a writer's clock was ahead"
+    if snapshot.at > utc_now() + _MAX_CLOCK_SKEW:
+        message = f"its time {snapshot.at:%F %T}Z is in the future: check the clocks of writers"
         findings.append(Finding(good, message, damage=False))
     if good == len(records) < stored:
-        message = f"commit {good + 1} is missing, and commits up to {stored} are there"
+        message = f"commit {good + 1} is missing, but commits up to {stored} exist"
         findings.append(Finding(good + 1, message))
-    findings += _about_checkpoints(log, records[:good])
+    findings += _check_checkpoint(log, records[:good])
     return Report(tuple(records[:good]), stored, tuple(findings))
 
 
 def compare(report: Report, backup: Sequence[bytes], log: CommitLog) -> Report:
-    """Add what a backup of the same registry shows to be lost.
+    """Add a finding if a backup of the same registry contains commits that the log has lost.
 
     Raises:
         ConflictError: The backup is of another registry.
@@ -103,10 +102,12 @@ def compare(report: Report, backup: Sequence[bytes], log: CommitLog) -> Report:
 def _check_same(good: Sequence[bytes], backup: Sequence[bytes], log: CommitLog) -> None:
     shared = min(len(good), len(backup))
     if list(backup[:shared]) != list(good[:shared]):
-        raise ConflictError(f"The backup is of another registry than {log}.")
+        raise ConflictError(
+            f"The backup is of another registry, not of {log}. Pass a backup of {log}."
+        )
 
 
-def _about_checkpoints(log: CommitLog, records: Sequence[bytes]) -> list[Finding]:
+def _check_checkpoint(log: CommitLog, records: Sequence[bytes]) -> list[Finding]:
     stored = log.checkpoint()
     if stored is None:
         return []
@@ -116,36 +117,36 @@ def _about_checkpoints(log: CommitLog, records: Sequence[bytes]) -> list[Finding
         return [Finding(len(records), message, damage=False)]
     version = checkpoint.cursor.version
     if version > len(records):
-        message = f"there is a checkpoint of version {version}: later commits were lost"
+        message = f"a checkpoint of version {version} exists: commits were lost"
         return [Finding(len(records) + 1, message, damage=False)]
     if checkpoint.snapshot(records[version - 1]) != replay(Snapshot(), records[:version]):
-        message = "the checkpoint is not the state its commits lead to; it is ignored"
+        message = "the newest checkpoint does not match its commits; it is ignored"
         return [Finding(version, message, damage=False)]
     return []
 
 
 def repair(log: CommitLog, target: CommitLog, backup: Sequence[bytes] = ()) -> tuple[int, int]:
-    """Write what verifies into another log, and leave the damaged one as it is.
+    """Copy the valid commits to another log. The damaged log is not changed.
 
     Args:
         log: The damaged log.
         target: An empty log.
-        backup: Records of a backup of the same registry, to go on where the log breaks off.
+        backup: Records of a backup of the same registry, for the commits after the damage.
 
     Returns:
-        How many commits came from the log, and how many more from the backup.
+        Number of commits from the log, and number of commits from the backup.
 
     Raises:
-        NotFoundError: Not even the first commit verifies.
+        NotFoundError: The first commit is damaged, and there is no backup.
         ConflictError: The target is the damaged log or is not empty, or the backup is of another
             registry.
     """
     if str(log) == str(target) or target.read(0, 1):
-        raise ConflictError(f"Registry {target} is not empty; repair into a new one.")
+        raise ConflictError(f"Registry {target} is not empty. Repair into a new registry.")
     good = examine(log).good
     _check_same(good, backup, log)
     records = [*good, *backup[len(good) :]]
     if not records:
-        raise NotFoundError(f"Registry {log}: no commit verifies, so there is nothing to save.")
+        raise NotFoundError(f"Registry {log} has no valid commit. Restore it from a backup.")
     import_records(records, target)
     return len(good), len(records) - len(good)

@@ -1,4 +1,4 @@
-"""Reading and changing the registry."""
+"""The registry: read snapshots and commit plans."""
 
 import logging
 import uuid
@@ -47,9 +47,9 @@ class Registry:
     """All objects of all projects, with their history.
 
     Args:
-        log: Where commits are kept.
-        now: The clock that stamps commits.
-        deadline_seconds: How long to go on while other writers are faster.
+        log: The log of commits.
+        now: Clock for the timestamps of commits.
+        deadline_seconds: Maximum time to retry a commit while other writers commit first.
     """
 
     def __init__(
@@ -67,44 +67,43 @@ class Registry:
         self._lock = Lock()
 
     def close(self) -> None:
-        """Close the log's connections; it opens new ones when it is used again."""
+        """Close the log's connections; the next use opens new ones."""
         self.log.close()
 
     def snapshot(self, at: int | datetime | None = None) -> Snapshot:
-        """Return the newest state, or an earlier one.
-
-        Only commits that were not seen before are read.
+        """Return the newest snapshot, or an earlier one. Reads only new commits.
 
         Args:
-            at: A version, or a time: the state that was in force then. The newest if left out.
+            at: A version or an aware time; the newest snapshot by default.
 
         Raises:
-            CorruptLogError: The log does not verify. Versions before the damage can be read.
-            LogReplacedError: The log is not the one that was read before, or was set back.
-            NotFoundError: There is no such version yet.
-            RequestError: The time has no zone.
+            CorruptLogError: The log is damaged. Versions before the damage can be read.
+            LogReplacedError: The log was replaced or restored since it was last read.
+            NotFoundError: The version does not exist.
+            RequestError: The time has no time zone.
             StoreError: The backend cannot be read.
         """
         if isinstance(at, datetime):
             at = self._version_at(at)
         if at is not None and not isinstance(at, int):
-            raise RequestError(f"{at!r} is not a registry version or a time with a zone.")
+            raise RequestError(f"{at!r} is not a registry version or a time with a time zone.")
         if at is not None:
-            return self._earlier(at)
+            return self._snapshot_at(at)
         with self._lock:
             if not self._newest.version:
-                self._newest = self._opened()
+                self._newest = self._read_log()
             else:
-                self._newest = self._refreshed(self._newest)
+                self._newest = self._read_new_commits(self._newest)
             return self._newest
 
     def recent(self, seconds: float) -> Snapshot:
-        """Return a state that is at most so many seconds old, for readers that ask all the time.
+        """Return a snapshot at most `seconds` old, for high-frequency readers.
 
-        Own commits are always in it. While the backend cannot be read, what was read last stands.
+        It includes commits of this process. If the backend cannot be read, the last snapshot is
+        returned.
 
         Raises:
-            StoreError: The backend cannot be read and never was.
+            StoreError: The backend cannot be read, and there is no last snapshot.
         """
         if not self._newest.version or monotonic() - self._read_at >= seconds:
             try:
@@ -129,43 +128,41 @@ class Registry:
         message: str = "",
         head: Snapshot | None = None,
     ) -> Commit | None:
-        """Write a plan as the next commit, or nothing if it changes nothing.
+        """Commit a plan.
 
-        The rules are checked against the head the commit will sit on, on every attempt. Commits
-        made since the plan do no harm unless they touched the same objects; under a saved plan,
-        unless they touched anything that it rests on.
+        Every attempt checks the rules against the newest snapshot. Commits made since the plan are
+        conflicts if they changed the same objects or, for a saved plan, its dependencies.
 
         Args:
             plan: The plan.
-            principal: Who commits it.
-            client: Which program commits it, for the history.
-            message: Why, for the history.
-            head: The newest state as the caller has just read it; the first attempt builds on it
-                instead of reading the log again. The log refuses an attempt on an old state.
+            principal: Owner who commits.
+            client: Program that commits, for the history.
+            message: Reason for the change, for the history.
+            head: The newest snapshot, to save reading the log on the first attempt. The log
+                refuses commits to an outdated snapshot.
 
         Returns:
-            The commit; `None` if everything already is as the plan wants it.
+            The commit; `None` if the registry already contains the changes.
 
         Raises:
-            RefusedError: The plan breaks a rule; every broken rule is listed.
-            ConflictError: An object is no longer as the plan found it; the commits that changed it
-                are listed.
-            LogReplacedError: The saved plan is for another log, or for one that was set back.
+            RefusedError: The plan breaks rules; all of them are listed.
+            ConflictError: An object changed since the plan; the commits are listed.
+            LogReplacedError: The saved plan is for a log that was replaced or restored.
             BusyError: Other writers kept the log busy; nothing was written.
-            StoreError: The backend refused; nothing was written.
-            UnknownOutcomeError: The backend never said whether the commit landed.
+            StoreError: The backend failed; nothing was written.
+            UnknownOutcomeError: The connection was lost, and the commit may have been written.
         """
         from tenacity import Retrying, retry_if_result, stop_after_delay, wait_random_exponential
 
         saved = plan if isinstance(plan, SavedPlan) else None
         plan = plan.plan if isinstance(plan, SavedPlan) else plan
         if plan.owner != principal:
-            reason = f"it was made for {plan.owner!r} and cannot be committed by {principal!r}."
+            reason = f"it is a plan of {plan.owner!r}; {principal!r} cannot commit it."
             problem = Problem("ownership", "the plan", reason)
             raise RefusedError(plan.owner, plan.project, [problem])
         if not plan:
             return None
-        # A different pause for each of many writers: they spread out instead of colliding again.
+        # Random pauses spread concurrent writers out, which would otherwise collide again.
         retrying = Retrying(
             retry=retry_if_result(lambda outcome: outcome == "taken"),
             wait=wait_random_exponential(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS),
@@ -180,7 +177,7 @@ class Registry:
         if isinstance(outcome, str):
             raise BusyError(
                 f"Other writers kept the registry busy for {self._deadline_seconds:.0f} seconds. "
-                "Nothing was written; try again."
+                "Nothing was written. Retry."
             )
         return outcome
 
@@ -197,16 +194,16 @@ class Registry:
         """Return commits, oldest first.
 
         Args:
-            project: Only of this project.
-            owner: Only by this owner.
-            name: Only those that changed an object of this name.
-            since: Only at this time or later.
-            until: Only at this time or earlier.
-            after: Only newer than this version.
+            project: Return only commits to this project.
+            owner: Return only commits by this owner.
+            name: Return only commits that changed an object of this name.
+            since: Earliest time.
+            until: Latest time.
+            after: Return only versions after this one.
         """
-        for moment in (since, until):
-            _check_aware(moment)
-        self.snapshot()  # what does not verify is no history
+        _check_aware(since)
+        _check_aware(until)
+        self.snapshot()  # verifies the log
         return [
             commit
             for commit in self._commits(max(after, 0))
@@ -221,7 +218,7 @@ class Registry:
         """Return one commit.
 
         Raises:
-            NotFoundError: The registry has no such version.
+            NotFoundError: The version does not exist.
         """
         records = self.log.read(version - 1, 1) if 0 < version < LAST_VERSION else []
         self.snapshot()
@@ -233,12 +230,12 @@ class Registry:
         """Return the commits after a point of history, oldest first; each has a `cursor`.
 
         Args:
-            since: A cursor of a commit or a snapshot, or its text; the beginning if left out.
+            since: Cursor of a commit or a snapshot, or its text; the beginning by default.
 
         Raises:
-            RequestError: It is no cursor.
-            LogReplacedError: The log does not have that point: it was swapped, or restored from a
-                backup that was made before. Start again from `snapshot()`.
+            RequestError: The argument is not a cursor.
+            LogReplacedError: The log does not contain the cursor because it was replaced, or
+                restored from an earlier backup. Restart from `snapshot()`.
         """
         if isinstance(since, str):
             since = Cursor.parse(since)
@@ -247,20 +244,20 @@ class Registry:
         self.snapshot()
         if not since.version:
             return self._commits(0)
-        found = self._commits(since.version - 1)
-        if not found or found[0].cursor != since:
+        commits = self._commits(since.version - 1)
+        if not commits or commits[0].cursor != since:
             raise LogReplacedError(
-                f"Registry {self.log} does not have version {since.version} as it was read before "
-                f"(commit {since.commit_id[:8]}): the log was swapped, or restored from a backup. "
-                "Read the present state, and go on from there."
+                f"Registry {self.log} was replaced or restored: it does not contain version "
+                f"{since.version} with commit {since.commit_id[:8]}. Read a new snapshot and "
+                "continue from its cursor."
             )
-        return found[1:]
+        return commits[1:]
 
     def _attempt(
         self, plan: Plan, saved: SavedPlan | None, head: Snapshot, stamp: dict[str, str]
     ) -> Commit | str | None:
-        """Try once: return the commit, `None` if there is nothing to do, or "taken"."""
-        if _is_done(plan, head):
+        """Try once: return the commit, `None` if there is nothing to do, or `"taken"`."""
+        if _is_applied(plan, head):
             return None
         self._check_unchanged(plan, saved, head)
         context = PlanContext.of(plan, head, self._now())
@@ -280,74 +277,75 @@ class Registry:
         )
         record = commit.to_bytes()
         if len(record) > MAX_BYTES:
-            reason = f"its commit has {len(record):,} bytes; {MAX_BYTES:,} are the most."
+            reason = f"its commit is {len(record):,} bytes long; the maximum is {MAX_BYTES:,}."
             problem = Problem("size", "the plan", f"{reason} Apply it in parts.")
             raise RefusedError(plan.owner, plan.project, [problem])
         if not self.log.append(commit.version, commit.commit_id, record):
             return "taken"
         digest = sha256(record).hexdigest()
-        self._remember(
+        self._store_snapshot(
             replace(context.after.snapshot, cursor=commit.cursor, sha256=digest, at=commit.at)
         )
         return commit
 
-    def _remember(self, written: Snapshot) -> None:
-        """Know the state after an own commit, and keep it as a checkpoint now and then."""
+    def _store_snapshot(self, snapshot: Snapshot) -> None:
+        """Cache the snapshot after a commit, and store a checkpoint if one is due."""
         with self._lock:
-            if self._newest.version < written.version:
-                self._newest = written
-        if is_due(written.version, len(written.entries)):
-            with suppress(StoreError):  # it is only a cache, and the commit has landed
-                self.log.keep(written.version, Checkpoint.of(written).to_bytes())
+            if self._newest.version < snapshot.version:
+                self._newest = snapshot
+        if is_due(snapshot.version, len(snapshot.entries)):
+            with suppress(StoreError):  # a checkpoint is a cache, and the commit is written
+                self.log.keep(snapshot.version, Checkpoint.of(snapshot).to_bytes())
 
     def _check_unchanged(self, plan: Plan, saved: SavedPlan | None, head: Snapshot) -> None:
-        moved = saved.moved(head) if saved else set[Key]()
+        changed = saved.moved(head) if saved else set[Key]()
         if saved and saved.base.version:
-            # Also what was changed and changed back: a plan that was undone is not applied again.
-            own = {plan.key(change) for change in plan.changes}
+            # Objects that were changed and changed back count: a reverted plan is not reapplied.
+            keys = {plan.key(change) for change in plan.changes}
             for commit in self.changes(saved.base):
-                moved |= own & {commit.plan.key(change) for change in commit.plan.changes}
+                changed |= keys & {commit.plan.key(change) for change in commit.plan.changes}
         for change in plan.changes:
             entry = head.entries.get(plan.key(change))
             if (entry.body if entry else None) != change.before:
-                moved.add(plan.key(change))
-        if moved:
-            touched = [
+                changed.add(plan.key(change))
+        if changed:
+            commits = [
                 f"version {commit.version} by {commit.principal!r} at {commit.at:%F %T}Z"
                 + (f" ({commit.message})" if commit.message else "")
                 for commit in self._commits(plan.version)
-                if moved & {commit.plan.key(change) for change in commit.plan.changes}
+                if changed & {commit.plan.key(change) for change in commit.plan.changes}
             ]
-            names = ", ".join(str(key) for key in sorted(moved))
-            told = "; ".join(touched) or "no commit since says so: the plan was altered"
+            names = ", ".join(str(key) for key in sorted(changed))
+            cause = "; ".join(commits) or "no commit changed it, so the plan was altered"
             raise ConflictError(
-                f"The plan was made at version {plan.version}, and {names} changed since: "
-                f"{told}. Nothing was written; plan again."
+                f"{names} changed since the plan was made at version {plan.version}: {cause}. "
+                "Nothing was written. Plan again."
             )
 
-    def _opened(self) -> Snapshot:
-        """Read the log for the first time. That nothing follows its end is checked, too."""
+    def _read_log(self) -> Snapshot:
+        """Read the log from its newest checkpoint and verify that no records exist past its end."""
         start = self._from_checkpoint(LAST)
-        found = replay(start, self.log.read(start.version))
-        if (last := self.log.last(found.version)) > found.version:
-            found = replay(found, self.log.read(found.version))  # somebody just wrote it?
-            if last > found.version:
-                raise broken_after(found.version, f"is missing, though commit {last} is there")
-        return found
+        snapshot = replay(start, self.log.read(start.version))
+        if (last := self.log.last(snapshot.version)) > snapshot.version:
+            # Another writer may have added it after the read.
+            snapshot = replay(snapshot, self.log.read(snapshot.version))
+            if last > snapshot.version:
+                raise broken_after(snapshot.version, f"is missing, but commit {last} exists")
+        return snapshot
 
-    def _refreshed(self, known: Snapshot) -> Snapshot:
-        """Add what is new. The newest known commit is read again: it must still be there."""
-        records = self.log.read(known.version - 1)
-        if not records or sha256(records[0]).hexdigest() != known.sha256:
+    def _read_new_commits(self, cached: Snapshot) -> Snapshot:
+        """Apply new commits, after verifying that the newest cached commit still exists."""
+        records = self.log.read(cached.version - 1)
+        if not records or sha256(records[0]).hexdigest() != cached.sha256:
             raise LogReplacedError(
-                f"Registry {self.log} no longer has version {known.version} as it was read before "
-                f"(commit {known.cursor.commit_id[:8]}): the log was swapped, or restored from a "
-                "backup. Nothing is read past that. Open the registry again once that is meant."
+                f"Registry {self.log} was replaced or restored: it no longer contains version "
+                f"{cached.version} with commit {cached.cursor.commit_id[:8]}. If this was "
+                "intended, restart this process; otherwise restore the log."
             )
-        return replay(known, records[1:])
+        return replay(cached, records[1:])
 
     def _from_checkpoint(self, upto: int) -> Snapshot:
-        """Return the newest checkpointed state at a version or before; the empty one without."""
+        """Return the newest checkpoint at or before a version; the empty snapshot if none."""
         stored = self.log.checkpoint(upto)
         checkpoint = Checkpoint.read(stored) if stored else None
         if checkpoint is None or checkpoint.cursor.version > upto:
@@ -355,17 +353,17 @@ class Registry:
         records = self.log.read(checkpoint.cursor.version - 1, 1)
         return (checkpoint.snapshot(records[0]) if records else None) or Snapshot()
 
-    def _earlier(self, version: int) -> Snapshot:
+    def _snapshot_at(self, version: int) -> Snapshot:
         with self._lock:
             if version == self._newest.version:
                 return self._newest
         if not 0 <= version < LAST_VERSION:
             raise NotFoundError(self._no_version(version))
         start = self._from_checkpoint(version) if version else Snapshot()
-        found = replay(start, self.log.read(start.version, max(version - start.version, 0)))
-        if found.version != version:
+        snapshot = replay(start, self.log.read(start.version, max(version - start.version, 0)))
+        if snapshot.version != version:
             raise NotFoundError(self._no_version(version))
-        return found
+        return snapshot
 
     def _version_at(self, time_: datetime) -> int:
         _check_aware(time_)
@@ -376,17 +374,19 @@ class Registry:
         return [read_commit(record, after=after + i) for i, record in enumerate(records)]
 
     def _no_version(self, version: int) -> str:
-        return f"The registry has versions 1 to {self.snapshot().version}, but no {version}."
+        return (
+            f"Registry version {version} does not exist; the newest is {self.snapshot().version}."
+        )
 
 
-def _check_aware(moment: datetime | None) -> None:
-    if moment is not None and moment.tzinfo is None:
-        raise RequestError(f"{moment} has no time zone: pass an aware time, such as UTC.")
+def _check_aware(time_: datetime | None) -> None:
+    if time_ is not None and time_.tzinfo is None:
+        raise RequestError(f"{time_} has no time zone. Pass an aware time, such as UTC.")
 
 
-def _is_done(plan: Plan, head: Snapshot) -> bool:
-    """Say whether a plan has nothing left to do, as when its commit landed unnoticed."""
+def _is_applied(plan: Plan, head: Snapshot) -> bool:
+    """Return whether the registry already contains a plan, as after a lost response."""
     if any(change.before is None and change.after is None for change in plan.changes):
-        return False  # not a plan that could be done; the rules say what is wrong with it
-    held = ((head.entries.get(key), wanted) for key, wanted in plan.entries())
-    return all((h and (h.owner, h.body)) == (w and (w.owner, w.body)) for h, w in held)
+        return False  # an empty change; the rules report it
+    pairs = ((head.entries.get(key), entry) for key, entry in plan.entries())
+    return all((a and (a.owner, a.body)) == (b and (b.owner, b.body)) for a, b in pairs)

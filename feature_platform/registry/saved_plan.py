@@ -1,4 +1,4 @@
-"""Saved plans: reviewed today, applied tomorrow, and only if they still mean the same."""
+"""Saved plans: reviewed now and applied later, if their dependencies have not changed."""
 
 import json
 from hashlib import sha256
@@ -15,13 +15,12 @@ from feature_platform.registry.serialization import decode_record, encode_record
 
 
 class SavedPlan(BaseModel):
-    """A plan, the point of history it was made at, and what it was made from.
+    """A plan with its point of history and hashes of its dependencies.
 
     Attributes:
-        format: Version of this form.
-        base: The point of history.
-        reads: Object that the plan relies on without changing it → hash of what it was; of an
-            object that was not there, the hash of nothing.
+        format: Version of the format.
+        base: The point of history that the plan was computed from.
+        reads: Dependency that the plan does not change → hash; also of objects that do not exist.
         plan: The plan.
     """
 
@@ -34,11 +33,11 @@ class SavedPlan(BaseModel):
 
     @classmethod
     def of(cls, plan: Plan, snapshot: Snapshot) -> Self:
-        """Return a plan with what it rests on.
+        """Return a saved plan.
 
         Args:
             plan: The plan.
-            snapshot: The registry it was made from.
+            snapshot: The registry that it was computed from.
         """
         project = Project(snapshot, plan.project)
         changed = {plan.key(change) for change in plan.changes}
@@ -49,27 +48,30 @@ class SavedPlan(BaseModel):
         return cls(base=snapshot.cursor, reads=reads, plan=plan)
 
     def moved(self, head: Snapshot) -> set[Key]:
-        """Return what the plan relies on and is no longer as it was."""
+        """Return the dependencies that have changed since."""
         keys = {name: Key(*name.split("/", 2)) for name in self.reads}
         return {key for name, key in keys.items() if _hash(head, key) != self.reads[name]}
 
     def to_bytes(self) -> bytes:
-        """Return what is written into a file."""
+        """Return the content of a plan file."""
         return encode_record(self.model_dump(mode="json"))
 
     @classmethod
     def read(cls, stored: bytes, where: str) -> Self:
-        """Read a file's content.
+        """Read the content of a plan file.
+
+        Args:
+            stored: The content.
+            where: Name of the file, for messages.
 
         Raises:
-            RequestError: It is not a saved plan, or was altered.
+            RequestError: The file is not a saved plan, or was altered.
         """
         try:
             return cls.model_validate_json(decode_record(stored.rstrip(b"\n"), where))
         except (CorruptLogError, ValidationError) as error:
             raise RequestError(
-                f"{where} is not a plan that `plan --out` wrote, or was altered since: make it "
-                "again."
+                f"{where} is not a file of `plan --out`, or was altered. Run `plan --out` again."
             ) from error
 
 
