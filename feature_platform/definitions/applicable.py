@@ -24,8 +24,5 @@ def applicable(objects: object) -> tuple[Definition, ...]:
         if not isinstance(item, Definition):
             raise DefinitionError(f"apply takes definitions, not {item!r}.")
         if isinstance(item, OnDemandFeatureView) and not item.is_complete:
-            raise DefinitionError(
-                f"OnDemandFeatureView {item.name!r} has no function. Use it as a decorator or "
-                "pass udf."
-            )
+            raise DefinitionError(f"{item} has no function. Use it as a decorator or pass udf.")
     return tuple(definitions)

@@ -213,10 +213,8 @@ def with_related(definitions: Iterable[Definition]) -> list[Definition]:
     for definition in list(collected.values()):
         for nested in definition.related():
             if collected.setdefault((nested.kind, nested.name), nested) != nested:
-                raise DefinitionError(
-                    f"{definition} uses a {nested} that differs from another {nested}. Rename one "
-                    "of them."
-                )
+                message = f"uses a {nested} that differs from another {nested}. Rename one."
+                raise DefinitionError(f"{definition} {message}")
     return list(collected.values())
 
 

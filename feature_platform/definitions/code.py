@@ -111,8 +111,6 @@ def _dependent_statements(file: Path, root: Path, keys: set[_StatementKey]) -> I
 
 
 class _Statement:
-    """A top-level statement of a module."""
-
     def __init__(self, node: ast.stmt) -> None:
         self.is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         node = _strip_docstrings(node)
@@ -179,7 +177,6 @@ def _base_name(node: ast.expr) -> str | None:
 
 
 def _imports(node: ast.stmt) -> Iterator[tuple[str, str]]:
-    """Yield (module, name) for each import of a statement."""
     for inner in ast.walk(node):
         if isinstance(inner, ast.Import):
             yield from ((alias.name, _WHOLE_MODULE) for alias in inner.names)

@@ -80,10 +80,8 @@ class OnDemandFeatureView(View):
             if not inspect.isfunction(function):
                 raise DefinitionError(f"OnDemandFeatureView: udf {function!r} is not a function.")
             if data.get("mode", "row") != "pandas" and _uses_dataframe(function):
-                raise DefinitionError(
-                    f"OnDemandFeatureView {function.__name__!r}: the function takes a DataFrame. "
-                    "Pass mode='pandas'."
-                )
+                message = "the function takes a DataFrame. Pass mode='pandas'."
+                raise DefinitionError(f"OnDemandFeatureView {function.__name__!r}: {message}")
             data["name"] = data.get("name") or function.__name__
             data["description"] = data.get("description") or inspect.getdoc(function) or ""
             data["code"] = Code.of(function)
@@ -95,9 +93,8 @@ class OnDemandFeatureView(View):
         if not self.inputs and not self.request:
             raise ValueError("sources is empty. List a view, a feature or a RequestSource.")
         if self.write_to_online_store and self.request:
-            raise ValueError(
-                "write_to_online_store: request values are not known when rows are written."
-            )
+            message = "request values are not known when rows are written."
+            raise ValueError(f"write_to_online_store: {message}")
         for argument, fields in (("schema", self.fields), ("sources", self.request)):
             if duplicates := duplicate_names(fields):
                 raise ValueError(f"{argument} declares {duplicates} twice.")

@@ -48,9 +48,7 @@ class ViewReference(Value):
     @model_validator(mode="after")
     def _check_columns(self) -> Self:
         if self.features is not None and not self.features:
-            raise ValueError(
-                f"view {self.view!r} has an empty list of features. Omit the list to read all."
-            )
+            raise ValueError(f"view {self.view!r}: features is empty. Omit the list to read all.")
         if len(set(self.join_key_map.values())) < len(self.join_key_map):
             raise ValueError(f"join_key_map {self.join_key_map} uses one column twice.")
         return self
@@ -154,9 +152,7 @@ def _merge_references(references: tuple[ViewReference, ...]) -> tuple[ViewRefere
     for ref in references:
         first = merged.setdefault(ref.label, ref)
         if first.lookup != ref.lookup:
-            raise ValueError(
-                f"two references go by the name {ref.label!r}. Rename one of them with with_name."
-            )
+            raise ValueError(f"two references go by the name {ref.label!r}. Use with_name.")
         if first.features is None or ref.features is None:
             merged[ref.label] = first if first.features is None else ref
         else:

@@ -56,9 +56,7 @@ class BatchSource(Source):
     @model_validator(mode="after")
     def _check_mapping(self) -> Self:
         if len(set(self.field_mapping.values())) < len(self.field_mapping):
-            raise ValueError(
-                f"field_mapping {self.field_mapping} gives two columns one name. Rename one."
-            )
+            raise ValueError(f"field_mapping {self.field_mapping} gives two columns one name.")
         return self
 
     def location(self) -> dict[str, str]:

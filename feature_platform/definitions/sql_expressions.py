@@ -82,13 +82,7 @@ def type_errors(
     inputs: Mapping[str, FeatureType],
     declared: Mapping[str, FeatureType],
 ) -> Iterator[str]:
-    """Yield errors of expressions that do not have their declared type.
-
-    Args:
-        expressions: Output → expression, as checked by `check_expressions`; reads only `inputs`.
-        inputs: Input → type.
-        declared: Output → type.
-    """
+    """Yield errors of checked expressions (output → expression) that lack their declared type."""
     import duckdb
 
     for name, text in expressions.items():
@@ -167,9 +161,7 @@ def _check_duckdb(text: str) -> None:
         _db().extract_statements(f"SELECT ({text})")
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(
-            f'{reason}. Put names that are keywords in double quotes, such as "at".'
-        ) from None
+        raise ValueError(f'{reason}. Put keywords in double quotes, such as "at".') from None
 
 
 def _check_node(node: Any) -> None:
@@ -177,9 +169,7 @@ def _check_node(node: Any) -> None:
 
     kind = type(node).__name__
     if isinstance(node, exp.Column) and (node.table or isinstance(node.this, exp.Star)):
-        raise ValueError(
-            f"{node.sql('duckdb')!r} is not allowed. Use input columns without a table."
-        )
+        raise ValueError(f"{node.sql('duckdb')!r}: name an input column, without a table.")
     if node.comments:
         raise ValueError("comments are not allowed.")
     function = node.name if isinstance(node, exp.Anonymous) else ""

@@ -90,7 +90,6 @@ class Contracts:
         return [key for key, entry in snapshot.entries.items() if word in entry.body]
 
     def _readers(self, change: Change, views: set[ViewName]) -> list[Key]:
-        """Return objects that may depend on the changed object or an affected view."""
         names = {change.name, *(name for _, name in views)}
         return sorted({key for name in names for key in self._mentioning(name)})
 
@@ -195,7 +194,6 @@ def _reads(entry: Registered, views: Iterable[ViewName]) -> bool:
 
 
 def _dependencies(entry: Registered) -> set[Dependency]:
-    """Return the dependencies of an object, each with its project."""
     project = entry.key.project
     return {d._replace(project=d.project or project) for d in entry.definition.dependencies()}
 

@@ -23,16 +23,12 @@ def names(context: PlanContext) -> Iterator[Problem]:
             continue
         folded = change.name.casefold()
         if owner != PLATFORM and folded in {name.casefold() for name in policy.reserved}:
-            yield problem_of(
-                "naming", change, "the platform's policy reserves this name. Choose another."
-            )
+            yield problem_of("naming", change, "the policy reserves this name. Choose another.")
         if prefixes and not change.name.startswith(prefixes):
             listed = " or ".join(map(repr, prefixes))
             yield problem_of("naming", change, f"names of team {owner!r} must start with {listed}.")
         if not prefixes and owner != PLATFORM and policy.teams_need_prefix:
-            yield problem_of(
-                "naming", change, f"team {owner!r} has no prefix. The platform's policy sets it."
-            )
+            yield problem_of("naming", change, f"the policy has no prefix for team {owner!r}.")
         reserved = {p.casefold(): team for team, ps in policy.prefixes.items() for p in ps}
         matching = [prefix for prefix in reserved if folded.startswith(prefix)]
         team = reserved[max(matching, key=len)] if matching else owner
@@ -51,11 +47,8 @@ def collisions(context: PlanContext) -> Iterator[Problem]:
         other = taken.setdefault(_folded(key), key)
         if other != key:
             owner = context.after.snapshot.entries[other].owner
-            yield problem_of(
-                "collision",
-                change,
-                f"the name is taken by {other.subject} of {owner!r}. Choose another.",
-            )
+            message = f"the name is taken by {other.subject} of {owner!r}. Choose another."
+            yield problem_of("collision", change, message)
     yield from _reserved_names(context, created)
 
 

@@ -10,14 +10,7 @@ from feature_platform.project import Key, Registered
 def may_change(
     plan: Plan, change: Change, entry: Registered, entries: Mapping[Key, Registered]
 ) -> bool:
-    """Return whether a plan's owner owns an object or received it by a transfer.
-
-    Args:
-        plan: The plan.
-        change: The plan's change of the object.
-        entry: The registered object.
-        entries: All registered objects before the plan.
-    """
+    """Return whether a plan's owner owns an object (`entry`) or received it by a transfer."""
     if entry.owner == plan.owner:
         return True
     if change.after is None:

@@ -39,12 +39,10 @@ class PlanContext:
         return cls(plan, Project(snapshot, plan.project), Project(after, plan.project), now, at)
 
     def changed(self) -> Iterator[tuple[Change, Definition]]:
-        """Yield the created and updated definitions."""
         for change in self.plan.changes:
             if change.after is not None:
                 yield change, change.definition
 
 
 def problem_of(rule: str, change: Change, message: str, missing: str | None = None) -> Problem:
-    """Return a problem with one change."""
     return Problem(rule=rule, subject=change.subject, message=message, missing=missing)

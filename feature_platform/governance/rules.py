@@ -51,7 +51,6 @@ def waived(context: PlanContext) -> tuple[str, ...]:
 
 
 def _form(plan: Plan) -> Iterator[Problem]:
-    """Check that each object occurs once and that its content is valid and canonical."""
     seen = set()
     for change in plan.changes:
         item = (change.kind, change.name)
@@ -87,17 +86,13 @@ def _override(context: PlanContext) -> Iterator[Problem]:
 def _ownership(context: PlanContext) -> Iterator[Problem]:
     for change in context.plan.changes:
         entry = context.before.snapshot.entries.get(context.plan.key(change))
-        if entry is None or may_change(
-            context.plan, change, entry, context.before.snapshot.entries
-        ):
+        entries = context.before.snapshot.entries
+        if entry is None or may_change(context.plan, change, entry, entries):
             continue
         verb = {"create": "create", "update": "change", "delete": "delete"}[change.action]
-        yield problem_of(
-            "ownership",
-            change,
-            f"belongs to {entry.owner!r}; {context.plan.owner!r} cannot {verb} it. "
-            + _advice(context, change, entry.owner),
-        )
+        message = f"belongs to {entry.owner!r}; {context.plan.owner!r} cannot {verb} it."
+        remedy = _advice(context, change, entry.owner)
+        yield problem_of("ownership", change, f"{message} {remedy}")
 
 
 def _advice(context: PlanContext, change: Change, owner: str) -> str:
@@ -115,11 +110,8 @@ def _kinds(context: PlanContext) -> Iterator[Problem]:
     for change, _ in context.changed():
         if change.kind not in (*kinds, Transfer.kind):
             allowed = " and ".join(f"{kind.replace('_', ' ')}s" for kind in kinds)
-            yield problem_of(
-                "kind",
-                change,
-                f"only the platform team may register this kind. Teams may register {allowed}.",
-            )
+            message = f"only the platform may register this kind. Teams may register {allowed}."
+            yield problem_of("kind", change, message)
 
 
 def _quota(context: PlanContext) -> Iterator[Problem]:
@@ -141,13 +133,9 @@ def _references(context: PlanContext) -> Iterator[Problem]:
 
 
 def _transfer(context: PlanContext, change: Change, transfer: Transfer) -> Iterator[Problem]:
-    """Check that owners offer their own objects to another owner."""
     if transfer.to == context.plan.owner:
-        yield problem_of(
-            "reference",
-            change,
-            f"{transfer.to!r} already owns the objects. Offer them to another owner.",
-        )
+        message = f"{transfer.to!r} already owns the objects. Offer them to another owner."
+        yield problem_of("reference", change, message)
     for name in transfer.objects:
         kind, _, object_name = name.partition("/")
         entry = context.after.snapshot.entries.get(Key(context.plan.project, kind, object_name))
@@ -157,7 +145,6 @@ def _transfer(context: PlanContext, change: Change, transfer: Transfer) -> Itera
 
 
 def _contracts(context: PlanContext) -> Iterator[Problem]:
-    """Refuse changes that break readers without an excuse or an override."""
     violations: dict[Change, list[Effect]] = {}
     for effect in Contracts(context).effects():
         if effect.breaks and not effect.excuse and not _is_overridden(context.plan, effect):
@@ -165,23 +152,16 @@ def _contracts(context: PlanContext) -> Iterator[Problem]:
     for change, effects in violations.items():
         listed = "; ".join(f"{effect} ({effect.message})" for effect in effects)
         count = len({effect.reader for effect in effects})
-        yield problem_of(
-            "contract",
-            change,
-            f"the {change.action} would break {count} reader{'s' if count > 1 else ''}: "
-            f"{listed}. {_remedy(context, change)}",
-        )
+        readers = f"{count} reader{'s' if count > 1 else ''}"
+        message = f"the {change.action} would break {readers}: {listed}."
+        yield problem_of("contract", change, f"{message} {_remedy(context, change)}")
 
 
 def _remedy(context: PlanContext, change: Change) -> str:
     deprecation = change.previous.deprecated if change.previous else None
-    wait = (
-        f"wait until {deprecation.remove_after} has passed"
-        if deprecation
-        else "deprecate it and wait"
-    )
-    force = ", or override (--override)" if context.plan.owner == PLATFORM else ""
-    return f"Keep it compatible, {wait}, migrate the readers first{force}."
+    date = f"until {deprecation.remove_after} has passed" if deprecation else "after deprecating it"
+    override = ", or override (--override)" if context.plan.owner == PLATFORM else ""
+    return f"Keep it compatible, wait {date}, or migrate the readers first{override}."
 
 
 def _is_overridden(plan: Plan, effect: Effect) -> bool:
@@ -189,7 +169,6 @@ def _is_overridden(plan: Plan, effect: Effect) -> bool:
 
 
 def _notice(context: PlanContext) -> Iterator[Problem]:
-    """Enforce the policy's notice period for deprecations."""
     days = context.after.policy.notice_days
     earliest = context.now.date() + timedelta(days=days)
     for change in context.plan.changes:
@@ -241,9 +220,6 @@ def _brake(context: PlanContext) -> Iterator[Problem]:
     owned = len(context.before.owned_by(plan.owner))
     is_large = count >= _MIN_LARGE_DELETION and count > _MAX_SHARE * owned
     if plan.full_sync and not plan.mass_delete and (count > _MAX_DELETIONS or is_large):
-        yield Problem(
-            "brake",
-            "the plan",
-            f"it would delete {count} of the {owned} objects of {plan.owner!r}. To allow this, "
-            "pass --allow-mass-delete or mass_delete=True.",
-        )
+        message = f"it would delete {count} of the {owned} objects of {plan.owner!r}."
+        remedy = "To allow this, pass --allow-mass-delete or mass_delete=True."
+        yield Problem("brake", "the plan", f"{message} {remedy}")

@@ -12,13 +12,7 @@ from feature_platform.project.snapshot import Key, Registered
 
 @dataclass(frozen=True)
 class Advisory:
-    """A deprecation or a breakage upstream of an object.
-
-    Attributes:
-        reader: The affected object.
-        message: The dependency and its problem.
-        breaks: Whether the object is broken; otherwise a dependency is deprecated.
-    """
+    """A breakage or a deprecation upstream of an object (the reader)."""
 
     reader: Key
     message: str

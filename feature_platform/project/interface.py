@@ -51,14 +51,7 @@ class ViewInterface:
 
 
 class Input(NamedTuple):
-    """A feature that an on-demand view reads.
-
-    Attributes:
-        name: Name in the view's code: `feature`, or `view__feature` where two share a name.
-        reference: The reference that provides it.
-        feature: The feature.
-        dtype: Its type.
-    """
+    """An input feature; in code, its name is `feature`, or `view__feature` if two share a name."""
 
     name: str
     reference: ViewReference
@@ -79,14 +72,12 @@ def interface(project: Project, reference: ViewReference) -> ViewInterface | Non
 
 
 def interface_of(project: Project, view: View) -> ViewInterface:
-    """Return the interface of a view of the project."""
     if isinstance(view, OnDemandFeatureView):
         return _on_demand_interface(project, view)
     return _feature_view_interface(project, project.get(FeatureView, view.name))
 
 
 def entities_of(project: Project, view: View) -> list[Entity]:
-    """Return the registered entities of a view, in key order."""
     entities = (project.look_up(Entity, name) for name in view.entity_names)
     return [entity for entity in entities if entity is not None]
 
@@ -102,7 +93,6 @@ def inputs_of(project: Project, view: OnDemandFeatureView) -> list[Input]:
 
 
 def _features(project: Project, reference: ViewReference) -> Mapping[str, FeatureType]:
-    """Return the existing features of a reference, in its order."""
     view = interface(project, reference)
     features = view.features if view else {}
     names = features if reference.features is None else reference.features
@@ -179,13 +169,7 @@ LossKind: TypeAlias = Literal[
 
 
 class Loss(NamedTuple):
-    """A loss of a reader when a view changes.
-
-    Attributes:
-        kind: The kind of loss.
-        message: Description for the reader.
-        feature: The affected feature; empty if the loss is not specific to one.
-    """
+    """A loss of a reader when a view changes; `feature` is empty if it is not specific to one."""
 
     kind: LossKind
     message: str

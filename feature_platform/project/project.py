@@ -37,7 +37,6 @@ class Project:
 
     @property
     def version(self) -> int:
-        """The registry version."""
         return self.snapshot.version
 
     def find(self, namespace: str, name: str) -> Registered | None:
@@ -119,13 +118,7 @@ class Project:
         return self.look_up(Policy, "policy") or Policy()
 
     def not_found(self, kind: str, name: str, names: list[str]) -> str:
-        """Return a message that an object does not exist, with a hint.
-
-        Args:
-            kind: Kind of the object, or `view` for either kind of view.
-            name: Its name.
-            names: Valid names, for suggestions.
-        """
+        """Return a message that an object of a kind (or a `view`) does not exist, with a hint."""
         kinds = kinds_in(View.namespace) if kind == "view" else (kind,)
         label = kind.replace("_", " ")
         for removed in (self.snapshot.removed.get(Key(self.name, k, name)) for k in kinds):

@@ -152,10 +152,8 @@ def resolve(
             internal = column(ref.label, feature)
             if outputs.setdefault(name, internal) != internal:
                 other = outputs[name].partition(":")[0]
-                raise RequestError(
-                    f"Feature {feature!r} is requested from both {other!r} and {ref.label!r}. Pass "
-                    "full_feature_names=True to include the view in the name."
-                )
+                message = f"Feature {feature!r} is requested from both {other!r} and {ref.label!r}."
+                raise RequestError(f"{message} Pass full_feature_names=True to distinguish them.")
     return Retrieval(
         version=project.version,
         reads=tuple(resolver.reads()),
@@ -193,10 +191,8 @@ def precomputed_of(project: Project, view: OnDemandFeatureView) -> Precomputed:
     """
     retrieval = resolve(project, [view.reference()], use_precomputed=False)
     if len(retrieval.reads) != 1 or retrieval.request_fields:
-        raise RequestError(
-            f"On-demand view {view.name!r} cannot be precomputed: it depends on more than one "
-            "stored row."
-        )
+        message = "cannot be precomputed: it depends on more than one stored row."
+        raise RequestError(f"On-demand view {view.name!r} {message}")
     [read] = retrieval.reads
     computation: list[object] = [
         (step.code or dict(step.expressions), dict(step.inputs))
@@ -248,8 +244,6 @@ def _source_table(
 
 @dataclass
 class _Lookup:
-    """The features to read from one view under one label."""
-
     reference: ViewReference
     table: Table
     features: dict[str, None] = field(default_factory=dict)
@@ -269,16 +263,12 @@ class _Resolver:
             raise NotFoundError(f"Project {ref.project!r} does not share view {ref.view!r}.")
         view = self.project.view(ref)
         if self.labels.setdefault(ref.label, ref).lookup != ref.lookup:
-            raise RequestError(
-                f"Two views, or two joins of one view, have the name {ref.label!r}. Rename one of "
-                "them with with_name."
-            )
+            message = "Two views, or two joins of one view, have the name"
+            raise RequestError(f"{message} {ref.label!r}. Rename one of them with with_name.")
         if isinstance(view, OnDemandFeatureView):
             if ref.join_key_map:
-                raise RequestError(
-                    f"On-demand view {ref.view!r} has no join keys to map. Map the join keys of "
-                    "its input views instead."
-                )
+                message = "has no join keys to map. Map the join keys of its input views."
+                raise RequestError(f"On-demand view {ref.view!r} {message}")
             return self._add_transformation(ref, view)
         return self._add_lookup(ref, self.project.get(FeatureView, ref.view))
 
@@ -333,7 +323,6 @@ class _Resolver:
 
 
 def _select_features(ref: ViewReference, names: Iterable[str]) -> tuple[str, ...]:
-    """Return the features of a reference, after checking that the view has them."""
     available = list(names)
     for name in ref.features or ():
         if name not in available:
@@ -364,10 +353,8 @@ def parse_features(project: Project, features: object) -> Sequence[ViewReference
     items = list(features) if isinstance(features, (list, tuple)) else [features]
     references = [reference(item) for item in items]
     if invalid := [item for item in references if not isinstance(item, ViewReference)]:
-        raise RequestError(
-            f"features: {invalid[0]!r} is not a reference. Pass a feature service or its name, or "
-            "a list of 'view', 'view:feature' and view objects."
-        )
+        remedy = "Pass a feature service or a list of 'view', 'view:feature' and view objects."
+        raise RequestError(f"features: {invalid[0]!r} is not a reference. {remedy}")
     return references
 
 

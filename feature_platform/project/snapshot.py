@@ -75,14 +75,11 @@ class Registered:
             definition = from_json(self.body)
         except ValueError as error:
             reason = str(error).splitlines()[0]
-            raise CorruptLogError(
-                f"Registered object {self.key} is not a valid definition: {reason}. Run "
-                "`feature-platform fsck`."
-            ) from error
+            message = f"Registered object {self.key} is not a valid definition: {reason}."
+            raise CorruptLogError(f"{message} Run `feature-platform fsck`.") from error
         if (definition.kind, definition.name) != self.key[1:]:
-            raise CorruptLogError(
-                f"Registered object {self.key} contains {definition}. Run `feature-platform fsck`."
-            )
+            message = f"Registered object {self.key} contains {definition}."
+            raise CorruptLogError(f"{message} Run `feature-platform fsck`.")
         return definition
 
     def digest(self) -> int:
@@ -92,13 +89,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class Removed:
-    """The record of a deleted object, which reserves its name.
-
-    Attributes:
-        key: Its key.
-        owner: Owner who deleted it.
-        at: Time of deletion, UTC.
-    """
+    """The record of a deleted object, which reserves its name; `at` is the time of deletion."""
 
     key: Key
     owner: str

@@ -28,14 +28,12 @@ def read_export(content: bytes) -> list[bytes]:
     """
     lines = content.split(b"\n")
     if len(lines) < 2 or not lines[-2].startswith(_END) or lines[-1]:  # noqa: PLR2004
-        raise CorruptLogError(
-            "The file is truncated or not a backup: its last line is missing. Use another."
-        )
+        raise CorruptLogError("The file is truncated or not a backup. Use another backup.")
     pairs = zip(lines[:-2:2], lines[1:-2:2], strict=False)
     records = [body + b"\n" + line for body, line in pairs]
     total = sha256(b"".join(records)).hexdigest()
     if len(lines[:-2]) % 2 or lines[-2] != _END + f"{len(records)} {total}".encode():
-        raise CorruptLogError("The backup was altered: its checksum does not match. Use another.")
+        raise CorruptLogError("The backup was altered: its checksum is wrong. Use another backup.")
     replay(Snapshot(), records)
     return records
 

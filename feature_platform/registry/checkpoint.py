@@ -31,7 +31,6 @@ class Checkpoint(BaseModel):
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Self:
-        """Return the checkpoint of a snapshot."""
         entries, removed = sorted(snapshot.entries.items()), sorted(snapshot.removed.items())
         return cls(
             cursor=snapshot.cursor,
@@ -54,11 +53,7 @@ class Checkpoint(BaseModel):
             return None
 
     def snapshot(self, record: bytes) -> Snapshot | None:
-        """Return the snapshot; `None` if it does not match the log.
-
-        Args:
-            record: The log's record of the checkpoint's version.
-        """
+        """Return the snapshot; `None` if it does not match the log's record of its version."""
         entries = {fields[0]: Registered(*fields) for fields in self.entries}
         removed = {fields[0]: Removed(*fields) for fields in self.removed}
         digest = sum(entry.digest() for entry in entries.values())

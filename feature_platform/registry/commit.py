@@ -124,19 +124,15 @@ def read_commit(record: bytes, *, after: int) -> Commit:
     try:
         body = decode_record(record, f"The registry's commit after version {after}")
     except CorruptLogError as error:
-        raise CorruptLogError(
-            f"{error} Run `feature-platform fsck`; to read the intact part, set "
-            f"registry_version={after}."
-        ) from error
+        raise CorruptLogError(f"{error} {_next_step(after)}") from error
     try:
         commit = Commit.model_validate_json(body)
     except ValidationError as error:
         detail = error.errors()[0]
-        path = ".".join(map(str, detail["loc"]))
+        reason = f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
         raise CorruptLogError(
-            f"The registry's commit after version {after} cannot be read ({path}: "
-            f"{detail['msg']}). A newer release or another program wrote it: upgrade, then run "
-            "`feature-platform fsck`."
+            f"The registry's commit after version {after} cannot be read ({reason}). Upgrade: a "
+            f"newer release may have written it. {_next_step(after)}"
         ) from error
     if commit.format > FORMAT or commit.required_features:
         raise CorruptLogError(
@@ -165,11 +161,12 @@ def _audit(commit: Commit, state: State, after: int) -> None:
 
 def broken_after(version: int, problem: str) -> CorruptLogError:
     """Return the error for a log that is intact up to a version."""
-    return CorruptLogError(
-        f"The registry's log was altered or replaced: the commit after version {version} "
-        f"{problem}. Run `feature-platform fsck`; to read the intact part, set "
-        f"registry_version={version}."
-    )
+    message = f"The registry's log was altered or replaced: the commit after version {version}"
+    return CorruptLogError(f"{message} {problem}. {_next_step(version)}")
+
+
+def _next_step(version: int) -> str:
+    return f"Run `feature-platform fsck`; registry_version={version} reads the intact part."
 
 
 def utc_now() -> datetime:

@@ -17,13 +17,7 @@ _MAX_CLOCK_SKEW = timedelta(minutes=5)
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem with a log.
-
-    Attributes:
-        version: The affected commit.
-        message: Description of the problem.
-        damage: Whether later commits cannot be read; otherwise the finding is a warning.
-    """
+    """A problem with a commit: damage, after which commits cannot be read, or a warning."""
 
     version: int
     message: str
@@ -32,13 +26,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of a check.
-
-    Attributes:
-        good: The valid records, up to the first damaged one.
-        stored: The highest record number in the log.
-        findings: Problems, if any.
-    """
+    """Valid records up to the first damaged one, highest stored number, and findings."""
 
     good: tuple[bytes, ...]
     stored: int
@@ -73,7 +61,8 @@ def examine(log: CommitLog) -> Report:
         snapshot = after
         good += 1
         if commit.commit_id in ids:
-            findings.append(Finding(good, f"commit id {commit.commit_id} occurs twice", False))  # noqa: FBT003
+            message = f"commit id {commit.commit_id} occurs twice"
+            findings.append(Finding(good, message, damage=False))
         ids.add(commit.commit_id)
         findings += [Finding(good, f"breaks the rules: {p}", damage=False) for p in problems]
     if snapshot.at > utc_now() + _MAX_CLOCK_SKEW:
@@ -102,9 +91,7 @@ def compare(report: Report, backup: Sequence[bytes], log: CommitLog) -> Report:
 def _check_same(good: Sequence[bytes], backup: Sequence[bytes], log: CommitLog) -> None:
     shared = min(len(good), len(backup))
     if list(backup[:shared]) != list(good[:shared]):
-        raise ConflictError(
-            f"The backup is of another registry, not of {log}. Pass a backup of {log}."
-        )
+        raise ConflictError(f"The backup is of another registry. Pass a backup of {log}.")
 
 
 def _check_checkpoint(log: CommitLog, records: Sequence[bytes]) -> list[Finding]:

@@ -67,7 +67,6 @@ class Registry:
         self._lock = Lock()
 
     def close(self) -> None:
-        """Close the log's connections; the next use opens new ones."""
         self.log.close()
 
     def snapshot(self, at: int | datetime | None = None) -> Snapshot:
@@ -111,11 +110,8 @@ class Registry:
             except StoreError as error:
                 if not self._newest.version:
                     raise
-                _log.warning(
-                    "The registry cannot be read; version %s stands: %s",
-                    self._newest.version,
-                    error,
-                )
+                version = self._newest.version
+                _log.warning("The registry cannot be read; version %s stands: %s", version, error)
             self._read_at = monotonic()
         return self._newest
 
@@ -175,10 +171,10 @@ class Registry:
             lambda: self._attempt(plan, saved, next(heads, None) or self.snapshot(), stamp)
         )
         if isinstance(outcome, str):
-            raise BusyError(
-                f"Other writers kept the registry busy for {self._deadline_seconds:.0f} seconds. "
-                "Nothing was written. Retry."
+            message = (
+                f"Other writers kept the registry busy for {self._deadline_seconds:.0f} seconds."
             )
+            raise BusyError(f"{message} Nothing was written. Retry.")
         return outcome
 
     def history(
@@ -289,7 +285,6 @@ class Registry:
         return commit
 
     def _store_snapshot(self, snapshot: Snapshot) -> None:
-        """Cache the snapshot after a commit, and store a checkpoint if one is due."""
         with self._lock:
             if self._newest.version < snapshot.version:
                 self._newest = snapshot
@@ -375,7 +370,7 @@ class Registry:
 
     def _no_version(self, version: int) -> str:
         return (
-            f"Registry version {version} does not exist; the newest is {self.snapshot().version}."
+            f"Registry version {version} does not exist; versions are 1 to {self.snapshot().version}."
         )
 
 

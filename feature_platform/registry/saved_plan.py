@@ -33,12 +33,7 @@ class SavedPlan(BaseModel):
 
     @classmethod
     def of(cls, plan: Plan, snapshot: Snapshot) -> Self:
-        """Return a saved plan.
-
-        Args:
-            plan: The plan.
-            snapshot: The registry that it was computed from.
-        """
+        """Return a saved plan, for the snapshot that the plan was computed from."""
         project = Project(snapshot, plan.project)
         changed = {plan.key(change) for change in plan.changes}
         keys = {Key(plan.project, Policy.kind, "policy")}
@@ -58,11 +53,7 @@ class SavedPlan(BaseModel):
 
     @classmethod
     def read(cls, stored: bytes, where: str) -> Self:
-        """Read the content of a plan file.
-
-        Args:
-            stored: The content.
-            where: Name of the file, for messages.
+        """Read the content of a plan file; messages contain its name `where`.
 
         Raises:
             RequestError: The file is not a saved plan, or was altered.

@@ -29,11 +29,7 @@ def encode_record(content: Any) -> bytes:
 
 
 def decode_record(record: bytes, label: str) -> bytes:
-    """Return the JSON of a stored record.
-
-    Args:
-        record: The output of `encode_record`.
-        label: Name of the record, for messages.
+    """Return the JSON of a stored record; messages contain its label.
 
     Raises:
         CorruptLogError: The record does not match its checksum, or is not strict JSON.

@@ -141,10 +141,8 @@ class FilesLog(CommitLog):
                 "could overwrite each other. Use a local disk, NFS, or another registry backend."
             ) from error
         else:
-            raise StoreError(
-                f"Registry {self}: hard links of this file system replace files. Use a local disk, "
-                "NFS, or another registry backend."
-            )
+            message = f"Registry {self}: hard links of this file system replace files."
+            raise StoreError(f"{message} Use a local disk, NFS, or another registry backend.")
         finally:
             self._os.unlink(probe)
 

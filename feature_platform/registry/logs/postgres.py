@@ -126,9 +126,7 @@ class PostgresLog(CommitLog):
                             f"have been stored: {error}. Apply again; this is safe."
                         ) from error
                     if number == _ATTEMPTS:
-                        raise StoreError(
-                            f"Registry {self}: {error}. Check the server and the registry URL."
-                        ) from error
+                        raise StoreError(f"Registry {self}: {error}. Check the server.") from error
                 except Error as error:
                     raise StoreError(f"Registry {self}: {error}.") from error
         raise AssertionError("every attempt returns or raises")

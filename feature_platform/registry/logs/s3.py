@@ -175,16 +175,10 @@ class S3Log(CommitLog):
         raise self._unconditional()
 
     def _put(self, key: str, content: bytes) -> None:
-        self._client.put_object(
-            Bucket=self._bucket,
-            Key=key,
-            Body=content,
-            ContentType="application/json",
-            IfNoneMatch="*",
-        )
+        options = {"ContentType": "application/json", "IfNoneMatch": "*"}
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=content, **options)
 
     def _get(self, key: str) -> bytes | None:
-        """Read an object, with retries; `None` if it does not exist."""
         from botocore.exceptions import BotoCoreError, ClientError
         from tenacity import Retrying, retry_if_exception, stop_after_attempt
         from tenacity import wait_random_exponential as jitter

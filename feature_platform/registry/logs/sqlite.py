@@ -99,7 +99,6 @@ class SqliteLog(CommitLog):
             raise StoreError(f"Registry {self}: {error}. Check the path and the disk.") from error
 
     def _create(self, db: sqlite3.Connection) -> None:
-        """Create the tables; several processes may do this at once."""
         deadline = time.monotonic() + self._busy_seconds
         while True:
             try:  # SQLite does not wait for the lock to change the journal mode
