@@ -167,7 +167,6 @@ class Definition(Value):
 
     @cached_property
     def canonical(self) -> str:
-        """The canonical JSON, cached."""
         content = self.model_dump(mode="json", exclude_defaults=True)
         content["type"] = type(self).model_fields["type"].default
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -179,7 +178,6 @@ class Definition(Value):
         return copy
 
     def digest(self) -> str:
-        """Return the SHA-256 of the canonical JSON."""
         return sha256(self.to_json().encode()).hexdigest()
 
     @property

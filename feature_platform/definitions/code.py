@@ -44,7 +44,6 @@ class Code(Value):
 
     @classmethod
     def of(cls, function: FunctionType) -> Self:
-        """Return the import path and fingerprint of a function."""
         return cls(
             module=module_name(function),
             qualname=function.__qualname__,

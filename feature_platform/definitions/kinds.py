@@ -43,7 +43,6 @@ def kinds() -> tuple[str, ...]:
 
 
 def kinds_in(namespace: str) -> tuple[str, ...]:
-    """Return the kinds that share a namespace."""
     return _tables(tuple(TYPES))[1].get(namespace, ())
 
 

@@ -76,7 +76,6 @@ class ViewReference(Value):
 
     @property
     def dependency(self) -> Dependency:
-        """The view as a dependency of the reader."""
         return Dependency(VIEWS, self.view, self.project or "")
 
     def __str__(self) -> str:
@@ -131,10 +130,7 @@ class View(Definition):
 
 
 def reference(value: Any) -> Any:
-    """Convert a view or a string such as `[project/]view[:feature]` to a reference.
-
-    Other values are returned unchanged, for validation.
-    """
+    """Convert a view or `[project/]view[:feature]` to a reference; return others unchanged."""
     if isinstance(value, View):
         return value.reference()
     if isinstance(value, str):

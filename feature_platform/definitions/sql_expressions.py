@@ -109,10 +109,7 @@ def _result_type(text: str, inputs: Mapping[str, FeatureType]) -> tuple[pa.DataT
 
 
 def _widest_type(dtype: FeatureType) -> FeatureType:
-    """Return a decimal type with few integer digits, which leaves the most room for the scale.
-
-    DuckDB rounds silently where 38 digits are not enough for both.
-    """
+    """Return a type with few integer digits; DuckDB rounds silently if the scale does not fit."""
     if dtype.item:
         return Array(_widest_type(dtype.item))
     return Decimal(min(38, dtype.digits[1] + 4), dtype.digits[1]) if dtype.digits else dtype

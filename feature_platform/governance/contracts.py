@@ -36,7 +36,6 @@ class Effect:
 
     @property
     def breaks(self) -> bool:
-        """Whether the reader loses something that it relies on."""
         return self.kind != "none"
 
     def __str__(self) -> str:
@@ -146,14 +145,12 @@ class Contracts:
                 yield loss.kind, loss.message, loss.feature if ref.view == change.name else ""
 
     def _excuse(self, change: Change, feature: str) -> str:
-        """Return the passed deprecation of the object or the feature; empty if there is none."""
         deprecations = change.previous.deprecations() if change.previous else {}
         relevant = [deprecations.get(name) for name in dict.fromkeys(["", feature])]
         passed = [str(d) for d in relevant if d is not None and d.has_passed(self.today)]
         return passed[0] if passed else ""
 
     def _affected_views(self, change: Change) -> set[ViewName]:
-        """Return the views that a change can affect, including indirect readers."""
         views = self._directly_affected(change)
         pending = list(views)
         while pending:

@@ -14,7 +14,6 @@ _RESERVED_FOR = timedelta(days=30)
 
 
 def names(context: PlanContext) -> Iterator[Problem]:
-    """Check prefixes and reserved names."""
     policy = context.after.policy
     owner = context.plan.owner
     prefixes = policy.prefixes.get(owner, ())

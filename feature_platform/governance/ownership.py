@@ -24,7 +24,6 @@ def may_change(
 
 
 def offers_to(definition: object, owner: str, change: Change) -> bool:
-    """Return whether a definition is a transfer of the changed object to an owner."""
     return (
         isinstance(definition, Transfer)
         and definition.to == owner

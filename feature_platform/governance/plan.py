@@ -32,7 +32,6 @@ class Change(BaseModel):
 
     @classmethod
     def to(cls, definition: Definition, before: str | None) -> Self:
-        """Return the change that registers a definition."""
         name, after = definition.name, definition.to_json()
         change = cls(kind=definition.kind, name=name, before=before, after=after)
         change._parsed = definition
@@ -40,14 +39,12 @@ class Change(BaseModel):
 
     @property
     def action(self) -> Literal["create", "update", "delete"]:
-        """The kind of change."""
         if self.before is None:
             return "create"
         return "delete" if self.after is None else "update"
 
     @property
     def subject(self) -> str:
-        """Kind and name for messages, such as `feature view 'hourly_weather'`."""
         return subject(self.kind, self.name)
 
     @property
@@ -106,7 +103,6 @@ class Plan(BaseModel):
     override: str = ""
 
     def key(self, change: Change) -> Key:
-        """Return the key of a changed object."""
         return Key(self.project, change.kind, change.name)
 
     def entries(self, version: int = 0) -> Iterator[tuple[Key, Registered | None]]:

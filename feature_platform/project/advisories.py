@@ -20,7 +20,6 @@ class Advisory:
 
     @property
     def subject(self) -> str:
-        """Kind and name of the object, for messages."""
         return self.reader.subject
 
     def __str__(self) -> str:
@@ -28,10 +27,7 @@ class Advisory:
 
 
 def advisories(project: Project, owner: str) -> Iterator[Advisory]:
-    """Yield the advisories of an owner, in name order.
-
-    References break after a platform override, or after the date of a deprecation.
-    """
+    """Yield the advisories of an owner, in name order."""
     # Usually nothing is deprecated, and no dependency needs to be resolved.
     entries = project.snapshot.entries.values()
     any_deprecated = any('"deprecated"' in entry.body for entry in entries)

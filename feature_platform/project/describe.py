@@ -7,10 +7,7 @@ from feature_platform.project.resolve import parse_features, resolve
 
 
 def signature(project: Project, definition: Definition) -> dict[str, str]:
-    """Return join keys, request values and features of a view or service as text.
-
-    Empty for other kinds and for objects with unregistered dependencies.
-    """
+    """Return the signature of a view or service as text; empty if it cannot be resolved."""
     if not isinstance(definition, (View, FeatureService)):
         return {}
     try:

@@ -117,10 +117,7 @@ def _feature_view_interface(project: Project, view: FeatureView) -> ViewInterfac
 
 
 def _history(project: Project, name: str) -> tuple[BatchSource | None, bool]:
-    """Return the batch source of a source's history, and whether it has a history.
-
-    Unregistered sources count as having one; `references` reports them.
-    """
+    """Return the batch source, and whether there is a history; assume one if unregistered."""
     source = project.look_up(Source, name)
     if source is None:
         return None, True

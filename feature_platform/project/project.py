@@ -56,7 +56,6 @@ class Project:
         return entry.definition if entry and isinstance(entry.definition, kind) else None
 
     def find_view(self, reference: ViewReference) -> View | None:
-        """Return a referenced view, or `None`."""
         return self.at(reference.project).look_up(View, reference.view)
 
     def at(self, project: str | None) -> "Project":
@@ -108,7 +107,6 @@ class Project:
                 yield entry
 
     def owned_by(self, owner: str) -> dict[Key, Registered]:
-        """Return the objects of an owner."""
         entries = self.snapshot.entries.items()
         return {k: e for k, e in entries if k.project == self.name and e.owner == owner}
 

@@ -157,7 +157,6 @@ def _expression_problems(
 
 
 def _precomputing_problems(project: Project, view: OnDemandFeatureView) -> Iterator[str]:
-    """Check that features depend on exactly one stored row."""
     exposed = interface(project, view.reference())
     stored = sorted(name for _, name in exposed.sources) if exposed else []
     if len(stored) > 1:

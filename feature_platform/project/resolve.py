@@ -359,7 +359,6 @@ def parse_features(project: Project, features: object) -> Sequence[ViewReference
 
 
 def _service_or_reference(project: Project, name: str) -> object:
-    """Return the service of this name, or the name if it is a reference to a view."""
     if (service := project.look_up(FeatureService, name)) is not None:
         return service
     names = project.names(FeatureService.kind, View.namespace)

@@ -29,12 +29,10 @@ class Key(NamedTuple):
 
     @property
     def namespace(self) -> str:
-        """The namespace of its name; both kinds of views share one."""
         return namespace_of(self.kind)
 
     @property
     def subject(self) -> str:
-        """Kind and name for messages, such as `feature view 'hourly_weather'`."""
         return subject(self.kind, self.name)
 
 

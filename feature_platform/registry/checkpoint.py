@@ -1,7 +1,4 @@
-"""Checkpoints: stored snapshots, so that opening a registry need not replay the whole log.
-
-A checkpoint is a cache. It is used only if the log contains its commit with the same digest.
-"""
+"""Checkpoints: a cache of snapshots, used only if the log has their commit and digest."""
 
 from hashlib import sha256
 from typing import Annotated, Self
@@ -41,7 +38,6 @@ class Checkpoint(BaseModel):
         )
 
     def to_bytes(self) -> bytes:
-        """Return the stored form."""
         return encode_record(self.model_dump(mode="json"))
 
     @classmethod
@@ -69,8 +65,5 @@ class Checkpoint(BaseModel):
 
 
 def is_due(version: int, objects: int) -> bool:
-    """Return whether to store a checkpoint of a version with this number of objects.
-
-    Checkpoints are stored every 50 commits, and less often in large registries to limit storage.
-    """
+    """Return whether to store a checkpoint: every 50 commits, less often in large registries."""
     return version % (_COMMITS * (1 + objects // _OBJECTS_PER_STEP)) == 0

@@ -66,7 +66,6 @@ class Commit(BaseModel):
 
     @property
     def cursor(self) -> Cursor:
-        """The point of history after this commit."""
         return Cursor(self.log_id, self.version, self.commit_id)
 
     def summary(self) -> str:
@@ -160,7 +159,6 @@ def _audit(commit: Commit, state: State, after: int) -> None:
 
 
 def broken_after(version: int, problem: str) -> CorruptLogError:
-    """Return the error for a log that is intact up to a version."""
     message = f"The registry's log was altered or replaced: the commit after version {version}"
     return CorruptLogError(f"{message} {problem}. {_next_step(version)}")
 
@@ -170,5 +168,4 @@ def _next_step(version: int) -> str:
 
 
 def utc_now() -> datetime:
-    """Return the current time, UTC."""
     return datetime.now(UTC)

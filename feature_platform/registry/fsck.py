@@ -34,7 +34,6 @@ class Report:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether some commits cannot be read."""
         return any(finding.damage for finding in self.findings)
 
 

@@ -369,9 +369,7 @@ class Registry:
         return [read_commit(record, after=after + i) for i, record in enumerate(records)]
 
     def _no_version(self, version: int) -> str:
-        return (
-            f"Registry version {version} does not exist; versions are 1 to {self.snapshot().version}."
-        )
+        return f"There is no registry version {version}; use 1 to {self.snapshot().version}."
 
 
 def _check_aware(time_: datetime | None) -> None:

@@ -48,21 +48,20 @@ class SavedPlan(BaseModel):
         return {key for name, key in keys.items() if _hash(head, key) != self.reads[name]}
 
     def to_bytes(self) -> bytes:
-        """Return the content of a plan file."""
         return encode_record(self.model_dump(mode="json"))
 
     @classmethod
-    def read(cls, stored: bytes, where: str) -> Self:
-        """Read the content of a plan file; messages contain its name `where`.
+    def read(cls, stored: bytes, label: str) -> Self:
+        """Read the content of a plan file; messages contain the label.
 
         Raises:
             RequestError: The file is not a saved plan, or was altered.
         """
         try:
-            return cls.model_validate_json(decode_record(stored.rstrip(b"\n"), where))
+            return cls.model_validate_json(decode_record(stored.rstrip(b"\n"), label))
         except (CorruptLogError, ValidationError) as error:
             raise RequestError(
-                f"{where} is not a file of `plan --out`, or was altered. Run `plan --out` again."
+                f"{label} is not a file of `plan --out`, or was altered. Run `plan --out` again."
             ) from error
 
 
