@@ -128,7 +128,7 @@ def repair(log: CommitLog, target: CommitLog, backup: Sequence[bytes] = ()) -> t
             registry.
     """
     if str(log) == str(target) or target.read(0, 1):
-        raise ConflictError(f"Registry {target} is not empty. Repair into a new registry.")
+        raise ConflictError(f"Registry {target} is not empty; repair into a new one.")
     good = examine(log).good
     _check_same(good, backup, log)
     records = [*good, *backup[len(good) :]]

@@ -313,7 +313,7 @@ class Registry:
             names = ", ".join(str(key) for key in sorted(changed))
             cause = "; ".join(commits) or "no commit changed it, so the plan was altered"
             raise ConflictError(
-                f"{names} changed since the plan was made at version {plan.version}: {cause}. "
+                f"The plan of version {plan.version} is outdated: {names} changed since: {cause}. "
                 "Nothing was written. Plan again."
             )
 
@@ -369,7 +369,7 @@ class Registry:
         return [read_commit(record, after=after + i) for i, record in enumerate(records)]
 
     def _no_version(self, version: int) -> str:
-        return f"There is no registry version {version}; use 1 to {self.snapshot().version}."
+        return f"The registry has versions 1 to {self.snapshot().version}; there is no {version}."
 
 
 def _check_aware(time_: datetime | None) -> None:
