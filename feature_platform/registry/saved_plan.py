@@ -61,7 +61,7 @@ class SavedPlan(BaseModel):
             return cls.model_validate_json(decode_record(stored.rstrip(b"\n"), label))
         except (CorruptLogError, ValidationError) as error:
             raise RequestError(
-                f"{label} is not a file of `plan --out`, or was altered. Run `plan --out` again."
+                f"{label} is not a file of `plan --out`, or was altered; make it again."
             ) from error
 
 
