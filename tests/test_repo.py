@@ -150,5 +150,5 @@ def test_an_unfinished_view_is_not_applied(tmp_path: Path) -> None:
     )
     folder = write(tmp_path / "a", on_demand_views=unfinished)
 
-    with raises(DefinitionError, "OnDemandFeatureView 'v'", "udf"):
+    with raises(DefinitionError, "'v'", "udf"):
         FeatureStore(folder).plan()

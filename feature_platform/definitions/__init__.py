@@ -1,4 +1,4 @@
-"""The kinds of definition: frozen, validated, without I/O."""
+"""Definitions of every kind: frozen and validated, without I/O."""
 
 from feature_platform.definitions.applicable import applicable as applicable
 from feature_platform.definitions.base import Definition as Definition

@@ -1,4 +1,4 @@
-"""What users pass to `apply`, reduced to what can be registered."""
+"""The definitions among the arguments of `apply`."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,9 @@ from feature_platform.errors import DefinitionError
 
 
 def applicable(objects: object) -> tuple[Definition, ...]:
-    """Return the objects that can be registered; request sources are parts of their views.
+    """Return the definitions to register among one or several objects.
+
+    Request sources are left out: they are stored in the views that list them.
 
     Raises:
         DefinitionError: An object is not a definition, or an on-demand view has no function.
@@ -17,13 +19,10 @@ def applicable(objects: object) -> tuple[Definition, ...]:
     listed = [objects] if isinstance(objects, (Definition, RequestSource)) else objects
     if not isinstance(listed, Iterable):
         raise DefinitionError(f"apply takes definitions, not {objects!r}.")
-    kept = [item for item in listed if not isinstance(item, RequestSource)]
-    for item in kept:
+    definitions = [item for item in listed if not isinstance(item, RequestSource)]
+    for item in definitions:
         if not isinstance(item, Definition):
             raise DefinitionError(f"apply takes definitions, not {item!r}.")
         if isinstance(item, OnDemandFeatureView) and not item.is_complete:
-            raise DefinitionError(
-                f"OnDemandFeatureView {item.name!r} has no function: use it as a decorator, "
-                "or pass udf."
-            )
-    return tuple(kept)
+            raise DefinitionError(f"{item} has no function. Use it as a decorator or pass udf.")
+    return tuple(definitions)

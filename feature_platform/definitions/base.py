@@ -1,4 +1,4 @@
-"""What all definitions share: names, equality by content, one JSON form, clear errors."""
+"""The base of all definitions: names, equality by content, canonical JSON, validation errors."""
 
 import json
 import sys
@@ -26,8 +26,8 @@ ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0
 
 _NAME = TypeAdapter(Name)
 _MESSAGES = {
-    "string_pattern_mismatch": "{input!r} is not a valid name: use a letter followed by letters, "
-    "digits and underscores (ASCII, at most 63 characters).",
+    "string_pattern_mismatch": "{input!r} is not a valid name. Use ASCII letters, digits and "
+    "underscores, starting with a letter (at most 63 characters).",
     "missing": "is required.",
     "too_short": "is empty.",
 }
@@ -43,7 +43,7 @@ def is_name(text: str) -> bool:
 
 
 class FrozenDict(dict[str, Any]):
-    """An immutable dict."""
+    """An immutable dict, safe to share."""
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise TypeError("definitions are immutable; create a new one")
@@ -63,10 +63,10 @@ NO_LABELS = FrozenDict()
 
 
 class Value(BaseModel):
-    """An immutable value, checked when it is built.
+    """An immutable value, validated on construction.
 
     Raises:
-        DefinitionError: An argument is wrong; every wrong one is listed.
+        DefinitionError: Arguments are invalid; all of them are listed.
     """
 
     model_config = ConfigDict(
@@ -76,7 +76,7 @@ class Value(BaseModel):
     def __init__(self, *args: Any, **data: Any) -> None:
         if args:
             names = ", ".join(_arguments(type(self)))
-            raise DefinitionError(f"{type(self).__name__} takes keyword arguments: {names}.")
+            raise DefinitionError(f"{type(self).__name__} takes keyword arguments only: {names}.")
         try:
             super().__init__(**data)
         except ValidationError as error:
@@ -84,11 +84,11 @@ class Value(BaseModel):
 
 
 class Deprecation(Value):
-    """A notice that something will be changed or removed, with the last day readers can rely on it.
+    """A notice with a date, after which an owner may break readers of an object or a feature.
 
     Attributes:
-        remove_after: Readers can rely on it until this day (UTC). Then its owner may break them.
-        reason: Why.
+        remove_after: The last day (UTC) on which readers can rely on it.
+        reason: Why it is deprecated.
         replacement: What to use instead.
 
     Example:
@@ -101,20 +101,20 @@ class Deprecation(Value):
     replacement: str = ""
 
     def has_passed(self, today: date) -> bool:
-        """Return whether readers can no longer rely on it."""
+        """Return whether readers can no longer rely on the deprecated object."""
         return today > self.remove_after
 
     def __str__(self) -> str:
-        instead = f"; use {self.replacement}" if self.replacement else ""
-        why = f" ({self.reason})" if self.reason else ""
-        return f"deprecated, kept until {self.remove_after}{instead}{why}"
+        remedy = f"; use {self.replacement}" if self.replacement else ""
+        reason = f" ({self.reason})" if self.reason else ""
+        return f"deprecated, supported until {self.remove_after}{remedy}{reason}"
 
 
 class Dependency(NamedTuple):
     """An object that a definition names.
 
     Attributes:
-        namespace: The namespace of its name, such as `entity`; views of both kinds share one.
+        namespace: Namespace of its name, such as `entity`; both kinds of views share one.
         name: Its name.
         project: Its project; empty for the project of the definition.
     """
@@ -128,16 +128,16 @@ class Definition(Value):
     """An object that exactly one owner registers.
 
     Attributes:
-        name: Unique in its project and namespace, ignoring case.
-        description: Text for the catalog.
-        tags: Free labels; everyone who can read the registry sees them, so no secrets.
-        owner: Contact. Who may change the object depends on the repo that registered it.
-        deprecated: When it will be removed, and what to use instead.
+        name: Unique among objects of its kind in the project, ignoring case.
+        description: Description for the catalog.
+        tags: Free labels, visible to every reader of the registry; never put secrets here.
+        owner: Contact. Write access follows from the repo or key that registered the object.
+        deprecated: Notice of removal, with a date and a replacement.
     """
 
     kind: ClassVar[str]
     namespace: ClassVar[str] = ""
-    """Within it names are unique; the kind if empty."""
+    """Names are unique within it; the kind if empty."""
 
     name: Name
     description: str = ""
@@ -158,75 +158,71 @@ class Definition(Value):
 
     @property
     def place(self) -> tuple[str, int] | None:
-        """File and line of the definition; `None` if it was read from the registry."""
+        """File and line that created the definition; `None` if it was read from the registry."""
         return self._place
 
     def to_json(self) -> str:
-        """Return the canonical JSON form: equal text means equal definitions."""
+        """Return canonical JSON; equal text means equal definitions."""
         return self.canonical
 
     @cached_property
     def canonical(self) -> str:
-        """The canonical JSON form."""
         content = self.model_dump(mode="json", exclude_defaults=True)
         content["type"] = type(self).model_fields["type"].default
         return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     def model_copy(self, **options: Any) -> Self:
-        """Return a copy with updated values."""
+        """Return a copy, optionally with updated values."""
         copy = super().model_copy(**options)
         copy.__dict__.pop("canonical", None)
         return copy
 
     def digest(self) -> str:
-        """Return the SHA-256 of the canonical form."""
         return sha256(self.to_json().encode()).hexdigest()
 
     @property
     def references(self) -> tuple[Any, ...]:
-        """The references to views, `ViewReference` objects, in order."""
+        """References to views (`ViewReference`), in order."""
         return ()
 
     def dependencies(self) -> Iterable[Dependency]:
-        """Yield every object that this one names, as it names them."""
+        """Yield the dependencies of this definition, as written."""
         return dict.fromkeys(reference.dependency for reference in self.references)
 
     def deprecations(self) -> dict[str, Deprecation]:
-        """Return the deprecation of the object, under an empty name, and those of its fields."""
+        """Return field name → deprecation; an empty name stands for the object itself."""
         return {"": self.deprecated} if self.deprecated else {}
 
     def related(self) -> Iterable["Definition"]:
-        """Yield definitions that were passed to this one in place of their names."""
+        """Yield definitions passed in place of a name, which are registered with this one."""
         return ()
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name!r}"
+        return f"{self.kind.replace('_', ' ')} {self.name!r}"
 
 
 def with_related(definitions: Iterable[Definition]) -> list[Definition]:
-    """Return definitions and those that were only passed to another one.
+    """Return definitions together with those nested in them.
 
     Raises:
-        DefinitionError: Two different definitions have the same name.
+        DefinitionError: Two different definitions share a name.
     """
-    by_name = {(d.kind, d.name): d for d in definitions}
-    for definition in list(by_name.values()):
-        for extra in definition.related():
-            if by_name.setdefault((extra.kind, extra.name), extra) != extra:
-                raise DefinitionError(
-                    f"{definition} contains a {extra} that differs from another {extra}. "
-                    "Rename one of them."
-                )
-    return list(by_name.values())
+    collected = {(d.kind, d.name): d for d in definitions}
+    for definition in list(collected.values()):
+        for nested in definition.related():
+            if collected.setdefault((nested.kind, nested.name), nested) != nested:
+                message = f"uses a {nested} that differs from another {nested}. Rename one."
+                raise DefinitionError(f"{definition} {message}")
+    return list(collected.values())
 
 
 def name_of(value: object) -> object:
-    """Return the name of a definition, and anything else unchanged, for validation."""
+    """Return the name of a definition, or any other value unchanged, for validation."""
     return value.name if isinstance(value, Definition) else value
 
 
 def _caller() -> tuple[str, int] | None:
-    """Return the nearest file and line outside of this package and pydantic."""
+    """Return the nearest file and line outside this package and pydantic."""
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - public in all but name
     while frame is not None:
         package = frame.f_globals.get("__name__", "").partition(".")[0]
@@ -251,13 +247,12 @@ def _explain(cls: type[BaseModel], data: dict[str, Any], error: ValidationError)
         path = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             names = _arguments(cls)
-            hint = did_you_mean(path, names)
-            reason = f"is not an argument.{hint} Arguments: {', '.join(names)}."
+            reason = f"is not an argument.{did_you_mean(path, names)} Valid: {', '.join(names)}."
         elif item["type"] in _MESSAGES:
             reason = _MESSAGES[item["type"]].format(input=item["input"])
         elif item["type"] == "value_error":
             reason = str(item["ctx"]["error"])
         else:
-            reason = f"{item['msg']}, not {item['input']!r}."
+            reason = f"{item['msg']}; got {item['input']!r}."
         reasons.append(f"{path}: {reason}" if path else reason)
     return f"{label}: " + " ".join(reasons)

@@ -9,15 +9,15 @@ from feature_platform.types import DType
 
 
 class Entity(Definition):
-    """Something features describe, identified by one or several join keys.
+    """A thing that features describe, identified by one or several join keys.
 
     Attributes:
-        join_keys: Columns that identify an entity, in key order; its name by default.
-        value_type: Type of the join key. With several keys, declare their types as fields of
-            the views' schemas instead.
+        join_keys: Columns that identify an entity, in key order; defaults to the name.
+        value_type: Type of a single join key. Declare the types of several keys in the views'
+            schemas instead.
 
     Raises:
-        DefinitionError: A key is named twice, or one type is given for several keys.
+        DefinitionError: A key occurs twice, or one type is given for several keys.
 
     Example:
         >>> Entity(name="driver", join_keys=["driver_id"]).join_keys
@@ -36,22 +36,22 @@ class Entity(Definition):
 
     @model_validator(mode="before")
     @classmethod
-    def _key_is_named_like_the_entity(cls, data: dict[str, object]) -> dict[str, object]:
+    def _default_join_key(cls, data: dict[str, object]) -> dict[str, object]:
         if data.get("join_keys") or "name" not in data:
             return data
         return {**data, "join_keys": (data["name"],)}
 
     @model_validator(mode="after")
-    def _keys_are_sound(self) -> Self:
+    def _check_keys(self) -> Self:
         if len(set(self.join_keys)) < len(self.join_keys):
             raise ValueError(f"join_keys {list(self.join_keys)} contain a column twice.")
         if self.value_type and (len(self.join_keys) > 1 or self.value_type.item):
             raise ValueError(
-                "value_type is the scalar type of a single join key; declare the types of several "
-                "as fields of the views' schemas."
+                "value_type is the scalar type of a single join key. Declare the types of several "
+                "keys as fields of the views' schemas."
             )
         if self.value_type and not self.value_type.can_be_key:
             raise ValueError(
-                f"value_type: a {self.value_type} cannot be a join key; use Int64 or String."
+                f"value_type: a {self.value_type} cannot be a join key. Use Int64 or String."
             )
         return self

@@ -9,13 +9,13 @@ from feature_platform.definitions.reference import References, ViewReference
 
 
 class FeatureService(Definition):
-    """The features that one version of a model reads, under one name.
+    """The named list of features that one version of a model reads.
 
     Attributes:
         features: Views, `view` or `view:feature` strings, or `view[["a", "b"]]`, in order.
 
     Raises:
-        DefinitionError: An argument is wrong; every wrong one is listed.
+        DefinitionError: Arguments are invalid; all of them are listed.
 
     Example:
         >>> service = FeatureService(name="model_v1", features=["user", "driver:conv_rate"])

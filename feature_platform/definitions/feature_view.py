@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, PrivateAttr, field_validator, model_valida
 
 from feature_platform.definitions.base import Definition, Dependency, Name, name_of
 from feature_platform.definitions.entity import Entity
-from feature_platform.definitions.field import Field, as_tuple, repeated
+from feature_platform.definitions.field import Field, as_tuple, duplicate_names
 from feature_platform.definitions.reference import View
 from feature_platform.definitions.source import Source
 from feature_platform.errors import DefinitionError
@@ -19,19 +19,19 @@ from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 class FeatureView(View):
     """Features of some entities that are observed and stored together.
 
-    One row is one observation: join keys, an event timestamp, and a column per feature.
+    One row is one observation: join keys, an event timestamp and a column per feature.
 
     Attributes:
-        source: The batch or push source of its rows, or the source's name.
+        source: Batch or push source of the rows, or its name.
         schema: The features. A field named like a join key declares the key's type instead.
-        entities: Entities (or their names) whose join keys identify a row; none for global
+        entities: Entities (or their names) whose join keys identify a row; empty for global
             features.
-        ttl: How long a row is valid: one observed at `t` from `t` to `t + ttl`, both inclusive.
-            `None` and zero mean for ever.
-        online: Whether it can be materialized and pushed to the online store.
+        ttl: How long a row is valid: a row observed at `t` serves requests from `t` to `t + ttl`,
+            both inclusive. `None` and zero mean forever.
+        online: Whether rows can be materialized and pushed to the online store.
 
     Raises:
-        DefinitionError: An argument is wrong; every wrong one is listed.
+        DefinitionError: Arguments are invalid; all of them are listed.
 
     Example:
         >>> from feature_platform.definitions import Entity, FileSource
@@ -46,7 +46,7 @@ class FeatureView(View):
         >>> stats.entities, stats.source
         (('driver_id',), 'driver_stats')
 
-    Source: Feast's `FeatureView`. The schema is declared, never inferred: it is a contract.
+    Source: Feast's `FeatureView`. The schema is a contract: declared, never inferred.
     """
 
     kind: ClassVar[str] = "feature_view"
@@ -59,32 +59,29 @@ class FeatureView(View):
     ] = ()
     ttl: timedelta | None = None
     online: bool = True
-    _given_source: Definition | None = PrivateAttr(default=None)
+    _source: Definition | None = PrivateAttr(default=None)
 
     def __init__(self, **data: Any) -> None:
         super().__init__(**data)
-        given = data.get("source")
-        if isinstance(given, Definition) and not isinstance(given, Source):
-            raise DefinitionError(f"{self}: source is a {given.kind}; pass a source or its name.")
-        self._given_source = given if isinstance(given, Definition) else None
+        source = data.get("source")
+        if isinstance(source, Definition) and not isinstance(source, Source):
+            raise DefinitionError(f"{self}: source is a {source.kind}. Pass a source or its name.")
+        self._source = source if isinstance(source, Definition) else None
 
     @field_validator("ttl")
     @classmethod
-    def _zero_is_for_ever(cls, ttl: timedelta | None) -> timedelta | None:
+    def _normalize_ttl(cls, ttl: timedelta | None) -> timedelta | None:
         if ttl is not None and ttl < timedelta(0):
-            raise ValueError(f"{ttl} is negative; None means for ever.")
+            raise ValueError(f"{ttl} is negative. Use None for values that never expire.")
         return ttl or None
 
     @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
-        if twice := repeated(self.fields):
-            raise ValueError(f"schema declares {twice} twice.")
+    def _check_names(self) -> Self:
+        if duplicates := duplicate_names(self.fields):
+            raise ValueError(f"schema declares {duplicates} twice.")
         for name in (f.name for f in self.fields):
             if name.startswith("__fp_") or name in {EVENT_TIMESTAMP, CREATED_TIMESTAMP}:
-                raise ValueError(
-                    f"schema: {name!r} is reserved; map the column to another name "
-                    "with field_mapping."
-                )
+                raise ValueError(f"schema: {name!r} is reserved. Map the column to another name.")
         if len(set(self.entities)) < len(self.entities):
             raise ValueError(f"entities {list(self.entities)} contain an entity twice.")
         return self
@@ -98,13 +95,13 @@ class FeatureView(View):
         yield Dependency(Source.kind, self.source)
 
     def related(self) -> tuple[Definition, ...]:
-        if self._given_source is None or self._given_source.name != self.source:
+        if self._source is None or self._source.name != self.source:
             return ()
-        return (self._given_source, *self._given_source.related())
+        return (self._source, *self._source.related())
 
 
 class StreamFeatureView(FeatureView):
-    """A feature view whose newest rows are pushed, with a batch source for its history.
+    """A feature view with pushed rows, and a batch source for their history.
 
     Source: Feast's `StreamFeatureView`.
     """

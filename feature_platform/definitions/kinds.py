@@ -1,7 +1,4 @@
-"""The table of kinds: the only place that lists them all.
-
-A new kind is a subclass of `Definition` in a file of its own, and a line in `TYPES`.
-"""
+"""The table of kinds. To add one, write a subclass of `Definition` and list it in `TYPES`."""
 
 from functools import cache
 from typing import Annotated, Any, Union
@@ -37,26 +34,25 @@ TYPES: list[type[Definition]] = [
     Policy,
     Transfer,
 ]
-"""Every type of definition that can be registered, each kind after those it can refer to."""
+"""All types of definitions; each kind follows the kinds it can depend on."""
 
 
 def kinds() -> tuple[str, ...]:
-    """Return all kinds, each after those it can refer to."""
+    """Return all kinds; each follows the kinds it can depend on."""
     return _tables(tuple(TYPES))[0]
 
 
 def kinds_in(namespace: str) -> tuple[str, ...]:
-    """Return the kinds whose objects share a namespace."""
     return _tables(tuple(TYPES))[1].get(namespace, ())
 
 
 def namespace_of(kind: str) -> str:
-    """Return the namespace of a kind's names; an unknown kind has one of its own."""
+    """Return the namespace of a kind; for an unknown kind, the kind itself."""
     return _tables(tuple(TYPES))[2].get(kind, kind)
 
 
 def from_json(text: str) -> Definition:
-    """Read a definition back from its canonical JSON.
+    """Parse the canonical JSON of a definition.
 
     Raises:
         ValueError: The text is not a definition.

@@ -9,7 +9,7 @@ from pydantic import PrivateAttr, model_validator
 
 from feature_platform.definitions.base import NO_LABELS, Labels
 from feature_platform.definitions.code import Code
-from feature_platform.definitions.field import Field, as_tuple, repeated
+from feature_platform.definitions.field import Field, as_tuple, duplicate_names
 from feature_platform.definitions.reference import References, View, ViewReference
 from feature_platform.definitions.source import RequestSource
 from feature_platform.definitions.sql_expressions import check_expressions
@@ -19,29 +19,29 @@ Mode = Literal["row", "python", "pandas", "sql"]
 
 
 class OnDemandFeatureView(View):
-    """Features computed from other features and from the request, by a function or by SQL.
+    """Features that a function or SQL computes from other features and request values.
 
-    With `udf` or `expressions` the view is complete. Without, it is a decorator: the view takes the
-    function's name and docstring. A complete view can be called directly, which is convenient in
-    tests.
+    A view with `udf` or `expressions` is complete. Without them it is a decorator that takes name
+    and description from the function. A complete view can be called directly, for example in tests.
 
     Attributes:
-        sources: Views and features it reads (objects, `view` or `view:feature` strings, other
-            on-demand views) and request sources, in any order.
-        schema: The features it returns.
-        mode: What the function takes and returns. `row`: a dict of values, for each row.
-            `python`: a dict of lists. `pandas`: a DataFrame. Rows must not depend on each other,
-            because offline they come in batches. `sql`: `expressions` instead of a function, so
-            readers need no code.
-        udf: The function. Inputs are named by feature, or `view__feature` if two share a name.
-        expressions: For mode `sql`: feature → expression over the inputs of a row, in DuckDB's SQL.
-        write_to_online_store: Precompute the features when rows of the view below are written. A
-            precomputed value is used if it was computed by the current code from the current
-            inputs; otherwise it is computed at request time. For views that read one feature view
-            and no request values.
+        sources: Views and features (objects, `view` or `view:feature` strings, other on-demand
+            views) and request sources, in any order.
+        schema: The computed features.
+        mode: Argument and return type of the function. `row`: a dict of values, called once per
+            row. `python`: a dict of lists. `pandas`: a DataFrame. Functions must treat rows
+            independently, because offline rows come in batches. `sql`: `expressions` instead of a
+            function, so readers need no code.
+        udf: The function. Inputs have feature names, or `view__feature` where two share a name.
+        expressions: For mode `sql`: feature → expression over the inputs of its row, in DuckDB's
+            SQL.
+        write_to_online_store: Precompute the features when rows of the view below are written.
+            Stored features are served only if the current code computed them from the current
+            inputs; otherwise they are computed at request time. Requires a view that reads one
+            feature view and no request values.
 
     Raises:
-        DefinitionError: An argument is wrong; every wrong one is listed.
+        DefinitionError: Arguments are invalid; all of them are listed.
 
     Example:
         >>> from feature_platform.types import Int64
@@ -79,11 +79,9 @@ class OnDemandFeatureView(View):
         if function is not None:
             if not inspect.isfunction(function):
                 raise DefinitionError(f"OnDemandFeatureView: udf {function!r} is not a function.")
-            if data.get("mode", "row") != "pandas" and _takes_frame(function):
-                raise DefinitionError(
-                    f"OnDemandFeatureView {function.__name__!r}: the function takes a DataFrame; "
-                    "pass mode='pandas'."
-                )
+            if data.get("mode", "row") != "pandas" and _uses_dataframe(function):
+                message = "the function takes a DataFrame. Pass mode='pandas'."
+                raise DefinitionError(f"OnDemandFeatureView {function.__name__!r}: {message}")
             data["name"] = data.get("name") or function.__name__
             data["description"] = data.get("description") or inspect.getdoc(function) or ""
             data["code"] = Code.of(function)
@@ -91,27 +89,26 @@ class OnDemandFeatureView(View):
         self._function = function
 
     @model_validator(mode="after")
-    def _columns_are_unique(self) -> Self:
+    def _check_columns(self) -> Self:
         if not self.inputs and not self.request:
-            raise ValueError("sources is empty: add a view, a feature or a RequestSource.")
+            raise ValueError("sources is empty. List a view, a feature or a RequestSource.")
         if self.write_to_online_store and self.request:
-            raise ValueError(
-                "write_to_online_store: request values are not available when rows are written."
-            )
+            message = "request values are not known when rows are written."
+            raise ValueError(f"write_to_online_store: {message}")
         for argument, fields in (("schema", self.fields), ("sources", self.request)):
-            if twice := repeated(fields):
-                raise ValueError(f"{argument} declares {twice} twice.")
+            if duplicates := duplicate_names(fields):
+                raise ValueError(f"{argument} declares {duplicates} twice.")
         return self
 
     @model_validator(mode="after")
-    def _has_one_way_to_compute(self) -> Self:
+    def _check_mode(self) -> Self:
         if (self.mode == "sql") != bool(self.expressions):
             raise ValueError("mode='sql' and expressions must be used together.")
         if self.mode == "sql":
             if not self.name:
-                raise ValueError("name is missing: SQL views have no function to take it from.")
+                raise ValueError("name is required with mode='sql'.")
             if self.code is not None:
-                raise ValueError("mode='sql' takes expressions, not a function.")
+                raise ValueError("mode='sql' takes expressions and no function. Remove udf.")
             names = [f.name for f in self.fields]
             if sorted(self.expressions) != sorted(names):
                 raise ValueError(f"expressions: exactly {', '.join(names)} need one.")
@@ -124,32 +121,28 @@ class OnDemandFeatureView(View):
 
     @property
     def function(self) -> Callable[..., Any] | None:
-        """The function, in the process that built the view."""
+        """The function; `None` in a process that read the view from the registry."""
         return self._function
 
     @property
     def is_complete(self) -> bool:
-        """Whether it has a function or expressions."""
+        """Whether the view has a function or expressions."""
         return self.code is not None or bool(self.expressions)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not self.is_complete and len(args) == 1 and inspect.isfunction(args[0]):
-            given = {name: getattr(self, name) for name in self.model_fields_set}
-            return OnDemandFeatureView(**given, udf=args[0])
+            arguments = {name: getattr(self, name) for name in self.model_fields_set}
+            return OnDemandFeatureView(**arguments, udf=args[0])
         if self._function is None:
-            why = (
-                "is SQL"
-                if self.expressions
-                else "was read from the registry, which contains no code"
-            )
-            raise DefinitionError(f"{self} {why}: it cannot be called.")
+            reason = "it is SQL" if self.expressions else "the registry does not store code"
+            raise DefinitionError(f"{self} cannot be called: {reason}.")
         return self._function(*args, **kwargs)
 
 
-def _takes_frame(function: Callable[..., Any]) -> bool:
+def _uses_dataframe(function: Callable[..., Any]) -> bool:
     return any("DataFrame" in str(hint) for hint in inspect.get_annotations(function).values())
 
 
 def on_demand_feature_view(**arguments: Any) -> OnDemandFeatureView:
-    """Decorate a function: Feast's spelling of `OnDemandFeatureView(...)` as a decorator."""
+    """Return a decorator, like `OnDemandFeatureView(...)`; the name that Feast uses."""
     return OnDemandFeatureView(**arguments)

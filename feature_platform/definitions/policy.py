@@ -1,4 +1,4 @@
-"""The project's policy: what teams may register, under which names."""
+"""Policy: which kinds and names teams may register in a project."""
 
 from typing import Annotated, ClassVar, Literal, Self
 
@@ -10,17 +10,17 @@ TeamKind = Literal["on_demand_view", "feature_service"]
 
 
 class Policy(Definition):
-    """Rules of a project, set by the platform team.
+    """Rules of one project, set by the platform team. Without a policy, names are unrestricted.
 
     Attributes:
-        name: Always `policy`: a project has one.
+        name: Always `policy`; a project has only one.
         team_kinds: Kinds that teams may register.
-        prefixes: Team → prefixes of its objects' names, such as `{"risk": ["risk_"]}`, reserved for
-            the team.
-        teams_need_prefix: Refuse teams without prefixes.
+        prefixes: Team → required name prefixes of its objects, such as `{"risk": ["risk_"]}`.
+            Other owners cannot use these prefixes.
+        teams_need_prefix: Refuse teams without an entry in `prefixes`.
         reserved: Names that teams cannot use, ignoring case.
-        max_objects: Maximum number of objects per team; `None` for any.
-        notice_days: Minimum notice of a deprecation, in days before `remove_after`.
+        max_objects: Maximum number of objects per team; `None` for no limit.
+        notice_days: Minimum number of days between a deprecation and its `remove_after`.
 
     Example:
         >>> Policy(prefixes={"risk": ["risk_"]}).name
@@ -41,7 +41,7 @@ class Policy(Definition):
     notice_days: Annotated[int, Field(ge=0, le=3650)] = 14
 
     @model_validator(mode="after")
-    def _is_the_only_one(self) -> Self:
+    def _check_name(self) -> Self:
         if self.name != "policy":
             raise ValueError(f"name: the policy of a project is named 'policy', not {self.name!r}.")
         return self

@@ -1,4 +1,4 @@
-"""References to views, by which services, on-demand views and requests name features."""
+"""References to views, as services, on-demand views and requests use them."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, ClassVar, Final, Self
@@ -18,17 +18,17 @@ from feature_platform.definitions.base import (
 from feature_platform.definitions.field import Field, as_tuple
 
 VIEWS: Final = "feature_view"
-"""The namespace of views: feature views and on-demand feature views share their names."""
+"""The namespace that feature views and on-demand feature views share."""
 
 
 class ViewReference(Value):
-    """Features of a view, by name.
+    """A reference to features of one view, by name.
 
     Attributes:
         view: Name of a feature view or an on-demand feature view.
-        project: The view's project; `None` for the project of whoever names it.
-        features: The features, in order; `None` for all.
-        alias: Name of the view in this request, and prefix of full feature names.
+        project: The view's project; `None` for the project of the reader.
+        features: The requested features, in order; `None` for all.
+        alias: Name of the view in this request; the prefix of full feature names.
         join_key_map: Join key of the view → column of the request.
 
     Example:
@@ -46,26 +46,24 @@ class ViewReference(Value):
     join_key_map: Annotated[dict[ColumnName, ColumnName], AfterValidator(FrozenDict)] = NO_LABELS
 
     @model_validator(mode="after")
-    def _is_sound(self) -> Self:
+    def _check_columns(self) -> Self:
         if self.features is not None and not self.features:
-            raise ValueError(
-                f"view {self.view!r} has an empty list of features; leave it out for all."
-            )
+            raise ValueError(f"view {self.view!r}: features is empty. Omit the list to read all.")
         if len(set(self.join_key_map.values())) < len(self.join_key_map):
             raise ValueError(f"join_key_map {self.join_key_map} maps two keys to one column.")
         return self
 
     @property
     def label(self) -> str:
-        """The name of the view in a request."""
+        """The name of the view in a request: its alias, or its name."""
         return self.alias or self.view
 
     def with_name(self, name: str) -> "ViewReference":
-        """Return the same features under another view name."""
+        """Return a reference to the same features under another view name."""
         return ViewReference(**{**dict(self), "alias": name})
 
     def with_join_key_map(self, join_key_map: Mapping[str, str]) -> "ViewReference":
-        """Return the same features, joined by other columns of the request."""
+        """Return a reference with join keys mapped to other columns of the request."""
         return ViewReference(**{**dict(self), "join_key_map": dict(join_key_map)})
 
     def __getitem__(self, features: Iterable[str]) -> "ViewReference":
@@ -73,12 +71,11 @@ class ViewReference(Value):
 
     @property
     def lookup(self) -> tuple[str | None, str, Mapping[str, str]]:
-        """The view and how it is joined: one label stands for one of these."""
+        """The view and its join: each label identifies one lookup."""
         return self.project, self.view, self.join_key_map
 
     @property
     def dependency(self) -> Dependency:
-        """The view, as an object that the holder of this reference depends on."""
         return Dependency(VIEWS, self.view, self.project or "")
 
     def __str__(self) -> str:
@@ -87,7 +84,7 @@ class ViewReference(Value):
 
 
 class View(Definition):
-    """What can be referenced for features: feature views and on-demand feature views."""
+    """A feature view or an on-demand feature view."""
 
     namespace: ClassVar[str] = VIEWS
 
@@ -100,13 +97,14 @@ class View(Definition):
         return self.reference().with_name(name)
 
     def with_join_key_map(self, join_key_map: Mapping[str, str]) -> ViewReference:
-        """Return a reference to this view, joined by other columns of the request."""
+        """Return a reference with join keys mapped to other columns of the request."""
         return self.reference().with_join_key_map(join_key_map)
 
     def __getitem__(self, features: Iterable[str]) -> ViewReference:
         unknown = [name for name in as_tuple(features) if name not in self.feature_names]
         if unknown:
-            raise KeyError(f"{self} has no feature {unknown}; it has {list(self.feature_names)}.")
+            valid = list(self.feature_names)
+            raise KeyError(f"{self} has no feature {unknown}. Its features are {valid}.")
         return self.reference()[features]
 
     fields: tuple[Field, ...] = ()
@@ -117,12 +115,12 @@ class View(Definition):
 
     @property
     def entity_names(self) -> tuple[str, ...]:
-        """Names of the entities whose join keys identify a row; none for computed views."""
+        """Entities whose join keys identify a row; empty for on-demand views."""
         return ()
 
     @property
     def schema(self) -> tuple[Field, ...]:  # type: ignore[override]
-        """The declared columns, as Feast calls them."""
+        """The declared columns (Feast's name for `fields`)."""
         return self.fields
 
     @property
@@ -132,10 +130,7 @@ class View(Definition):
 
 
 def reference(value: Any) -> Any:
-    """Read a reference from a view, a string, or another reference.
-
-    Strings are `view` or `view:feature`, with `project/` before a view of another project.
-    """
+    """Convert a view or `[project/]view[:feature]` to a reference; return others unchanged."""
     if isinstance(value, View):
         return value.reference()
     if isinstance(value, str):
@@ -147,24 +142,22 @@ def reference(value: Any) -> Any:
     return value
 
 
-def _labels_are_unique(references: tuple[ViewReference, ...]) -> tuple[ViewReference, ...]:
-    """Merge references to one view; refuse a label for two different lookups."""
+def _merge_references(references: tuple[ViewReference, ...]) -> tuple[ViewReference, ...]:
+    """Merge references with equal lookups; refuse a label with two lookups."""
     merged: dict[str, ViewReference] = {}
     for ref in references:
-        held = merged.setdefault(ref.label, ref)
-        if held.lookup != ref.lookup:
-            raise ValueError(
-                f"two references have the name {ref.label!r}; rename one with with_name."
-            )
-        if held.features is None or ref.features is None:
-            merged[ref.label] = held if held.features is None else ref
+        first = merged.setdefault(ref.label, ref)
+        if first.lookup != ref.lookup:
+            raise ValueError(f"two references go by the name {ref.label!r}. Use with_name.")
+        if first.features is None or ref.features is None:
+            merged[ref.label] = first if first.features is None else ref
         else:
-            merged[ref.label] = held[tuple(dict.fromkeys(held.features + ref.features))]
+            merged[ref.label] = first[tuple(dict.fromkeys(first.features + ref.features))]
     return tuple(merged.values())
 
 
 References = Annotated[
     tuple[Annotated[ViewReference, BeforeValidator(reference)], ...],
     BeforeValidator(as_tuple),
-    AfterValidator(_labels_are_unique),
+    AfterValidator(_merge_references),
 ]

@@ -1,4 +1,4 @@
-"""Data sources: the origin of rows."""
+"""Sources of rows: files, tables, queries, pushes and streams."""
 
 import re
 from collections.abc import Iterator
@@ -16,20 +16,20 @@ from feature_platform.definitions.base import (
     Value,
     name_of,
 )
-from feature_platform.definitions.field import Field, repeated
+from feature_platform.definitions.field import Field, duplicate_names
 from feature_platform.errors import DefinitionError
 
 _GLOB = re.compile(r"[*?\[]")
 
 
 class Source(Definition):
-    """Where rows come from: a batch source or a push source."""
+    """A source of rows: a batch source or a push source."""
 
     kind: ClassVar[str] = "source"
 
     @property
     def history(self) -> str | None:
-        """Name of the source that holds the same rows for training; `None` without one."""
+        """Name of the source of the history; `None` if there is no history."""
         return self.name
 
 
@@ -37,11 +37,11 @@ class BatchSource(Source):
     """A table or a set of files with the history of features.
 
     Attributes:
-        timestamp_field: Column with the time at which a row was observed.
-        created_timestamp_column: Column with the time at which a row became known. Of two rows with
-            equal keys and times, the one created last wins.
-        field_mapping: Source column → name in views and requests, for keys, timestamps and
-            features.
+        timestamp_field: Column with the event timestamp.
+        created_timestamp_column: Column with the created timestamp. If two rows have the same keys
+            and event timestamp, the one created last is used.
+        field_mapping: Source column → name used in views and requests. Keys, timestamps and
+            features can all be mapped.
     """
 
     timestamp_field: str = "event_timestamp"
@@ -50,38 +50,39 @@ class BatchSource(Source):
 
     @property
     def day_column(self) -> str:
-        """Partition column that holds the UTC day of the event time; empty without one."""
+        """Partition column with the UTC day of the event timestamp; empty if there is none."""
         return getattr(self, "date_partition_column", "")
 
     @model_validator(mode="after")
-    def _mapping_is_one_to_one(self) -> Self:
+    def _check_mapping(self) -> Self:
         if len(set(self.field_mapping.values())) < len(self.field_mapping):
             raise ValueError(f"field_mapping {self.field_mapping} maps two columns to one name.")
         return self
 
     def location(self) -> dict[str, str]:
-        """Return what the offline store opens, as declared."""
+        """Return the declared location, for the offline store."""
         return {}
 
     @property
     def reads(self) -> tuple[object, ...]:
-        """What decides which rows and columns are read: equal values read the same."""
+        """Everything that determines the rows and columns: equal values read the same data."""
         times = self.timestamp_field, self.created_timestamp_column
         return (self.location(), dict(self.field_mapping), *times)
 
 
 class FileSource(BatchSource):
-    """Parquet or CSV files - one path, a glob, or a directory - or a Delta or Iceberg table.
+    """Parquet or CSV files (a path, a glob or a directory), or a Delta or Iceberg table.
 
     Attributes:
-        name: Derived from the path by default.
+        name: Defaults to a name derived from the path.
         path: A file, a glob such as `trips/*.parquet`, or a directory, read recursively. Relative
-            paths start at the reader's offline store `root`, by default the repo folder.
-        file_format: `parquet`, `csv`, `delta` or `iceberg`; the first two are detected from the
-            path. For Iceberg, the path is that of the metadata file.
+            paths are resolved against `root` of the reader's offline store, by default the repo
+            folder.
+        file_format: `parquet`, `csv`, `delta` or `iceberg`. Defaults to `csv` or `parquet`,
+            depending on the path. For an Iceberg table, `path` is its metadata file.
         s3_endpoint_override: S3 endpoint for `s3://` paths.
-        date_partition_column: Hive partition column with the UTC day of the event time as
-            `YYYY-MM-DD`, so other days are pruned.
+        date_partition_column: Hive partition column with the UTC day of the event timestamp as
+            `YYYY-MM-DD`. Reads skip the partitions of other days.
 
     Example:
         >>> FileSource(path="data/driver_stats.parquet").name
@@ -98,7 +99,7 @@ class FileSource(BatchSource):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_named_after_the_path(cls, data: dict[str, object]) -> dict[str, object]:
+    def _default_name(cls, data: dict[str, object]) -> dict[str, object]:
         path = str(data.get("path") or "")
         parts = [part for part in PurePosixPath(path).parts if not _GLOB.search(part)]
         stem = PurePosixPath(parts[-1]).name.split(".")[0] if parts else ""
@@ -117,12 +118,12 @@ class SparkSource(BatchSource):
     """A table, a query or files, read by Spark.
 
     Attributes:
-        name: Derived from the table or the path by default.
-        table: A table of Spark's catalog, instead of `query` or `path`.
-        query: A SELECT statement; needs a `name`.
+        name: Defaults to a name derived from the table or the path.
+        table: A table of Spark's catalog. Pass one of `table`, `query` and `path`.
+        query: A SELECT statement; requires a `name`.
         path: Files in `file_format`.
         file_format: `parquet`, `csv`, `orc`, `delta` or `iceberg`.
-        date_partition_column: Column with the UTC day of the event time as `YYYY-MM-DD`.
+        date_partition_column: Column with the UTC day of the event timestamp as `YYYY-MM-DD`.
 
     Example:
         >>> SparkSource(table="lake.trips").name
@@ -140,14 +141,14 @@ class SparkSource(BatchSource):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_named_after_the_table(cls, data: dict[str, object]) -> dict[str, object]:
+    def _default_name(cls, data: dict[str, object]) -> dict[str, object]:
         path = PurePosixPath(str(data.get("path") or "")).name.split(".")[0]
         return {**data, "name": data.get("name") or _slug(str(data.get("table") or path))}
 
     @model_validator(mode="after")
-    def _reads_one_thing(self) -> Self:
+    def _check_location(self) -> Self:
         if [bool(self.table), bool(self.query), bool(self.path)].count(True) != 1:
-            raise ValueError("pass exactly one of table, query and path.")
+            raise ValueError("pass one of table, query and path.")
         return self
 
     def location(self) -> dict[str, str]:
@@ -164,12 +165,12 @@ class SnowflakeSource(BatchSource):
     """A Snowflake table or query.
 
     Attributes:
-        name: Derived from database, schema and table by default.
-        database: Database; by default the offline store's.
-        schema: Schema; by default the offline store's.
-        table: Table or view, instead of `query`.
-        query: A SELECT statement; needs a `name`.
-        warehouse: Warehouse; by default the offline store's.
+        name: Defaults to a name derived from database, schema and table.
+        database: Database; defaults to the offline store's.
+        schema: Schema; defaults to the offline store's.
+        table: Table or view. Pass either `table` or `query`.
+        query: A SELECT statement; requires a `name`.
+        warehouse: Warehouse; defaults to the offline store's.
 
     Example:
         >>> SnowflakeSource(database="DB", schema="RAW", table="TRIPS").name
@@ -187,13 +188,13 @@ class SnowflakeSource(BatchSource):
 
     @model_validator(mode="before")
     @classmethod
-    def _is_named_after_the_table(cls, data: dict[str, object]) -> dict[str, object]:
+    def _default_name(cls, data: dict[str, object]) -> dict[str, object]:
         parts = (data.get(part) for part in ("database", "schema", "table"))
         slug = _slug("_".join(str(part) for part in parts if part)) if data.get("table") else None
         return {**data, "name": data.get("name") or slug}
 
     @model_validator(mode="after")
-    def _reads_one_thing(self) -> Self:
+    def _check_location(self) -> Self:
         if bool(self.table) == bool(self.query):
             raise ValueError("pass either table or query.")
         return self
@@ -213,21 +214,21 @@ class PushSource(Source):
     """Rows that applications send with `FeatureStore.push`.
 
     Attributes:
-        batch_source: Source of the same rows for training and backfills.
+        batch_source: Batch source of the history of these rows, for training and backfills.
 
     Source: Feast's `PushSource`.
     """
 
     type: Literal["push_source"] = "push_source"
     batch_source: Annotated[str | None, BeforeValidator(name_of)] = None
-    _given: Definition | None = PrivateAttr(default=None)
+    _batch_source: Definition | None = PrivateAttr(default=None)
 
     def __init__(self, **data: object) -> None:
         super().__init__(**data)
-        given = data.get("batch_source")
-        if isinstance(given, Definition) and not isinstance(given, BatchSource):
-            raise DefinitionError(f"{self}: batch_source is a {given.kind}, not a batch source.")
-        self._given = given if isinstance(given, Definition) else None
+        source = data.get("batch_source")
+        if isinstance(source, Definition) and not isinstance(source, BatchSource):
+            raise DefinitionError(f"{self}: batch_source is a {source.kind}, not a batch source.")
+        self._batch_source = source if isinstance(source, Definition) else None
 
     @property
     def history(self) -> str | None:
@@ -238,18 +239,18 @@ class PushSource(Source):
             yield Dependency(self.kind, self.batch_source)
 
     def related(self) -> tuple[Definition, ...]:
-        given = self._given
-        return (given,) if given is not None and given.name == self.batch_source else ()
+        source = self._batch_source
+        return (source,) if source is not None and source.name == self.batch_source else ()
 
 
 class StreamSource(PushSource):
-    """Rows that a broker delivers as JSON objects; applications can push them, too.
+    """Rows from a topic of a message broker, as JSON objects. Applications can also push rows.
 
-    `FeatureStore.ingest` and `feature-platform ingest` read it. `broker` in `feature_store.yaml`
-    selects the broker, so development and production can use different ones.
+    `FeatureStore.ingest` and `feature-platform ingest` read the topic from the `broker` of
+    `feature_store.yaml`, so development and production can use different brokers.
 
     Attributes:
-        topic: The topic or stream; by default the source's name.
+        topic: Topic or stream; defaults to the name of the source.
         batch_source: As for `PushSource`.
 
     Example:
@@ -264,18 +265,18 @@ class StreamSource(PushSource):
 
     @model_validator(mode="before")
     @classmethod
-    def _topic_is_the_name(cls, data: dict[str, object]) -> dict[str, object]:
+    def _default_topic(cls, data: dict[str, object]) -> dict[str, object]:
         return {**data, "topic": data.get("topic") or data.get("name") or ""}
 
 
 class RequestSource(Value):
-    """Values that the request provides, as inputs of on-demand feature views.
+    """Request values, as inputs of on-demand feature views.
 
-    It is a part of the views that list it and is not registered separately.
+    A request source is part of the views that list it and is not registered separately.
 
     Attributes:
-        name: Optional label.
-        schema: The request values.
+        name: Optional, for documentation.
+        schema: The values that a request must provide.
 
     Source: Feast's `RequestSource`, where the name is mandatory.
     """
@@ -287,9 +288,9 @@ class RequestSource(Value):
     owner: str = ""
 
     @model_validator(mode="after")
-    def _fields_are_unique(self) -> Self:
-        if twice := repeated(self.fields):
-            raise ValueError(f"schema declares {twice} twice.")
+    def _check_fields(self) -> Self:
+        if duplicates := duplicate_names(self.fields):
+            raise ValueError(f"schema declares {duplicates} twice.")
         return self
 
 

@@ -1,4 +1,4 @@
-"""SQL expressions of on-demand views: what is allowed, and what they read."""
+"""SQL expressions of on-demand views: checks, input columns and types."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from feature_platform.types import Array, Decimal, FeatureType
 from feature_platform.types.arrow import arrow_type
 from feature_platform.types.values import fits
 
-_LARGEST = 10_000
+_MAX_LENGTH = 10_000
 _OPERATORS = """
     Add Sub Mul Div IntDiv Mod Neg Paren And Or Not EQ NEQ GT GTE LT LTE Is NullSafeEQ NullSafeNEQ
     In Between Like ILike DPipe BitwiseAnd BitwiseOr BitwiseXor BitwiseNot BitwiseLeftShift
@@ -25,22 +25,22 @@ _FUNCTIONS = """
     TimestampTrunc DateTrunc DateDiff TimestampDiff Year Quarter Month Day Hour Minute Second
     DayOfWeek DayOfYear WeekOfYear ArraySize ArrayContains TimeToUnix UnixToTime
 """
-_BY_NAME = """
+_ALLOWED_FUNCTIONS = """
     epoch epoch_ms epoch_us isfinite log2 isodow dayofweek even gamma ltrim rtrim lpad rpad
     list_sum list_avg list_min list_max list_count pi cot
 """
-_NODES = frozenset((_OPERATORS + _FUNCTIONS).split())
-_NAMED = frozenset(_BY_NAME.split())
+_NODE_KINDS = frozenset((_OPERATORS + _FUNCTIONS).split())
+_FUNCTION_NAMES = frozenset(_ALLOWED_FUNCTIONS.split())
 
 
 def check_expression(text: str) -> frozenset[str]:
-    """Check an expression and return the names of the columns that it reads.
+    """Check an expression and return the names of its input columns.
 
-    An expression computes a value from the values of one row: no statements, subqueries,
-    aggregates or windows, and no function that reads a clock, a file, a setting or random numbers.
+    An expression computes one value from the values of its row. Statements, subqueries, aggregates
+    and windows are not allowed, nor are functions that read a clock, files, settings or randomness.
 
     Raises:
-        ValueError: It is not such an expression, or cannot be checked without sqlglot and duckdb.
+        ValueError: The expression is not allowed, or sqlglot or duckdb is not installed.
     """
     try:
         import duckdb  # noqa: F401 - `_check_duckdb` needs it
@@ -52,17 +52,16 @@ def check_expression(text: str) -> frozenset[str]:
             "feature-platform-client[sql]."
         ) from error
 
-    if len(text) > _LARGEST:
-        raise ValueError(f"it is longer than {_LARGEST:,} characters.")
+    if len(text) > _MAX_LENGTH:
+        raise ValueError(f"{len(text):,} characters long; the maximum is {_MAX_LENGTH:,}.")
     try:
-        tree = _parsed(text)
+        tree = _parse(text)
         nodes = list(tree.walk())
     except (SqlglotError, RecursionError) as error:
-        message = (
-            str(error).splitlines()[0] if isinstance(error, SqlglotError) else "too deeply nested"
-        )
+        is_syntax = isinstance(error, SqlglotError)
+        message = str(error).splitlines()[0] if is_syntax else "nested too deeply"
         reason = re.sub(r"<class '[\w.]+\.(\w+)'>| Line \d+, Col: \d+\.?", r"\1", message)
-        raise ValueError(f"it is not a SQL expression: {reason.strip()}") from None
+        raise ValueError(f"not a SQL expression: {reason.strip()}") from None
     for node in nodes:
         _check_node(node)
     _check_duckdb(text)
@@ -71,7 +70,7 @@ def check_expression(text: str) -> frozenset[str]:
 
 
 def check_expressions(expressions: Mapping[str, str]) -> frozenset[str]:
-    """Check several expressions, by output, and return all columns that they read.
+    """Check the expressions of a view (output → expression) and return all input columns.
 
     Raises:
         ValueError: An expression is not allowed.
@@ -90,45 +89,36 @@ def type_errors(
     inputs: Mapping[str, FeatureType],
     declared: Mapping[str, FeatureType],
 ) -> Iterator[str]:
-    """Yield the type errors of expressions.
-
-    Args:
-        expressions: Output → expression; each was checked, and reads inputs only.
-        inputs: Input → its type.
-        declared: Output → its type.
-    """
+    """Yield errors of checked expressions (output → expression) that lack their declared type."""
     import duckdb
 
     for name, text in expressions.items():
         try:
-            value, called = _bound(text, inputs)
-            roomy, _ = _bound(text, {n: _roomy(dtype) for n, dtype in inputs.items()})
+            value, label = _result_type(text, inputs)
+            widest, _ = _result_type(text, {n: _widest_type(t) for n, t in inputs.items()})
         except duckdb.Error as error:
             yield f"expressions: {name!r}: {str(error).splitlines()[0]}"
             continue
-        if not _delivers(roomy, arrow_type(declared[name])):
-            mismatch = f"is {called} but declared {declared[name]}"
-            yield f"expressions: {name!r} {mismatch}. Cast it, or change the declaration."
-        elif getattr(roomy, "scale", 0) > getattr(value, "scale", 0):
-            yield f"expressions: {name!r} needs more than 38 digits. Cast its operands."
+        if not _may_convert(widest, arrow_type(declared[name])):
+            message = f"is {label} and is declared {declared[name]}"
+            yield f"expressions: {name!r} {message}. Cast it or change the declared type."
+        elif getattr(widest, "scale", 0) > getattr(value, "scale", 0):
+            yield f"expressions: {name!r} needs more than the maximum of 38 digits. Cast its parts."
 
 
-def _bound(text: str, inputs: Mapping[str, FeatureType]) -> tuple[pa.DataType, str]:
-    """Return the Arrow type of an expression, and DuckDB's name of it."""
+def _result_type(text: str, inputs: Mapping[str, FeatureType]) -> tuple[pa.DataType, str]:
+    """Return the Arrow type of an expression and the name of its DuckDB type."""
     cursor = _db().cursor()
     types = [(name, arrow_type(dtype)) for name, dtype in inputs.items()]
     cursor.register("inputs", pa.schema(types).empty_table())
-    found = cursor.sql(f"SELECT ({text}) AS value FROM inputs")  # noqa: S608 - it was checked
-    return found.to_arrow_table().schema.field("value").type, str(found.types[0])
+    result = cursor.sql(f"SELECT ({text}) AS value FROM inputs")  # noqa: S608 - it was checked
+    return result.to_arrow_table().schema.field("value").type, str(result.types[0])
 
 
-def _roomy(dtype: FeatureType) -> FeatureType:
-    """Return a decimal type with few digits before the point, to leave room for those after it.
-
-    If 38 digits do not suffice for both, DuckDB silently rounds.
-    """
+def _widest_type(dtype: FeatureType) -> FeatureType:
+    """Return a type with few integer digits; DuckDB rounds silently if the scale does not fit."""
     if dtype.item:
-        return Array(_roomy(dtype.item))
+        return Array(_widest_type(dtype.item))
     return Decimal(min(38, dtype.digits[1] + 4), dtype.digits[1]) if dtype.digits else dtype
 
 
@@ -141,41 +131,41 @@ def _db() -> Any:
     return db
 
 
-def _delivers(value: Any, wanted: Any) -> bool:
-    """Return whether values of an expression's Arrow type can be converted to the declared one.
+def _may_convert(value: Any, declared: Any) -> bool:
+    """Return whether the Arrow type of an expression can be converted to the declared type.
 
-    Literals such as 0.5 are decimals, so decimals may become floats. Digits after the point are
-    never dropped; digits before it are checked for each value.
+    Decimals convert to floats, because literals such as 0.5 are decimals. Scale is never reduced;
+    overflow of the integer digits is detected per value.
     """
     pt = pa.types
     if pt.is_decimal(value):
-        fraction = wanted.scale if pt.is_decimal(wanted) else 0
-        numeric = pt.is_decimal(wanted) or pt.is_integer(wanted)
-        return bool(pt.is_floating(wanted) or (numeric and value.scale <= fraction))
-    return fits(value, wanted) and not (pt.is_decimal(wanted) and pt.is_string(value))
+        scale = declared.scale if pt.is_decimal(declared) else 0
+        numeric = pt.is_decimal(declared) or pt.is_integer(declared)
+        return bool(pt.is_floating(declared) or (numeric and value.scale <= scale))
+    return fits(value, declared) and not (pt.is_decimal(declared) and pt.is_string(value))
 
 
-def _parsed(text: str) -> Any:
+def _parse(text: str) -> Any:
     import sqlglot
 
     statements = sqlglot.parse(f"SELECT ({text}\n)", read="duckdb")
     select = statements[0] if len(statements) == 1 else None
-    listed = select.args.get("expressions", []) if select is not None else []
-    used = [name for name, value in select.args.items() if value] if select is not None else []
-    if len(listed) != 1 or used != ["expressions"] or type(listed[0]).__name__ != "Paren":
-        raise ValueError("it is not one SQL expression.")
-    return listed[0].this
+    columns = select.args.get("expressions", []) if select is not None else []
+    clauses = [name for name, value in select.args.items() if value] if select is not None else []
+    if len(columns) != 1 or clauses != ["expressions"] or type(columns[0]).__name__ != "Paren":
+        raise ValueError("not one SQL expression.")
+    return columns[0].this
 
 
 def _check_duckdb(text: str) -> None:
-    """Check that the evaluator parses what sqlglot accepts."""
+    """Check that DuckDB, which evaluates the expression, can parse it, too."""
     import duckdb
 
     try:
         _db().extract_statements(f"SELECT ({text})")
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(f'{reason}. Quote names that are keywords: "at".') from None
+        raise ValueError(f'{reason}. Put keywords in double quotes, such as "at".') from None
 
 
 def _check_node(node: Any) -> None:
@@ -183,16 +173,16 @@ def _check_node(node: Any) -> None:
 
     kind = type(node).__name__
     if isinstance(node, exp.Column) and (node.table or isinstance(node.this, exp.Star)):
-        raise ValueError(f"{node.sql('duckdb')!r}: use a column of the inputs, without a table.")
+        raise ValueError(f"{node.sql('duckdb')!r}: name an input column, without a table.")
     if node.comments:
         raise ValueError("comments are not allowed.")
-    named = node.name if isinstance(node, exp.Anonymous) else ""
-    if isinstance(node, exp.Func) and not named:
-        named = node.sql_name()
-    if kind in _NODES or named.lower() in _NAMED:
+    function = node.name if isinstance(node, exp.Anonymous) else ""
+    if isinstance(node, exp.Func) and not function:
+        function = node.sql_name()
+    if kind in _NODE_KINDS or function.lower() in _FUNCTION_NAMES:
         return
-    subject = "the function " if isinstance(node, exp.Func) else ""
+    label = "a function" if isinstance(node, exp.Func) else "syntax"
     raise ValueError(
-        f"{subject}{node.sql('duckdb')!r} is not supported: expressions use arithmetic, "
-        "comparisons, CASE and functions without side effects on the inputs of one row."
+        f"{node.sql('duckdb')!r} is {label} that expressions do not have here. Use arithmetic, "
+        "comparisons, CASE and functions without side effects over the inputs of the row."
     )

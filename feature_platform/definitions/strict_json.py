@@ -1,16 +1,16 @@
-"""JSON that every reader understands in the same way."""
+"""Strict JSON: text that all parsers read alike."""
 
 import json
 from typing import Any
 
 
 def check_strict(text: bytes | str) -> None:
-    """Refuse JSON that readers could understand in different ways.
+    """Refuse JSON that parsers could read differently.
 
     Raises:
         ValueError: A key occurs twice, a number is not finite, or the text is not JSON in UTF-8.
     """
-    # As bytes, json would also accept other encodings and byte order marks.
+    # Given bytes, json.loads would also accept other encodings and byte order marks.
     decoded = text if isinstance(text, str) else text.decode()
     try:
         json.loads(decoded, object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)

@@ -12,24 +12,24 @@ from feature_platform.definitions.field import as_tuple
 _OBJECT = re.compile(r"[a-z_]+/[A-Za-z][A-Za-z0-9_]{0,62}")
 
 
-def _written(value: Any) -> Any:
+def _object_name(value: Any) -> Any:
     return f"{value.kind}/{value.name}" if isinstance(value, Definition) else value
 
 
-def _is_an_object(value: str) -> str:
+def _check_object_name(value: str) -> str:
     if not _OBJECT.fullmatch(value):
-        raise ValueError(f"{value!r} is not an object; write kind/name or pass the definition.")
+        raise ValueError(f"{value!r} is not an object. Write kind/name or pass the definition.")
     return value
 
 
 class Transfer(Definition):
     """Objects that their owner offers to another owner.
 
-    Ownership changes when the other owner registers the same objects from its repo. Then the former
-    owner removes them, and the transfer, from its repo. Readers are not affected.
+    Ownership changes when the new owner registers the same objects from its repo. The former
+    owner then removes the objects and the transfer from its repo. Readers are not affected.
 
     Attributes:
-        objects: Definitions, or `kind/name`.
+        objects: Definitions or `kind/name` strings.
         to: The new owner: a team, or `platform`.
 
     Example:
@@ -41,7 +41,9 @@ class Transfer(Definition):
 
     type: Literal["transfer"] = "transfer"
     objects: Annotated[
-        tuple[Annotated[str, BeforeValidator(_written), AfterValidator(_is_an_object)], ...],
+        tuple[
+            Annotated[str, BeforeValidator(_object_name), AfterValidator(_check_object_name)], ...
+        ],
         BeforeValidator(as_tuple),
         pydantic.Field(min_length=1),
     ]

@@ -1,4 +1,4 @@
-"""Who may change what, and whom it breaks: pure functions of a plan and the registry."""
+"""Plans, rules and contracts: pure functions of a plan and the registry."""
 
 from feature_platform.governance.contracts import Contracts as Contracts
 from feature_platform.governance.contracts import Effect as Effect

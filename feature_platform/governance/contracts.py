@@ -1,42 +1,30 @@
-"""Contracts: what readers rely on, which change takes it away, and when it may."""
+"""Contracts: what readers rely on, and the changes that break them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from feature_platform.definitions import (
-    Dependency,
-    Source,
-    View,
-    ViewReference,
-    namespace_of,
-)
+from feature_platform.definitions import Dependency, Source, View, ViewReference, namespace_of
 from feature_platform.governance.plan import Change
 from feature_platform.governance.plan_context import PlanContext
-from feature_platform.project import (
-    Key,
-    Project,
-    Registered,
-    broken_references,
-    interface,
-)
+from feature_platform.project import Key, Project, Registered, broken_references, interface
 from feature_platform.project.interface import ViewName, ambiguous_names, losses
 
-_FEW = 10
+_MAX_CHANGES_WITHOUT_INDEX = 10
 
 
 @dataclass(frozen=True)
 class Effect:
-    """What a change does to one object that reads what changes.
+    """The effect of a change on one reader.
 
     Attributes:
         change: The change.
-        reader: The object.
-        owner: Its owner.
-        kind: `none` if the reader keeps all it relies on. Otherwise how it breaks: `removed`,
-            `retyped`, `keys`, `request`, `ttl`, `source`, `history`, `online`, `ambiguous`, or
-            `reference` where it would name a deleted object.
-        message: What breaks.
-        excuse: Why it may break: the deprecation whose date has passed.
+        reader: The affected object.
+        owner: Owner of the reader.
+        kind: `none` if the reader loses nothing. Otherwise the loss: `removed`, `retyped`, `keys`,
+            `request`, `ttl`, `source`, `history`, `online`, `ambiguous`, or `reference` if a
+            dependency is deleted.
+        message: Description of the loss.
+        excuse: The passed deprecation that allows the loss; empty if there is none.
     """
 
     change: Change
@@ -48,7 +36,6 @@ class Effect:
 
     @property
     def breaks(self) -> bool:
-        """Whether the reader loses something it relies on."""
         return self.kind != "none"
 
     def __str__(self) -> str:
@@ -56,11 +43,11 @@ class Effect:
 
 
 class Contracts:
-    """What a plan does to the readers of what it changes, in every project.
+    """The effects of a plan on readers, in every project.
 
     Args:
         context: The plan, and the project before and after it. Deprecations are compared with the
-            day of `context.now`.
+            date of `context.now`.
     """
 
     def __init__(self, context: PlanContext) -> None:
@@ -69,21 +56,21 @@ class Contracts:
         self.today = context.now.date()
 
     def effects(self) -> Iterator[Effect]:
-        """Yield what happens to every reader that the plan does not change itself."""
+        """Yield the effects on every reader that the plan does not change."""
         changed_keys = {self.plan.key(change) for change in self.plan.changes}
         changed_views = {self._name(change) for change in self.plan.changes if _is_view(change)}
         for change in self.plan.changes:
             if change.before is None:
                 continue
-            # What happens to a view that the plan changes itself is an effect of that change.
-            itself = {self._name(change)} if _is_view(change) else set()
-            views = self._affected_views(change) - (changed_views - itself)
+            # Effects through another changed view are attributed to the change of that view.
+            changed_view = {self._name(change)} if _is_view(change) else set()
+            views = self._affected_views(change) - (changed_views - changed_view)
             for key in self._readers(change, views):
                 if key not in changed_keys:
                     yield from self._effects_on(self._entry(key), change, views)
 
     def altered_views(self) -> set[str]:
-        """Return the project's views that the plan can alter, directly or through others."""
+        """Return the names of the project's views that the plan can affect, even indirectly."""
         views = set().union(*(self._affected_views(change) for change in self.plan.changes))
         return {name for project, name in views if project == self.plan.project}
 
@@ -94,48 +81,44 @@ class Contracts:
         return self.before.snapshot.entries[key]
 
     def _mentioning(self, name: str) -> Sequence[Key]:
-        """Return the objects whose definitions contain a name.
-
-        For a few names, searching every definition is faster than indexing them all.
-        """
+        """Return objects whose definitions contain a name; indexing pays off for many changes."""
         snapshot = self.before.snapshot
-        if len(self.plan.changes) > _FEW:
+        if len(self.plan.changes) > _MAX_CHANGES_WITHOUT_INDEX:
             return snapshot.mentions.get(name, ())
         word = f'"{name}"'
         return [key for key, entry in snapshot.entries.items() if word in entry.body]
 
     def _readers(self, change: Change, views: set[ViewName]) -> list[Key]:
-        """Return the objects that may name the changed object or a view that it alters."""
         names = {change.name, *(name for _, name in views)}
         return sorted({key for name in names for key in self._mentioning(name)})
 
     def _effects_on(
         self, entry: Registered, change: Change, views: set[ViewName]
     ) -> Iterator[Effect]:
-        names_it = self._names(entry, change)
-        if not names_it and not _reads(entry, views):
+        is_direct = _depends(entry, self.plan.key(change))
+        if not is_direct and not _reads(entry, views):
             return
-        losses_ = dict.fromkeys(self._losses(entry, change, views, names_it=names_it))
-        if not losses_:
+        reader_losses = dict.fromkeys(self._losses(entry, change, views, is_direct=is_direct))
+        if not reader_losses:
             yield Effect(change, entry.key, entry.owner)
-        for kind, message, feature in losses_:
-            # An owner can change its own readers in the same plan.
+        for kind, message, feature in reader_losses:
+            # Deprecations do not excuse an owner's own readers: the same plan can update them.
             excuse = self._excuse(change, feature) if entry.owner != self.plan.owner else ""
             yield Effect(change, entry.key, entry.owner, kind, message, excuse)
 
     def _losses(
-        self, entry: Registered, change: Change, views: set[ViewName], *, names_it: bool
+        self, entry: Registered, change: Change, views: set[ViewName], *, is_direct: bool
     ) -> Iterator[tuple[str, str, str]]:
-        """Yield (kind, message, feature) for everything a reader loses."""
-        if change.after is None and names_it:
-            yield "reference", "it reads this", ""
+        """Yield (kind, message, feature) for every loss of a reader."""
+        if change.after is None and is_direct:
+            yield "reference", "it depends on this object", ""
             return
         before, after = (p.at(entry.key.project) for p in (self.before, self.after))
-        already = set(broken_references(before, entry.definition))
+        previous = set(broken_references(before, entry.definition))
         broken = [
             problem
             for problem in broken_references(after, entry.definition)
-            if problem not in already and (problem.view is None or problem.view in views)
+            if problem not in previous and (problem.view is None or problem.view in views)
         ]
         for problem in sorted(broken, key=str):
             if problem.view and problem.feature:
@@ -148,7 +131,7 @@ class Contracts:
         references = entry.definition.references
         new = ambiguous_names(after, references) - ambiguous_names(before, references)
         for name in sorted(new):
-            yield "ambiguous", f"{name!r} would come from two of the views it reads", ""
+            yield "ambiguous", f"two of its views would provide {name!r}", ""
         for ref in references:
             if _view_name(ref, entry) in views:
                 yield from self._view_losses(ref, before, after, change)
@@ -162,7 +145,6 @@ class Contracts:
                 yield loss.kind, loss.message, loss.feature if ref.view == change.name else ""
 
     def _excuse(self, change: Change, feature: str) -> str:
-        """Return the deprecation that has passed, of the object or of the one feature."""
         previous = self.plan.previous(change)
         deprecations = previous.deprecations() if previous else {}
         relevant = [deprecations.get(name) for name in dict.fromkeys(["", feature])]
@@ -170,7 +152,6 @@ class Contracts:
         return passed[0] if passed else ""
 
     def _affected_views(self, change: Change) -> set[ViewName]:
-        """Return the views that a change can alter, those that read it indirectly included."""
         views = self._directly_affected(change)
         pending = list(views)
         while pending:
@@ -183,16 +164,16 @@ class Contracts:
         return views
 
     def _directly_affected(self, change: Change) -> set[ViewName]:
-        """Return the views that are, or that name, the changed object, also through a source."""
+        """Return the changed view, or the views that use the changed entity or source."""
         if _is_view(change):
             return {self._name(change)}
         views: set[ViewName] = set()
         for key in self._mentioning(change.name):
-            if not self._names(self._entry(key), change):
+            if not _depends(self._entry(key), self.plan.key(change)):
                 continue
             if _is_view(key):
                 views.add((key.project, key.name))
-            elif key.kind == Source.kind:  # a push source, of which this is the history
+            elif key.kind == Source.kind:  # a push source whose history changes
                 views |= {
                     (other.project, other.name)
                     for other in self._mentioning(key.name)
@@ -200,24 +181,17 @@ class Contracts:
                 }
         return views
 
-    def _names(self, entry: Registered, change: Change) -> bool:
-        """Say whether an object names the one that changes."""
-        return _depends(entry, self.plan.key(change))
-
 
 def _depends(entry: Registered, key: Key) -> bool:
-    """Say whether an object names the one of a key."""
     dependency = Dependency(key.namespace, key.name, key.project)
     return dependency in _dependencies(entry)
 
 
 def _reads(entry: Registered, views: Iterable[ViewName]) -> bool:
-    """Say whether an object reads one of some views."""
     return any(_view_name(ref, entry) in views for ref in entry.definition.references)
 
 
 def _dependencies(entry: Registered) -> set[Dependency]:
-    """Return what an object names, with the project of each."""
     project = entry.key.project
     return {d._replace(project=d.project or project) for d in entry.definition.dependencies()}
 

@@ -1,4 +1,4 @@
-"""Rules of names: prefixes, reserved names, and names that cannot be told apart."""
+"""Rules for names: prefixes, reserved names and collisions."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -14,7 +14,6 @@ _RESERVED_FOR = timedelta(days=30)
 
 
 def names(context: PlanContext) -> Iterator[Problem]:
-    """Names carry their team's prefix, and take nobody else's."""
     policy = context.after.policy
     owner = context.plan.owner
     prefixes = policy.prefixes.get(owner, ())
@@ -24,14 +23,12 @@ def names(context: PlanContext) -> Iterator[Problem]:
             continue
         folded = change.name.casefold()
         if owner != PLATFORM and folded in {name.casefold() for name in policy.reserved}:
-            yield problem_of("naming", change, "the platform's policy reserves this name.")
+            yield problem_of("naming", change, "the policy reserves this name. Choose another.")
         if prefixes and not change.name.startswith(prefixes):
             listed = " or ".join(map(repr, prefixes))
             yield problem_of("naming", change, f"names of team {owner!r} must start with {listed}.")
         if not prefixes and owner != PLATFORM and policy.teams_need_prefix:
-            yield problem_of(
-                "naming", change, f"team {owner!r} has no prefix; the platform's policy sets them."
-            )
+            yield problem_of("naming", change, f"the policy has no prefix for team {owner!r}.")
         matching = [prefix for prefix in reserved if folded.startswith(prefix)]
         team = reserved[max(matching, key=len)] if matching else owner
         if team != owner and (not prefixes or change.name.startswith(prefixes)):
@@ -39,7 +36,7 @@ def names(context: PlanContext) -> Iterator[Problem]:
 
 
 def collisions(context: PlanContext) -> Iterator[Problem]:
-    """Two names that differ in case only, or two views of one name, cannot be told apart."""
+    """Refuse names that differ from another only in case, and reserved names of deleted objects."""
     created = {context.plan.key(change): change for change, _ in context.changed}
     taken: dict[tuple[str, str], Key] = {}
     for key in context.after.snapshot.entries:
@@ -48,17 +45,14 @@ def collisions(context: PlanContext) -> Iterator[Problem]:
     for key, change in sorted(created.items()):
         other = taken.setdefault(_folded(key), key)
         if other != key:
-            holder = context.after.snapshot.entries[other].owner
-            yield problem_of(
-                "collision",
-                change,
-                f"the name is taken by {other.subject} of {holder!r}; choose another.",
-            )
+            owner = context.after.snapshot.entries[other].owner
+            message = f"the name is taken by {other.subject} of {owner!r}. Choose another."
+            yield problem_of("collision", change, message)
     yield from _reserved_names(context, created)
 
 
 def _reserved_names(context: PlanContext, created: dict[Key, Change]) -> Iterator[Problem]:
-    """A deleted name stays reserved for its owner: readers never silently get another's object."""
+    """Reserve deleted names, so that readers never silently get another owner's object."""
     reserved: dict[tuple[str, str], Removed] = {}
     for key, removed in context.before.snapshot.removed.items():
         foreign = key.project == context.plan.project and removed.owner != context.plan.owner
@@ -73,5 +67,4 @@ def _reserved_names(context: PlanContext, created: dict[Key, Change]) -> Iterato
 
 
 def _folded(key: Key) -> tuple[str, str]:
-    """Return what two keys share if readers could confuse their names."""
     return key.namespace, key.name.casefold()

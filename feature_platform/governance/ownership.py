@@ -1,4 +1,4 @@
-"""Who may change what: an object's owner, and whom the owner offered it to."""
+"""Ownership: the owner of an object and the recipient of a transfer may change it."""
 
 from collections.abc import Mapping
 
@@ -10,14 +10,7 @@ from feature_platform.project import Key, Registered
 def may_change(
     plan: Plan, change: Change, entry: Registered, entries: Mapping[Key, Registered]
 ) -> bool:
-    """Say whether a plan's owner may change an object: it owns it, or was offered it.
-
-    Args:
-        plan: The plan.
-        change: Its change of the object.
-        entry: The object as registered.
-        entries: All registered objects, before the plan.
-    """
+    """Return whether a plan's owner owns an object (`entry`) or received it by a transfer."""
     if entry.owner == plan.owner:
         return True
     if change.after is None:
@@ -31,7 +24,6 @@ def may_change(
 
 
 def offers_to(definition: object, owner: str, change: Change) -> bool:
-    """Say whether a definition is a transfer that offers a changed object to an owner."""
     return (
         isinstance(definition, Transfer)
         and definition.to == owner

@@ -1,4 +1,4 @@
-"""What a commit would change, computed before anything is written."""
+"""Plans: the changes of a commit, computed before anything is written."""
 
 import json
 from collections import Counter
@@ -13,7 +13,7 @@ from feature_platform.project import Key, Project, Registered, subject
 
 
 class Change(BaseModel):
-    """One object before and after, as canonical JSON; `None` where it does not exist."""
+    """One object before and after, as canonical JSON; `None` if it does not exist."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -24,18 +24,16 @@ class Change(BaseModel):
 
     @property
     def action(self) -> Literal["create", "update", "delete"]:
-        """What happens to the object."""
         if self.before is None:
             return "create"
         return "delete" if self.after is None else "update"
 
     @property
     def subject(self) -> str:
-        """The object in words, such as `feature view 'hourly_weather'`."""
         return subject(self.kind, self.name)
 
     def differences(self) -> list[tuple[str, object, object]]:
-        """Return (attribute, before, after) for every attribute that differs."""
+        """Return (attribute, before, after) for each difference."""
         before = json.loads(self.before) if self.before else {}
         after = json.loads(self.after) if self.after else {}
         names = sorted(before.keys() | after.keys())
@@ -43,16 +41,16 @@ class Change(BaseModel):
 
 
 class Plan(BaseModel):
-    """The difference between one owner's definitions and the registry: plain data.
+    """The differences between an owner's definitions and the registry.
 
-    Changes have no project and no owner, so a plan cannot name another owner's objects.
+    Project and owner apply to all changes, so a plan cannot contain objects of several owners.
 
     Attributes:
-        version: Registry version it was made from.
-        changes: The changes, in the order of kinds.
-        full_sync: Whether it deletes what the owner no longer defines.
+        version: Registry version that the plan was computed from.
+        changes: Changes, in the order entities, sources, views, services.
+        full_sync: Whether the plan deletes the objects that the owner no longer defines.
         mass_delete: Whether a full sync may delete many objects.
-        override: Why the platform breaks contracts; empty if it does not.
+        override: The platform's reason for breaking contracts; empty without an override.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -73,7 +71,7 @@ class Plan(BaseModel):
     __hash__ = BaseModel.__hash__
 
     def definition(self, change: Change) -> Definition:
-        """Return an object as it will be, or as it was if it is deleted.
+        """Return the new definition, or the previous one of a deleted object.
 
         Raises:
             ValueError: The content is not a definition.
@@ -81,11 +79,11 @@ class Plan(BaseModel):
         return self._parse(change.after or change.before or "")
 
     def previous(self, change: Change) -> Definition | None:
-        """Return an object as it was; `None` if it is new."""
+        """Return the previous definition; `None` if the object is new."""
         return self._parse(change.before) if change.before else None
 
     def keep_parsed(self, definitions: Iterable[Definition]) -> None:
-        """Keep definitions whose content the plan stores; they need not be parsed again."""
+        """Cache the definitions whose content the plan stores."""
         self._parsed.update({definition.to_json(): definition for definition in definitions})
 
     def _parse(self, body: str) -> Definition:
@@ -96,11 +94,10 @@ class Plan(BaseModel):
         return definition
 
     def key(self, change: Change) -> Key:
-        """Return the key of a changed object."""
         return Key(self.project, change.kind, change.name)
 
     def entries(self, version: int = 0) -> Iterator[tuple[Key, Registered | None]]:
-        """Yield each changed key and its object afterwards; `None` if it is deleted."""
+        """Yield each changed key and its new object; `None` if it is deleted."""
         parsed = self._parsed
         for change in self.changes:
             key, body = self.key(change), change.after
@@ -123,29 +120,29 @@ def plan(
     mass_delete: bool = False,
     override: str = "",
 ) -> Plan:
-    """Compare an owner's definitions with the registry.
+    """Compare an owner's definitions with the registry. Nothing is written or checked.
 
     Args:
         project: The project to compare with.
-        owner: `platform`, or the team whose objects these are.
-        desired: The objects to register.
-        delete: The objects to delete.
-        partial: `True` adds and updates what is listed. `False` is a full sync of the owner's
-            own objects: those that are not listed are deleted, and nobody else's.
-        mass_delete: Allow a full sync to delete many objects at once.
-        override: Reason why the platform breaks contracts; it is kept in the commit.
+        owner: `platform`, or the team that owns the definitions.
+        desired: Definitions to register.
+        delete: Definitions to delete.
+        partial: `True` creates and updates the listed definitions. `False` is a full sync, which
+            also deletes the owner's objects that are not listed.
+        mass_delete: Allow a full sync to delete many objects.
+        override: The platform's reason for breaking contracts, for the record.
 
     Returns:
-        The changes; none if the registry already agrees. Making a plan writes nothing and
-        checks nothing: `rules.check` does.
+        The plan; without changes if the registry is up to date. See `rules.check`.
 
     Raises:
         DefinitionError: Two different definitions share a kind and a name.
     """
     by_key = _by_key(project.name, desired)
     deleted = {Key(project.name, d.kind, d.name) for d in delete}
-    if both := deleted & by_key.keys():
-        raise DefinitionError(f"{', '.join(map(str, both))} is listed both to apply and to delete.")
+    if conflicts := deleted & by_key.keys():
+        names = ", ".join(map(str, conflicts))
+        raise DefinitionError(f"{names} is listed both to apply and to delete. Remove it from one.")
     if not partial:
         deleted |= project.owned_by(owner).keys() - by_key.keys()
     changes, parsed = [], []
@@ -172,31 +169,30 @@ def plan(
 
 
 def _by_key(project: str, desired: Iterable[Definition]) -> dict[Key, Definition]:
-    listed = list({id(d): d for d in desired}.values())
-    counts = Counter((d.kind, d.name) for d in listed)
-    if twice := sorted(f"{kind} {name!r}" for (kind, name), n in counts.items() if n > 1):
-        raise DefinitionError(f"Defined more than once: {', '.join(twice)}. Rename one of them.")
-    return {Key(project, d.kind, d.name): d for d in with_related(listed)}
+    definitions = list({id(d): d for d in desired}.values())
+    counts = Counter((d.kind, d.name) for d in definitions)
+    if duplicates := sorted(f"{kind} {name!r}" for (kind, name), n in counts.items() if n > 1):
+        names = ", ".join(duplicates)
+        raise DefinitionError(f"Defined more than once: {names}. Rename one of them.")
+    return {Key(project, d.kind, d.name): d for d in with_related(definitions)}
 
 
 def plans_between(before: Project, after: Project) -> list[Plan]:
-    """Return what differs between two states of a project, as one plan per owner.
+    """Return the differences between two states of a project as one plan per owner.
 
-    The plan of an owner, made from the present and an earlier state, restores what it had.
+    With the current state as `before` and an earlier one as `after`, the plans restore the latter.
     """
     changes: dict[str, list[Change]] = {}
     old, new = ({e.key: e for e in project.entries()} for project in (before, after))
     for key in sorted(old.keys() | new.keys(), key=_order):
-        was, is_ = old.get(key), new.get(key)
-        if (was and (was.owner, was.body)) == (is_ and (is_.owner, is_.body)):
+        a, b = old.get(key), new.get(key)
+        if (a and (a.owner, a.body)) == (b and (b.owner, b.body)):
             continue
-        change = Change(
-            kind=key.kind, name=key.name, before=was and was.body, after=is_ and is_.body
-        )
-        changes.setdefault((is_ or was or old[key]).owner, []).append(change)
+        change = Change(kind=key.kind, name=key.name, before=a and a.body, after=b and b.body)
+        changes.setdefault((b or a or old[key]).owner, []).append(change)
     return [
-        Plan(project=before.name, owner=owner, version=before.version, changes=tuple(listed))
-        for owner, listed in sorted(changes.items())
+        Plan(project=before.name, owner=owner, version=before.version, changes=tuple(items))
+        for owner, items in sorted(changes.items())
     ]
 
 

@@ -1,16 +1,9 @@
-"""The rules of a federated registry: functions of a plan and its context."""
+"""The rules of a federated registry: pure functions from a plan's context to problems."""
 
 from collections.abc import Iterator
 from datetime import timedelta
 
-from feature_platform.definitions import (
-    Definition,
-    Transfer,
-    View,
-    ViewReference,
-    is_name,
-    kinds,
-)
+from feature_platform.definitions import Definition, Transfer, View, ViewReference, is_name, kinds
 from feature_platform.errors import Problem
 from feature_platform.governance.contracts import Contracts, Effect
 from feature_platform.governance.names import collisions, names
@@ -19,14 +12,14 @@ from feature_platform.governance.plan import Change, Plan
 from feature_platform.governance.plan_context import PlanContext, problem_of
 from feature_platform.project import PLATFORM, Key, broken_references
 
-# A full sync may delete up to 3 objects, or up to 20 and 30 percent of the owner's objects.
-_MANY, _SEVERAL, _SHARE = 20, 4, 0.3
+# A full sync may delete three objects, or more if they are at most 20 and at most 30 percent.
+_MAX_DELETIONS, _MIN_LARGE_DELETION, _MAX_SHARE = 20, 4, 0.3
 
 
 def check(context: PlanContext) -> tuple[Problem, ...]:
-    """Return all problems of a plan, in its order; none if it may be committed."""
-    if malformed := tuple(_form(context.plan)):
-        return malformed
+    """Return all problems with a plan, in its order; empty if it may be committed."""
+    if form_problems := tuple(_form(context.plan)):
+        return form_problems
     rules = (
         _override,
         _ownership,
@@ -40,14 +33,14 @@ def check(context: PlanContext) -> tuple[Problem, ...]:
         _cycles,
         _brake,
     )
-    found = [problem for rule in rules for problem in rule(context)]
-    # An owner who may not change an object needs no advice on its contents.
-    foreign = {p.subject: p for p in reversed(found) if p.rule in {"ownership", "kind"}}
-    return tuple(dict.fromkeys(foreign.get(p.subject, p) for p in found))
+    problems = [problem for rule in rules for problem in rule(context)]
+    # If the owner may not change an object at all, other problems with it are noise.
+    foreign = {p.subject: p for p in reversed(problems) if p.rule in {"ownership", "kind"}}
+    return tuple(dict.fromkeys(foreign.get(p.subject, p) for p in problems))
 
 
 def waived(context: PlanContext) -> tuple[str, ...]:
-    """Return the contracts that the platform overrides, for the record."""
+    """Return the contracts that the platform overrides with a plan, for the record."""
     if not context.plan.override:
         return ()
     return tuple(
@@ -58,20 +51,19 @@ def waived(context: PlanContext) -> tuple[str, ...]:
 
 
 def _form(plan: Plan) -> Iterator[Problem]:
-    """Changes are well-formed, canonical and unique."""
     seen = set()
     for change in plan.changes:
-        place = (change.kind, change.name)
+        item = (change.kind, change.name)
         problem = ""
         if change.kind not in kinds() or not is_name(change.name):
-            problem = "the kind or the name is invalid."
-        elif place in seen:
-            problem = "the plan contains it twice."
+            problem = "the kind or the name is not valid."
+        elif item in seen:
+            problem = "the plan changes it twice."
         elif change.before is None and change.after is None:
             problem = "the change is empty."
         elif change.after is not None:
             problem = _content_problem(plan, change)
-        seen.add(place)
+        seen.add(item)
         if problem:
             yield problem_of("form", change, problem)
 
@@ -82,37 +74,33 @@ def _content_problem(plan: Plan, change: Change) -> str:
     except ValueError as error:
         return f"the content is not a definition: {str(error).splitlines()[0]}"
     if (definition.kind, definition.name) != (change.kind, change.name):
-        return f"the content is the {definition}."
+        return f"the content is {definition}."
     return "" if definition.to_json() == change.after else "the content is not canonical."
 
 
 def _override(context: PlanContext) -> Iterator[Problem]:
     if context.plan.override and context.plan.owner != PLATFORM:
-        yield Problem("override", "the plan", "only the platform team can override contracts.")
+        yield Problem("override", "the plan", "only the platform team may override contracts.")
 
 
 def _ownership(context: PlanContext) -> Iterator[Problem]:
     for change in context.plan.changes:
         entry = context.before.snapshot.entries.get(context.plan.key(change))
-        if entry is None or may_change(
-            context.plan, change, entry, context.before.snapshot.entries
-        ):
+        entries = context.before.snapshot.entries
+        if entry is None or may_change(context.plan, change, entry, entries):
             continue
         verb = {"create": "create", "update": "change", "delete": "delete"}[change.action]
-        yield problem_of(
-            "ownership",
-            change,
-            f"belongs to {entry.owner!r}; {context.plan.owner!r} cannot {verb} it. "
-            + _advice(context, change, entry.owner),
-        )
+        message = f"belongs to {entry.owner!r}; {context.plan.owner!r} cannot {verb} it."
+        remedy = _advice(context, change, entry.owner)
+        yield problem_of("ownership", change, f"{message} {remedy}")
 
 
 def _advice(context: PlanContext, change: Change, owner: str) -> str:
     owned = context.before.owned_by(context.plan.owner).values()
     transfers = (e.definition for e in owned if e.key.kind == Transfer.kind)
     if any(offers_to(transfer, owner, change) for transfer in transfers):
-        return f"{owner!r} took it over: delete it and the transfer from this repo."
-    return f"Reference it by name, or ask {owner!r} to change it."
+        return f"{owner!r} accepted its transfer. Remove it and the transfer from this repo."
+    return f"Refer to it by name, or request the change from {owner!r}."
 
 
 def _kinds(context: PlanContext) -> Iterator[Problem]:
@@ -122,11 +110,8 @@ def _kinds(context: PlanContext) -> Iterator[Problem]:
     for change, _ in context.changed:
         if change.kind not in (*kinds, Transfer.kind):
             allowed = " and ".join(f"{kind.replace('_', ' ')}s" for kind in kinds)
-            yield problem_of(
-                "kind",
-                change,
-                f"only the platform team registers objects of this kind; teams register {allowed}.",
-            )
+            message = f"only the platform may register this kind. Teams may register {allowed}."
+            yield problem_of("kind", change, message)
 
 
 def _quota(context: PlanContext) -> Iterator[Problem]:
@@ -135,7 +120,7 @@ def _quota(context: PlanContext) -> Iterator[Problem]:
     previous = len(context.before.owned_by(owner))
     count = len(context.after.owned_by(owner))
     if owner != PLATFORM and limit is not None and count > max(limit, previous):
-        message = f"{owner!r} would have {count} objects; the policy allows {limit}."
+        message = f"{owner!r} would have {count} objects; the policy's maximum is {limit}."
         yield Problem("quota", "the plan", message)
 
 
@@ -144,48 +129,41 @@ def _references(context: PlanContext) -> Iterator[Problem]:
         for broken in broken_references(context.after, definition):
             yield problem_of("reference", change, broken.message, broken.missing or None)
         if isinstance(definition, Transfer):
-            yield from _transferable(context, change, definition)
+            yield from _transfer(context, change, definition)
 
 
-def _transferable(context: PlanContext, change: Change, transfer: Transfer) -> Iterator[Problem]:
-    """Owners offer their own objects, to another owner."""
+def _transfer(context: PlanContext, change: Change, transfer: Transfer) -> Iterator[Problem]:
     if transfer.to == context.plan.owner:
-        yield problem_of(
-            "reference", change, f"it offers objects to their own owner {transfer.to!r}."
-        )
+        message = f"{transfer.to!r} already owns the objects. Offer them to another owner."
+        yield problem_of("reference", change, message)
     for name in transfer.objects:
         kind, _, object_name = name.partition("/")
         entry = context.after.snapshot.entries.get(Key(context.plan.project, kind, object_name))
         if entry is None or entry.owner != context.plan.owner:
-            message = f"{context.plan.owner!r} does not own {name} and cannot offer it."
+            message = f"{context.plan.owner!r} does not own {name}, so it cannot transfer it."
             yield problem_of("reference", change, message)
 
 
 def _contracts(context: PlanContext) -> Iterator[Problem]:
-    """Readers keep what they rely on."""
-    broken: dict[Change, list[Effect]] = {}
+    violations: dict[Change, list[Effect]] = {}
     for effect in Contracts(context).effects():
         if effect.breaks and not effect.excuse and not _is_overridden(context.plan, effect):
-            broken.setdefault(effect.change, []).append(effect)
-    for change, effects in broken.items():
+            violations.setdefault(effect.change, []).append(effect)
+    for change, effects in violations.items():
         listed = "; ".join(f"{effect} ({effect.message})" for effect in effects)
         count = len({effect.reader for effect in effects})
-        yield problem_of(
-            "contract",
-            change,
-            f"the {change.action} would break {count} reader{'s' if count > 1 else ''}: "
-            f"{listed}. {_way_out(context, change)}",
-        )
+        readers = f"{count} reader{'s' if count > 1 else ''}"
+        message = f"the {change.action} would break {readers}: {listed}."
+        yield problem_of("contract", change, f"{message} {_remedy(context, change)}")
 
 
-def _way_out(context: PlanContext, change: Change) -> str:
+def _remedy(context: PlanContext, change: Change) -> str:
     previous = context.plan.previous(change)
     deprecation = previous.deprecated if previous else None
-    wait = (
-        f"wait until after {deprecation.remove_after}" if deprecation else "deprecate it and wait"
-    )
-    force = ", or override (--override)" if context.plan.owner == PLATFORM else ""
-    return f"Keep it compatible, {wait}, or migrate the readers first{force}."
+    date = deprecation.remove_after if deprecation else None
+    wait = f"wait until after {date}" if date else "deprecate it and wait"
+    override = ", or override (--override)" if context.plan.owner == PLATFORM else ""
+    return f"Keep it compatible, {wait}, or migrate the readers first{override}."
 
 
 def _is_overridden(plan: Plan, effect: Effect) -> bool:
@@ -193,7 +171,6 @@ def _is_overridden(plan: Plan, effect: Effect) -> bool:
 
 
 def _notice(context: PlanContext) -> Iterator[Problem]:
-    """Deprecations give readers the notice that the policy promises."""
     days = context.after.policy.notice_days
     earliest = context.now.date() + timedelta(days=days)
     for change in context.plan.changes:
@@ -202,29 +179,29 @@ def _notice(context: PlanContext) -> Iterator[Problem]:
         previous = context.plan.previous(change)
         before = previous.deprecations() if previous else {}
         for name, deprecation in context.plan.definition(change).deprecations().items():
-            kept = name in before and before[name].remove_after <= deprecation.remove_after
-            if not kept and deprecation.remove_after < earliest:
-                what = f"feature {name!r} " if name else ""
-                yield problem_of(
-                    "notice",
-                    change,
-                    f"{what}needs {days} days of notice: use remove_after={earliest} or later.",
+            announced = name in before and before[name].remove_after <= deprecation.remove_after
+            if not announced and deprecation.remove_after < earliest:
+                label = f"feature {name!r}: " if name else ""
+                message = (
+                    f"{label}remove_after must be {earliest} or later; the policy requires {days} "
+                    "days of notice."
                 )
+                yield problem_of("notice", change, message)
 
 
 def _cycles(context: PlanContext) -> Iterator[Problem]:
     for change, definition in context.changed:
         if path := _cycle(context, definition):
-            yield problem_of("cycle", change, f"it reads itself: {' → '.join(path)}.")
+            yield problem_of("cycle", change, f"it depends on itself: {' → '.join(path)}.")
 
 
 def _cycle(context: PlanContext, start: Definition) -> list[str]:
-    """Return the names on the shortest path from an object back to itself; empty without one."""
+    """Return the names on the shortest cycle through an object; empty if there is none."""
     path_to: dict[str, list[str]] = {start.name: [start.name]}
     pending: list[Definition] = [start]
     while pending:
         view = pending.pop(0)
-        for ref in _own_references(context, view):
+        for ref in _project_references(context, view):
             if ref.view == start.name and start.namespace == View.namespace:
                 return [*path_to[view.name], start.name]
             upstream = context.after.find_view(ref)
@@ -234,22 +211,17 @@ def _cycle(context: PlanContext, start: Definition) -> list[str]:
     return []
 
 
-def _own_references(context: PlanContext, reader: Definition) -> list[ViewReference]:
-    """Return the references of an object to views of the same project."""
-    own = {None, context.plan.project}
-    return [ref for ref in reader.references if ref.project in own]
+def _project_references(context: PlanContext, reader: Definition) -> list[ViewReference]:
+    return [ref for ref in reader.references if ref.project in {None, context.plan.project}]
 
 
 def _brake(context: PlanContext) -> Iterator[Problem]:
-    """A full sync that deletes many objects is probably an accident."""
+    """Refuse large deletions by a full sync, which are usually accidents."""
     plan = context.plan
-    gone = [change for change in plan.changes if change.after is None]
+    count = sum(change.after is None for change in plan.changes)
     owned = len(context.before.owned_by(plan.owner))
-    many = len(gone) > _MANY or (len(gone) >= _SEVERAL and len(gone) > _SHARE * owned)
-    if plan.full_sync and not plan.mass_delete and many:
-        yield Problem(
-            "brake",
-            "the plan",
-            f"it would delete {len(gone)} of the {owned} objects of {plan.owner!r}. To "
-            "confirm, pass --allow-mass-delete or mass_delete=True.",
-        )
+    is_large = count >= _MIN_LARGE_DELETION and count > _MAX_SHARE * owned
+    if plan.full_sync and not plan.mass_delete and (count > _MAX_DELETIONS or is_large):
+        message = f"it would delete {count} of the {owned} objects of {plan.owner!r}."
+        remedy = "To allow this, pass --allow-mass-delete or mass_delete=True."
+        yield Problem("brake", "the plan", f"{message} {remedy}")

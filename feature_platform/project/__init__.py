@@ -1,4 +1,4 @@
-"""One project of the registry, read: snapshots, views as columns, references; without I/O."""
+"""Read access to one project: snapshots, view interfaces and references, without I/O."""
 
 from feature_platform.project.advisories import Advisory as Advisory
 from feature_platform.project.advisories import advisories as advisories

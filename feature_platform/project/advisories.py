@@ -1,4 +1,4 @@
-"""Advisories: what an owner should know about the objects that its own objects read."""
+"""Advisories: deprecations and breakages upstream of an owner's objects."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,13 +12,7 @@ from feature_platform.project.snapshot import Key, Registered
 
 @dataclass(frozen=True)
 class Advisory:
-    """A deprecation or a breakage that others caused, upstream of an object.
-
-    Attributes:
-        reader: The object.
-        message: What it reads, and what is wrong with that.
-        breaks: Whether the object no longer works; otherwise it reads something deprecated.
-    """
+    """A breakage or a deprecation upstream of an object (the reader)."""
 
     reader: Key
     message: str
@@ -26,7 +20,6 @@ class Advisory:
 
     @property
     def subject(self) -> str:
-        """The object in words."""
         return self.reader.subject
 
     def __str__(self) -> str:
@@ -34,11 +27,8 @@ class Advisory:
 
 
 def advisories(project: Project, owner: str) -> Iterator[Advisory]:
-    """Yield what is broken or deprecated upstream of an owner's objects, in name order.
-
-    References break where the platform overrides a contract, or once a deprecation's date passed.
-    """
-    # Usually nothing is deprecated, and then no reference has to be followed.
+    """Yield the advisories of an owner, in name order."""
+    # Usually nothing is deprecated, and no dependency needs to be resolved.
     entries = project.snapshot.entries.values()
     any_deprecated = any('"deprecated"' in entry.body for entry in entries)
     for key, entry in sorted(project.owned_by(owner).items()):
@@ -65,11 +55,11 @@ def _deprecations(project: Project, entry: Registered) -> Iterator[Advisory]:
 
 
 def _cause(project: Project, name: ViewName) -> str:
-    """Return who changed or removed a view, and when, for messages."""
+    """Return a hint that names the last change or the deletion of a view."""
     for kind in kinds_in(View.namespace):
         key = Key(name[0], kind, name[1])
         if entry := project.snapshot.entries.get(key):
             return f" ({entry.owner!r} changed it in version {entry.version})"
         if removed := project.snapshot.removed.get(key):
-            return f" ({removed.owner!r} removed it on {removed.at:%F})"
+            return f" ({removed.owner!r} deleted it on {removed.at:%F})"
     return ""

@@ -1,4 +1,4 @@
-"""Descriptions: what a request for an object's features needs, and what it returns."""
+"""Signatures: the inputs and outputs of requests for a view or service."""
 
 from feature_platform.definitions import Definition, FeatureService, View
 from feature_platform.errors import FeaturePlatformError
@@ -7,15 +7,12 @@ from feature_platform.project.resolve import parse_features, resolve
 
 
 def signature(project: Project, definition: Definition) -> dict[str, str]:
-    """Return the join keys, request values and features of a view or service, as text.
-
-    Other kinds have none, and neither has an object that refers to an unregistered one.
-    """
+    """Return the signature of a view or service as text; empty if it cannot be resolved."""
     if not isinstance(definition, (View, FeatureService)):
         return {}
     try:
         retrieval = resolve(project, parse_features(project, definition.name))
-    except FeaturePlatformError:  # `plan` reports what is wrong
+    except FeaturePlatformError:  # `plan` reports the problem
         return {}
     keys = {name: str(dtype or "any type") for name, dtype in retrieval.join_keys.items()}
     request = {name: str(dtype) for name, dtype in retrieval.request_fields.items()}

@@ -1,7 +1,6 @@
-"""What a view exposes: the only place where a view becomes keys, features and a source.
+"""View interfaces: join keys, features, request values, source and ttl, for readers and rules.
 
-Readers and rules share it. It describes as much of a view as the registry has: whether everything
-that the view names is registered is what `references` checks.
+Unregistered dependencies are left out; `references` reports them.
 """
 
 from collections import Counter
@@ -29,17 +28,17 @@ ViewName: TypeAlias = tuple[str, str]
 
 @dataclass(frozen=True)
 class ViewInterface:
-    """What a view exposes to its readers, and what it requires of them.
+    """The columns that a view exposes to readers and requires from requests.
 
     Attributes:
-        keys: Join key → type; `None` where none is declared.
+        keys: Join key → type; `None` if no type is declared.
         features: Feature → type.
-        request: Value that requests have to provide → type.
-        online: Whether it is served online.
-        has_history: Whether training sets can read it.
-        sources: View whose rows are read, this one or those below it → its batch source; `None`
-            where it has none, or an unregistered one.
-        ttls: View whose rows are read → how long one is valid; `None` for ever.
+        request: Request value → type.
+        online: Whether the view is served online.
+        has_history: Whether training sets can read the view.
+        sources: Feature view that provides rows (this one, or upstream) → batch source; `None` if
+            it has none or the source is not registered.
+        ttls: Feature view that provides rows → ttl; `None` for unlimited.
     """
 
     keys: Mapping[str, FeatureType | None] = field(default_factory=dict)
@@ -52,14 +51,7 @@ class ViewInterface:
 
 
 class Input(NamedTuple):
-    """A feature that an on-demand view reads.
-
-    Attributes:
-        name: What the view's code calls it: `feature`, or `view__feature` where two share a name.
-        reference: The reference that it comes from.
-        feature: The feature.
-        dtype: Its type.
-    """
+    """An input feature; in code, its name is `feature`, or `view__feature` if two share a name."""
 
     name: str
     reference: ViewReference
@@ -68,32 +60,30 @@ class Input(NamedTuple):
 
 
 def interface(project: Project, reference: ViewReference) -> ViewInterface | None:
-    """Return what the view behind a reference exposes; `None` if it is not registered."""
+    """Return the interface of a referenced view; `None` if it is not registered."""
     home = project.at(reference.project)
     key = ("interface", home.name, reference.view)
     if key not in home.memo:
-        home.memo[key] = None  # what a circle of on-demand views meets
+        home.memo[key] = None  # ends the recursion in a cycle of on-demand views
         view = project.find_view(reference)
         home.memo[key] = interface_of(home, view) if view else None
-    known: ViewInterface | None = home.memo[key]
-    return known
+    cached: ViewInterface | None = home.memo[key]
+    return cached
 
 
 def interface_of(project: Project, view: View) -> ViewInterface:
-    """Return what a view of a project exposes."""
     if isinstance(view, OnDemandFeatureView):
-        return _computed(project, view)
-    return _stored(project, project.get(FeatureView, view.name))
+        return _on_demand_interface(project, view)
+    return _feature_view_interface(project, project.get(FeatureView, view.name))
 
 
 def entities_of(project: Project, view: View) -> list[Entity]:
-    """Return the entities of a view that are registered, in key order."""
     entities = (project.look_up(Entity, name) for name in view.entity_names)
     return [entity for entity in entities if entity is not None]
 
 
 def inputs_of(project: Project, view: OnDemandFeatureView) -> list[Input]:
-    """Return the features that an on-demand view reads, in order."""
+    """Return the input features of an on-demand view, in order."""
     read = [(ref, f, t) for ref in view.inputs for f, t in _features(project, ref).items()]
     names = Counter([feature for _, feature, _ in read] + [f.name for f in view.request])
     return [
@@ -103,14 +93,13 @@ def inputs_of(project: Project, view: OnDemandFeatureView) -> list[Input]:
 
 
 def _features(project: Project, reference: ViewReference) -> Mapping[str, FeatureType]:
-    """Return the features of a reference, in its order; those that the view lacks are left out."""
     view = interface(project, reference)
     features = view.features if view else {}
     names = features if reference.features is None else reference.features
     return {name: features[name] for name in names if name in features}
 
 
-def _stored(project: Project, view: FeatureView) -> ViewInterface:
+def _feature_view_interface(project: Project, view: FeatureView) -> ViewInterface:
     declared = {f.name: f.dtype for f in view.fields}
     keys: dict[str, FeatureType | None] = {}
     for entity in entities_of(project, view):
@@ -128,11 +117,7 @@ def _stored(project: Project, view: FeatureView) -> ViewInterface:
 
 
 def _history(project: Project, name: str) -> tuple[BatchSource | None, bool]:
-    """Return the batch source behind a source, and whether there may be one.
-
-    A source that is not registered is assumed to have a history: that it is missing is another
-    problem.
-    """
+    """Return the batch source, and whether there is a history; assume one if unregistered."""
     source = project.look_up(Source, name)
     if source is None:
         return None, True
@@ -141,7 +126,7 @@ def _history(project: Project, name: str) -> tuple[BatchSource | None, bool]:
     return project.look_up(BatchSource, source.history), True
 
 
-def _computed(project: Project, view: OnDemandFeatureView) -> ViewInterface:
+def _on_demand_interface(project: Project, view: OnDemandFeatureView) -> ViewInterface:
     read = [(ref, below) for ref in view.inputs if (below := interface(project, ref))]
     keys: dict[str, FeatureType | None] = {}
     request = {f.name: f.dtype for f in view.request}
@@ -164,7 +149,7 @@ def _computed(project: Project, view: OnDemandFeatureView) -> ViewInterface:
 
 
 def ambiguous_names(project: Project, references: Sequence[ViewReference]) -> set[str]:
-    """Return the names that several references provide, join keys included."""
+    """Return the names that several references provide, including join keys."""
     names: Counter[str] = Counter()
     keys: set[str] = set()
     for ref in references:
@@ -177,17 +162,11 @@ def ambiguous_names(project: Project, references: Sequence[ViewReference]) -> se
 LossKind: TypeAlias = Literal[
     "removed", "retyped", "keys", "request", "ttl", "source", "history", "online"
 ]
-"""The ways in which a change of a view breaks its readers."""
+"""Kinds of losses of readers."""
 
 
 class Loss(NamedTuple):
-    """One thing that a reader loses when a view changes.
-
-    Attributes:
-        kind: Which.
-        message: Description for the reader.
-        feature: The feature concerned, if it is about one.
-    """
+    """A loss of a reader when a view changes; `feature` is empty if it is not specific to one."""
 
     kind: LossKind
     message: str
@@ -195,10 +174,10 @@ class Loss(NamedTuple):
 
 
 def losses(ref: ViewReference, before: ViewInterface, after: ViewInterface) -> Iterator[Loss]:
-    """Yield what the holder of a reference loses; what a view gains breaks nobody."""
+    """Yield the losses of a reader with a reference; additions to a view break nobody."""
     expected = {key: dtype or after.keys.get(key) for key, dtype in before.keys.items()}
     if expected != after.keys:
-        change = f"from {_listed(before.keys)} to {_listed(after.keys)}"
+        change = f"from {_format_keys(before.keys)} to {_format_keys(after.keys)}"
         yield Loss("keys", f"the join keys of {ref.view!r} change {change}")
     for name in ref.features or before.features:
         old, new = before.features.get(name), after.features.get(name)
@@ -218,7 +197,7 @@ def losses(ref: ViewReference, before: ViewInterface, after: ViewInterface) -> I
 def _serving_losses(
     ref: ViewReference, before: ViewInterface, after: ViewInterface
 ) -> Iterator[Loss]:
-    # An on-demand view may read other views than before: how it computes is its owner's decision.
+    # Compare common views only: an on-demand view may switch to other inputs.
     for view in before.ttls.keys() & after.ttls.keys():
         old, new = before.ttls[view], after.ttls[view]
         if new is not None and (old is None or new < old):
@@ -228,7 +207,7 @@ def _serving_losses(
         yield Loss("history", f"{ref.view!r} loses its history")
     elif any(_rows_differ(before.sources[v], after.sources[v])
              for v in before.sources.keys() & after.sources.keys()):  # fmt: skip
-        yield Loss("source", f"{ref.view!r} reads other rows: a source changes")
+        yield Loss("source", f"{ref.view!r} reads different rows because a source changes")
     if before.online and not after.online:
         yield Loss("online", f"{ref.view!r} is no longer served online")
 
@@ -237,5 +216,5 @@ def _rows_differ(before: BatchSource | None, after: BatchSource | None) -> bool:
     return before is not None and (after is None or before.reads != after.reads)
 
 
-def _listed(keys: Mapping[str, FeatureType | None]) -> str:
+def _format_keys(keys: Mapping[str, FeatureType | None]) -> str:
     return ", ".join(f"{key} ({dtype or 'any type'})" for key, dtype in keys.items()) or "none"

@@ -1,4 +1,4 @@
-"""One project of a registry snapshot: what everything that reads works from."""
+"""One project of a registry snapshot."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -28,7 +28,7 @@ class Project:
     Attributes:
         snapshot: The registry, with all projects.
         name: The project's name.
-        memo: What functions have worked out from the snapshot, so that it is worked out once.
+        memo: Cache for values computed from the snapshot.
     """
 
     snapshot: Snapshot
@@ -37,50 +37,48 @@ class Project:
 
     @property
     def version(self) -> int:
-        """The registry version."""
         return self.snapshot.version
 
     def find(self, namespace: str, name: str) -> Registered | None:
-        """Return an object by the namespace of its kind, or `None`."""
+        """Return an object by namespace and name, or `None`."""
         for kind in kinds_in(namespace):
             if (entry := self.snapshot.entries.get(Key(self.name, kind, name))) is not None:
                 return entry
         return None
 
     def find_dependency(self, dependency: Dependency) -> Registered | None:
-        """Return an object that a definition of this project names, or `None`."""
+        """Return a dependency of a definition of this project, or `None`."""
         return self.at(dependency.project).find(dependency.namespace, dependency.name)
 
     def look_up(self, kind: type[D], name: str) -> D | None:
-        """Return one definition, or `None`."""
+        """Return a definition by kind and name, or `None`."""
         entry = self.find(kind.namespace or kind.kind, name)
         return entry.definition if entry and isinstance(entry.definition, kind) else None
 
     def find_view(self, reference: ViewReference) -> View | None:
-        """Return the view that a reference names, or `None`."""
         return self.at(reference.project).look_up(View, reference.view)
 
     def at(self, project: str | None) -> "Project":
-        """Return another project of the same snapshot; this one if no name is given."""
+        """Return a project of the same snapshot; this project for an empty name."""
         return self if project in {None, "", self.name} else replace(self, name=str(project))
 
     def get(self, kind: type[D], name: str) -> D:
-        """Return one definition.
+        """Return a definition by kind and name.
 
         Raises:
-            NotFoundError: The project has no such object; the message names the nearest.
+            NotFoundError: The object does not exist; the message suggests a similar name.
         """
         definition = self.look_up(kind, name)
         if definition is None:
-            names = [each.name for each, _ in self.of(kind)]
+            names = [other.name for other, _ in self.of(kind)]
             raise NotFoundError(self.not_found(kind.kind, name, names))
         return definition
 
     def view(self, reference: ViewReference) -> View:
-        """Return the view that a reference names.
+        """Return a referenced view.
 
         Raises:
-            NotFoundError: There is no view of that name.
+            NotFoundError: The view does not exist.
         """
         view = self.find_view(reference)
         if view is None:
@@ -90,48 +88,41 @@ class Project:
         return view
 
     def of(self, kind: type[D]) -> Iterator[tuple[D, Registered]]:
-        """Yield the objects of one kind, in name order."""
+        """Yield the objects of a kind, in name order."""
         for key in self.snapshot.by_kind.get((self.name, kind.kind), ()):
             entry = self.snapshot.entries[key]
             if isinstance(entry.definition, kind):
                 yield entry.definition, entry
 
     def names(self, *namespaces: str) -> list[str]:
-        """Return the names in some namespaces, sorted."""
+        """Return the names in the given namespaces, sorted."""
         kinds = (kind for namespace in namespaces for kind in kinds_in(namespace))
         keys = (key for kind in kinds for key in self.snapshot.by_kind.get((self.name, kind), ()))
         return sorted(key.name for key in keys)
 
     def entries(self) -> Iterator[Registered]:
-        """Yield all objects, sorted by kind and name."""
+        """Yield all objects of the project, sorted by kind and name."""
         for key, entry in sorted(self.snapshot.entries.items()):
             if key.project == self.name:
                 yield entry
 
     def owned_by(self, owner: str) -> dict[Key, Registered]:
-        """Return what one owner has registered."""
         entries = self.snapshot.entries.items()
         return {k: e for k, e in entries if k.project == self.name and e.owner == owner}
 
     @property
     def policy(self) -> Policy:
-        """The project's policy; the permissive default if the platform has set none."""
+        """The project's policy; a permissive default if none is registered."""
         return self.look_up(Policy, "policy") or Policy()
 
     def not_found(self, kind: str, name: str, names: list[str]) -> str:
-        """Explain that the project lacks an object: nearest name, who removed it, or its kind.
-
-        Args:
-            kind: Kind of the object, or `view` for either kind of view.
-            name: Its name.
-            names: Names that would have been accepted.
-        """
+        """Return a message that an object of a kind (or a `view`) does not exist, with a hint."""
         kinds = kinds_in(View.namespace) if kind == "view" else (kind,)
         label = kind.replace("_", " ")
         for removed in (self.snapshot.removed.get(Key(self.name, k, name)) for k in kinds):
             if removed is not None:
                 return (
-                    f"Project {self.name!r} has no {label} {name!r}: {removed.owner!r} removed it "
+                    f"Project {self.name!r} has no {label} {name!r}: {removed.owner!r} deleted it "
                     f"on {removed.at:%F}."
                 )
         others = [k.kind for k in self.snapshot.entries if (k.project, k.name) == (self.name, name)]

@@ -1,4 +1,4 @@
-"""Whether everything that a definition names is registered, and fits."""
+"""Checks of the dependencies of a definition."""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
@@ -20,13 +20,13 @@ from feature_platform.types import FeatureType
 
 
 class BrokenReference(NamedTuple):
-    """A reference that cannot be resolved.
+    """A dependency that cannot be resolved.
 
     Attributes:
-        message: What is wrong.
-        view: Project and name of the view, if the reference is to one.
-        missing: The object that has to be registered first, if that is the only problem.
-        feature: The feature that the view lacks, if that is the only problem.
+        message: Description of the problem.
+        view: Project and name of the view, for references to views.
+        missing: The object to register first, if registering it solves the problem.
+        feature: The missing feature, if the view exists.
     """
 
     message: str
@@ -36,7 +36,7 @@ class BrokenReference(NamedTuple):
 
 
 def upstream(project: Project, definition: Definition) -> Iterator[Key]:
-    """Yield the keys of everything that a definition depends on, directly or not."""
+    """Yield the keys of all direct and indirect dependencies of a definition."""
     seen: set[Key] = set()
     pending = [(project, dependency) for dependency in definition.dependencies()]
     while pending:
@@ -45,15 +45,15 @@ def upstream(project: Project, definition: Definition) -> Iterator[Key]:
         if entry is not None and entry.key not in seen:
             seen.add(entry.key)
             reader = project.at(entry.key.project)
-            pending += [(reader, further) for further in entry.definition.dependencies()]
+            pending += [(reader, indirect) for indirect in entry.definition.dependencies()]
             yield entry.key
 
 
 def broken_references(project: Project, definition: Definition) -> Iterator[BrokenReference]:
-    """Yield the references of a definition that cannot be resolved."""
+    """Yield the dependencies of a definition that cannot be resolved, and other mismatches."""
     for dependency in definition.dependencies():
         if dependency.namespace != View.namespace:
-            yield from _unregistered(project, dependency)
+            yield from _missing_dependency(project, dependency)
     if isinstance(definition, View):
         yield from map(BrokenReference, _key_problems(project, definition))
     broken = [
@@ -66,7 +66,7 @@ def broken_references(project: Project, definition: Definition) -> Iterator[Brok
         yield from map(BrokenReference, _computation_problems(project, definition))
 
 
-def _unregistered(project: Project, dependency: Dependency) -> Iterator[BrokenReference]:
+def _missing_dependency(project: Project, dependency: Dependency) -> Iterator[BrokenReference]:
     kind, name, _ = dependency
     if project.find_dependency(dependency) is None:
         hint = did_you_mean(name, project.names(kind))
@@ -91,29 +91,29 @@ def _broken_view_reference(project: Project, reference: ViewReference) -> Iterat
             hint = did_you_mean(feature, view.features)
             message = f"view {reference.view!r} has no feature {feature!r}.{hint}"
             yield BrokenReference(message, name, f"{reference.view}:{feature}", feature)
-    keys = _keys_of(project, project.view(reference))
+    keys = _join_keys(project, project.view(reference))
     for key in reference.join_key_map:
         if key not in keys:
-            message = f"view {reference.view!r} has no join key {key!r}; its keys are {keys}."
+            message = f"view {reference.view!r} has no join key {key!r}. Its join keys are {keys}."
             yield BrokenReference(message, name)
 
 
-def _keys_of(project: Project, view: View) -> list[str]:
+def _join_keys(project: Project, view: View) -> list[str]:
     return [key for entity in entities_of(project, view) for key in entity.join_keys]
 
 
 def _key_problems(project: Project, view: View) -> Iterator[str]:
-    keys = _keys_of(project, view)
+    keys = _join_keys(project, view)
     folded = {key.casefold() for key in keys}
     if len(folded) < len(keys):
-        yield f"its entities share a join key: {keys}."
+        yield f"its entities share a join key: {keys}. Remove an entity or rename the key."
     if not [f for f in view.fields if f.name not in keys]:
-        yield "its schema has join keys only; declare at least one feature."
+        yield "its schema has only join keys. Declare at least one feature."
     for declared in view.fields:
         if declared.name in keys and not declared.dtype.can_be_key:
             yield f"join key {declared.name!r} cannot be of type {declared.dtype}."
         if declared.name not in keys and declared.name.casefold() in folded:
-            yield f"feature {declared.name!r} differs from a join key in case only; rename it."
+            yield f"feature {declared.name!r} differs from a join key only in case. Rename it."
 
 
 def _computation_problems(project: Project, view: OnDemandFeatureView) -> Iterator[str]:
@@ -130,9 +130,9 @@ def _computation_problems(project: Project, view: OnDemandFeatureView) -> Iterat
 def _request_conflicts(
     project: Project, view: OnDemandFeatureView, reference: ViewReference
 ) -> Iterator[str]:
-    """Yield request values that are also join keys, of another type."""
-    read = interface(project, reference)
-    types = read.keys.items() if read else ()
+    """Yield request values that share a name with a join key of another type."""
+    exposed = interface(project, reference)
+    types = exposed.keys.items() if exposed else ()
     keys = {reference.join_key_map.get(key, key): dtype for key, dtype in types}
     for request in view.request:
         if keys.get(request.name) not in {None, request.dtype}:
@@ -157,17 +157,14 @@ def _expression_problems(
 
 
 def _precomputing_problems(project: Project, view: OnDemandFeatureView) -> Iterator[str]:
-    """Answers can be precomputed from one stored row, and from nothing else."""
     exposed = interface(project, view.reference())
     stored = sorted(name for _, name in exposed.sources) if exposed else []
     if len(stored) > 1:
-        yield f"write_to_online_store: it reads several views: {', '.join(stored)}."
-    below = (project.snapshot.entries[key].definition for key in upstream(project, view))
-    for each in (view, *below):
-        if isinstance(each, OnDemandFeatureView) and each.request:
-            yield f"write_to_online_store: it reads {each.name!r}, which needs request values."
-        if any(ref.join_key_map or ref.label != ref.view for ref in each.references):
-            yield (
-                f"write_to_online_store: {each.name!r} reads a view by other join keys or under "
-                "another name."
-            )
+        yield f"write_to_online_store: it reads {', '.join(stored)}; only one view is allowed."
+    dependencies = (project.snapshot.entries[key].definition for key in upstream(project, view))
+    for definition in (view, *dependencies):
+        name = definition.name
+        if isinstance(definition, OnDemandFeatureView) and definition.request:
+            yield f"write_to_online_store: it reads {name!r}, which needs request values."
+        if any(ref.join_key_map or ref.label != ref.view for ref in definition.references):
+            yield f"write_to_online_store: {name!r} maps join keys or uses an alias. Remove them."

@@ -1,4 +1,4 @@
-"""From feature references to the tables to read and the transformations to run."""
+"""Resolve feature references to tables and transformations."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,12 +19,7 @@ from feature_platform.definitions import (
     ViewReference,
     reference,
 )
-from feature_platform.errors import (
-    NotFoundError,
-    RequestError,
-    TransformationError,
-    did_you_mean,
-)
+from feature_platform.errors import NotFoundError, RequestError, TransformationError, did_you_mean
 from feature_platform.project.interface import ViewInterface, inputs_of, interface
 from feature_platform.project.project import Project
 from feature_platform.table import SourceTable, Table, ViewRead, column
@@ -34,20 +29,20 @@ from feature_platform.types.arrow import arrow_type
 Features: TypeAlias = (
     str | FeatureService | View | ViewReference | Sequence[str | View | ViewReference]
 )
-"""What users pass as `features`."""
+"""Valid values of the `features` argument of requests."""
 
 PRECOMPUTED_INPUTS: Final = "__fp_inputs"
 
 
 @dataclass(frozen=True, slots=True)
 class Precomputed:
-    """Features of an on-demand view that are computed when rows are written, and kept online.
+    """Features of an on-demand view that are computed when rows are written.
 
     Attributes:
-        table: Where they are kept; its last column, `PRECOMPUTED_INPUTS`, is a digest of the inputs
-            that each row was computed from.
-        label: Label of the read that they are computed from.
-        inputs: The features of that read that they depend on.
+        table: Table in the online store. Its last column, `PRECOMPUTED_INPUTS`, contains a digest
+            of the inputs of each row.
+        label: Label of the read that provides the inputs.
+        inputs: Input features.
         computed_by: Fingerprint of the computation.
     """
 
@@ -63,15 +58,15 @@ class Transformation:
 
     Attributes:
         view: Name of the view, for messages.
-        owner: Its owner: whose repo has the code.
-        code: The function; the process that computes it imports it. `None` in mode `sql`.
+        owner: Owner of the view; its repo contains the code.
+        code: The function, imported where it is computed; `None` in mode `sql`.
         expressions: Feature → SQL expression over the inputs, in mode `sql`.
         mode: `row`, `python`, `pandas` or `sql`.
-        inputs: Name the function uses → column it is read from.
-        request: Values that the request has to provide.
-        outputs: Columns it adds; their names carry the view's label.
-        features: Name the function returns → column, in the order of `outputs`.
-        precomputed: Where its features are kept online, if they are.
+        inputs: Input name in the function → column of the intermediate result.
+        request: Request values.
+        outputs: Added columns; their names contain the view's label.
+        features: Output name of the function → column, in the order of `outputs`.
+        precomputed: The precomputed features; `None` if the view has none.
     """
 
     view: str
@@ -90,7 +85,7 @@ class Transformation:
         """Import path and fingerprint of the function.
 
         Raises:
-            TransformationError: The view has expressions instead.
+            TransformationError: The view has no function.
         """
         if self.code is None:
             raise TransformationError(f"On-demand view {self.view!r} has no function.")
@@ -99,13 +94,13 @@ class Transformation:
 
 @dataclass(frozen=True, slots=True)
 class Retrieval:
-    """The plan of a request for features: what to read and what to compute.
+    """The resolved reads and transformations of a request.
 
     Attributes:
-        version: Registry version that it was resolved from.
-        reads: Tables to look up.
-        transformations: On-demand views, each after those it reads.
-        outputs: Name in the answer → column of the intermediate result, in request order.
+        version: Registry version of the definitions.
+        reads: Tables to read.
+        transformations: On-demand views; each follows its inputs.
+        outputs: Result column → column of the intermediate result, in request order.
     """
 
     version: int
@@ -115,7 +110,7 @@ class Retrieval:
 
     @property
     def join_keys(self) -> dict[str, pa.DataType | None]:
-        """Column of the request that identifies entities → type; `None` where none is declared."""
+        """Join key of the request → type; `None` if no type is declared."""
         keys: dict[str, pa.DataType | None] = {}
         for read in self.reads:
             for key, name in read.keys.items():
@@ -124,7 +119,7 @@ class Retrieval:
 
     @property
     def request_fields(self) -> dict[str, pa.DataType]:
-        """Column that on-demand views need from the request → type."""
+        """Request value that on-demand views need → type."""
         return {f.name: f.type for t in self.transformations for f in t.request}
 
 
@@ -135,20 +130,20 @@ def resolve(
     full_feature_names: bool = False,
     use_precomputed: bool = True,
 ) -> Retrieval:
-    """Work out how to answer a request.
+    """Resolve a request.
 
     Args:
-        project: The project that asks.
-        references: The features, as `parse_features` returns them.
+        project: The project of the reader.
+        references: The features, as returned by `parse_features`.
         full_feature_names: Name features `view__feature` instead of `feature`.
-        use_precomputed: Include where features of on-demand views are kept online.
+        use_precomputed: Include the precomputed features of on-demand views.
 
     Raises:
-        NotFoundError: A referenced object is not registered.
-        RequestError: Two features would have the same name in the answer, or there are none.
+        NotFoundError: A view, feature or dependency is not registered.
+        RequestError: Two features would have the same name in the result, or there are none.
     """
     if not references:
-        raise RequestError("features is empty: name a feature service or at least one feature.")
+        raise RequestError("features is empty. Pass a feature service or at least one feature.")
     resolver = _Resolver(project, use_precomputed)
     outputs: dict[str, str] = {}
     for ref in references:
@@ -157,10 +152,8 @@ def resolve(
             internal = column(ref.label, feature)
             if outputs.setdefault(name, internal) != internal:
                 other = outputs[name].partition(":")[0]
-                raise RequestError(
-                    f"Feature {feature!r} is requested from both {other!r} and {ref.label!r}. Pass "
-                    "full_feature_names=True to tell them apart."
-                )
+                message = f"Feature {feature!r} is requested from both {other!r} and {ref.label!r}."
+                raise RequestError(f"{message} Pass full_feature_names=True to distinguish them.")
     return Retrieval(
         version=project.version,
         reads=tuple(resolver.reads()),
@@ -170,7 +163,7 @@ def resolve(
 
 
 def table_of(project: Project, view: FeatureView) -> Table:
-    """Return the table behind a feature view of a project.
+    """Return the table of a feature view.
 
     Raises:
         NotFoundError: An entity or the source is not registered.
@@ -191,17 +184,15 @@ def table_of(project: Project, view: FeatureView) -> Table:
 
 
 def precomputed_of(project: Project, view: OnDemandFeatureView) -> Precomputed:
-    """Return where the features of an on-demand view are kept online.
+    """Return the precomputed features of an on-demand view.
 
     Raises:
         RequestError: The view depends on more than one stored row.
     """
     retrieval = resolve(project, [view.reference()], use_precomputed=False)
     if len(retrieval.reads) != 1 or retrieval.request_fields:
-        raise RequestError(
-            f"On-demand view {view.name!r} cannot be precomputed: it needs more than the row of "
-            "one view."
-        )
+        message = "cannot be precomputed: it depends on more than one stored row."
+        raise RequestError(f"On-demand view {view.name!r} {message}")
     [read] = retrieval.reads
     computation: list[object] = [
         (step.code or dict(step.expressions), dict(step.inputs))
@@ -224,7 +215,7 @@ def precomputed_of(project: Project, view: OnDemandFeatureView) -> Precomputed:
 
 
 def online_table(project: Project, view: View) -> Table | None:
-    """Return the table of a view's rows in the online store; `None` if it has none there."""
+    """Return the table of a view in the online store; `None` if it is not stored."""
     if not isinstance(view, OnDemandFeatureView):
         return table_of(project, project.get(FeatureView, view.name))
     return precomputed_of(project, view).table if view.write_to_online_store else None
@@ -253,8 +244,6 @@ def _source_table(
 
 @dataclass
 class _Lookup:
-    """The features to read of one view under one label."""
-
     reference: ViewReference
     table: Table
     features: dict[str, None] = field(default_factory=dict)
@@ -269,21 +258,17 @@ class _Resolver:
     labels: dict[str, ViewReference] = field(default_factory=dict)
 
     def add(self, ref: ViewReference) -> tuple[str, ...]:
-        """Add a reference to the request and return the features it stands for."""
+        """Add a reference to the request and return its features."""
         if ref.project not in {None, self.project.name}:
             raise NotFoundError(f"Project {ref.project!r} does not share view {ref.view!r}.")
         view = self.project.view(ref)
         if self.labels.setdefault(ref.label, ref).lookup != ref.lookup:
-            raise RequestError(
-                f"Two views, or one view joined in two ways, have the name {ref.label!r}. Rename "
-                "one of them with with_name."
-            )
+            message = "Two views, or two joins of one view, have the name"
+            raise RequestError(f"{message} {ref.label!r}. Rename one of them with with_name.")
         if isinstance(view, OnDemandFeatureView):
             if ref.join_key_map:
-                raise RequestError(
-                    f"On-demand view {ref.view!r} has no join keys to map; map those of the views "
-                    "that it reads."
-                )
+                message = "has no join keys to map. Map the join keys of its input views."
+                raise RequestError(f"On-demand view {ref.view!r} {message}")
             return self._add_transformation(ref, view)
         return self._add_lookup(ref, self.project.get(FeatureView, ref.view))
 
@@ -299,19 +284,19 @@ class _Resolver:
             lookup = self.lookups[ref.label] = _Lookup(ref, table_of(self.project, view))
         if unknown := set(ref.join_key_map) - set(lookup.table.keys):
             raise RequestError(f"View {ref.view!r} has no join key {min(unknown)!r}.")
-        features = _selected(ref, lookup.table.features.names)
+        features = _select_features(ref, lookup.table.features.names)
         lookup.features |= dict.fromkeys(features)
         return features
 
     def _add_transformation(self, ref: ViewReference, view: OnDemandFeatureView) -> tuple[str, ...]:
-        features = _selected(ref, view.feature_names)
+        features = _select_features(ref, view.feature_names)
         if ref.label not in self.transformations:
             inputs = self._inputs(view)
             columns = {name: column(ref.label, name) for name in view.feature_names}
             entry = self.project.find(view.namespace, view.name)
             if entry is None or not view.is_complete:
                 raise NotFoundError(f"{view} has no code.")
-            kept = view.write_to_online_store and self.use_precomputed
+            precompute = view.write_to_online_store and self.use_precomputed
             self.transformations[ref.label] = Transformation(
                 view=view.name,
                 owner=entry.owner,
@@ -322,23 +307,22 @@ class _Resolver:
                 request=_schema(_types(view.request)),
                 outputs=_schema({columns[n]: t for n, t in _types(view.fields).items()}),
                 features=columns,
-                precomputed=precomputed_of(self.project, view) if kept else None,
+                precomputed=precomputed_of(self.project, view) if precompute else None,
             )
         return features
 
     def _inputs(self, view: OnDemandFeatureView) -> dict[str, str]:
-        """Add what a view reads, and return the name of each input → its column."""
+        """Add the inputs of a view to the request and return input name → column."""
         try:
             for ref in view.inputs:
                 self.add(ref)
-        except NotFoundError as error:  # the platform broke a contract: `plan` says since when
+        except NotFoundError as error:  # the platform broke a contract; `plan` reports since when
             raise NotFoundError(f"{view} cannot be computed: {error}") from error
         inputs = inputs_of(self.project, view)
         return {i.name: column(i.reference.label, i.feature) for i in inputs}
 
 
-def _selected(ref: ViewReference, names: Iterable[str]) -> tuple[str, ...]:
-    """Return the features that a reference stands for, of those that its view has."""
+def _select_features(ref: ViewReference, names: Iterable[str]) -> tuple[str, ...]:
     available = list(names)
     for name in ref.features or ():
         if name not in available:
@@ -356,28 +340,25 @@ def _schema(types: Mapping[str, FeatureType]) -> pa.Schema:
 
 
 def parse_features(project: Project, features: object) -> Sequence[ViewReference]:
-    """Read the `features` argument of a request: a service, its name, or references.
+    """Convert the `features` argument of a request to references.
 
     Raises:
         NotFoundError: A single string names neither a service nor a view.
-        RequestError: It is none of these.
+        RequestError: The argument contains anything but a service, its name, or references.
     """
     if isinstance(features, str):
-        features = _named(project, features)
+        features = _service_or_reference(project, features)
     if isinstance(features, FeatureService):
         return features.references
-    listed = list(features) if isinstance(features, (list, tuple)) else [features]
-    references = [reference(item) for item in listed]
-    if wrong := [item for item in references if not isinstance(item, ViewReference)]:
-        raise RequestError(
-            f"features: {wrong[0]!r} is not a reference. Pass a feature service or its name, or a "
-            "list of 'view', 'view:feature' and view objects."
-        )
+    items = list(features) if isinstance(features, (list, tuple)) else [features]
+    references = [reference(item) for item in items]
+    if invalid := [item for item in references if not isinstance(item, ViewReference)]:
+        remedy = "Pass a feature service or a list of 'view', 'view:feature' and view objects."
+        raise RequestError(f"features: {invalid[0]!r} is not a reference. {remedy}")
     return references
 
 
-def _named(project: Project, name: str) -> object:
-    """Return the service of a name, or the name of a view, perhaps with a feature."""
+def _service_or_reference(project: Project, name: str) -> object:
     if (service := project.look_up(FeatureService, name)) is not None:
         return service
     names = project.names(FeatureService.kind, View.namespace)

@@ -1,4 +1,4 @@
-"""The registry at one version, in memory."""
+"""Snapshots: the registry at one version, in memory."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +18,7 @@ _WORD = re.compile(r'"(\w+)"')
 
 
 class Key(NamedTuple):
-    """The key of an object, printed as `project/kind/name`."""
+    """The key of an object, written `project/kind/name`."""
 
     project: str
     kind: str
@@ -29,30 +29,28 @@ class Key(NamedTuple):
 
     @property
     def namespace(self) -> str:
-        """The namespace of its name; kinds of views share one."""
         return namespace_of(self.kind)
 
     @property
     def subject(self) -> str:
-        """The object in words, such as `feature view 'hourly_weather'`."""
         return subject(self.kind, self.name)
 
 
 def subject(kind: str, name: str) -> str:
-    """Return an object in words, such as `feature view 'hourly_weather'`."""
+    """Return kind and name for messages, such as `feature view 'hourly_weather'`."""
     return f"{kind.replace('_', ' ')} {name!r}"
 
 
 @dataclass(frozen=True)
 class Registered:
-    """One registered object.
+    """A registered object.
 
     Attributes:
         key: Its key.
         owner: `platform` or the team that registered it.
         body: Canonical JSON of the definition.
-        version: Registry version that last changed it.
-        parsed: The definition, if whoever made the entry had it.
+        version: Registry version of the last change.
+        parsed: The parsed definition, if available.
     """
 
     key: Key
@@ -63,7 +61,7 @@ class Registered:
 
     @cached_property
     def definition(self) -> Definition:
-        """The definition, parsed at first use.
+        """The definition, parsed on first use.
 
         Raises:
             CorruptLogError: The stored text is not a definition of this kind and name.
@@ -75,39 +73,33 @@ class Registered:
             definition = from_json(self.body)
         except ValueError as error:
             reason = str(error).splitlines()[0]
-            raise CorruptLogError(
-                f"Registered object {self.key} is not a definition: {reason}."
-            ) from error
+            message = f"Registered object {self.key} is not a valid definition: {reason}."
+            raise CorruptLogError(f"{message} Run `feature-platform fsck`.") from error
         if (definition.kind, definition.name) != self.key[1:]:
-            raise CorruptLogError(f"Registered object {self.key} is stored as {definition}.")
+            message = f"Registered object {self.key} contains {definition}."
+            raise CorruptLogError(f"{message} Run `feature-platform fsck`.")
         return definition
 
     def digest(self) -> int:
-        """Hash the object as a number; sums of these do not depend on the order."""
+        """Return a hash as a number; sums of hashes do not depend on order."""
         return _number(*self.key, self.owner, self.body)
 
 
 @dataclass(frozen=True)
 class Removed:
-    """The record of a deleted object, whose name stays reserved for a while.
-
-    Attributes:
-        key: Its key.
-        owner: The owner who deleted it.
-        at: When, UTC.
-    """
+    """The record of a deleted object, which reserves its name; `at` is the time of deletion."""
 
     key: Key
     owner: str
     at: datetime
 
     def digest(self) -> int:
-        """Hash the record as a number, as `Registered.digest` does."""
+        """Return a hash as a number, like `Registered.digest`."""
         return _number(*self.key, self.owner, "removed", self.at.isoformat())
 
 
 class Cursor(NamedTuple):
-    """A point in the history of a log. A version number alone would not reveal a restored log."""
+    """A point of a log's history. Unlike a version, it detects restored or replaced logs."""
 
     log_id: str
     version: Annotated[int, pydantic.Field(ge=0, lt=2**62)]
@@ -118,7 +110,7 @@ class Cursor(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Cursor":
-        """Parse `str(cursor)`; an empty text is the beginning.
+        """Parse `str(cursor)`; an empty text is the beginning of the log.
 
         Raises:
             RequestError: The text is not a cursor.
@@ -135,7 +127,7 @@ _CURSOR = re.compile(r"([0-9a-f]{32}):([0-9]{1,18}):([0-9a-f]{32})")
 
 
 Changed: TypeAlias = Iterable[tuple[Key, Registered | None]]
-"""Changed keys with their objects; `None` for deleted ones."""
+"""Changed keys with their new objects; `None` for deleted ones."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +135,12 @@ class Snapshot:
     """All objects of all projects at one registry version.
 
     Attributes:
-        cursor: Its point in history.
-        sha256: Checksum of the newest commit, the parent of the next one.
-        at: When the newest commit was written, UTC.
+        cursor: The point of history.
+        sha256: Hash of the newest commit, which the next commit contains.
+        at: Time of the newest commit, UTC.
         entries: The objects.
-        removed: The objects that were deleted and not registered again.
-        digest: Sum of the hashes of both; part of every commit, and checked by readers.
+        removed: Deleted objects that were not registered again.
+        digest: Sum of the hashes of both; commits contain it and readers verify it.
     """
 
     cursor: Cursor = BEGINNING
@@ -160,15 +152,12 @@ class Snapshot:
 
     @property
     def version(self) -> int:
-        """Number of the newest commit; 0 for an empty registry."""
+        """Version of the newest commit; 0 for an empty registry."""
         return self.cursor.version
 
     @cached_property
     def mentions(self) -> Mapping[str, Sequence[Key]]:
-        """Word → the objects whose definitions contain it as a JSON string.
-
-        Names are such strings, so an object that is not listed does not refer to the name.
-        """
+        """Word → objects whose definitions contain it as a JSON string, as they do dependencies."""
         mentions: dict[str, list[Key]] = {}
         for key, entry in self.entries.items():
             for word in set(_WORD.findall(entry.body)):
@@ -177,21 +166,21 @@ class Snapshot:
 
     @cached_property
     def by_kind(self) -> Mapping[tuple[str, str], Sequence[Key]]:
-        """(project, kind) → its objects, in name order."""
+        """(project, kind) → keys, in name order."""
         keys: dict[tuple[str, str], list[Key]] = {}
         for key in sorted(self.entries):
             keys.setdefault(key[:2], []).append(key)
         return keys
 
     def with_entries(self, changed: Changed, at: datetime) -> Self:
-        """Return a copy with objects set, or removed where the value is `None`, at a time."""
+        """Return a copy with objects set, or removed for `None`, at the given time."""
         state = State(self)
         state.change(changed, at)
         return replace(self, entries=state.entries, removed=state.removed, digest=state.digest)
 
 
 class State:
-    """The objects of a snapshot while commits are applied, without a copy per commit."""
+    """A mutable copy of a snapshot's objects, to apply many commits."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         self.entries = dict(snapshot.entries)
@@ -199,7 +188,7 @@ class State:
         self.digest = snapshot.digest
 
     def change(self, changed: Changed, at: datetime) -> None:
-        """Set objects, or remove those whose value is `None`."""
+        """Set objects, or remove them for `None`."""
         for key, entry in changed:
             removed, previous = self.removed.pop(key, None), self.entries.pop(key, None)
             for old in (removed, previous):

@@ -1,4 +1,4 @@
-"""The registry: commits, the snapshots they lead to, and the logs that store them."""
+"""The registry: commits, the logs that store them, backups and repairs."""
 
 from feature_platform.registry.backup import export_records as export_records
 from feature_platform.registry.backup import import_records as import_records

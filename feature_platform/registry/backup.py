@@ -1,4 +1,4 @@
-"""Export of a registry to one file, and import."""
+"""Export of a registry to one file, and import from it."""
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
@@ -12,10 +12,7 @@ _END = b"end "
 
 
 def export_records(records: Sequence[bytes]) -> Iterator[bytes]:
-    """Yield the lines of a backup: two for each stored commit, and a last line.
-
-    The last line has the number of commits and a checksum, so a truncated backup is detected.
-    """
+    """Yield a backup: two lines per commit, as stored, and a last line with count and checksum."""
     total = sha256()
     for record in records:
         total.update(record)
@@ -27,40 +24,43 @@ def read_export(content: bytes) -> list[bytes]:
     """Return the records of a backup.
 
     Raises:
-        CorruptLogError: The backup is damaged, truncated, or not a backup.
+        CorruptLogError: The file is damaged, truncated, or not a backup.
     """
     lines = content.split(b"\n")
     if len(lines) < 2 or not lines[-2].startswith(_END) or lines[-1]:  # noqa: PLR2004
-        raise CorruptLogError("The backup has no last line: it was truncated, or is not a backup.")
+        raise CorruptLogError("The file is truncated or not a backup. Use another backup.")
     pairs = zip(lines[:-2:2], lines[1:-2:2], strict=False)
     records = [body + b"\n" + line for body, line in pairs]
     total = sha256(b"".join(records)).hexdigest()
     if len(lines[:-2]) % 2 or lines[-2] != _END + f"{len(records)} {total}".encode():
-        raise CorruptLogError("The backup was altered: its checksum does not match.")
+        raise CorruptLogError("The backup was altered: its checksum is wrong. Use another backup.")
     replay(Snapshot(), records)
     return records
 
 
 def import_records(records: Sequence[bytes], log: CommitLog) -> int:
-    """Write the records of a backup to a log that is empty, or contains the first of them.
+    """Write a backup's records to a log that is empty or contains the first of them.
 
-    An interrupted import can be repeated.
+    An interrupted import can be retried.
 
     Returns:
-        The number of records that were added.
+        Number of added records.
 
     Raises:
-        ConflictError: The log has other commits.
-        StoreError: The log cannot be written; what was added stays.
+        ConflictError: The log contains other commits.
+        StoreError: The log cannot be written; added records remain.
     """
-    present = log.read(0)
-    if present != list(records[: len(present)]):
+    existing = log.read(0)
+    if existing != list(records[: len(existing)]):
         raise ConflictError(
-            f"Registry {log} already has {len(present)} commits, which differ from the "
-            "backup. Import into an empty registry: nothing is ever overwritten."
+            f"Registry {log} contains {len(existing)} commits that are not the beginning of the "
+            "backup. Import into an empty registry."
         )
-    for number, record in enumerate(records[len(present) :], len(present) + 1):
+    for number, record in enumerate(records[len(existing) :], len(existing) + 1):
         commit = read_commit(record, after=number - 1)
         if not log.append(number, commit.commit_id, record):
-            raise ConflictError(f"Registry {log}: another writer wrote commit {number}.")
-    return len(records) - len(present)
+            raise ConflictError(
+                f"Registry {log}: another writer wrote commit {number}. Import into an empty "
+                "registry that has no writers."
+            )
+    return len(records) - len(existing)

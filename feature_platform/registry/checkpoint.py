@@ -1,8 +1,4 @@
-"""Checkpoints: a whole state in one read, instead of all commits.
-
-A checkpoint is only a cache. It is used if the log's commit of its version has the same digest, and
-ignored otherwise.
-"""
+"""Checkpoints: a cache of snapshots, used only if the log has their commit and digest."""
 
 from hashlib import sha256
 from typing import Annotated, Self
@@ -32,7 +28,6 @@ class Checkpoint(BaseModel):
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Self:
-        """Return the checkpoint of a snapshot."""
         entries, removed = sorted(snapshot.entries.items()), sorted(snapshot.removed.items())
         return cls(
             cursor=snapshot.cursor,
@@ -43,23 +38,18 @@ class Checkpoint(BaseModel):
         )
 
     def to_bytes(self) -> bytes:
-        """Return what is stored."""
         return encode_record(self.model_dump(mode="json"))
 
     @classmethod
     def read(cls, stored: bytes) -> Self | None:
-        """Read a stored checkpoint; `None` if it is damaged or of a newer release."""
+        """Read a stored checkpoint; `None` if it is damaged or a newer release wrote it."""
         try:
             return cls.model_validate_json(decode_record(stored, "The checkpoint"))
         except (CorruptLogError, ValidationError):
             return None
 
     def snapshot(self, record: bytes) -> Snapshot | None:
-        """Return the snapshot; `None` if the log does not confirm it.
-
-        Args:
-            record: The log's commit of the checkpoint's version.
-        """
+        """Return the snapshot; `None` if it does not match the log's record of its version."""
         entries = {fields[0]: Registered(*fields) for fields in self.entries}
         removed = {fields[0]: Removed(*fields) for fields in self.removed}
         digest = sum(entry.digest() for entry in entries.values())
@@ -68,16 +58,12 @@ class Checkpoint(BaseModel):
             commit = read_commit(record, after=self.cursor.version - 1)
         except CorruptLogError:
             return None
-        stated = (commit.cursor, sha256(record).hexdigest(), commit.at, commit.state)
-        if stated != (self.cursor, self.sha256, self.at, f"{digest:064x}"):
+        expected = (commit.cursor, sha256(record).hexdigest(), commit.at, commit.state)
+        if expected != (self.cursor, self.sha256, self.at, f"{digest:064x}"):
             return None
         return Snapshot(self.cursor, self.sha256, self.at, entries, removed, digest)
 
 
 def is_due(version: int, objects: int) -> bool:
-    """Return whether the state at a version should be checkpointed.
-
-    Every 50 commits; less often with many objects, so checkpoints do not take much more space than
-    the commits.
-    """
+    """Return whether to store a checkpoint: every 50 commits, less often in large registries."""
     return version % (_COMMITS * (1 + objects // _OBJECTS_PER_STEP)) == 0

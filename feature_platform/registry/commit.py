@@ -1,4 +1,4 @@
-"""Commits: numbered, hash-chained, and verified when they are read."""
+"""Commits: numbered, hash-chained records of plans, verified on every read."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,23 +24,23 @@ LAST_VERSION = 2**62
 
 
 class Commit(BaseModel):
-    """An accepted plan: who changed what, when and why.
+    """The record of an accepted plan.
 
     Attributes:
-        format: Version of this form.
-        required_features: Features that a reader must support.
-        log_id: Identity of the log, chosen by its first commit.
+        format: Version of the record format.
+        required_features: Features that a reader must support; unknown ones are refused.
+        log_id: Id of the log, created with its first commit.
         version: Position in the log, from 1 without gaps.
-        commit_id: Identity of the change, the same in all attempts to write it.
-        parent_id: `commit_id` of the commit before; empty for the first.
-        parent_sha256: Hash of the commit before.
-        at: When it was written, UTC; later than its parent's, whatever the clock.
-        principal: Who wrote it.
-        client: Which program wrote it.
-        message: Why.
-        plan: What changed.
-        waived: Contracts that the platform overrode; `plan.override` has the reason.
-        state: Digest of all objects afterwards.
+        commit_id: Id of the change, the same for all attempts to write it.
+        parent_id: `commit_id` of the previous commit; empty for the first.
+        parent_sha256: Hash of the previous commit.
+        at: Time of the commit, UTC; later than its parent's even if a clock went back.
+        principal: Owner who wrote it.
+        client: Program that wrote it.
+        message: Reason for the change.
+        plan: The changes.
+        waived: Contracts that the platform overrode; `plan.override` contains the reason.
+        state: Digest of all objects after the commit.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,16 +61,15 @@ class Commit(BaseModel):
     state: str
 
     def to_bytes(self) -> bytes:
-        """Return the stored form; the next commit names its hash."""
+        """Return the stored form; the next commit contains its hash."""
         return encode_record(self.model_dump(mode="json"))
 
     @property
     def cursor(self) -> Cursor:
-        """Its point in history."""
         return Cursor(self.log_id, self.version, self.commit_id)
 
     def summary(self) -> str:
-        """Summarize the changes, such as `+2 feature_view, ~1 entity`."""
+        """Return counts of changes, such as `+2 feature_view, ~1 entity`."""
         counts: dict[tuple[str, str], int] = {}
         signs = {"create": "+", "update": "~", "delete": "-"}
         for change in self.plan.changes:
@@ -80,10 +79,10 @@ class Commit(BaseModel):
 
 
 def replay(snapshot: Snapshot, records: Iterable[bytes]) -> Snapshot:
-    """Apply commits to a snapshot, verifying each; without commits it is the same snapshot.
+    """Verify commits and apply them to a snapshot; without commits, return the same snapshot.
 
     Raises:
-        CorruptLogError: A commit is not a valid successor of the one before.
+        CorruptLogError: A commit is not a valid successor of the previous one.
     """
     records = list(records)
     if not records:
@@ -96,13 +95,13 @@ def replay(snapshot: Snapshot, records: Iterable[bytes]) -> Snapshot:
         if (commit.version, commit.parent_id, commit.parent_sha256) != expected or (
             head.version and commit.log_id != head.log_id
         ):
-            raise broken_after(head.version, "does not follow it")
+            raise broken_after(head.version, "is not its successor")
         if commit.at <= at:
             raise broken_after(head.version, "is not later")
         _audit(commit, state, head.version)
         state.change(commit.plan.entries(commit.version), commit.at)
         if commit.state != f"{state.digest:064x}":
-            raise broken_after(head.version, "does not match its digest of the state")
+            raise broken_after(head.version, "does not match its digest of all objects")
         head, sha, at = commit.cursor, sha256(record).hexdigest(), commit.at
     return replace(
         snapshot,
@@ -116,62 +115,58 @@ def replay(snapshot: Snapshot, records: Iterable[bytes]) -> Snapshot:
 
 
 def read_commit(record: bytes, *, after: int) -> Commit:
-    """Read one stored commit.
+    """Read a stored commit.
 
     Raises:
-        CorruptLogError: It is not a commit, or a newer release wrote it.
+        CorruptLogError: The record is not a valid commit, or a newer release wrote it.
     """
     try:
         body = decode_record(record, f"The registry's commit after version {after}")
     except CorruptLogError as error:
-        raise CorruptLogError(
-            f"{error} Run `feature-platform fsck`; registry_version={after} reads the valid part."
-        ) from error
+        raise CorruptLogError(f"{error} {_next_step(after)}") from error
     try:
         commit = Commit.model_validate_json(body)
     except ValidationError as error:
-        place = ".".join(map(str, error.errors()[0]["loc"]))
+        detail = error.errors()[0]
+        reason = f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}"
         raise CorruptLogError(
-            f"The registry's commit after version {after} cannot be read ({place}: "
-            f"{error.errors()[0]['msg']}). A newer release or another program wrote it."
+            f"The registry's commit after version {after} cannot be read ({reason}). Upgrade: a "
+            f"newer release may have written it. {_next_step(after)}"
         ) from error
     if commit.format > FORMAT or commit.required_features:
         raise CorruptLogError(
-            f"Registry commit {commit.version} needs a newer release of feature-platform "
-            f"(format {commit.format}, features {list(commit.required_features)}). Upgrade."
+            f"Registry commit {commit.version} requires a newer release (format {commit.format}, "
+            f"features {list(commit.required_features)}). Upgrade feature-platform."
         )
     return commit
 
 
 def _audit(commit: Commit, state: State, after: int) -> None:
-    """Refuse commits that no correct writer can have written."""
+    """Refuse commits that no correct writer produces."""
     if commit.principal != commit.plan.owner:
-        raise broken_after(after, f"is by {commit.principal!r} for {commit.plan.owner!r}")
+        raise broken_after(after, f"by {commit.principal!r} is for {commit.plan.owner!r}")
     if not is_name(commit.plan.project) or not is_name(commit.plan.owner):
-        raise broken_after(after, "is for a project or an owner whose name is not valid")
+        raise broken_after(after, "has an invalid project or owner")
     valid = kinds()
     for change in commit.plan.changes:
         if change.kind not in valid or not is_name(change.name):
-            raise broken_after(after, f"has a change of {change.kind!r} {change.name!r}")
+            raise broken_after(after, f"has an invalid change of {change.kind!r} {change.name!r}")
         key = commit.plan.key(change)
         entry = state.entries.get(key)
         if (entry.body if entry else None) != change.before:
-            raise broken_after(after, f"replaces a {change.subject} that was not there")
+            raise broken_after(after, f"replaces a {change.subject} that did not exist")
         if entry and not may_change(commit.plan, change, entry, state.entries):
-            raise broken_after(
-                after, f"is by {commit.plan.owner!r} and changes {key} of {entry.owner!r}"
-            )
+            raise broken_after(after, f"by {commit.plan.owner!r} changes {key} of {entry.owner!r}")
 
 
-def broken_after(version: int, how: str) -> CorruptLogError:
-    """Return the error of a log that is valid up to a version."""
-    return CorruptLogError(
-        f"The registry's log is valid up to version {version}; the next commit {how}. The log was "
-        "altered or swapped. Run `feature-platform fsck`; "
-        f"registry_version={version} reads the valid part."
-    )
+def broken_after(version: int, problem: str) -> CorruptLogError:
+    message = f"The registry's log was altered or replaced: the commit after version {version}"
+    return CorruptLogError(f"{message} {problem}. {_next_step(version)}")
+
+
+def _next_step(version: int) -> str:
+    return f"Run `feature-platform fsck`; registry_version={version} reads the intact part."
 
 
 def utc_now() -> datetime:
-    """Return the current time, UTC."""
     return datetime.now(UTC)

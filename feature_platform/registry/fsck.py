@@ -1,4 +1,4 @@
-"""Examining and repairing a log."""
+"""Check a log for damage, and repair it into another log."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,18 +12,12 @@ from feature_platform.registry.checkpoint import Checkpoint
 from feature_platform.registry.commit import read_commit, replay, utc_now
 from feature_platform.registry.logs import CommitLog
 
-_CLOCKS_DIFFER = timedelta(minutes=5)
+_MAX_CLOCK_SKEW = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A problem of a log.
-
-    Attributes:
-        version: The commit.
-        message: Description.
-        damage: Whether the log cannot be read past it; otherwise it is only suspicious.
-    """
+    """A problem with a commit: damage, after which commits cannot be read, or a warning."""
 
     version: int
     message: str
@@ -32,13 +26,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Report:
-    """The result of an examination.
-
-    Attributes:
-        good: The valid records, from the first one.
-        stored: The highest number of a stored record.
-        findings: The problems.
-    """
+    """Valid records up to the first damaged one, highest stored number, and findings."""
 
     good: tuple[bytes, ...]
     stored: int
@@ -46,14 +34,13 @@ class Report:
 
     @property
     def is_damaged(self) -> bool:
-        """Whether commits cannot be read."""
         return any(finding.damage for finding in self.findings)
 
 
 def examine(log: CommitLog) -> Report:
-    """Read a log from the beginning and check it completely.
+    """Read a whole log and check everything that can be checked.
 
-    Valid commits that break the rules were written by another program; they are reported, too.
+    This includes the rules, which a faulty or malicious writer may have skipped.
 
     Raises:
         StoreError: The backend cannot be read.
@@ -73,23 +60,22 @@ def examine(log: CommitLog) -> Report:
         snapshot = after
         good += 1
         if commit.commit_id in ids:
-            findings.append(Finding(good, f"commit id {commit.commit_id} occurs twice", False))  # noqa: FBT003
+            message = f"commit id {commit.commit_id} occurs twice"
+            findings.append(Finding(good, message, damage=False))
         ids.add(commit.commit_id)
         findings += [Finding(good, f"breaks the rules: {p}", damage=False) for p in problems]
-    if snapshot.at > utc_now() + _CLOCKS_DIFFER:
-        message = (
-            f"it is dated {snapshot.at:%F %T}Z, which is in the future: a writer's clock was ahead"
-        )
+    if snapshot.at > utc_now() + _MAX_CLOCK_SKEW:
+        message = f"its time {snapshot.at:%F %T}Z is in the future: check the clocks of writers"
         findings.append(Finding(good, message, damage=False))
     if good == len(records) < stored:
         message = f"commit {good + 1} is missing, but commits up to {stored} exist"
         findings.append(Finding(good + 1, message))
-    findings += _about_checkpoints(log, records[:good])
+    findings += _check_checkpoint(log, records[:good])
     return Report(tuple(records[:good]), stored, tuple(findings))
 
 
 def compare(report: Report, backup: Sequence[bytes], log: CommitLog) -> Report:
-    """Add the commits that a backup of the same registry shows to be lost.
+    """Add a finding if a backup of the same registry contains commits that the log has lost.
 
     Raises:
         ConflictError: The backup is of another registry.
@@ -104,10 +90,10 @@ def compare(report: Report, backup: Sequence[bytes], log: CommitLog) -> Report:
 def _check_same(good: Sequence[bytes], backup: Sequence[bytes], log: CommitLog) -> None:
     shared = min(len(good), len(backup))
     if list(backup[:shared]) != list(good[:shared]):
-        raise ConflictError(f"The backup is of another registry than {log}.")
+        raise ConflictError(f"The backup is of another registry. Pass a backup of {log}.")
 
 
-def _about_checkpoints(log: CommitLog, records: Sequence[bytes]) -> list[Finding]:
+def _check_checkpoint(log: CommitLog, records: Sequence[bytes]) -> list[Finding]:
     stored = log.checkpoint()
     if stored is None:
         return []
@@ -120,24 +106,24 @@ def _about_checkpoints(log: CommitLog, records: Sequence[bytes]) -> list[Finding
         message = f"a checkpoint of version {version} exists: commits were lost"
         return [Finding(len(records) + 1, message, damage=False)]
     if checkpoint.snapshot(records[version - 1]) != replay(Snapshot(), records[:version]):
-        message = "the checkpoint does not match its commits and is ignored"
+        message = "the newest checkpoint does not match its commits; it is ignored"
         return [Finding(version, message, damage=False)]
     return []
 
 
 def repair(log: CommitLog, target: CommitLog, backup: Sequence[bytes] = ()) -> tuple[int, int]:
-    """Write the valid part of a log to another log; the damaged one is not changed.
+    """Copy the valid commits to another log. The damaged log is not changed.
 
     Args:
         log: The damaged log.
         target: An empty log.
-        backup: Records of a backup of the same registry, to continue where the log breaks off.
+        backup: Records of a backup of the same registry, for the commits after the damage.
 
     Returns:
-        The number of commits from the log, and of further ones from the backup.
+        Number of commits from the log, and number of commits from the backup.
 
     Raises:
-        NotFoundError: No commit is valid.
+        NotFoundError: The first commit is damaged, and there is no backup.
         ConflictError: The target is the damaged log or is not empty, or the backup is of another
             registry.
     """
@@ -147,6 +133,6 @@ def repair(log: CommitLog, target: CommitLog, backup: Sequence[bytes] = ()) -> t
     _check_same(good, backup, log)
     records = [*good, *backup[len(good) :]]
     if not records:
-        raise NotFoundError(f"Registry {log}: no commit is valid, so nothing can be saved.")
+        raise NotFoundError(f"Registry {log} has no valid commit. Restore it from a backup.")
     import_records(records, target)
     return len(good), len(records) - len(good)

@@ -1,4 +1,4 @@
-"""Reading and changing the registry."""
+"""The registry: read snapshots and commit plans."""
 
 import logging
 import uuid
@@ -47,9 +47,9 @@ class Registry:
     """All objects of all projects, with their history.
 
     Args:
-        log: Where commits are kept.
-        now: Clock for the time of commits.
-        deadline_seconds: How long to go on while other writers are faster.
+        log: The log of commits.
+        now: Clock for the timestamps of commits.
+        deadline_seconds: Maximum time to retry a commit while other writers commit first.
     """
 
     def __init__(
@@ -67,43 +67,42 @@ class Registry:
         self._lock = Lock()
 
     def close(self) -> None:
-        """Close the log's connections; it opens new ones when it is used again."""
         self.log.close()
 
     def snapshot(self, at: int | datetime | None = None) -> Snapshot:
-        """Return the newest state, or an earlier one. Only new commits are read.
+        """Return the newest snapshot, or an earlier one. Reads only new commits.
 
         Args:
-            at: A version or a time; the newest state by default.
+            at: A version or an aware time; the newest snapshot by default.
 
         Raises:
             CorruptLogError: The log is damaged. Versions before the damage can be read.
-            LogReplacedError: The log was swapped or restored since the last read.
+            LogReplacedError: The log was replaced or restored since it was last read.
             NotFoundError: The version does not exist.
-            RequestError: The time has no zone.
+            RequestError: The time has no time zone.
             StoreError: The backend cannot be read.
         """
         if isinstance(at, datetime):
             at = self._version_at(at)
         if at is not None and not isinstance(at, int):
-            raise RequestError(f"{at!r} is not a registry version or a time with a zone.")
+            raise RequestError(f"{at!r} is not a registry version or a time with a time zone.")
         if at is not None:
-            return self._earlier(at)
+            return self._snapshot_at(at)
         with self._lock:
             if not self._newest.version:
-                self._newest = self._opened()
+                self._newest = self._read_log()
             else:
-                self._newest = self._refreshed(self._newest)
+                self._newest = self._read_new_commits(self._newest)
             return self._newest
 
     def recent(self, seconds: float) -> Snapshot:
         """Return a snapshot at most `seconds` old, for high-frequency readers.
 
-        It contains all commits of this process. While the backend is unavailable, the last snapshot
-        is returned.
+        It includes commits of this process. If the backend cannot be read, the last snapshot is
+        returned.
 
         Raises:
-            StoreError: The backend cannot be read, and there is no snapshot yet.
+            StoreError: The backend cannot be read, and there is no last snapshot.
         """
         if not self._newest.version or monotonic() - self._read_at >= seconds:
             try:
@@ -111,11 +110,8 @@ class Registry:
             except StoreError as error:
                 if not self._newest.version:
                     raise
-                _log.warning(
-                    "The registry is unavailable; using version %s: %s",
-                    self._newest.version,
-                    error,
-                )
+                version = self._newest.version
+                _log.warning("The registry cannot be read; version %s stands: %s", version, error)
             self._read_at = monotonic()
         return self._newest
 
@@ -128,42 +124,41 @@ class Registry:
         message: str = "",
         head: Snapshot | None = None,
     ) -> Commit | None:
-        """Write a plan as the next commit, or nothing if it changes nothing.
+        """Commit a plan.
 
-        Every attempt checks the rules against the state that the commit builds on. Commits since
-        the plan conflict if they changed the same objects; with a saved plan, if they changed
-        anything that it depends on.
+        Every attempt checks the rules against the newest snapshot. Commits made since the plan are
+        conflicts if they changed the same objects or, for a saved plan, its dependencies.
 
         Args:
             plan: The plan.
-            principal: Who commits it.
-            client: Which program commits it, for the history.
-            message: Description of the commit, for the history.
-            head: The newest state as the caller has just read it; the first attempt builds on it
-                instead of reading the log again. The log refuses an attempt on an old state.
+            principal: Owner who commits.
+            client: Program that commits, for the history.
+            message: Reason for the change, for the history.
+            head: The newest snapshot, to save reading the log on the first attempt. The log
+                refuses commits to an outdated snapshot.
 
         Returns:
-            The commit; `None` if nothing changes.
+            The commit; `None` if the registry already contains the changes.
 
         Raises:
-            RefusedError: The plan breaks rules; all problems are listed.
-            ConflictError: An object changed since the plan; the commits that changed it are listed.
-            LogReplacedError: The saved plan is for another log, or the log was restored.
+            RefusedError: The plan breaks rules; all of them are listed.
+            ConflictError: An object changed since the plan; the commits are listed.
+            LogReplacedError: The saved plan is for a log that was replaced or restored.
             BusyError: Other writers kept the log busy; nothing was written.
-            StoreError: The backend refused; nothing was written.
-            UnknownOutcomeError: The backend did not confirm whether the commit was written.
+            StoreError: The backend failed; nothing was written.
+            UnknownOutcomeError: The connection was lost, and the commit may have been written.
         """
         from tenacity import Retrying, retry_if_result, stop_after_delay, wait_random_exponential
 
         saved = plan if isinstance(plan, SavedPlan) else None
         plan = plan.plan if isinstance(plan, SavedPlan) else plan
         if plan.owner != principal:
-            reason = f"it belongs to {plan.owner!r} and cannot be committed by {principal!r}."
+            reason = f"it is a plan of {plan.owner!r}; {principal!r} cannot commit it."
             problem = Problem("ownership", "the plan", reason)
             raise RefusedError(plan.owner, plan.project, [problem])
         if not plan:
             return None
-        # Random pauses spread out concurrent writers.
+        # Random pauses spread concurrent writers out, which would otherwise collide again.
         retrying = Retrying(
             retry=retry_if_result(lambda outcome: outcome == "taken"),
             wait=wait_random_exponential(_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS),
@@ -176,10 +171,10 @@ class Registry:
             lambda: self._attempt(plan, saved, next(heads, None) or self.snapshot(), stamp)
         )
         if isinstance(outcome, str):
-            raise BusyError(
-                f"Other writers kept the registry busy for {self._deadline_seconds:g} seconds. "
-                "Nothing was written; retry."
+            message = (
+                f"Other writers kept the registry busy for {self._deadline_seconds:.0f} seconds."
             )
+            raise BusyError(f"{message} Nothing was written. Retry.")
         return outcome
 
     def history(
@@ -195,15 +190,15 @@ class Registry:
         """Return commits, oldest first.
 
         Args:
-            project: Only commits of this project.
-            owner: Only commits of this owner.
-            name: Only commits that changed an object of this name.
-            since: Only commits at this time or later.
-            until: Only commits at this time or earlier.
-            after: Only commits newer than this version.
+            project: Return only commits to this project.
+            owner: Return only commits by this owner.
+            name: Return only commits that changed an object of this name.
+            since: Earliest time.
+            until: Latest time.
+            after: Return only versions after this one.
         """
-        for moment in (since, until):
-            _check_aware(moment)
+        _check_aware(since)
+        _check_aware(until)
         self.snapshot()  # verifies the log
         return [
             commit
@@ -219,7 +214,7 @@ class Registry:
         """Return one commit.
 
         Raises:
-            NotFoundError: The registry has no such version.
+            NotFoundError: The version does not exist.
         """
         records = self.log.read(version - 1, 1) if 0 < version < LAST_VERSION else []
         self.snapshot()
@@ -231,12 +226,12 @@ class Registry:
         """Return the commits after a point in history, oldest first; each has a `cursor`.
 
         Args:
-            since: A cursor of a commit or a snapshot, or its text; by default the beginning.
+            since: Cursor of a commit or a snapshot, or its text; the beginning by default.
 
         Raises:
-            RequestError: It is not a cursor.
-            LogReplacedError: The log does not contain that point: it was swapped or restored from a
-                backup. Start again from `snapshot()`.
+            RequestError: The argument is not a cursor.
+            LogReplacedError: The log does not contain the cursor because it was replaced, or
+                restored from an earlier backup. Restart from `snapshot()`.
         """
         if isinstance(since, str):
             since = Cursor.parse(since)
@@ -245,20 +240,20 @@ class Registry:
         self.snapshot()
         if not since.version:
             return self._commits(0)
-        found = self._commits(since.version - 1)
-        if not found or found[0].cursor != since:
+        commits = self._commits(since.version - 1)
+        if not commits or commits[0].cursor != since:
             raise LogReplacedError(
-                f"Registry {self.log} no longer contains version {since.version} (commit "
-                f"{since.commit_id[:8]}): the log was swapped or restored from a backup. Read the "
-                "current state, and continue from there."
+                f"Registry {self.log} was replaced or restored: it does not contain version "
+                f"{since.version} with commit {since.commit_id[:8]}. Read a new snapshot and "
+                "continue from its cursor."
             )
-        return found[1:]
+        return commits[1:]
 
     def _attempt(
         self, plan: Plan, saved: SavedPlan | None, head: Snapshot, stamp: dict[str, str]
     ) -> Commit | str | None:
-        """Try once: return the commit, `None` if there is nothing to do, or "taken"."""
-        if _is_done(plan, head):
+        """Try once: return the commit, `None` if there is nothing to do, or `"taken"`."""
+        if _is_applied(plan, head):
             return None
         self._check_unchanged(plan, saved, head)
         context = PlanContext.of(plan, head, self._now())
@@ -278,74 +273,74 @@ class Registry:
         )
         record = commit.to_bytes()
         if len(record) > MAX_BYTES:
-            reason = f"its commit has {len(record):,} bytes; the maximum is {MAX_BYTES:,}."
+            reason = f"its commit is {len(record):,} bytes long; the maximum is {MAX_BYTES:,}."
             problem = Problem("size", "the plan", f"{reason} Apply it in parts.")
             raise RefusedError(plan.owner, plan.project, [problem])
         if not self.log.append(commit.version, commit.commit_id, record):
             return "taken"
         digest = sha256(record).hexdigest()
-        self._remember(
+        self._store_snapshot(
             replace(context.after.snapshot, cursor=commit.cursor, sha256=digest, at=commit.at)
         )
         return commit
 
-    def _remember(self, written: Snapshot) -> None:
-        """Keep the state after a commit of this process, and checkpoint it if that is due."""
+    def _store_snapshot(self, snapshot: Snapshot) -> None:
         with self._lock:
-            if self._newest.version < written.version:
-                self._newest = written
-        if is_due(written.version, len(written.entries)):
-            with suppress(StoreError):  # only a cache, and the commit is written
-                self.log.keep(written.version, Checkpoint.of(written).to_bytes())
+            if self._newest.version < snapshot.version:
+                self._newest = snapshot
+        if is_due(snapshot.version, len(snapshot.entries)):
+            with suppress(StoreError):  # a checkpoint is a cache, and the commit is written
+                self.log.keep(snapshot.version, Checkpoint.of(snapshot).to_bytes())
 
     def _check_unchanged(self, plan: Plan, saved: SavedPlan | None, head: Snapshot) -> None:
-        moved = saved.moved(head) if saved else set[Key]()
+        changed = saved.moved(head) if saved else set[Key]()
         if saved and saved.base.version:
-            # Also what was changed and changed back: an undone plan must not be applied again.
-            own = {plan.key(change) for change in plan.changes}
+            # Objects that were changed and changed back count: a reverted plan is not reapplied.
+            keys = {plan.key(change) for change in plan.changes}
             for commit in self.changes(saved.base):
-                moved |= own & {commit.plan.key(change) for change in commit.plan.changes}
+                changed |= keys & {commit.plan.key(change) for change in commit.plan.changes}
         for change in plan.changes:
             entry = head.entries.get(plan.key(change))
             if (entry.body if entry else None) != change.before:
-                moved.add(plan.key(change))
-        if moved:
-            touched = [
+                changed.add(plan.key(change))
+        if changed:
+            commits = [
                 f"version {commit.version} by {commit.principal!r} at {commit.at:%F %T}Z"
                 + (f" ({commit.message})" if commit.message else "")
                 for commit in self._commits(plan.version)
-                if moved & {commit.plan.key(change) for change in commit.plan.changes}
+                if changed & {commit.plan.key(change) for change in commit.plan.changes}
             ]
-            names = ", ".join(str(key) for key in sorted(moved))
-            cause = "; ".join(touched) or "no commit changed it: the plan was altered"
+            names = ", ".join(str(key) for key in sorted(changed))
+            cause = "; ".join(commits) or "no commit changed it, so the plan was altered"
             raise ConflictError(
-                f"Since the plan at version {plan.version}, {names} changed: {cause}. Nothing was "
-                "written; plan again."
+                f"The plan of version {plan.version} is outdated: {names} changed since: {cause}. "
+                "Nothing was written. Plan again."
             )
 
-    def _opened(self) -> Snapshot:
-        """Read the log from scratch and verify that no records exist past its end."""
+    def _read_log(self) -> Snapshot:
+        """Read the log from its newest checkpoint and verify that no records exist past its end."""
         start = self._from_checkpoint(LAST)
-        found = replay(start, self.log.read(start.version))
-        if (last := self.log.last(found.version)) > found.version:
-            found = replay(found, self.log.read(found.version))  # it may have just been written
-            if last > found.version:
-                raise broken_after(found.version, f"is missing, but commit {last} exists")
-        return found
+        snapshot = replay(start, self.log.read(start.version))
+        if (last := self.log.last(snapshot.version)) > snapshot.version:
+            # Another writer may have added it after the read.
+            snapshot = replay(snapshot, self.log.read(snapshot.version))
+            if last > snapshot.version:
+                raise broken_after(snapshot.version, f"is missing, but commit {last} exists")
+        return snapshot
 
-    def _refreshed(self, known: Snapshot) -> Snapshot:
-        """Read new commits, and the newest known one again, which must be unchanged."""
-        records = self.log.read(known.version - 1)
-        if not records or sha256(records[0]).hexdigest() != known.sha256:
+    def _read_new_commits(self, cached: Snapshot) -> Snapshot:
+        """Apply new commits, after verifying that the newest cached commit still exists."""
+        records = self.log.read(cached.version - 1)
+        if not records or sha256(records[0]).hexdigest() != cached.sha256:
             raise LogReplacedError(
-                f"Registry {self.log} no longer contains version {known.version} (commit "
-                f"{known.cursor.commit_id[:8]}): the log was swapped or restored from a backup. If "
-                "that was intended, open the registry again."
+                f"Registry {self.log} was replaced or restored: it no longer contains version "
+                f"{cached.version} with commit {cached.cursor.commit_id[:8]}. If this was "
+                "intended, restart this process; otherwise restore the log."
             )
-        return replay(known, records[1:])
+        return replay(cached, records[1:])
 
     def _from_checkpoint(self, upto: int) -> Snapshot:
-        """Return the newest checkpointed state up to a version; the empty state without one."""
+        """Return the newest checkpoint at or before a version; the empty snapshot if none."""
         stored = self.log.checkpoint(upto)
         checkpoint = Checkpoint.read(stored) if stored else None
         if checkpoint is None or checkpoint.cursor.version > upto:
@@ -353,17 +348,17 @@ class Registry:
         records = self.log.read(checkpoint.cursor.version - 1, 1)
         return (checkpoint.snapshot(records[0]) if records else None) or Snapshot()
 
-    def _earlier(self, version: int) -> Snapshot:
+    def _snapshot_at(self, version: int) -> Snapshot:
         with self._lock:
             if version == self._newest.version:
                 return self._newest
         if not 0 <= version < LAST_VERSION:
             raise NotFoundError(self._no_version(version))
         start = self._from_checkpoint(version) if version else Snapshot()
-        found = replay(start, self.log.read(start.version, max(version - start.version, 0)))
-        if found.version != version:
+        snapshot = replay(start, self.log.read(start.version, max(version - start.version, 0)))
+        if snapshot.version != version:
             raise NotFoundError(self._no_version(version))
-        return found
+        return snapshot
 
     def _version_at(self, time_: datetime) -> int:
         _check_aware(time_)
@@ -374,17 +369,17 @@ class Registry:
         return [read_commit(record, after=after + i) for i, record in enumerate(records)]
 
     def _no_version(self, version: int) -> str:
-        return f"Version {version} does not exist. Versions go from 1 to {self.snapshot().version}."
+        return f"The registry has versions 1 to {self.snapshot().version}; there is no {version}."
 
 
-def _check_aware(moment: datetime | None) -> None:
-    if moment is not None and moment.tzinfo is None:
-        raise RequestError(f"{moment} has no time zone: pass an aware time.")
+def _check_aware(time_: datetime | None) -> None:
+    if time_ is not None and time_.tzinfo is None:
+        raise RequestError(f"{time_} has no time zone. Pass an aware time, such as UTC.")
 
 
-def _is_done(plan: Plan, head: Snapshot) -> bool:
-    """Return whether the registry already agrees, as after a commit that was not confirmed."""
+def _is_applied(plan: Plan, head: Snapshot) -> bool:
+    """Return whether the registry already contains a plan, as after a lost response."""
     if any(change.before is None and change.after is None for change in plan.changes):
-        return False  # malformed: the rules report it
-    held = ((head.entries.get(key), wanted) for key, wanted in plan.entries())
-    return all((h and (h.owner, h.body)) == (w and (w.owner, w.body)) for h, w in held)
+        return False  # an empty change; the rules report it
+    pairs = ((head.entries.get(key), entry) for key, entry in plan.entries())
+    return all((a and (a.owner, a.body)) == (b and (b.owner, b.body)) for a, b in pairs)

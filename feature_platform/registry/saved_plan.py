@@ -1,4 +1,4 @@
-"""Saved plans: reviewed today, applied tomorrow, if nothing they depend on has changed."""
+"""Saved plans: reviewed now and applied later, if their dependencies have not changed."""
 
 import json
 from hashlib import sha256
@@ -15,13 +15,12 @@ from feature_platform.registry.serialization import decode_record, encode_record
 
 
 class SavedPlan(BaseModel):
-    """A plan, its point in history, and what it depends on.
+    """A plan with its point of history and hashes of its dependencies.
 
     Attributes:
-        format: Version of this form.
-        base: Its point in history.
-        reads: Object that the plan depends on without changing it → hash of its content; an object
-            that did not exist has the hash of nothing.
+        format: Version of the format.
+        base: The point of history that the plan was computed from.
+        reads: Dependency that the plan does not change → hash; also of objects that do not exist.
         plan: The plan.
     """
 
@@ -34,12 +33,7 @@ class SavedPlan(BaseModel):
 
     @classmethod
     def of(cls, plan: Plan, snapshot: Snapshot) -> Self:
-        """Return a plan with its dependencies.
-
-        Args:
-            plan: The plan.
-            snapshot: The registry at its version.
-        """
+        """Return a saved plan, for the snapshot that the plan was computed from."""
         project = Project(snapshot, plan.project)
         changed = {plan.key(change) for change in plan.changes}
         keys = {Key(plan.project, Policy.kind, "policy")}
@@ -49,26 +43,25 @@ class SavedPlan(BaseModel):
         return cls(base=snapshot.cursor, reads=reads, plan=plan)
 
     def moved(self, head: Snapshot) -> set[Key]:
-        """Return the dependencies of the plan that have changed."""
+        """Return the dependencies that have changed since."""
         keys = {name: Key(*name.split("/", 2)) for name in self.reads}
         return {key for name, key in keys.items() if _hash(head, key) != self.reads[name]}
 
     def to_bytes(self) -> bytes:
-        """Return the content of the file."""
         return encode_record(self.model_dump(mode="json"))
 
     @classmethod
-    def read(cls, stored: bytes, where: str) -> Self:
-        """Read a file's content.
+    def read(cls, stored: bytes, label: str) -> Self:
+        """Read the content of a plan file; messages contain the label.
 
         Raises:
-            RequestError: It is not a saved plan, or was altered.
+            RequestError: The file is not a saved plan, or was altered.
         """
         try:
-            return cls.model_validate_json(decode_record(stored.rstrip(b"\n"), where))
+            return cls.model_validate_json(decode_record(stored.rstrip(b"\n"), label))
         except (CorruptLogError, ValidationError) as error:
             raise RequestError(
-                f"{where} was not written by `plan --out`, or was altered. Plan again."
+                f"{label} is not a file of `plan --out`, or was altered; make it again."
             ) from error
 
 

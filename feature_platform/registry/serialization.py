@@ -1,4 +1,4 @@
-"""The one form in which things are stored: canonical JSON, and a line with its checksum."""
+"""The storage format: canonical JSON and a line with its checksum."""
 
 import json
 from hashlib import sha256
@@ -29,14 +29,10 @@ def encode_record(content: Any) -> bytes:
 
 
 def decode_record(record: bytes, label: str) -> bytes:
-    """Return the JSON of a stored record.
-
-    Args:
-        record: What `encode_record` returned.
-        label: What it is, for messages.
+    """Return the JSON of a stored record; messages contain its label.
 
     Raises:
-        CorruptLogError: It does not match its checksum, or is not strict JSON.
+        CorruptLogError: The record does not match its checksum, or is not strict JSON.
     """
     body, _, checksum = record.rpartition(b"\n")
     if sha256(body).hexdigest().encode() != checksum:
@@ -44,5 +40,5 @@ def decode_record(record: bytes, label: str) -> bytes:
     try:
         check_strict(body)
     except ValueError as error:
-        raise CorruptLogError(f"{label} was not written by this program: {error}.") from error
+        raise CorruptLogError(f"{label} was written by another program: {error}.") from error
     return body

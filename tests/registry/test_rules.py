@@ -417,7 +417,7 @@ def service_json(name: str) -> str:
         (
             [change("on_demand_view", "sneaky", VIEW_JSON)],
             "on demand view 'sneaky'",
-            ["feature_view", "sneaky"],
+            ["feature view", "sneaky"],
         ),
         ([change("feature_service", "foo", service_json("bar"))], "feature service 'foo'", ["bar"]),
         ([change("feature_service", "foo", "{}")], "feature service 'foo'", []),

@@ -1,23 +1,23 @@
-"""What a registry backend provides: reading records, and adding the next one."""
+"""The interface of registry backends."""
 
 from abc import ABC, abstractmethod
 
 LAST = 10**20 - 1
-"""The highest number of a record."""
+"""Highest possible number of a record."""
 
 
 class CommitLog(ABC):
-    """An append-only log of records, numbered from 1 without gaps.
+    """An append-only log of records, numbered from 1 without gaps, with a cache of checkpoints.
 
-    Checkpoints are a cache beside it. `str(log)` is its location, without secrets.
+    `str(log)` returns its URL or path without secrets.
     """
 
     @abstractmethod
     def read(self, after: int, limit: int | None = None) -> list[bytes]:
-        """Return the records newer than number `after`, oldest first.
+        """Return the records after a number, oldest first.
 
         Args:
-            after: Number before the first record; 0 for all.
+            after: Number of the record before the first one to return; 0 for all.
             limit: Maximum number of records.
 
         Raises:
@@ -26,29 +26,28 @@ class CommitLog(ABC):
 
     @abstractmethod
     def append(self, number: int, commit_id: str, record: bytes) -> bool:
-        """Store a record under the next number, durably and in one atomic step.
+        """Store a record under the next number, durably and atomically.
 
         Args:
-            number: Its number; nothing is stored unless it is the next.
-            commit_id: Identity of the change, the same in all attempts to store it.
+            number: Number of the record. Nothing is stored unless it is the next number.
+            commit_id: Id of the change, the same for all attempts to store it.
             record: The record.
 
         Returns:
-            Whether the record is stored under the number, by this call or an earlier one whose
-            response was lost. `False` means that it is not, and another record may be.
+            Whether the record is stored under the number, by this call or by an earlier attempt
+            whose response was lost. If not, another record may be.
 
         Raises:
             StoreError: Nothing was stored.
-            UnknownOutcomeError: The backend did not confirm; calling again with the same arguments
-                is safe.
+            UnknownOutcomeError: The outcome is unknown; retrying with the same arguments is safe.
         """
 
     @abstractmethod
     def last(self, after: int = 0) -> int:
-        """Return the highest number of a stored record above `after`, or `after`.
+        """Return the highest number of a stored record; at least `after`.
 
-        A listing finds it, so a record beyond the end of what `read` returns reveals that others
-        are missing.
+        The number comes from a listing. If it is higher than that of the last record that `read`
+        returns, records are missing.
 
         Raises:
             StoreError: The backend cannot be read.
@@ -56,7 +55,7 @@ class CommitLog(ABC):
 
     @abstractmethod
     def checkpoint(self, upto: int = LAST) -> bytes | None:
-        """Return the newest checkpoint up to number `upto`; `None` without one.
+        """Return the newest checkpoint at or before a number; `None` if there is none.
 
         Raises:
             StoreError: The backend cannot be read.
@@ -67,8 +66,8 @@ class CommitLog(ABC):
         """Store a checkpoint of the state after a record, unless one exists.
 
         Raises:
-            StoreError: It could not be stored.
+            StoreError: The checkpoint was not stored.
         """
 
-    def close(self) -> None:  # noqa: B027 - most logs keep nothing open
-        """Close connections; the log opens new ones when it is used again."""
+    def close(self) -> None:  # noqa: B027 - most logs have no connections
+        """Close connections; the next use opens new ones."""

@@ -1,4 +1,4 @@
-"""Log in a folder of a POSIX file system, with one file per commit."""
+"""A log in a folder, with a file per commit, for shared POSIX file systems."""
 
 import os
 import re
@@ -23,14 +23,14 @@ _NUMBERED = re.compile(r"[0-9]{20}\.json")
 class FilesLog(CommitLog):
     """Files `_log/<20 digits>.json`, created by hard links, which never replace a file.
 
-    A record is written and synced under another name first, so nobody ever sees half of it. The
-    folder is synced before the link, because the commit that this one builds on may be visible
-    and not yet on disk; and after it, before the commit is acknowledged. What a crash leaves in
-    `_tmp` is ignored, and removed after a day.
+    Records are written and synced to `_tmp` first, so readers never see partial records. The folder
+    is synced before the link, because the parent commit may be visible but not yet on disk, and
+    after the link, before the commit is acknowledged. Leftovers of crashes in `_tmp` are ignored
+    and deleted after a day.
 
     Args:
         path: The folder.
-        system: System calls, which tests replace.
+        system: Module for system calls; tests inject failures.
     """
 
     def __init__(self, path: Path, system: ModuleType | Any = os) -> None:
@@ -46,7 +46,7 @@ class FilesLog(CommitLog):
 
     def read(self, after: int, limit: int | None = None) -> list[bytes]:
         records: list[bytes] = []
-        with self._failing("read"):
+        with self._convert_errors("read"):
             while limit is None or len(records) < limit:
                 record = self._read(_file(self._log, after + len(records) + 1))
                 if record is None:
@@ -55,21 +55,21 @@ class FilesLog(CommitLog):
         return records
 
     def append(self, number: int, commit_id: str, record: bytes) -> bool:
-        with self._failing("written"):
+        with self._convert_errors("written"):
             self._prepare()
             if number > 1 and self._read(_file(self._log, number - 1)) is None:
                 return False
-            written = self._write(commit_id, record)
+            temporary = self._write(commit_id, record)
         try:
-            with self._failing("written"):
+            with self._convert_errors("written"):
                 self._sync(self._log)
-            return self._link(written, number, record)
+            return self._link(temporary, number, record)
         finally:
             with suppress(OSError):
-                self._os.unlink(written)
+                self._os.unlink(temporary)
 
     def last(self, after: int = 0) -> int:
-        with self._failing("read"):
+        with self._convert_errors("read"):
             try:
                 names = self._os.listdir(self._log)
             except FileNotFoundError:
@@ -77,7 +77,7 @@ class FilesLog(CommitLog):
         return max([after, *(int(name[:20]) for name in names if _NUMBERED.fullmatch(name))])
 
     def checkpoint(self, upto: int = LAST) -> bytes | None:
-        with self._failing("read"):
+        with self._convert_errors("read"):
             try:
                 names = self._os.listdir(self._checkpoints)
             except FileNotFoundError:
@@ -87,47 +87,47 @@ class FilesLog(CommitLog):
             return self._read(self._checkpoints / max(usable)) if usable else None
 
     def keep(self, number: int, checkpoint: bytes) -> None:
-        with self._failing("written"):
+        with self._convert_errors("written"):
             self._prepare()
-            written = self._write("checkpoint", checkpoint)
+            temporary = self._write("checkpoint", checkpoint)
             try:
                 with suppress(FileExistsError):
-                    self._os.link(written, _file(self._checkpoints, number))
+                    self._os.link(temporary, _file(self._checkpoints, number))
             finally:
-                self._os.unlink(written)
+                self._os.unlink(temporary)
 
-    def _link(self, written: Path, number: int, record: bytes) -> bool:
+    def _link(self, temporary: Path, number: int, record: bytes) -> bool:
         target = _file(self._log, number)
         try:
-            self._os.link(written, target)
-        except OSError as error:  # A network file system may have made the link all the same.
+            self._os.link(temporary, target)
+        except OSError as error:  # a network file system may have created the link anyway
             try:
                 stored = self._read(target)
             except OSError as unread:
                 raise UnknownOutcomeError(
-                    f"Registry {self}: the outcome of commit {number} was written: "
-                    f"{unread}. Apply again when the disk works."
+                    f"Registry {self}: commit {number} may or may not have been written: {unread}. "
+                    "Fix the disk, then apply again; this is safe."
                 ) from unread
             if stored is None:
-                raise StoreError(f"Registry {self} cannot be written: {error}.") from error
+                raise self._error("written", error) from error
             if stored != record:
                 return False
         try:
             self._sync(self._log)
         except OSError as error:
             raise UnknownOutcomeError(
-                f"Registry {self}: commit {number} is written but not synced to disk: "
-                f"{error}. Apply again when the disk works."
+                f"Registry {self}: commit {number} was written, but may not survive a power loss: "
+                f"{error}. Fix the disk, then apply again; this is safe."
             ) from error
         return True
 
     def _prepare(self) -> None:
-        """Create the folders, and check that hard links do not replace files."""
+        """Create the folders and check that hard links never replace files."""
         if self._ready:
             return
         for folder in (self._log, self._tmp, self._checkpoints):
-            self._make(folder)
-        self._sweep()
+            self._create_folder(folder)
+        self._delete_leftovers()
         probe = self._write("probe", b"A commit log of feature_platform starts at number 1.")
         try:
             with suppress(FileExistsError):
@@ -138,30 +138,28 @@ class FilesLog(CommitLog):
         except OSError as error:
             raise StoreError(
                 f"Registry {self}: this file system has no hard links ({error}), so two writers "
-                "could overwrite each other. Use a local disk, NFS or another registry backend."
+                "could overwrite each other. Use a local disk, NFS, or another registry backend."
             ) from error
         else:
-            raise StoreError(
-                f"Registry {self}: hard links replace files on this file system. Use another "
-                "registry backend."
-            )
+            message = f"Registry {self}: hard links of this file system replace files."
+            raise StoreError(f"{message} Use a local disk, NFS, or another registry backend.")
         finally:
             self._os.unlink(probe)
 
-    def _make(self, folder: Path) -> None:
-        """Create and sync a folder, even if another process created it."""
+    def _create_folder(self, folder: Path) -> None:
+        """Create a folder and sync it, even if it exists: its creator may not have synced it."""
         if folder == folder.parent:
             return
-        self._make(folder.parent)
+        self._create_folder(folder.parent)
         if not _exists(self._os, folder):
             with suppress(FileExistsError):
                 self._os.mkdir(folder)
-        with suppress(PermissionError):  # a folder far above, which is not ours to sync
+        with suppress(PermissionError):  # a system folder that this user cannot open
             self._sync(folder.parent)
 
-    def _sweep(self) -> None:
+    def _delete_leftovers(self) -> None:
         for name in self._os.listdir(self._tmp):
-            with suppress(OSError):  # another process may be sweeping as well
+            with suppress(OSError):  # another process may have deleted it
                 age = time.time() - self._os.stat(self._tmp / name).st_mtime
                 if age > _ORPHAN_SECONDS:
                     self._os.unlink(self._tmp / name)
@@ -200,11 +198,16 @@ class FilesLog(CommitLog):
             self._os.close(handle)
 
     @contextmanager
-    def _failing(self, what: str) -> Iterator[None]:
+    def _convert_errors(self, action: str) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            raise StoreError(f"Registry {self} cannot be {what}: {error}.") from error
+            raise self._error(action, error) from error
+
+    def _error(self, action: str, error: OSError) -> StoreError:
+        return StoreError(
+            f"Registry {self} cannot be {action}: {error}. Check the disk and the permissions."
+        )
 
 
 def _file(folder: Path, number: int) -> Path:

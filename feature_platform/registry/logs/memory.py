@@ -6,7 +6,7 @@ from feature_platform.registry.logs.base import LAST, CommitLog
 
 
 class MemoryLog(CommitLog):
-    """Ends with the process."""
+    """A log without persistence."""
 
     def __init__(self) -> None:
         self._records: list[bytes] = []

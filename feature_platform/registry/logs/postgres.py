@@ -23,32 +23,34 @@ create table if not exists registry_commits (
 );
 create table if not exists registry_checkpoints (version bigint primary key, body bytea not null);
 """
-# Held to the end of the transaction; two registries in schemas of their own do not meet.
+# Released at the end of the transaction. Registries in different schemas have different locks.
 _LOCK = "select pg_advisory_xact_lock(hashtextextended(current_schema() || '.registry', 0))"
 
 
 class PostgresLog(CommitLog):
     """Tables `registry_commits` and `registry_checkpoints` in the connection's first schema.
 
-    Writers take turns by an advisory lock, so none of them ever fails to serialize. An attempt
-    whose connection died is settled under that lock, once it is sure to be over. A role needs no
-    more than SELECT and INSERT after the tables exist.
+    An advisory lock serializes writers. If a connection is lost, the next attempt takes the same
+    lock and checks whether the record was stored. Roles need only SELECT and INSERT on existing
+    tables.
 
     Args:
-        url: `postgresql://user:password@host/database`, with libpq's options.
+        url: `postgresql://user:password@host/database`, with options of libpq.
     """
 
     def __init__(self, url: str) -> None:
         self._db: Lazy[psycopg.Connection[Any]] = Lazy(self._connect, lambda db: db.close())
         parts = urlsplit(url)
         if parts.netloc.count("@") > 1:
-            raise ConfigError("registry: write @ in a PostgreSQL user or password as %40.")
+            raise ConfigError(
+                "registry: the PostgreSQL URL has several @. Write @ in the password as %40."
+            )
         self._url = f"postgresql{url[len(parts.scheme) :]}"
-        self._where = f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        self._label = f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self._lock = Lock()
 
     def __str__(self) -> str:
-        return self._where
+        return self._label
 
     def read(self, after: int, limit: int | None = None) -> list[bytes]:
         query = "select body from registry_commits where version > %s order by version limit %s"
@@ -77,8 +79,8 @@ class PostgresLog(CommitLog):
         return max(after, *(number or 0 for (number,) in rows), 0)
 
     def checkpoint(self, upto: int = LAST) -> bytes | None:
-        where = "where version <= %s order by version desc limit 1"
-        query = f"select body from registry_checkpoints {where}"  # noqa: S608 - a constant
+        condition = "where version <= %s order by version desc limit 1"
+        query = f"select body from registry_checkpoints {condition}"  # noqa: S608 - a constant
         rows = self._select(query, (min(upto, 2**63 - 1),))
         return rows[0][0] if rows else None
 
@@ -103,7 +105,7 @@ class PostgresLog(CommitLog):
         return self._run(attempt)
 
     def _run(self, attempt: Callable[["psycopg.Connection[Any]"], T], writing: str = "") -> T:
-        """Run an operation, and retry it on a new connection if the connection is lost."""
+        """Run an operation; retry it on a new connection if the connection is lost."""
         from psycopg import Error, InterfaceError, OperationalError
         from psycopg.errors import LockNotAvailable, QueryCanceled
 
@@ -115,22 +117,22 @@ class PostgresLog(CommitLog):
                     sent = sent or bool(writing)
                     return attempt(db)
                 except (LockNotAvailable, QueryCanceled) as error:
-                    raise BusyError(f"Registry {self}: {error}. Try again.") from error
+                    raise BusyError(f"Registry {self} is busy: {error}. Retry.") from error
                 except (OperationalError, InterfaceError) as error:
                     self.close()
                     if number == _ATTEMPTS and sent:
                         raise UnknownOutcomeError(
-                            f"Registry {self} did not confirm {writing}: {error}. "
-                            "Apply again; a commit that was stored is recognized."
+                            f"Registry {self}: the connection was lost; {writing} may or may not "
+                            f"have been stored: {error}. Apply again; this is safe."
                         ) from error
                     if number == _ATTEMPTS:
-                        raise StoreError(f"Registry {self}: {error}.") from error
+                        raise StoreError(f"Registry {self}: {error}. Check the server.") from error
                 except Error as error:
                     raise StoreError(f"Registry {self}: {error}.") from error
         raise AssertionError("every attempt returns or raises")
 
     def _open_connection(self) -> "psycopg.Connection[Any]":
-        if self._db.get().closed:  # it was found dead, and nothing has been sent since
+        if self._db.get().closed:  # the connection was lost before anything was sent
             self.close()
         return self._db.get()
 
@@ -143,12 +145,12 @@ class PostgresLog(CommitLog):
         self._db.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_db"):  # the URL may have been refused
+        if hasattr(self, "_db"):  # missing if the URL was refused
             self.close()
 
 
 def _create(db: "psycopg.Connection[Any]") -> None:
-    """Create the tables where they are missing; writers need no right to, once they exist."""
+    """Create missing tables. Roles without CREATE can use existing tables."""
     if db.execute("select to_regclass('registry_commits')").fetchone() == (None,):
         db.execute(_LOCK)
         db.execute(_SCHEMA)

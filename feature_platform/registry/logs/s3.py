@@ -1,4 +1,4 @@
-"""Log in an S3 bucket, with one object per commit."""
+"""A log in an S3 bucket, with an object per commit that is never overwritten."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +14,7 @@ _DEADLINE_SECONDS = 20.0
 _FIRST_PAUSE_SECONDS = 0.05
 _LONGEST_PAUSE_SECONDS = 2.0
 _READERS = 16
-_FEW = 16
+_SEQUENTIAL_READS = 16
 _READ_ATTEMPTS = 6
 _PROBE = 0
 _ABSENT = {"NoSuchKey", "404"}
@@ -26,20 +26,19 @@ _RETRY = (409, 500, 502, 503, 504)
 class S3Log(CommitLog):
     """Objects `<prefix>/_log/<20 digits>.json`, written with `If-None-Match: *`.
 
-    The SDK should not repeat a write by itself: its second attempt takes our own first one for
-    somebody else's. Here an attempt is only settled by what is stored under its number: an answer
-    that was lost, a conflict (409) and a refusal (412) are all looked up, and the same bytes are
-    sent to the same number again until it is known to be taken. No other number is tried before.
+    After a lost response, a conflict (409) or a refusal (412), the object under the number decides
+    the outcome: the same bytes are sent to the same number until an object exists. No other number
+    is tried before. Disable retries of the SDK, which would report the client's own first attempt
+    as a conflict.
 
-    Checkpoints are objects that sort newest first, so one listing finds the newest, and nothing in
-    the bucket is ever overwritten.
+    Keys of checkpoints sort newest first, so one listing returns the newest.
 
     Args:
         bucket: Name of the bucket.
-        prefix: What the log's keys start with.
-        client: A boto3 S3 client; made from the environment (region, credentials,
-            `AWS_ENDPOINT_URL`) at the first call if left out.
-        deadline_seconds: Timeout for the outcome of one write.
+        prefix: Prefix of the log's keys.
+        client: A boto3 S3 client; by default, the first call creates one from the environment
+            (region, credentials, `AWS_ENDPOINT_URL`).
+        deadline_seconds: Maximum time to determine the outcome of a write.
     """
 
     def __init__(
@@ -60,14 +59,14 @@ class S3Log(CommitLog):
 
     @classmethod
     def open(cls, url: str, client: Any = None) -> Self:
-        """Read `s3://bucket/prefix`.
+        """Open the log of a URL `s3://bucket/prefix`.
 
         Raises:
-            ConfigError: The URL names no bucket.
+            ConfigError: The URL has no bucket.
         """
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not bucket:
-            raise ConfigError(f"registry: {url!r} names no bucket; write s3://bucket/prefix.")
+            raise ConfigError(f"registry: {url!r} has no bucket. Write s3://bucket/prefix.")
         return cls(bucket, prefix.strip("/"), client)
 
     def __str__(self) -> str:
@@ -78,43 +77,43 @@ class S3Log(CommitLog):
         records: list[bytes] = []
         with ThreadPoolExecutor(_READERS) as pool:
             while (first := after + len(records) + 1) <= last:
-                # Most reads find a few records or none; a long log is read many at a time.
-                ahead = min(1 if len(records) < _FEW else _READERS, last - first + 1)
-                keys = [self._commit(number) for number in range(first, first + ahead)]
-                found = [self._get(keys[0])] if ahead == 1 else pool.map(self._get, keys)
-                present = list(takewhile(lambda record: record is not None, found))
-                records += cast("list[bytes]", present)
-                if len(present) < ahead:
+                # Most reads return few records; read a long log in parallel.
+                size = min(1 if len(records) < _SEQUENTIAL_READS else _READERS, last - first + 1)
+                keys = [self._commit_key(number) for number in range(first, first + size)]
+                results = [self._get(keys[0])] if size == 1 else pool.map(self._get, keys)
+                batch = list(takewhile(lambda record: record is not None, results))
+                records += cast("list[bytes]", batch)
+                if len(batch) < size:
                     break
         return records
 
     def append(self, number: int, commit_id: str, record: bytes) -> bool:
         self._probe()
-        if number > 1 and self._get(self._commit(number - 1)) is None:
+        if number > 1 and self._get(self._commit_key(number - 1)) is None:
             return False
-        stored = self._settle(self._commit(number), record)
+        stored = self._settle(self._commit_key(number), record)
         if stored is None:
             raise UnknownOutcomeError(
-                f"Registry {self} did not confirm whether commit {commit_id} was stored as number "
-                f"{number}. Apply again; a commit that was stored is recognized."
+                f"Registry {self}: commit {commit_id} may or may not have been stored as number "
+                f"{number}. Apply again; this is safe."
             )
         return stored == record
 
     def last(self, after: int = 0) -> int:
-        keys = self._list(f"{self._prefix}_log/", self._commit(after))
+        keys = self._list(f"{self._prefix}_log/", self._commit_key(after))
         numbers = (key.removeprefix(f"{self._prefix}_log/").removesuffix(".json") for key in keys)
         return max([after, *(int(number) for number in numbers if number.isdecimal())])
 
     def checkpoint(self, upto: int = LAST) -> bytes | None:
-        newer = self._checkpoint(upto + 1) if upto < LAST else f"{self._prefix}_checkpoints/"
+        newer = self._checkpoint_key(upto + 1) if upto < LAST else f"{self._prefix}_checkpoints/"
         keys = self._list(f"{self._prefix}_checkpoints/", newer, 1)
         return self._get(keys[0]) if keys else None
 
     def keep(self, number: int, checkpoint: bytes) -> None:
-        self._attempt(self._checkpoint(number), checkpoint, [])
+        self._attempt(self._checkpoint_key(number), checkpoint, [])
 
     def _settle(self, key: str, record: bytes) -> bytes | None:
-        """Put a record where none is; return what is stored then, or `None` if nobody knows."""
+        """Put a record unless one exists; return the stored one, or `None` if unknown."""
         from tenacity import Retrying, retry_if_result, stop_after_delay, wait_random_exponential
 
         in_doubt: list[Exception] = []
@@ -127,7 +126,7 @@ class S3Log(CommitLog):
         try:
             return retrying(self._attempt, key, record, in_doubt)
         except StoreError:
-            if in_doubt:  # a refusal now says nothing of an earlier attempt, which may yet land
+            if in_doubt:  # an earlier attempt may still succeed
                 return None
             raise
 
@@ -153,15 +152,18 @@ class S3Log(CommitLog):
             return None
 
     def _probe(self) -> None:
-        """Make sure, once, that the store honours the condition that all of this rests on."""
+        """Check once that the object store supports `If-None-Match: *`."""
         if self._probed:
             return
         from botocore.exceptions import ClientError
 
-        key, text = self._commit(_PROBE), b"A commit log of feature_platform starts at number 1."
+        key, text = (
+            self._commit_key(_PROBE),
+            b"A commit log of feature_platform starts at number 1.",
+        )
         for again in (b"", b" This line must never be stored."):
             try:
-                with self._failing("written", reraise=ClientError):
+                with self._convert_errors("written", reraise=ClientError):
                     self._put(key, text + again)
             except ClientError as error:
                 if _status(error) == _TAKEN:
@@ -173,22 +175,16 @@ class S3Log(CommitLog):
         raise self._unconditional()
 
     def _put(self, key: str, content: bytes) -> None:
-        self._client.put_object(
-            Bucket=self._bucket,
-            Key=key,
-            Body=content,
-            ContentType="application/json",
-            IfNoneMatch="*",
-        )
+        options = {"ContentType": "application/json", "IfNoneMatch": "*"}
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=content, **options)
 
     def _get(self, key: str) -> bytes | None:
-        """Read an object; unlike writes, reads are simply repeated when S3 is not well."""
         from botocore.exceptions import BotoCoreError, ClientError
         from tenacity import Retrying, retry_if_exception, stop_after_attempt
         from tenacity import wait_random_exponential as jitter
 
         retrying = Retrying(
-            retry=retry_if_exception(_is_passing),
+            retry=retry_if_exception(_is_transient),
             stop=stop_after_attempt(_READ_ATTEMPTS),
             wait=jitter(self._first_pause_seconds, _LONGEST_PAUSE_SECONDS),
             reraise=True,
@@ -213,11 +209,13 @@ class S3Log(CommitLog):
             StartAfter=after,
             PaginationConfig={"MaxItems": limit, "PageSize": min(limit or 1000, 1000)},
         )
-        with self._failing("read"):
+        with self._convert_errors("read"):
             return sorted({entry["Key"] for page in pages for entry in page.get("Contents", ())})
 
     @contextmanager
-    def _failing(self, what: str, reraise: type[Exception] | None = None) -> Iterator[None]:
+    def _convert_errors(
+        self, action: str, reraise: type[Exception] | None = None
+    ) -> Iterator[None]:
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
@@ -225,24 +223,23 @@ class S3Log(CommitLog):
         except (BotoCoreError, ClientError) as error:
             if reraise is not None and isinstance(error, reraise):
                 raise
-            raise self._failed(what, error) from error
+            raise self._failed(action, error) from error
 
-    def _failed(self, what: str, error: Exception) -> StoreError:
+    def _failed(self, action: str, error: Exception) -> StoreError:
         return StoreError(
-            f"Registry {self} cannot be {what}: {error}. Check the bucket, the region and the "
-            "credentials."
+            f"Registry {self} cannot be {action}: {error}. Check bucket, region and credentials."
         )
 
     def _unconditional(self) -> StoreError:
         return StoreError(
-            f"Registry {self}: this object store ignores `If-None-Match: *` or does not know it, "
-            "so two writers could overwrite each other. Update it, or use another kind of registry."
+            f"Registry {self}: this object store does not support `If-None-Match: *`, so two "
+            "writers could overwrite each other. Upgrade it, or use another registry backend."
         )
 
-    def _commit(self, number: int) -> str:
+    def _commit_key(self, number: int) -> str:
         return f"{self._prefix}_log/{number:020d}.json"
 
-    def _checkpoint(self, number: int) -> str:
+    def _checkpoint_key(self, number: int) -> str:
         return f"{self._prefix}_checkpoints/{LAST - number:020d}.json"
 
     @property
@@ -263,8 +260,7 @@ def _default_client() -> Any:
     return boto3.client("s3", config=config)
 
 
-def _is_passing(error: BaseException) -> bool:
-    """Say whether an error may be gone a moment later."""
+def _is_transient(error: BaseException) -> bool:
     from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
     if isinstance(error, ClientError):

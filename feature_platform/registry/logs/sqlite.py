@@ -1,4 +1,4 @@
-"""A log in one SQLite file: the embedded default."""
+"""A log in a SQLite file, the default."""
 
 import sqlite3
 import time
@@ -27,10 +27,10 @@ commit;
 
 
 class SqliteLog(CommitLog):
-    """Writers take SQLite's write lock first: reading the head and adding to it is one step.
+    """A SQLite file; its write lock makes appends atomic.
 
-    A connection lasts one operation: the log is safe to share between threads and across forks.
-    The file must be on a local disk: SQLite's locks do not work on network file systems.
+    Every operation opens a connection, so threads and forked processes can share the log. The file
+    must be on a local disk, because SQLite's locks do not work on network file systems.
     """
 
     def __init__(self, path: Path, *, busy_seconds: float = _BUSY_SECONDS) -> None:
@@ -73,7 +73,7 @@ class SqliteLog(CommitLog):
 
     @contextmanager
     def _connection(self, *, create: bool = True) -> Iterator[sqlite3.Connection]:
-        """Open the file; without `create`, give nothing where no log is."""
+        """Connect to the file; without `create`, yield `None` if there is no log."""
         try:
             if create:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,16 +92,16 @@ class SqliteLog(CommitLog):
                     self._create(db)
                 yield db
         except sqlite3.OperationalError as error:
-            busy = "locked" in str(error)
-            raise (BusyError if busy else StoreError)(f"Registry {self}: {error}.") from error
+            if "locked" in str(error):
+                raise BusyError(f"Registry {self} is busy: {error}. Retry.") from error
+            raise StoreError(f"Registry {self}: {error}. Check the path and the disk.") from error
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"Registry {self}: {error}.") from error
+            raise StoreError(f"Registry {self}: {error}. Check the path and the disk.") from error
 
     def _create(self, db: sqlite3.Connection) -> None:
-        """Create the log; several processes may do so at once."""
         deadline = time.monotonic() + self._busy_seconds
         while True:
-            try:  # SQLite does not wait for the lock that a change of journal mode needs.
+            try:  # SQLite does not wait for the lock to change the journal mode
                 db.execute("pragma journal_mode = wal")
                 break
             except sqlite3.OperationalError:
