@@ -6,7 +6,7 @@ import sys
 import time
 
 BATCHES = (1, 10, 100, 1000)
-VIEWS = (1, 5)
+VIEWS = (1, 5, 50)
 FEATURES = 10
 KEYS = 10_000
 ROUNDS = 3

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from feature_platform.online.base import OnlineStore as OnlineStore
-from feature_platform.online.base import StoredRow as StoredRow
+from feature_platform.online.base import StoredRows as StoredRows
 from feature_platform.online.base import Window as Window
 from feature_platform.online.codec import encode_row as encode_row
 from feature_platform.online.codec import to_storable as to_storable

@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 from msgspec import MsgspecError
@@ -23,24 +23,27 @@ from feature_platform.table import Table
 from feature_platform.types.times import from_microseconds, microseconds
 
 
-class StoredRow(NamedTuple):
-    """The newest row of one key.
+class StoredRows(NamedTuple):
+    """The newest rows of the keys of a read, in the order of the keys; `None` where there is none.
 
     Attributes:
-        event: Event timestamp, in microseconds since 1970 UTC.
-        values: One value per feature of the table, in column order; timestamps in microseconds.
+        events: Event timestamps, in microseconds since 1970 UTC.
+        values: For each row, one value per feature of the table, in column order; timestamps in
+            microseconds.
     """
 
-    event: int
-    values: Sequence[object]
+    events: Sequence[int | None]
+    values: Sequence[Sequence[object] | None]
 
 
-class StoredRecord(NamedTuple):
-    """A stored row as a backend returns it; an empty layout marks a deletion."""
+StoredRecord = tuple[int | None, bytes, bytes]
+"""Event timestamp, layout id and body of a stored row as a backend returns it.
 
-    event: int
-    layout: bytes
-    body: bytes
+A plain tuple, because a request creates thousands. Layout and body of a deletion are empty.
+"""
+
+MISSING: Final[StoredRecord] = (None, b"", b"")
+"""The record of a key that has no row."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -116,11 +119,8 @@ class OnlineStore(ABC):
             count += batch.num_rows
         return count
 
-    def read(self, reads: Sequence[tuple[Table, Sequence[bytes]]]) -> list[list[StoredRow | None]]:
-        """Look up encoded keys of several tables, in one round trip if the backend supports it.
-
-        For each table, the result contains one row or `None` per key, in order.
-        """
+    def read(self, reads: Sequence[tuple[Table, Sequence[bytes]]]) -> list[StoredRows]:
+        """Look up encoded keys of several tables, in one round trip if the backend supports it."""
         stored = self._get([(table.identity, keys) for table, keys in reads])
         return [self._decode(table, rows) for (table, _), rows in zip(reads, stored, strict=True)]
 
@@ -160,8 +160,8 @@ class OnlineStore(ABC):
         """Store each record unless a newer one is stored. Keys are distinct."""
 
     @abstractmethod
-    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
-        """Return the stored records of keys, for pairs of a table's identity and keys."""
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord]]:
+        """Return the record of each key or `MISSING`, for pairs of a table's identity and keys."""
 
     @abstractmethod
     def _ledger(self, table: Table) -> list[LedgerEntry]:
@@ -179,24 +179,23 @@ class OnlineStore(ABC):
     def _load_layout(self, table: Table, identity: bytes) -> Layout | None:
         """Return a stored layout, with features in order; `None` if it is missing."""
 
-    def _decode(
-        self, table: Table, stored: Sequence[StoredRecord | None]
-    ) -> list[StoredRow | None]:
-        current = table.layout_id
-        rows: list[StoredRow | None] = []
-        for record in stored:
-            if record is None or not record.layout:
-                rows.append(None)
-                continue
-            try:
-                values = decode_row(record.body)
-            except MsgspecError as error:
-                message = f"An online row of {table.name!r} is damaged: {error}. Reload the view."
-                raise StoreError(message) from error
-            if record.layout != current:
-                values = convert_row(values, self._layout(table, record.layout), table.layout)
-            rows.append(StoredRow(record.event, values))
-        return rows
+    def _decode(self, table: Table, stored: Sequence[StoredRecord]) -> StoredRows:
+        if not stored:
+            return StoredRows((), ())
+        events, layouts, bodies = zip(*stored, strict=True)
+        pairs = zip(layouts, bodies, strict=True)
+        try:
+            rows: list[Any] = [decode_row(body) if layout else None for layout, body in pairs]
+        except MsgspecError as error:
+            message = f"An online row of {table.name!r} is damaged: {error}. Reload the view."
+            raise StoreError(message) from error
+        if earlier := set(layouts) - {table.layout_id, b""}:
+            by_id = {layout: self._layout(table, layout) for layout in earlier}
+            for n, layout in enumerate(layouts):
+                if layout in by_id:
+                    rows[n] = convert_row(rows[n], by_id[layout], table.layout)
+        times = zip(events, layouts, strict=True)
+        return StoredRows([event if layout else None for event, layout in times], rows)
 
     def _has_all_features(self, table: Table, layout: str) -> bool:
         identity = bytes.fromhex(layout)

@@ -8,7 +8,13 @@ from typing import Any
 
 from feature_platform.errors import SchemaError, StoreError
 from feature_platform.lazy import Lazy
-from feature_platform.online.base import LedgerEntry, OnlineStore, StoredRecord, merge_ledger
+from feature_platform.online.base import (
+    MISSING,
+    LedgerEntry,
+    OnlineStore,
+    StoredRecord,
+    merge_ledger,
+)
 from feature_platform.online.codec import Layout, Record
 from feature_platform.table import Table
 from feature_platform.types.times import from_microseconds
@@ -96,14 +102,14 @@ class DynamoDBOnlineStore(OnlineStore):
 
         self._map(put, records)
 
-    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord]]:
         existing = ((name, keys) for name, keys in reads if keys and self._has_table(name))
         row_ids = list(dict.fromkeys((name, key) for name, keys in existing for key in keys))
         chunks = [row_ids[n : n + _KEYS_PER_READ] for n in range(0, len(row_ids), _KEYS_PER_READ)]
         stored: dict[RowId, StoredRecord] = {}
         for records in self._map(self._read_chunk, chunks):
             stored |= records
-        return [[stored.get((name, key)) for key in keys] for name, keys in reads]
+        return [[stored.get((name, key), MISSING) for key in keys] for name, keys in reads]
 
     def _save_layout(self, table: Table) -> None:
         self._make(_metadata_table(table))
@@ -281,4 +287,4 @@ def _item(record: Record) -> Item:
 
 def _stored_record(item: Item) -> StoredRecord:
     value = item["v"]["B"]
-    return StoredRecord(int(item["e"]["N"]), value[:6], value[6:])
+    return int(item["e"]["N"]), value[:6], value[6:]

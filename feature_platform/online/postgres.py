@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from feature_platform.errors import ConfigError, StoreError
 from feature_platform.lazy import Lazy
-from feature_platform.online.base import LedgerEntry, OnlineStore, StoredRecord, merge_ledger
+from feature_platform.online.base import (
+    MISSING,
+    LedgerEntry,
+    OnlineStore,
+    StoredRecord,
+    merge_ledger,
+)
 from feature_platform.online.codec import Layout, Record
 from feature_platform.table import Table
 
@@ -91,18 +97,18 @@ class PostgresOnlineStore(OnlineStore):
 
         self._run(upsert)
 
-    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord]]:
         keys = [key for _, view_keys in reads for key in view_keys]
         views = [identity for identity, view_keys in reads for _ in view_keys]
 
         def look_up(db: "psycopg.Connection[Any]") -> dict[int, StoredRecord]:
             with db.cursor(binary=True) as cursor:
                 cursor.execute(_SELECT, (list(range(len(keys))), views, keys))
-                return {n: StoredRecord(*row) for n, *row in cursor}
+                return {row[0]: row[1:] for row in cursor}
 
         stored = self._run(look_up) if keys else {}
         numbers = iter(range(len(keys)))
-        return [[stored.get(next(numbers)) for _ in view_keys] for _, view_keys in reads]
+        return [[stored.get(next(numbers), MISSING) for _ in view_keys] for _, view_keys in reads]
 
     def _ledger(self, table: Table) -> list[LedgerEntry]:
         return self._run(lambda db: _entries(db, table))

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from feature_platform.errors import StoreError
 from feature_platform.lazy import PerThread
-from feature_platform.online.base import LedgerEntry, OnlineStore, StoredRecord, merge_ledger
+from feature_platform.online.base import (
+    MISSING,
+    LedgerEntry,
+    OnlineStore,
+    StoredRecord,
+    merge_ledger,
+)
 from feature_platform.online.codec import Layout, Record
 from feature_platform.table import Table
 
@@ -69,7 +75,7 @@ class SqliteOnlineStore(OnlineStore):
         with self._transaction() as db:
             db.executemany(_UPSERT, [(table.identity, *record) for record in records])
 
-    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord | None]]:
+    def _get(self, reads: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[StoredRecord]]:
         with self._connection() as db:
             return [_look_up(db, identity, keys) for identity, keys in reads]
 
@@ -136,15 +142,12 @@ def _entries(db: sqlite3.Connection, table: Table) -> list[LedgerEntry]:
     return [LedgerEntry(*row) for row in db.execute(query, (table.ledger,))]
 
 
-def _look_up(
-    db: sqlite3.Connection, identity: str, keys: Sequence[bytes]
-) -> list[StoredRecord | None]:
+def _look_up(db: sqlite3.Connection, identity: str, keys: Sequence[bytes]) -> list[StoredRecord]:
     stored: dict[bytes, StoredRecord] = {}
     distinct = list(dict.fromkeys(keys))
     for start in range(0, len(distinct), _KEYS_PER_QUERY):
         chunk = distinct[start : start + _KEYS_PER_QUERY]
         condition = f"view = ? and key in ({','.join('?' * len(chunk))})"
-        query = f"select key, event, layout, body from online_rows where {condition}"  # noqa: S608
-        for key, *row in db.execute(query, (identity, *chunk)):
-            stored[key] = StoredRecord(*row)
-    return [stored.get(key) for key in keys]
+        query = f"select event, layout, body, key from online_rows where {condition}"  # noqa: S608
+        stored.update((row[3], row[:3]) for row in db.execute(query, (identity, *chunk)))
+    return [stored.get(key, MISSING) for key in keys]

@@ -1,11 +1,10 @@
 """Read online features: the newest values and their statuses."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
 
 from feature_platform.errors import RequestError
-from feature_platform.online import OnlineStore, StoredRow, encode_keys
+from feature_platform.online import OnlineStore, StoredRows, encode_keys
 from feature_platform.project import Retrieval
 from feature_platform.retrieval.on_demand import Functions, Steps
 from feature_platform.retrieval.precomputed import PrecomputedReader, Values, decoder_of
@@ -31,7 +30,6 @@ class OnlineReader:
         self._store = store
         self._request = RequestReader(retrieval)
         self._tables = [_TableReader(read) for read in retrieval.reads]
-        self._keys = [tuple(read.keys.values()) for read in retrieval.reads]
         self._steps = Steps(retrieval.transformations, functions, retrieval.join_keys)
         labels = [read.label for read in retrieval.reads]
         self._precomputed = {
@@ -41,6 +39,12 @@ class OnlineReader:
             for step in self._steps
             if step.precomputed
         }
+        keys = [tuple(read.keys.values()) for read in retrieval.reads]
+        self._keys = list(dict.fromkeys(keys))  # views often have the same keys: encoded once
+        self._reads = [
+            (table.table, names) for table, names in zip(self._tables, keys, strict=True)
+        ]
+        self._reads += [(each.table, keys[each.position]) for each in self._precomputed.values()]
         self._types: dict[str, Any] = {
             **self._request.keys,
             **retrieval.request_fields,
@@ -75,24 +79,20 @@ class OnlineReader:
             TransformationError: An on-demand view fails.
         """
         columns, size = self._request.read(rows)
-        keys = [
-            cast("list[bytes]", encode_keys([columns[name] for name in names], size))
+        keys = {
+            names: cast("list[bytes]", encode_keys([columns[name] for name in names], size))
             for names in self._keys  # no key of a request is null
-        ]
-        reads = [(table.table, k) for table, k in zip(self._tables, keys, strict=True)]
-        reads += [
-            (precomputed.table, keys[precomputed.position])
-            for precomputed in self._precomputed.values()
-        ]
-        found = self._store.read(reads)
+        }
+        reads = [(read, keys[names]) for read, names in self._reads]
+        stored = self._store.read(reads)
         instant = microseconds(now)
         raw, origins = [], [known(size)]
-        for table, stored_rows in zip(self._tables, found, strict=False):
+        for table, stored_rows in zip(self._tables, stored, strict=False):
             values, origin = table.rows(stored_rows, instant)
             raw.append(values)
             origins.append(origin)
             table.add_columns(columns, values)
-        answers = iter(found[len(self._tables) :])
+        answers = iter(stored[len(self._tables) :])
         for step in self._steps:
             if precomputed := self._precomputed.get(id(step)):
                 base = raw[precomputed.position]
@@ -118,27 +118,17 @@ class _TableReader:
         ]
         self._nothing = (None,) * len(names)
 
-    def rows(self, found: Sequence[StoredRow | None], now: int) -> tuple[list[Values], Rows]:
+    def rows(self, stored: StoredRows, now: int) -> tuple[list[Values], Rows]:
         """Return the values of each row, null where it is missing or expired, and statuses."""
-        ttl = self.table.ttl_us
-        oldest = None if ttl is None else now - ttl
-        values: list[Values] = []
-        statuses: list[FieldStatus] = []
-        events: list[int | None] = []
-        for row in found:
-            if row is None:
-                values.append(self._nothing)
-                statuses.append(FieldStatus.NOT_FOUND)
-                events.append(None)
-                continue
-            events.append(row.event)
-            if oldest is not None and row.event < oldest:
-                values.append(self._nothing)
-                statuses.append(FieldStatus.OUTSIDE_MAX_AGE)
-            else:
-                values.append(row.values)
-                statuses.append(FieldStatus.PRESENT)
-        return values, Rows(statuses, events)
+        missing, present = FieldStatus.NOT_FOUND, FieldStatus.PRESENT
+        values = [self._nothing if row is None else row for row in stored.values]
+        statuses = [missing if event is None else present for event in stored.events]
+        if (ttl := self.table.ttl_us) is not None:
+            oldest = now - ttl
+            for n, event in enumerate(stored.events):
+                if event is not None and event < oldest:
+                    values[n], statuses[n] = self._nothing, FieldStatus.OUTSIDE_MAX_AGE
+        return values, Rows(statuses, stored.events)
 
     def add_columns(self, columns: Columns, values: list[Values]) -> None:
         """Add the features of the rows, decoded."""

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from feature_platform.errors import SchemaError, TransformationError
-from feature_platform.online import OnlineStore, StoredRow, encode_row, to_storable
+from feature_platform.online import OnlineStore, StoredRows, encode_row, to_storable
 from feature_platform.project import Precomputed, Retrieval
 from feature_platform.project.resolve import PRECOMPUTED_INPUTS
 from feature_platform.retrieval.on_demand import Functions, Step, Steps
@@ -38,14 +38,14 @@ class PrecomputedReader:
         self,
         step: Step,
         base: Sequence[Values],
-        found: Sequence[StoredRow | None],
+        stored: StoredRows,
         columns: Columns,
         types: Mapping[str, Any],
     ) -> list[Sequence[Any]]:
         """Return the outputs of the view, in order."""
         rows: list[Values | None] = [
-            row.values[:-1] if row and row.values[-1] == self._digest(values) else None
-            for row, values in zip(found, base, strict=True)
+            row[:-1] if row and row[-1] == self._digest(values) else None
+            for row, values in zip(stored.values, base, strict=True)
         ]
         stale = [n for n, row in enumerate(rows) if row is None]
         if stale:

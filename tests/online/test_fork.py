@@ -26,10 +26,10 @@ def wrong(seed):
     asked = [(seed * 7 + n * 11) % 300 for n in range(250)]
     found = 0
     for key in asked[:60]:
-        [[row]] = store.read([(ONE, encode_keys([[key]], 1))])
-        found += row.values[0] != key
-    [rows] = store.read([(ONE, encode_keys([asked], 250))])
-    return found + sum(row.values[0] != key for row, key in zip(rows, asked))
+        [stored] = store.read([(ONE, encode_keys([[key]], 1))])
+        found += stored.values[0][0] != key
+    [stored] = store.read([(ONE, encode_keys([asked], 250))])
+    return found + sum(row[0] != key for row, key in zip(stored.values, asked))
 
 children = []
 for seed in range(2):
