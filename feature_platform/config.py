@@ -32,7 +32,8 @@ class RepoConfig(BaseModel):
         registry: Path of a SQLite file, or a URL such as `s3://bucket/prefix`.
         registry_cache_seconds: Seconds until online requests see other processes' commits.
         provider: Accepted for compatibility with Feast; stores have settings of their own.
-        repos: Owner → folder of that owner's repo, to serve its on-demand views from here.
+        repos: Owner → folder of that owner's repo, or `package:` and the name of the installed
+            distribution that contains it, to compute its on-demand views here.
         online_store: `type` and the store's settings; `None` for none.
         broker: `type` (`redis` or `kafka`) and the settings of the broker that delivers the rows of
             stream sources: `connection_string`, or librdkafka's.

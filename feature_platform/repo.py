@@ -1,9 +1,9 @@
-"""A repo folder: settings, definitions and functions of on-demand views."""
+"""A repo folder: settings and definitions."""
 
 import importlib
 import sys
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -15,10 +15,8 @@ from types import ModuleType
 from typing import Any
 
 from feature_platform.config import RepoConfig
-from feature_platform.definitions import Definition, OnDemandFeatureView, fingerprint
-from feature_platform.errors import ConfigError, TransformationError
-from feature_platform.project import Transformation
-from feature_platform.retrieval import Function
+from feature_platform.definitions import Definition
+from feature_platform.errors import ConfigError
 
 IGNORE_FILE = ".featureignore"
 # Scripts and Dagster entry points use definitions; they do not declare any.
@@ -40,11 +38,7 @@ class Repo:
 
     path: Path
     config: RepoConfig
-    _functions: dict[tuple[str, str], Function] = field(
-        default_factory=dict, repr=False, compare=False
-    )
     _modules: dict[str, ModuleType] = field(default_factory=dict, repr=False, compare=False)
-    _repos: dict[str, "Repo"] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def load(cls, path: str | Path = ".") -> "Repo":
@@ -90,7 +84,7 @@ class Repo:
         Raises:
             ConfigError: It failed to import; the message has the line.
         """
-        with _importing(self.path, self._modules):
+        with self.importing():
             try:
                 return importlib.import_module(name)
             except (Exception, SystemExit) as error:
@@ -104,80 +98,15 @@ class Repo:
                     f"definitions were loaded: {type(error).__name__}: {error} ({line})"
                 ) from error
 
-    def remember(self, definitions: Iterable[Definition]) -> None:
-        """Keep the functions of on-demand views that were built in this process."""
-        for view in definitions:
-            if isinstance(view, OnDemandFeatureView) and view.function and view.code:
-                self._functions[view.name, view.code.sha256] = view.function
+    @contextmanager
+    def importing(self) -> Iterator[None]:
+        """Let `import entities` mean this folder's, though another repo has a module of that name.
 
-    def function(self, transformation: Transformation) -> Function:
-        """Return the function of an on-demand view if it matches the registry.
-
-        Raises:
-            TransformationError: It cannot be imported here, or it has changed.
+        Several repos may be loaded by one process, each with an `entities.py`. What others put
+        under this folder's names is set aside meanwhile.
         """
-        code = transformation.location
-        if transformation.owner != self.config.team and transformation.owner in self.config.repos:
-            return self._repo_of(transformation.owner).function(transformation)
-        key = (transformation.view, code.sha256)
-        if key not in self._functions:
-            value: object = self._module_of(transformation)
-            for part in code.qualname.split("."):
-                value = getattr(value, part, None)
-            function = value.function if isinstance(value, OnDemandFeatureView) else value
-            if not callable(function):
-                raise TransformationError(self._missing(transformation))
-            if fingerprint(function) != code.sha256:
-                if transformation.owner != self.config.team:
-                    raise TransformationError(self._missing(transformation))
-                raise TransformationError(
-                    f"On-demand view {transformation.view!r}: {code.module}:{code.qualname} is not "
-                    f"the code that {transformation.owner!r} registered. Apply it, or check out "
-                    "the version that was applied."
-                )
-            self._functions[key] = function
-        return self._functions[key]
-
-    def _missing(self, transformation: Transformation) -> str:
-        code, owner = transformation.location, transformation.owner
-        label = f"On-demand view {transformation.view!r}: {code.module}:{code.qualname}"
-        if "<" in code.qualname or code.module == "__main__":
-            return (
-                f"{label} was defined in a prompt or inside another function, so other processes "
-                "cannot import it. Move it to the top level of a module and apply it again."
-            )
-        if owner != self.config.team:
-            return (
-                f"{label} belongs to {owner!r} and cannot be found. Set the path of that repo in "
-                f"feature_store.yaml, `repos: {{{owner}: ../{owner}}}`, or install it."
-            )
-        return f"{label} does not exist. Check out the version that {owner!r} applied."
-
-    def _repo_of(self, owner: str) -> "Repo":
-        if owner not in self._repos:
-            repo = Repo.load(self.path / self.config.repos[owner])
-            if repo.config.team != owner:
-                raise ConfigError(
-                    f"repos: {repo.path} is the repo of {repo.config.team!r}, not of {owner!r}."
-                )
-            self._repos[owner] = repo
-        return self._repos[owner]
-
-    def _module_of(self, transformation: Transformation) -> ModuleType:
-        main = sys.modules["__main__"]
-        module = transformation.location.module
-        if Path(getattr(main, "__file__", None) or "").stem == module:
-            return main
-        try:
-            with _importing(self.path, self._modules):
-                return importlib.import_module(module)
-        except ImportError as error:
-            raise TransformationError(self._missing(transformation)) from error
-        except (Exception, SystemExit) as error:
-            raise TransformationError(
-                f"On-demand view {transformation.view!r}: its module {module!r} failed to import: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+        with _LOCK:
+            yield from _set_aside(self.path, self._modules)
 
     def _module_names(self) -> list[str]:
         ignored = list(_ENTRY_POINTS)
@@ -210,18 +139,8 @@ def _items(value: object) -> Iterator[Any]:
         yield value
 
 
-@contextmanager
-def _importing(folder: Path, known: dict[str, ModuleType]) -> Iterator[None]:
-    """Let `import entities` mean this folder's, though another repo has a module of that name.
-
-    Several repos may be loaded by one process, each with an `entities.py`. What others put under
-    this folder's names is set aside meanwhile, and this folder's modules go to `known` afterwards.
-    """
-    with _LOCK:
-        yield from _set_aside(folder, known)
-
-
 def _set_aside(folder: Path, known: dict[str, ModuleType]) -> Iterator[None]:
+    """Yield once with the folder first on the path; its modules go to `known` afterwards."""
     own = {path.stem for path in folder.glob("*.py")}
     own |= {path.relative_to(folder).parts[0] for path in folder.glob("*/**/*.py")}
     own.discard("feature_platform")

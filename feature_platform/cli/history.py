@@ -1,10 +1,9 @@
 """Commands that look at the registry and its history."""
 
-import json
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 import yaml
@@ -21,10 +20,10 @@ from feature_platform.cli.printing import (
     print_plan,
     print_table,
 )
-from feature_platform.definitions import Definition, kinds
+from feature_platform.definitions import Definition, attributes, kinds
 from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.governance import plans_between
-from feature_platform.project import Project, signature
+from feature_platform.project import Project, Registered, signature
 from feature_platform.registry import (
     Registry,
     Report,
@@ -142,13 +141,13 @@ def diff(
 def list_(repo: Path, *, kind: str | None, at: int | datetime | None, as_json: bool) -> None:
     """List what is registered, by kind and owner.
 
-    KIND is entity, source, feature_view, on_demand_view, feature_service, policy or transfer.
+    KIND is one kind, such as entity or feature_view.
     """
     store = FeatureStore(repo)
     project = Project(store.registry.snapshot(at), store.project)
     entries = [entry for entry in project.entries() if kind in (None, entry.key.kind)]
     if as_json:
-        print_json([entry_json(entry.definition, entry) for entry in entries])
+        print_json([entry_json(entry) for entry in entries])
         return
     rows = [
         (e.key.kind, e.key.name, e.owner, str(e.version), _about(e.definition)) for e in entries
@@ -167,11 +166,11 @@ def describe(repo: Path, *, name: str, as_json: bool) -> None:
     if not entries:
         raise NotFoundError(project.not_found("object", name, project.names(*kinds())))
     if as_json:
-        print_json([entry_json(entry.definition, entry) for entry in entries])
+        print_json([entry_json(entry) for entry in entries])
         return
     for entry in entries:
-        content = {"owner": entry.owner, "version": entry.version, **json.loads(entry.body)}
-        kind = entry.definition.kind.replace("_", " ")
+        content = {"owner": entry.owner, "version": entry.version, **_content(entry)}
+        kind = entry.key.kind.replace("_", " ")
         table = Table(title=f"{kind} {name}", title_justify="left", show_header=False)
         for key, value in content.items():
             nested = isinstance(value, (dict, list))
@@ -256,8 +255,15 @@ def _print_report(where: str, report: Report, *, repair: str | None) -> None:
 
 
 def _about(definition: Definition) -> str:
-    first = definition.description.partition("\n")[0]
+    first = definition.fault or definition.description.partition("\n")[0]
     return f"{definition.deprecated}. {first}" if definition.deprecated else first
+
+
+def _content(entry: Registered) -> dict[str, Any]:
+    """Return the attributes of an object; its own `owner` is a contact, not who registered it."""
+    content = {{"owner": "contact"}.get(n, n): v for n, v in attributes(entry.body).items()}
+    fault = entry.definition.fault
+    return {"problem": fault, **content} if fault else content
 
 
 def _nothing(store: FeatureStore) -> str:

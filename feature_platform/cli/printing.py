@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from feature_platform.definitions import Definition, ViewReference
+from feature_platform.definitions import ViewReference, attributes
 from feature_platform.governance import Effect, Plan
 from feature_platform.project import Registered, Snapshot
 from feature_platform.registry import Commit
@@ -214,8 +214,8 @@ def plan_json(planned: Plan) -> dict[str, Any]:
             "action": change.action,
             "kind": change.kind,
             "name": change.name,
-            "before": change.before and json.loads(change.before),
-            "after": change.after and json.loads(change.after),
+            "before": change.before and attributes(change.before),
+            "after": change.after and attributes(change.after),
         }
         for change in planned.changes
     ]
@@ -261,7 +261,6 @@ def commit_json(commit: Commit) -> dict[str, Any]:
     return {**commit.model_dump(mode="json", exclude={"plan"}), "changes": commit.summary()}
 
 
-def entry_json(definition: Definition, entry: Registered) -> dict[str, Any]:
-    body = json.loads(entry.body)
-    return {"kind": definition.kind, "name": definition.name, "owner": entry.owner,
-            "version": entry.version, "definition": body}  # fmt: skip
+def entry_json(entry: Registered) -> dict[str, Any]:
+    return {"kind": entry.key.kind, "name": entry.key.name, "owner": entry.owner,
+            "version": entry.version, "definition": attributes(entry.body)}  # fmt: skip

@@ -8,6 +8,7 @@ from feature_platform.definitions.base import is_name as is_name
 from feature_platform.definitions.base import with_related as with_related
 from feature_platform.definitions.code import Code as Code
 from feature_platform.definitions.code import fingerprint as fingerprint
+from feature_platform.definitions.code import source_fingerprint as source_fingerprint
 from feature_platform.definitions.entity import Entity as Entity
 from feature_platform.definitions.feature_service import FeatureService as FeatureService
 from feature_platform.definitions.feature_view import FeatureView as FeatureView
@@ -37,3 +38,5 @@ from feature_platform.definitions.sql_expressions import check_expressions as ch
 from feature_platform.definitions.sql_expressions import type_errors as type_errors
 from feature_platform.definitions.strict_json import check_strict as check_strict
 from feature_platform.definitions.transfer import Transfer as Transfer
+from feature_platform.definitions.unreadable import attributes as attributes
+from feature_platform.definitions.unreadable import read_stored as read_stored

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache, cached_property
 from hashlib import sha256
@@ -70,7 +70,11 @@ class Value(BaseModel):
     """
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", populate_by_name=True, serialize_by_alias=True
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,  # they are not JSON
     )
 
     def __init__(self, *args: Any, **data: Any) -> None:
@@ -169,12 +173,21 @@ class Definition(Value):
     def canonical(self) -> str:
         content = self.model_dump(mode="json", exclude_defaults=True)
         content["type"] = type(self).model_fields["type"].default
-        return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return json.dumps(
+            content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+        )
 
-    def model_copy(self, **options: Any) -> Self:
-        """Return a copy, optionally with updated values."""
-        copy = super().model_copy(**options)
-        copy.__dict__.pop("canonical", None)
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy with updated values, which are validated like those of a new definition.
+
+        Raises:
+            DefinitionError: A value is invalid.
+        """
+        names = {field.alias: name for name, field in type(self).model_fields.items()}
+        renamed = {names.get(name, name): value for name, value in (update or {}).items()}
+        copy = super().model_copy(update=renamed, deep=deep)
+        content = {name: getattr(copy, name) for name in copy.model_fields_set}
+        object.__setattr__(copy, "__dict__", type(self)(**content).__dict__)
         return copy
 
     def digest(self) -> str:
@@ -188,6 +201,11 @@ class Definition(Value):
     def dependencies(self) -> Iterable[Dependency]:
         """Yield the dependencies of this definition, as written."""
         return dict.fromkeys(reference.dependency for reference in self.references)
+
+    @property
+    def fault(self) -> str:
+        """Why the object cannot be used whatever it refers to; empty for all but stand-ins."""
+        return ""
 
     def deprecations(self) -> dict[str, Deprecation]:
         """Return field name → deprecation; an empty name stands for the object itself."""

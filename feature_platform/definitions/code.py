@@ -4,7 +4,7 @@ import ast
 import hashlib
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from enum import Enum
 from functools import lru_cache
@@ -18,6 +18,7 @@ from feature_platform.errors import DefinitionError
 _DECORATORS = {"OnDemandFeatureView", "on_demand_feature_view"}
 _PLAIN = (str, bytes, int, float, bool, type(None))
 _WHOLE_MODULE = "*"
+_NAMED_BLOCKS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 class _Sentinel(Enum):
@@ -74,6 +75,30 @@ def fingerprint(function: Callable[..., Any]) -> str:
     return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
 
 
+def source_fingerprint(
+    file: Path, root: Path, name: str, files: Collection[Path] | None = None
+) -> str | None:
+    """Return what `fingerprint` returns for a function, from its file alone, without an import.
+
+    Args:
+        file: The file that defines the function.
+        root: The folder that imports start from.
+        name: Qualified name of the function.
+        files: The files of the repo, if the folder contains others too, as `site-packages` does.
+
+    Returns:
+        The fingerprint; `None` if the file does not define the function.
+    """
+    top = name.partition(".")[0]
+    try:
+        if not any(top in statement.defines for statement in _statements(file).get(top, ())):
+            return None
+        parts = {*_dependent_statements(file, root, {top}, files)}
+    except (OSError, SyntaxError, ValueError):  # the file changes, or is no Python
+        return None
+    return hashlib.sha256("\n".join(sorted(parts)).encode()).hexdigest()
+
+
 def module_name(function: Callable[..., Any]) -> str:
     """Return the module to import a function from; for a script, the name of its file."""
     if function.__module__ != "__main__":
@@ -89,7 +114,9 @@ def _check_unique(file: Path, name: str) -> None:
         raise DefinitionError(f"{file}: {name!r} is defined {len(functions)} times. Rename one.")
 
 
-def _dependent_statements(file: Path, root: Path, keys: set[_StatementKey]) -> Iterator[str]:
+def _dependent_statements(
+    file: Path, root: Path, keys: set[_StatementKey], files: Collection[Path] | None = None
+) -> Iterator[str]:
     """Yield the statements under some keys of a module, and all their dependencies."""
     seen: set[tuple[Path, _StatementKey]] = set()
     pending = [(file, key) for key in keys]
@@ -106,12 +133,14 @@ def _dependent_statements(file: Path, root: Path, keys: set[_StatementKey]) -> I
                 (imported, name)
                 for module, name in statement.imports
                 if (imported := _file_of(module, path, root)) is not None
+                and (files is None or imported in files)
             ]
 
 
 class _Statement:
     def __init__(self, node: ast.stmt) -> None:
         self.is_function = isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        self.defines = {n.name for n in ast.walk(node) if isinstance(n, _NAMED_BLOCKS)}
         node = _strip_docstrings(node)
         self.imports = tuple(_imports(node))
         self.uses = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
@@ -140,7 +169,7 @@ def _statements(path: Path) -> dict[_StatementKey, list[_Statement]]:
 
 def _bound_names(node: ast.stmt) -> Iterator[_StatementKey]:
     """Yield the names that a statement binds or modifies."""
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+    if isinstance(node, _NAMED_BLOCKS):
         yield node.name
         declarations = (inner for inner in ast.walk(node) if isinstance(inner, ast.Global))
         yield from (name for declaration in declarations for name in declaration.names)
@@ -201,7 +230,7 @@ def _file_of(module: str, importer: Path, root: Path) -> Path | None:
 def _strip_docstrings(node: ast.stmt) -> ast.stmt:
     """Remove docstrings and view decorators, whose arguments the view's definition contains."""
     for inner in ast.walk(node):
-        if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        if isinstance(inner, _NAMED_BLOCKS):
             if ast.get_docstring(inner) is not None and len(inner.body) > 1:
                 inner.body = inner.body[1:]
             inner.decorator_list = [d for d in inner.decorator_list if not _is_view_decorator(d)]

@@ -1,13 +1,12 @@
 """Plans: the changes of a commit, computed before anything is written."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from feature_platform.definitions import Definition, from_json, kinds, with_related
+from feature_platform.definitions import Definition, attributes, kinds, read_stored, with_related
 from feature_platform.errors import DefinitionError
 from feature_platform.project import Key, Project, Registered, subject
 
@@ -34,8 +33,7 @@ class Change(BaseModel):
 
     def differences(self) -> list[tuple[str, object, object]]:
         """Return (attribute, before, after) for each difference."""
-        before = json.loads(self.before) if self.before else {}
-        after = json.loads(self.after) if self.after else {}
+        before, after = attributes(self.before), attributes(self.after)
         names = sorted(before.keys() | after.keys())
         return [(n, before.get(n), after.get(n)) for n in names if before.get(n) != after.get(n)]
 
@@ -62,7 +60,7 @@ class Plan(BaseModel):
     full_sync: bool = False
     mass_delete: bool = False
     override: str = ""
-    # By content, so that a changed copy of the plan cannot have another definition than it stores.
+    # By content: rules see what is stored, whatever the plan was made or copied from.
     _parsed: dict[str, Definition] = PrivateAttr(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
@@ -71,26 +69,18 @@ class Plan(BaseModel):
     __hash__ = BaseModel.__hash__
 
     def definition(self, change: Change) -> Definition:
-        """Return the new definition, or the previous one of a deleted object.
-
-        Raises:
-            ValueError: The content is not a definition.
-        """
-        return self._parse(change.after or change.before or "")
+        """Return the new definition, or the previous one of a deleted object."""
+        return self._read(change, change.after or change.before or "")
 
     def previous(self, change: Change) -> Definition | None:
         """Return the previous definition; `None` if the object is new."""
-        return self._parse(change.before) if change.before else None
+        return self._read(change, change.before) if change.before else None
 
-    def keep_parsed(self, definitions: Iterable[Definition]) -> None:
-        """Cache the definitions whose content the plan stores."""
-        self._parsed.update({definition.to_json(): definition for definition in definitions})
-
-    def _parse(self, body: str) -> Definition:
+    def _read(self, change: Change, body: str) -> Definition:
         parsed = self._parsed
         definition = parsed.get(body)
         if definition is None:
-            definition = parsed[body] = from_json(body)
+            definition = parsed[body] = read_stored(change.kind, change.name, body)
         return definition
 
     def key(self, change: Change) -> Key:
@@ -144,8 +134,10 @@ def plan(
         names = ", ".join(map(str, conflicts))
         raise DefinitionError(f"{names} is listed both to apply and to delete. Remove it from one.")
     if not partial:
-        deleted |= project.owned_by(owner).keys() - by_key.keys()
-    changes, parsed = [], []
+        # Kinds that only a newer release knows are its to delete.
+        owned = {key for key in project.owned_by(owner) if key.kind in kinds()}
+        deleted |= owned - by_key.keys()
+    changes = []
     for key in sorted(by_key.keys() | deleted, key=_order):
         entry = project.snapshot.entries.get(key)
         before = entry.body if entry else None
@@ -153,9 +145,7 @@ def plan(
         if before == after and (entry is None or entry.owner == owner):
             continue
         changes.append(Change(kind=key.kind, name=key.name, before=before, after=after))
-        if after is not None:
-            parsed.append(by_key[key])
-    made = Plan(
+    return Plan(
         project=project.name,
         owner=owner,
         version=project.version,
@@ -164,8 +154,6 @@ def plan(
         mass_delete=mass_delete,
         override=override,
     )
-    made.keep_parsed(parsed)
-    return made
 
 
 def _by_key(project: str, desired: Iterable[Definition]) -> dict[Key, Definition]:
@@ -183,7 +171,10 @@ def plans_between(before: Project, after: Project) -> list[Plan]:
     With the current state as `before` and an earlier one as `after`, the plans restore the latter.
     """
     changes: dict[str, list[Change]] = {}
-    old, new = ({e.key: e for e in project.entries()} for project in (before, after))
+    old, new = (
+        {e.key: e for e in project.entries() if e.key.kind in kinds()}
+        for project in (before, after)
+    )
     for key in sorted(old.keys() | new.keys(), key=_order):
         a, b = old.get(key), new.get(key)
         if (a and (a.owner, a.body)) == (b and (b.owner, b.body)):

@@ -69,12 +69,9 @@ def _form(plan: Plan) -> Iterator[Problem]:
 
 
 def _content_problem(plan: Plan, change: Change) -> str:
-    try:
-        definition = plan.definition(change)
-    except ValueError as error:
-        return f"the content is not a definition: {str(error).splitlines()[0]}"
-    if (definition.kind, definition.name) != (change.kind, change.name):
-        return f"the content is {definition}."
+    definition = plan.definition(change)
+    if definition.fault:
+        return definition.fault
     return "" if definition.to_json() == change.after else "the content is not canonical."
 
 

@@ -12,7 +12,7 @@ from feature_platform.definitions import (
     ViewReference,
     kinds_in,
 )
-from feature_platform.errors import NotFoundError, did_you_mean
+from feature_platform.errors import CorruptLogError, NotFoundError, did_you_mean
 from feature_platform.project.snapshot import Key, Registered, Snapshot
 
 D = TypeVar("D", bound=Definition)
@@ -70,6 +70,7 @@ class Project:
         """
         definition = self.look_up(kind, name)
         if definition is None:
+            _check_readable(self.find(kind.namespace or kind.kind, name))
             names = [other.name for other, _ in self.of(kind)]
             raise NotFoundError(self.not_found(kind.kind, name, names))
         return definition
@@ -83,6 +84,7 @@ class Project:
         view = self.find_view(reference)
         if view is None:
             home = self.at(reference.project)
+            _check_readable(home.find(View.namespace, reference.view))
             names = home.names(View.namespace)
             raise NotFoundError(home.not_found("view", reference.view, names))
         return view
@@ -112,7 +114,12 @@ class Project:
 
     @property
     def policy(self) -> Policy:
-        """The project's policy; a permissive default if none is registered."""
+        """The project's policy; a permissive default if none is registered.
+
+        Raises:
+            CorruptLogError: It cannot be read.
+        """
+        _check_readable(self.find(Policy.kind, "policy"))
         return self.look_up(Policy, "policy") or Policy()
 
     def not_found(self, kind: str, name: str, names: list[str]) -> str:
@@ -130,3 +137,8 @@ class Project:
             other = others[0].replace("_", " ")
             return f"Project {self.name!r} has no {label} {name!r}; {name!r} is a {other}."
         return f"Project {self.name!r} has no {label} {name!r}.{did_you_mean(name, names)}"
+
+
+def _check_readable(entry: Registered | None) -> None:
+    if entry is not None and entry.definition.fault:
+        raise CorruptLogError(f"{entry.key.subject}: {entry.definition.fault}")

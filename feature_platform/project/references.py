@@ -51,6 +51,8 @@ def upstream(project: Project, definition: Definition) -> Iterator[Key]:
 
 def broken_references(project: Project, definition: Definition) -> Iterator[BrokenReference]:
     """Yield the dependencies of a definition that cannot be resolved, and other mismatches."""
+    if definition.fault:
+        yield BrokenReference(definition.fault)
     for dependency in definition.dependencies():
         if dependency.namespace != View.namespace:
             yield from _missing_dependency(project, dependency)

@@ -10,8 +10,8 @@ from typing import Annotated, NamedTuple, Self, TypeAlias
 
 import pydantic
 
-from feature_platform.definitions import Definition, check_strict, from_json, namespace_of
-from feature_platform.errors import CorruptLogError, RequestError
+from feature_platform.definitions import Definition, namespace_of, read_stored
+from feature_platform.errors import RequestError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WORD = re.compile(r'"(\w+)"')
@@ -61,24 +61,8 @@ class Registered:
 
     @cached_property
     def definition(self) -> Definition:
-        """The definition, parsed on first use.
-
-        Raises:
-            CorruptLogError: The stored text is not a definition of this kind and name.
-        """
-        if self.parsed is not None:
-            return self.parsed
-        try:
-            check_strict(self.body)
-            definition = from_json(self.body)
-        except ValueError as error:
-            reason = str(error).splitlines()[0]
-            message = f"Registered object {self.key} is not a valid definition: {reason}."
-            raise CorruptLogError(f"{message} Run `feature-platform fsck`.") from error
-        if (definition.kind, definition.name) != self.key[1:]:
-            message = f"Registered object {self.key} contains {definition}."
-            raise CorruptLogError(f"{message} Run `feature-platform fsck`.")
-        return definition
+        """The definition, parsed on first use; a stand-in with a `fault` if it cannot be read."""
+        return self.parsed or read_stored(self.key.kind, self.key.name, self.body)
 
     def digest(self) -> int:
         """Return a hash as a number; sums of hashes do not depend on order."""

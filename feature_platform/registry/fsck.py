@@ -67,6 +67,11 @@ def examine(log: CommitLog) -> Report:
     if snapshot.at > utc_now() + _MAX_CLOCK_SKEW:
         message = f"its time {snapshot.at:%F %T}Z is in the future: check the clocks of writers"
         findings.append(Finding(good, message, damage=False))
+    findings += [
+        Finding(entry.version, f"{key.subject} of {key.project!r}: {fault}", damage=False)
+        for key, entry in snapshot.entries.items()
+        if (fault := entry.definition.fault)
+    ]
     if good == len(records) < stored:
         message = f"commit {good + 1} is missing, but commits up to {stored} exist"
         findings.append(Finding(good + 1, message))

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from feature_platform.definitions import (
     Definition,
+    OnDemandFeatureView,
     RequestSource,
     View,
     applicable,
@@ -39,9 +40,9 @@ def plan(
     if objects is None and not desired and not partial:
         raise ConfigError(
             f"{repo.path} has no definitions, so a full sync would delete all objects of "
-            f"{repo.config.team!r} . To delete them all, call teardown."
+            f"{repo.config.team!r}. To delete them all, call teardown."
         )
-    repo.remember(desired)
+    _check_code(call, desired)
     return plan_changes(
         call.project,
         owner=repo.config.team,
@@ -51,6 +52,16 @@ def plan(
         mass_delete=mass_delete,
         override=override,
     )
+
+
+def _check_code(call: Call, desired: Iterable[Definition]) -> None:
+    """Refuse on-demand views whose code is neither in the repo nor registered already."""
+    views = [view for view in desired if isinstance(view, OnDemandFeatureView)]
+    call.stores.loader.remember(views)
+    for view in views:
+        registered = call.project.look_up(OnDemandFeatureView, view.name)
+        if registered is None or registered.code != view.code:
+            call.stores.loader.check(view)
 
 
 def checked_objects(objects: Objects, *, partial: bool) -> tuple[Definition, ...] | None:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple, Self
 
 from feature_platform.errors import ConfigError
+from feature_platform.functions import FunctionLoader
 from feature_platform.lazy import Lazy
 from feature_platform.offline import OfflineStore
 from feature_platform.online import OnlineStore
@@ -45,7 +46,8 @@ class Stores:
         )
         self._offline = Lazy(lambda: offline or self.settings.offline_store.open(repo.path))
         self._online = Lazy(self._open_online, lambda store: store.close())
-        self.functions = repo.function
+        self.loader = FunctionLoader(repo)
+        self.functions = self.loader.load
 
     @property
     def registry(self) -> Registry:

@@ -1,13 +1,22 @@
 """Code of on-demand views: imported from its owner's repo, and only as it was registered."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from textwrap import dedent
 
+import pandas as pd
 import pytest
 from tests_support import HOUR, NOON, raises
 
-from feature_platform import FeatureStore
-from feature_platform.errors import TransformationError
+from feature_platform import FeatureStore, Field, OnDemandFeatureView
+from feature_platform.definitions import Code, fingerprint
+from feature_platform.errors import DefinitionError, TransformationError
+from feature_platform.governance import plan
+from feature_platform.project import Project
+from feature_platform.types import Int64
 
 VIEWS = """
 from feature_platform import Field, OnDemandFeatureView
@@ -117,3 +126,150 @@ def test_a_module_that_no_longer_imports_is_named(store, tmp_path: Path) -> None
         FeatureStore(repo, clock=lambda: NOON).get_online_features(
             ["risk_factor"], [{"driver_id": 1}]
         )
+
+
+def a_view(module: str, function: str, sha256: str = "0" * 64) -> OnDemandFeatureView:
+    """Return a view whose code is named by hand."""
+    return OnDemandFeatureView(
+        name="risk_run",
+        sources=["driver_stats:trips"],
+        schema=[Field(name="o", dtype=Int64)],
+        code=Code(module=module, qualname=function, sha256=sha256),
+        write_to_online_store=True,
+    )
+
+
+def write_by_hand(store: FeatureStore, view: OnDemandFeatureView) -> None:
+    """Commit a view as somebody with access to the registry can, without `apply`."""
+    made = plan(Project(store.registry.snapshot(), "shop"), owner="risk", desired=[view])
+    store.registry.commit(made, principal="risk")
+
+
+# `this` prints when it is imported; `run_nobody` is on the path of whoever serves.
+FOREIGN = {
+    "the standard library": ("subprocess", "run"),
+    "a module that acts when imported": ("this", "s"),
+    "an installed package": ("pandas", "read_pickle"),
+    "this package": ("feature_platform.store", "FeatureStore.teardown"),
+    "a module on the path": ("run_nobody", "main"),
+    "a module of the folder that imports it": ("helpers", "subprocess.run"),
+    "a name that another module defines": ("helpers", "call"),
+    "a link out of the folder": ("linked", "main"),
+    "a path": ("..platform.defs", "main"),
+    "a running script": ("__main__", "main"),
+    "builtins": ("builtins", "eval"),
+}
+
+
+@pytest.fixture
+def victim(store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the platform's folder, which has named the team's folder."""
+    repo = write_team(tmp_path)
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    marker = f"import pathlib\npathlib.Path({str(tmp_path / 'ran')!r}).touch()\n"
+    (outside / "run_nobody.py").write_text(f"{marker}def main(row):\n    return row\n")
+    (repo / "helpers.py").write_text("import subprocess\nfrom subprocess import call\n")
+    (repo / "linked.py").symlink_to(outside / "run_nobody.py")
+    monkeypatch.syspath_prepend(str(outside))
+    (tmp_path / "feature_store.yaml").write_text(
+        "project: shop\nregistry: registry.db\nrepos: {risk: risk}\n"
+        "online_store: {type: sqlite, path: online.db}\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(("module", "function"), FOREIGN.values(), ids=FOREIGN)
+def test_no_function_comes_from_outside_its_owners_folder(
+    victim: Path, module: str, function: str
+) -> None:
+    mine = FeatureStore(victim, clock=lambda: NOON)
+    write_by_hand(mine, a_view(module, function, sha_of(module, function)))
+    loaded = set(sys.modules)
+
+    with raises(TransformationError, "'risk_run'"):
+        mine.get_online_features(["risk_run"], [{"driver_id": 1}])
+    mine.materialize(NOON - 3 * HOUR, NOON, ["driver_stats"])
+    asked = pd.DataFrame({"driver_id": [1], "event_timestamp": NOON})
+    with raises(TransformationError, "'risk_run'"):
+        mine.get_historical_features(asked, ["risk_run"]).to_arrow()
+    assert not (victim / "ran").exists()
+    assert {"this", "run_nobody", "linked"}.isdisjoint(set(sys.modules) - loaded)
+
+
+@pytest.mark.parametrize(("module", "function"), FOREIGN.values(), ids=FOREIGN)
+def test_a_team_cannot_apply_code_that_is_not_in_its_folder(
+    victim: Path, module: str, function: str
+) -> None:
+    team = FeatureStore(victim / "risk")
+
+    with raises(DefinitionError, "risk_run", f"{module}:{function}"):
+        team.apply([a_view(module, function, sha_of(module, function))])
+    assert not (victim / "ran").exists()
+
+
+def sha_of(module: str, function: str) -> str:
+    """Return the fingerprint that an attacker would write: the real one, if there is one."""
+    value: object = sys.modules.get(module)
+    for part in function.split("."):
+        value = getattr(value, part, None)
+    try:
+        return fingerprint(value)
+    except (AttributeError, TypeError, OSError):
+        return "0" * 64
+
+
+def test_a_team_may_name_its_own_function_by_hand(victim: Path) -> None:
+    team = FeatureStore(victim / "risk", clock=lambda: NOON)
+    team.apply()
+    registered = team.get_on_demand_feature_view("risk_factor")
+
+    assert registered.function is None
+    assert team.apply([registered]) is None
+    again = registered.model_copy(update={"name": "risk_again"})
+    assert team.apply([again])
+    assert team.get_online_features(["risk_again"], [{"driver_id": 1}]).to_dict()["y"] == [22.0]
+
+
+def test_code_may_come_from_a_package_that_the_settings_name(store, tmp_path: Path) -> None:
+    """The team publishes its repo as a distribution; a model server has no folder of it."""
+    repo = write_team(tmp_path, VIEWS.replace("FACTOR = 2", "import pandas\nFACTOR = 2"))
+    FeatureStore(repo).apply()
+    site = tmp_path / "site"
+    information = site / "risk_features-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: risk-features\nVersion: 1.0\n"
+    )
+    (information / "RECORD").write_text(
+        "on_demand_views.py,,\nrisk_features-1.0.dist-info/RECORD,,\n"
+    )
+    (site / "on_demand_views.py").write_text((repo / "on_demand_views.py").read_text())
+    server = tmp_path / "server"
+    server.mkdir()
+    settings = (repo / "feature_store.yaml").read_text()
+
+    def serve(place: str) -> str:
+        (server / "feature_store.yaml").write_text(
+            settings.replace("team: risk", f"team: growth\nrepos: {{risk: '{place}'}}")
+        )
+        program = f"""
+            from datetime import datetime
+            from feature_platform import FeatureStore
+            noon = datetime.fromisoformat({NOON.isoformat()!r})
+            store = FeatureStore({str(server)!r}, clock=lambda: noon)
+            print(store.get_online_features(["risk_factor"], [{{"driver_id": 1}}]).to_dict()["y"])
+        """
+        path = os.pathsep.join([str(site), *sys.path])
+        done = subprocess.run(
+            [sys.executable, "-c", dedent(program)],
+            env={**os.environ, "PYTHONPATH": path},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.stdout + done.stderr
+
+    assert serve("package:risk-features").strip() == "[22.0]"
+    assert "ConfigError" in serve("package:nothing-of-this-name")
+    assert "TransformationError" in serve("package:pandas")

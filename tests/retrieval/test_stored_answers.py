@@ -158,6 +158,7 @@ def test_answers_expire_and_go_with_their_rows(platform: FeatureStore, open_stor
     assert ask(platform, 1, 2) == [22, None]
 
     later = open_store(clock=lambda: NOON + timedelta(days=2))
+    later.apply([VIEW])  # changes nothing; the function is in this file, not in the repo
     answer = later.get_online_features(["twice", "driver_stats:trips"], [{"driver_id": 1}])
     assert answer.to_dict()["double"] == [None]
     assert answer.statuses()["trips"] == [FieldStatus.OUTSIDE_MAX_AGE]
