@@ -59,7 +59,8 @@ class Demo:
         seconds = time.monotonic() - started
         assets = {event.asset_key for event in events}
         parts = f" in {len(events)} partitions" if len(events) > len(assets) else ""
-        done = f"{len(assets)} assets{parts}, {seconds:.1f} s"
+        noun = "asset" if len(assets) == 1 else "assets"
+        done = f"{len(assets)} {noun}{parts}, {seconds:.1f} s"
         say(f"run [b]{location} / {job}[/b]: {done}")
         return result
 
@@ -238,9 +239,11 @@ def main() -> None:
     started = time.monotonic()
     warnings.simplefilter("ignore")
     logging.disable(logging.INFO)
-    for folder in (DATA, ROOT / ".dagster"):
-        shutil.rmtree(folder, ignore_errors=True)
     console.print("[bold]A feature store shared by a platform team and two product teams[/]")
+    for folder in (DATA, ROOT / ".dagster"):
+        if folder.exists():
+            say(f"removing {folder.relative_to(ROOT)}/ of an earlier demo")
+            shutil.rmtree(folder, ignore_errors=True)
     say("loading three Dagster code locations: platform_repo, team_repos/delay_risk, ground_ops")
     demo = Demo()
     for act in (

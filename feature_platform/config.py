@@ -107,8 +107,8 @@ class RepoConfig(BaseModel):
             content = _StrictLoader(file.read_text("utf-8")).get_single_data()
         except FileNotFoundError:
             raise ConfigError(
-                f"No {FILE_NAME} in {path.resolve()}. Run in the repo's folder or pass repo_path; "
-                "`feature-platform init` creates a new repo."
+                f"No {FILE_NAME} in {path.resolve()}. Run in the repo's folder, or pass it "
+                "(repo_path, or -C on the command line); `feature-platform init` creates one."
             ) from None
         except yaml.MarkedYAMLError as error:  # its text quotes the line, which may hold a secret
             line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""

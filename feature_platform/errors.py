@@ -115,7 +115,7 @@ class RefusedError(FeaturePlatformError):
         count = len(self.problems)
         lines = "".join(f"\n  - {problem} [{problem.rule}]" for problem in self.problems)
         super().__init__(
-            f"Nothing was applied to project {project!r}: the plan of {owner!r} has "
+            f"The plan of {owner!r} for project {project!r} is refused and nothing was written: "
             f"{count} problem{'s' if count > 1 else ''}.{lines}"
         )
 

@@ -39,7 +39,7 @@ TESTS = Path(__file__).parent
 SERVERS = {"kafka", "postgres", "redis_server", "s3_endpoint", "snowflake", "spark"}
 # What a fixture with one variant per store asks for only when it runs, by the variant's name.
 VARIANTS = ("broker", "engine", "log", "log_url", "online_settings")
-EMBEDDED = {"duckdb", "files", "memory", "sqlite", "statement"}
+NEED_SERVERS = ("dynamodb", "kafka", "postgres", "redis", "s3", "snowflake", "spark")
 # What fixtures do not tell: programs of their own, or much work. Each begins a test's address.
 SLOW = (
     "definitions/test_code.py::test_the_fingerprint_is_the_same_in_every_process",
@@ -91,8 +91,10 @@ def _is_slow(item: Any) -> bool:
     if f"{item.path.relative_to(TESTS).as_posix()}::{item.name}".startswith(SLOW):
         return True
     params = item.callspec.params if hasattr(item, "callspec") else {}
-    variants = {params[name] for name in VARIANTS if name in params}
-    return bool(SERVERS.intersection(item.fixturenames) or variants - EMBEDDED)
+    variants = [params[name] for name in VARIANTS if name in params]
+    return bool(SERVERS.intersection(item.fixturenames)) or any(
+        isinstance(variant, str) and variant.startswith(NEED_SERVERS) for variant in variants
+    )
 
 
 @pytest.fixture

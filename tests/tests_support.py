@@ -1,5 +1,6 @@
 """Helpers that more than one test file needs."""
 
+import os
 import re
 import socket
 from collections.abc import Callable, Iterable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+import feature_platform
 from feature_platform import FeatureStore, RepoConfig
 from feature_platform.errors import Problem, RefusedError
 from feature_platform.offline import OfflineStore
@@ -23,6 +25,12 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 SEEDS = Path(__file__).parents[2] / "shared" / "seeds"
 PLAN = "the plan"  # the subject of a problem that no single object has
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment of a program that imports the tests, and the package under test."""
+    folders = [Path(__file__).parent, Path(feature_platform.__file__).parents[1]]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, folders)), **variables}
 
 
 @contextmanager

@@ -14,8 +14,10 @@ from feature_platform.cli.printing import (
     print_json,
     print_plan,
     print_report,
+    program_for,
     report_json,
 )
+from feature_platform.definitions import label_of
 from feature_platform.errors import RefusedError, RequestError
 from feature_platform.governance import Plan
 from feature_platform.registry import SavedPlan
@@ -32,10 +34,13 @@ def _reason(_context: click.Context, parameter: click.Parameter, value: str) -> 
 _full = click.option(
     "--full",
     is_flag=True,
-    help="Full sync: also delete own objects that the folder no longer defines.",
+    help="Full sync: also delete your objects that the folder no longer defines.",
 )
 _mass_delete = click.option(
-    "--allow-mass-delete", "mass_delete", is_flag=True, help="Let it delete much at once."
+    "--allow-mass-delete",
+    "mass_delete",
+    is_flag=True,
+    help="Allow a large deletion (over 20 objects, or over 30 % of yours).",
 )
 _override = click.option(
     "--override",
@@ -50,7 +55,9 @@ _message = click.option("-m", "--message", default="", help="Why, for the histor
 @command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--project", default="my_project", show_default=True, help="Name of the project.")
-@click.option("--team", help="Make a team's repo, on views that the platform team owns.")
+@click.option(
+    "--team", help="Make the repo of this team, which builds on the platform team's views."
+)
 def init(_repo: Path, folder: Path, project: str, team: str | None) -> None:
     """Make a repo folder with an example."""
     from feature_platform.cli.templates import write_repo
@@ -64,8 +71,8 @@ def init(_repo: Path, folder: Path, project: str, team: str | None) -> None:
     out.print(f"Next: {command} plan, and then {command} apply.")
     if team is None:
         out.print(
-            "Loading features asks for data/driver_stats.parquet with the columns driver_id,\n"
-            "event_timestamp, created, trips_today and conv_rate; then materialize START END."
+            "To load features, create data/driver_stats.parquet with the columns driver_id,\n"
+            "event_timestamp, created, trips_today and conv_rate; then run materialize START END."
         )
 
 
@@ -76,7 +83,7 @@ def init(_repo: Path, folder: Path, project: str, team: str | None) -> None:
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Save the plan, for `apply PLAN`.",
+    help="Save the plan, for `apply SAVED`.",
 )
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 3 if there are changes.")
 @json_option
@@ -90,7 +97,7 @@ def plan(
     detailed_exitcode: bool,
     as_json: bool,
 ) -> None:
-    """Show what apply would change, whom it concerns, and if it may."""
+    """Show what apply would change, who is affected, and whether it is allowed."""
     store = FeatureStore(repo)
     snapshot = store.snapshot()
     planned = store.plan(partial=not full, mass_delete=mass_delete, override=override)
@@ -108,7 +115,8 @@ def plan(
             file.write(SavedPlan.of(planned, snapshot).to_bytes() + b"\n")
         if not as_json:
             path = escape(str(out))
-            console().print(f"Saved to {path}: `feature-platform apply {path}` applies just this.")
+            command = f"{escape(program_for(repo))} apply {path}"
+            console().print(f"Saved to {path}. To apply exactly this plan, run `{command}`.")
     if detailed_exitcode and planned:
         sys.exit(3)
 
@@ -130,7 +138,7 @@ def apply(
     message: str,
     as_json: bool,
 ) -> None:
-    """Register what the folder defines, all or nothing; or apply just a SAVED plan."""
+    """Register what the folder defines, all or nothing; or apply only the plan file SAVED."""
     store = FeatureStore(repo)
     if saved is None:
         planned = store.plan(partial=not full, mass_delete=mass_delete, override=override)
@@ -160,7 +168,7 @@ def restore(
     message: str,
     as_json: bool,
 ) -> None:
-    """Register own objects again as they were AT a version or time, in a new commit."""
+    """Restore your own objects to their state AT a version or time, in a new commit."""
     store = FeatureStore(repo)
     planned = store.plan_restore(at, mass_delete=mass_delete)
     if not dry_run:
@@ -180,13 +188,13 @@ def _commit(store: FeatureStore, planned: Plan | SavedPlan, *, message: str, as_
         print_plan(commit.plan)
         console().print(f"Applied as version {commit.version}.")
     else:
-        console().print("No changes: the registry already is as this plan wants it.")
+        console().print("No changes: the registry already matches.")
 
 
 def _print_undefined(store: FeatureStore) -> None:
-    """Say what a full sync would remove besides."""
-    wanted = store.plan(partial=False) if store.repo.definitions else None
-    gone = [c for c in wanted.changes if c.after is None] if wanted else []
-    if gone:
-        names = ", ".join(f"{c.kind.replace('_', ' ')} {c.name}" for c in gone)
-        console().print(f"Registered and not defined here: {escape(names)}. --full deletes it.")
+    """Print what a full sync would delete."""
+    full = store.plan(partial=False) if store.repo.definitions else None
+    removed = [change for change in full.changes if change.after is None] if full else []
+    if removed:
+        names = ", ".join(f"{label_of(c.kind)} {c.name}" for c in removed)
+        console().print(f"Registered but not defined here: {escape(names)}. --full deletes them.")

@@ -1,4 +1,4 @@
-"""What all commands share: the group, how errors are told, and types of arguments."""
+"""What all commands share: the group, error reporting, and types of arguments."""
 
 import json
 import sys

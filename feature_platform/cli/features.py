@@ -17,7 +17,7 @@ from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
 
 views_option = click.option(
-    "-v", "--view", "views", multiple=True, help="Which view; all if left out. Repeatable."
+    "-v", "--view", "views", multiple=True, help="View to load; repeatable (default: all)."
 )
 
 
@@ -175,11 +175,12 @@ def get_online_features(
 
 
 def _hint(store: FeatureStore, counts: dict[str, int]) -> None:
-    """Say why nothing was loaded, where nothing could be."""
+    """Print why there was nothing to load."""
     if not counts:
-        known = len(store.list_feature_views())
-        why = f"none of its {known} views has a history" if known else "it has none: apply first"
-        click.echo(f"Project {store.project!r} has no view to load: {why}.", err=True)
+        count = len(store.list_feature_views())
+        reason = f"{count} feature views, none of which has history and is served online"
+        why = f"has {reason}." if count else "has no feature views. Run `apply` first."
+        click.echo(f"Project {store.project!r} {why}", err=True)
 
 
 def _json_object(text: str) -> dict[str, Any]:

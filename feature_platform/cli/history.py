@@ -20,7 +20,7 @@ from feature_platform.cli.printing import (
     print_plan,
     print_table,
 )
-from feature_platform.definitions import Definition, attributes, kinds
+from feature_platform.definitions import Definition, attributes, kinds, label_of
 from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.governance import plans_between
 from feature_platform.project import Project, Registered, signature
@@ -170,8 +170,9 @@ def describe(repo: Path, *, name: str, as_json: bool) -> None:
         return
     for entry in entries:
         content = {"owner": entry.owner, "version": entry.version, **_content(entry)}
-        kind = entry.key.kind.replace("_", " ")
-        table = Table(title=f"{kind} {name}", title_justify="left", show_header=False)
+        table = Table(
+            title=f"{label_of(entry.key.kind)} {name}", title_justify="left", show_header=False
+        )
         for key, value in content.items():
             nested = isinstance(value, (dict, list))
             shown = yaml.safe_dump(value, sort_keys=False).rstrip() if nested else str(value)

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from feature_platform.definitions import ViewReference, attributes
+from feature_platform.definitions import ViewReference, attributes, label_of
 from feature_platform.governance import Effect, Plan
 from feature_platform.project import Registered, Snapshot
 from feature_platform.registry import Commit
@@ -51,12 +51,12 @@ def _print_effects(effects: Sequence[Effect]) -> None:
     for owner, own in groupby(sorted(effects, key=lambda e: (e.owner, e.reader)), _owner):
         out.print(f"  {escape(owner)}")
         for reader, found in groupby(own, lambda e: e.reader):
-            name = f"{reader.kind.replace('_', ' ')} {reader.name}"
+            name = f"{label_of(reader.kind)} {reader.name}"
             losses = dict.fromkeys(
                 e.message + (f" ({e.excuse})" if e.excuse else "") for e in found if e.breaks
             )
             sign = "[red]![/]" if losses else "[green]=[/]"
-            what = "; ".join(losses) or "unchanged"
+            what = "; ".join(losses) or "compatible"
             out.print(f"    {sign} {escape(name)}: {escape(what)}")
 
 
@@ -68,8 +68,7 @@ def _print_reloads(reloads: Sequence[Reload]) -> None:
     if not reloads:
         return
     out = console()
-    repo = click.get_current_context().obj
-    program = "feature-platform" if repo == Path() else f"feature-platform -C {quote(str(repo))}"
+    program = program_for(click.get_current_context().obj)
     out.print("\nOnline tables to reload (now, or with the next materialize-incremental)")
     for reload in reloads:
         rows = "an unknown number of rows" if reload.rows is None else f"{reload.rows:,} rows"
@@ -77,6 +76,11 @@ def _print_reloads(reloads: Sequence[Reload]) -> None:
         for window in reload.windows:
             times = " ".join(at.isoformat()[:19] for at in (window.start, window.end))
             out.print(f"      {escape(f'{program} materialize {times} -v {reload.view}')}")
+
+
+def program_for(repo: Path) -> str:
+    """Return the command for a repo, to copy."""
+    return "feature-platform" if repo == Path() else f"feature-platform -C {quote(str(repo))}"
 
 
 def _summary(report: PlanReport, snapshot: Snapshot) -> str:
@@ -107,7 +111,7 @@ def print_plan(planned: Plan) -> None:
         out.print(f"No changes: version {planned.version} matches the definitions.")
         return
     for change in planned.changes:
-        kind = change.kind.replace("_", " ")
+        kind = label_of(change.kind)
         out.print(f"  {_SIGNS[change.action]} {kind} {escape(change.name)}")
         if change.action == "update":
             for name, before, after in change.differences():

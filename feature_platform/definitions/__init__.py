@@ -5,6 +5,7 @@ from feature_platform.definitions.base import Definition as Definition
 from feature_platform.definitions.base import Dependency as Dependency
 from feature_platform.definitions.base import Deprecation as Deprecation
 from feature_platform.definitions.base import is_name as is_name
+from feature_platform.definitions.base import label_of as label_of
 from feature_platform.definitions.base import with_related as with_related
 from feature_platform.definitions.code import Code as Code
 from feature_platform.definitions.code import fingerprint as fingerprint

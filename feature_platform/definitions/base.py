@@ -30,7 +30,14 @@ _MESSAGES = {
     "underscores, starting with a letter (at most 63 characters).",
     "missing": "is required.",
     "too_short": "is empty.",
+    "string_type": "{input!r} is not text.",
+    "model_type": "{input!r} is not a {class_name}.",
 }
+
+
+def label_of(kind: str) -> str:
+    """Return a kind as messages write it, such as `feature view`."""
+    return kind.replace("on_demand", "on-demand").replace("_", " ")
 
 
 def is_name(text: str) -> bool:
@@ -216,7 +223,7 @@ class Definition(Value):
         return ()
 
     def __str__(self) -> str:
-        return f"{self.kind.replace('_', ' ')} {self.name!r}"
+        return f"{label_of(self.kind)} {self.name!r}"
 
 
 def with_related(definitions: Iterable[Definition]) -> list[Definition]:
@@ -261,13 +268,17 @@ def _explain(cls: type[BaseModel], data: dict[str, Any], error: ValidationError)
         f"{cls.__name__} {data['name']!r}" if isinstance(data.get("name"), str) else cls.__name__
     )
     reasons = []
-    for item in error.errors(include_url=False):
+    items = error.errors(include_url=False)
+    with_invalid_items = {item["loc"][:-1] for item in items}
+    for item in items:
+        if item["type"] == "too_short" and item["loc"] in with_invalid_items:
+            continue  # pydantic counts valid items only
         path = ".".join(str(part) for part in item["loc"])
         if item["type"] == "extra_forbidden":
             names = _arguments(cls)
             reason = f"is not an argument.{did_you_mean(path, names)} Valid: {', '.join(names)}."
         elif item["type"] in _MESSAGES:
-            reason = _MESSAGES[item["type"]].format(input=item["input"])
+            reason = _MESSAGES[item["type"]].format(input=item["input"], **item.get("ctx", {}))
         elif item["type"] == "value_error":
             reason = str(item["ctx"]["error"])
         else:

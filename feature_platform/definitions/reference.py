@@ -16,6 +16,7 @@ from feature_platform.definitions.base import (
     Value,
 )
 from feature_platform.definitions.field import Field, as_tuple
+from feature_platform.errors import DefinitionError
 
 VIEWS: Final = "feature_view"
 """The namespace that feature views and on-demand feature views share."""
@@ -136,6 +137,9 @@ def reference(value: Any) -> Any:
     if isinstance(value, str):
         path, colon, feature = value.partition(":")
         project, slash, view = path.rpartition("/")
+        if "." in view and not colon:
+            suggestion = value.replace(".", ":", 1)
+            raise DefinitionError(f"{value!r} is not a reference. Write {suggestion!r}.")
         return ViewReference(
             view=view, project=project if slash else None, features=(feature,) if colon else None
         )

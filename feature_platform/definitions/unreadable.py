@@ -15,7 +15,7 @@ class Unreadable(Definition):
     itself raises an error.
 
     Attributes:
-        reason: Why it cannot be read, and what to do.
+        reason: Why it cannot be read.
     """
 
     kind: ClassVar[str] = "unreadable"
@@ -25,7 +25,7 @@ class Unreadable(Definition):
 
     @property
     def fault(self) -> str:
-        return self.reason
+        return f"its content cannot be read: {self.reason}."
 
 
 def read_stored(kind: str, name: str, body: str) -> Definition:
@@ -39,11 +39,7 @@ def read_stored(kind: str, name: str, body: str) -> Definition:
         if (definition.kind, definition.name) == (kind, name):
             return definition
         reason = f"it contains {definition}"
-    return Unreadable(
-        name=name,
-        reason=f"its stored content cannot be read: {reason}. Upgrade, in case a newer release "
-        "wrote it; otherwise its owner can apply it again or delete it.",
-    )
+    return Unreadable(name=name, reason=reason)
 
 
 def attributes(body: str | None) -> dict[str, Any]:

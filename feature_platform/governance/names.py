@@ -28,7 +28,8 @@ def names(context: PlanContext) -> Iterator[Problem]:
             listed = " or ".join(map(repr, prefixes))
             yield problem_of("naming", change, f"names of team {owner!r} must start with {listed}.")
         if not prefixes and owner != PLATFORM and policy.teams_need_prefix:
-            yield problem_of("naming", change, f"the policy has no prefix for team {owner!r}.")
+            message = f"the policy has no prefix for team {owner!r}. Ask the platform team for one."
+            yield problem_of("naming", change, message)
         matching = [prefix for prefix in reserved if folded.startswith(prefix)]
         team = reserved[max(matching, key=len)] if matching else owner
         if team != owner and (not prefixes or change.name.startswith(prefixes)):

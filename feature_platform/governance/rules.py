@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from feature_platform.definitions import Definition, Transfer, View, ViewReference, is_name, kinds
+from feature_platform.definitions import (
+    Definition,
+    Transfer,
+    View,
+    ViewReference,
+    is_name,
+    kinds,
+    label_of,
+)
 from feature_platform.errors import Problem
 from feature_platform.governance.contracts import Contracts, Effect
 from feature_platform.governance.names import collisions, names
@@ -106,7 +114,7 @@ def _kinds(context: PlanContext) -> Iterator[Problem]:
     kinds = context.before.policy.team_kinds
     for change, _ in context.changed:
         if change.kind not in (*kinds, Transfer.kind):
-            allowed = " and ".join(f"{kind.replace('_', ' ')}s" for kind in kinds)
+            allowed = " and ".join(f"{label_of(kind)}s" for kind in kinds)
             message = f"only the platform may register this kind. Teams may register {allowed}."
             yield problem_of("kind", change, message)
 
@@ -147,9 +155,11 @@ def _contracts(context: PlanContext) -> Iterator[Problem]:
         if effect.breaks and not effect.excuse and not _is_overridden(context.plan, effect):
             violations.setdefault(effect.change, []).append(effect)
     for change, effects in violations.items():
-        listed = "; ".join(f"{effect} ({effect.message})" for effect in effects)
-        count = len({effect.reader for effect in effects})
-        readers = f"{count} reader{'s' if count > 1 else ''}"
+        losses: dict[str, list[str]] = {}
+        for effect in effects:
+            losses.setdefault(str(effect), []).append(effect.message)
+        listed = "; ".join(f"{reader} ({', '.join(lost)})" for reader, lost in losses.items())
+        readers = f"{len(losses)} reader{'s' if len(losses) > 1 else ''}"
         message = f"the {change.action} would break {readers}: {listed}."
         yield problem_of("contract", change, f"{message} {_remedy(context, change)}")
 

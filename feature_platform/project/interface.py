@@ -201,7 +201,8 @@ def _serving_losses(
     for view in before.ttls.keys() & after.ttls.keys():
         old, new = before.ttls[view], after.ttls[view]
         if new is not None and (old is None or new < old):
-            message = f"the ttl of {view[1]!r} shrinks from {old or 'unlimited'} to {new}"
+            previous = "unlimited" if old is None else old
+            message = f"the ttl of {view[1]!r} shrinks from {previous} to {new}"
             yield Loss("ttl", message)
     if before.has_history and not after.has_history:
         yield Loss("history", f"{ref.view!r} loses its history")

@@ -11,6 +11,7 @@ from feature_platform.definitions import (
     View,
     ViewReference,
     kinds_in,
+    label_of,
 )
 from feature_platform.errors import CorruptLogError, NotFoundError, did_you_mean
 from feature_platform.project.snapshot import Key, Registered, Snapshot
@@ -125,7 +126,7 @@ class Project:
     def not_found(self, kind: str, name: str, names: list[str]) -> str:
         """Return a message that an object of a kind (or a `view`) does not exist, with a hint."""
         kinds = kinds_in(View.namespace) if kind == "view" else (kind,)
-        label = kind.replace("_", " ")
+        label = label_of(kind)
         for removed in (self.snapshot.removed.get(Key(self.name, k, name)) for k in kinds):
             if removed is not None:
                 return (
@@ -134,11 +135,14 @@ class Project:
                 )
         others = [k.kind for k in self.snapshot.entries if (k.project, k.name) == (self.name, name)]
         if others and not set(others) & set(kinds):
-            other = others[0].replace("_", " ")
+            other = label_of(others[0])
             return f"Project {self.name!r} has no {label} {name!r}; {name!r} is a {other}."
         return f"Project {self.name!r} has no {label} {name!r}.{did_you_mean(name, names)}"
 
 
 def _check_readable(entry: Registered | None) -> None:
     if entry is not None and entry.definition.fault:
-        raise CorruptLogError(f"{entry.key.subject}: {entry.definition.fault}")
+        raise CorruptLogError(
+            f"{entry.key.subject}: {entry.definition.fault} Upgrade, in case a newer release wrote "
+            f"it; otherwise {entry.owner!r} can apply it again or delete it."
+        )

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple, Self, TypeAlias
 
 import pydantic
 
-from feature_platform.definitions import Definition, namespace_of, read_stored
+from feature_platform.definitions import Definition, label_of, namespace_of, read_stored
 from feature_platform.errors import RequestError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -38,7 +38,7 @@ class Key(NamedTuple):
 
 def subject(kind: str, name: str) -> str:
     """Return kind and name for messages, such as `feature view 'hourly_weather'`."""
-    return f"{kind.replace('_', ' ')} {name!r}"
+    return f"{label_of(kind)} {name!r}"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from feature_platform.errors import RequestError, did_you_mean
+from feature_platform.errors import RequestError
 from feature_platform.project import Retrieval
 from feature_platform.retrieval.convert import to_arrow
 from feature_platform.retrieval.on_demand import check_request
@@ -50,10 +50,9 @@ class RequestReader:
         given, size = self._columns(rows)
         if lacking := [name for name in self.keys if name not in given]:
             keys = "join keys" if len(lacking) > 1 else "join key"
-            hint = did_you_mean(lacking[0], given)
-            raise RequestError(
-                f"entity_rows lack the {keys} {', '.join(map(repr, lacking))}.{hint}"
-            )
+            names = ", ".join(map(repr, lacking))
+            present = ", ".join(map(repr, given)) or "nothing"
+            raise RequestError(f"entity_rows have no {keys} {names}; they have {present}.")
         check_request(given, self._transformations, self.keys)
         columns = {name: given[name] for name in self._wanted}
         for name, exact in self._exact.items():

@@ -134,7 +134,7 @@ def test_a_refused_plan_is_a_failed_check_and_nothing_is_committed(workspace) ->
     assert {check.check_name for check in checks.values()} == {"registry_rules"}
     assert {check.severity for check in checks.values()} == {dg.AssetCheckSeverity.ERROR}
     [record] = checks["risk_double"].metadata["problems"].records
-    double = ("reference", "on demand view 'risk_double'")
+    double = ("reference", "on-demand view 'risk_double'")
     assert (record.data["rule"], record.data["object"]) == double
     assert "'stats'" in record.data["problem"]
     _, problems = failure(result)

@@ -1,12 +1,12 @@
 """Spark on real servers: a standalone master with two workers, and Spark Connect."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests_support import environment
 
 TESTS = Path(__file__).parents[1]
 
@@ -22,7 +22,7 @@ def test_a_cluster_answers_as_duckdb_does(tmp_path: Path, kind: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "offline.spark_cluster", kind, str(tmp_path)],
         cwd=TESTS,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=280,

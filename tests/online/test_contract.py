@@ -220,20 +220,18 @@ writes = st.lists(
     st.tuples(st.integers(1, 2), moments, st.none() | moments, st.none() | st.integers(0, 99)),
     max_size=12,
 )
-# Of 5,000 runs in all, as many of each store as it is fast.
-RUNS = {"sqlite": 2400, "redis": 2000, "postgres": 500, "dynamodb": 100}
 SHARE = 1 if os.environ.get("CONTRACT") else 10
 
 
 def test_the_newest_row_wins_in_any_order_batching_repetition_and_crash(
-    store: OnlineStore, online_settings: dict[str, Any]
+    store: OnlineStore, random_runs: int
 ) -> None:
     """A row whose value is null stands for a deletion.
 
     Rows that tie on both times carry one value: which of two corrections won is undefined.
     """
 
-    @settings(max_examples=RUNS[online_settings["type"]] // SHARE)
+    @settings(max_examples=random_runs // SHARE)
     @given(writes, st.integers(1, 4), st.integers(0, 12), st.randoms(use_true_random=False))
     def run(rows: Any, size: int, crash: int, random: Any) -> None:
         by_time = {(key, at, created): value for key, at, created, value in rows}

@@ -52,7 +52,9 @@ def shop(online_settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.Mo
         config = RepoConfig(
             project="shop", registry="registry.db", online_store=dict(online_settings)
         )
-        return FeatureStore(tmp_path, config=config, clock=lambda: NOON)
+        opened = FeatureStore(tmp_path, config=config, clock=lambda: NOON)
+        opened.stores.loader.remember([stored])  # its function is here, not in the repo
+        return opened
 
     view = FeatureView(
         name="v",

@@ -1,11 +1,12 @@
 """A store that is used on after a fork answers for its own requests."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests_support import environment
 
 TESTS = Path(__file__).parents[1]
 
@@ -48,7 +49,7 @@ def test_a_fork_has_connections_of_its_own(online_settings: dict[str, Any], tmp_
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", FORKED, json.dumps(online_settings), str(tmp_path)],
         cwd=TESTS,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=60,

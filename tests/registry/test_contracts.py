@@ -369,7 +369,7 @@ def test_only_the_platform_is_told_to_override(platform, opened: Open) -> None:
     )
     growth.apply([computed])
     opened("risk").apply([service("growth_double", name="risk_v2")])
-    deleted = ("contract", "on demand view 'growth_double'", "risk_v2", "risk")
+    deleted = ("contract", "on-demand view 'growth_double'", "risk_v2", "risk")
     with refused(deleted) as caught:
         growth.apply([], objects_to_delete=[computed])
     assert "override" not in caught.value.problems[0].message

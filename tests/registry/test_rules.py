@@ -185,7 +185,7 @@ def test_views_of_both_kinds_share_their_names(platform, open_store, driver_view
     platform.apply([driver_view.model_copy(update={"name": "rides"})])
     problems = refusal(open_store("risk"), on_demand("driver_stats", "rides:trips"))
 
-    taken = ("collision", "on demand view 'driver_stats'", "driver_stats", "platform")
+    taken = ("collision", "on-demand view 'driver_stats'", "driver_stats", "platform")
     assert_problems(problems, taken)
 
 
@@ -222,7 +222,7 @@ def test_a_policy_can_take_kinds_away(platform, open_store) -> None:
 
     problems = refusal(open_store("risk"), on_demand("o", "driver_stats:trips"))
 
-    assert_problems(problems, ("kind", "on demand view 'o'", "platform"))
+    assert_problems(problems, ("kind", "on-demand view 'o'", "platform"))
     told = problems[0].message.replace(" ", "_")  # kinds may be written as words
     assert ("feature_service" in told, "on_demand_view" in told) == (True, False)
     open_store("risk").apply([service("still_fine")])
@@ -295,10 +295,10 @@ def test_on_demand_views_may_build_on_each_other_but_not_in_a_circle(platform, o
     risk.apply([first, second])
 
     [circle] = refusal(risk, on_demand("ring_a", "ring_b:y"))
-    assert (circle.rule, circle.subject) == ("cycle", "on demand view 'ring_a'")
+    assert (circle.rule, circle.subject) == ("cycle", "on-demand view 'ring_a'")
     assert re.search(r"\bring_a\W+ring_b\W+ring_a\b", circle.message)  # the way round
     [circle] = refusal(risk, on_demand("ring_c", "ring_c:y"))
-    assert (circle.rule, circle.subject) == ("cycle", "on demand view 'ring_c'")
+    assert (circle.rule, circle.subject) == ("cycle", "on-demand view 'ring_c'")
     assert re.search(r"\bring_c\W+ring_c\b", circle.message)
 
 
@@ -416,7 +416,7 @@ def service_json(name: str) -> str:
     [
         (
             [change("on_demand_view", "sneaky", VIEW_JSON)],
-            "on demand view 'sneaky'",
+            "on-demand view 'sneaky'",
             ["feature view", "sneaky"],
         ),
         ([change("feature_service", "foo", service_json("bar"))], "feature service 'foo'", ["bar"]),
@@ -476,7 +476,7 @@ def test_request_fields_and_join_keys_agree(platform, open_store) -> None:
 
     named = ("driver_id", "String", "driver_stats", "Int64")
     problems = refusal(open_store("risk"), clash)
-    assert_problems(problems, ("reference", "on demand view 'o'", *named))
+    assert_problems(problems, ("reference", "on-demand view 'o'", *named))
 
 
 def test_on_demand_views_have_no_join_keys_to_map(platform, open_store) -> None:

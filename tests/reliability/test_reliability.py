@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests_support import environment
 
 from feature_platform.registry import FilesLog
 from reliability import ambiguous, crash, faults, kills, programs, tamper, writers
@@ -169,10 +170,9 @@ def test_killed_writers(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from reliability import kills;"
         f"row = kills.row(Path(sys.argv[1]), 30, {SEED}); print(row); sys.exit(not row.is_good)"
     )
-    tests = str(Path(__file__).parents[1])
     result = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
-        env={"PYTHONPATH": tests, "PATH": ""},
+        env=environment(PATH=""),
         capture_output=True,
         text=True,
         check=False,

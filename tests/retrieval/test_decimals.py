@@ -197,7 +197,7 @@ def test_expressions_deliver_the_digits_that_are_declared(
     with raises(RefusedError, "expressions", "'y'", refusal, *declared) as error:
         store.apply([view])
     assert [(p.rule, p.subject) for p in error.value.problems] == [
-        ("reference", "on demand view 'y'")
+        ("reference", "on-demand view 'y'")
     ]
 
 

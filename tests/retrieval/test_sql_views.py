@@ -29,7 +29,7 @@ from feature_platform.types import (
     UnixTimestamp,
 )
 
-DERIVED = [("reference", "on demand view 'derived'")]  # the one problem of a refused plan
+DERIVED = [("reference", "on-demand view 'derived'")]  # the one problem of a refused plan
 REQUEST = RequestSource(schema=[Field(name="extra", dtype=Float64)])
 
 

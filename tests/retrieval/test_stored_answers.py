@@ -189,7 +189,7 @@ def test_what_cannot_be_stored_is_refused(platform: FeatureStore, driver_view) -
     with raises(RefusedError, "write_to_online_store", "driver_stats, other") as error:
         platform.apply([other, several])
     assert {(p.rule, p.subject) for p in error.value.problems} == {
-        ("reference", "on demand view 'x'")
+        ("reference", "on-demand view 'x'")
     }
 
 
@@ -207,7 +207,7 @@ def test_one_view_joined_in_two_ways_cannot_be_stored(platform: FeatureStore, dr
     with raises(RefusedError, "write_to_online_store") as error:
         platform.apply([both])
     assert {(p.rule, p.subject) for p in error.value.problems} == {
-        ("reference", "on demand view 'x'")
+        ("reference", "on-demand view 'x'")
     }
 
 

@@ -153,7 +153,7 @@ def test_a_team_that_comes_too_early_is_told_what_is_missing(platform: Path, tea
         team.apply(partial=True)
     lacking = {(p.rule, p.subject, p.missing) for p in caught.value.problems}
     assert lacking == {
-        ("reference", "on demand view 'user_age_odfv'", "view 'user_features'"),
+        ("reference", "on-demand view 'user_age_odfv'", "view 'user_features'"),
         ("reference", "feature service 'user_model_v1'", "view 'user_features'"),
     }
 
@@ -232,7 +232,7 @@ def test_prefixes_are_the_platforms_to_ask_for(platform: Path, team_a: Path) -> 
     with pytest.raises(RefusedError) as caught:
         FeatureStore(team_a).apply(partial=True)
     assert {(p.rule, p.subject) for p in caught.value.problems} == {
-        ("naming", "on demand view 'user_age_odfv'"),
+        ("naming", "on-demand view 'user_age_odfv'"),
         ("naming", "feature service 'user_model_v1'"),
     }
     good = FeatureService(name="team_a_user_model", features=["user_features"])
