@@ -14,9 +14,8 @@ from feature_platform.cli import main
 def folders(tmp_path: Path) -> Path:
     """A platform repo and a team's, made by `init`, with a day of data."""
     run("init", tmp_path / "platform", "--project", "rides")
-    run("init", tmp_path / "growth", "--project", "rides", "--team", "growth")
+    run("init", tmp_path / "growth", "--team", "growth")
     data = tmp_path / "platform" / "data"
-    data.mkdir()
     hours = pd.date_range("2026-01-01", periods=24, freq="h", tz="UTC")
     frame = {"driver_id": 1, "event_timestamp": hours, "created": hours}
     frame |= {"trips_today": range(24), "conv_rate": 0.5}
@@ -129,6 +128,35 @@ def test_errors_are_json_too(folders: Path) -> None:
 
 def test_init_overwrites_nothing(folders: Path) -> None:
     assert str(folders / "platform") in run("init", folders / "platform", code=1).stderr
+
+
+def test_what_init_makes_can_be_served_at_once(tmp_path: Path) -> None:
+    platform, growth = tmp_path / "deep" / "p", tmp_path / "g"
+    made = run("init", platform)
+    assert f"-C {platform} materialize-incremental" in made.output
+    run("-C", platform, "apply")
+    run("-C", platform, "materialize-incremental")
+    run("init", growth, "--team", "growth", "--platform", platform)
+    run("-C", growth, "apply")
+
+    asked = ["-s", "growth_model_v1", "-e", '{"driver_id": 1, "trips_planned": 8}']
+    answer = run("-C", growth, "get-online-features", *asked, "--json").stdout
+    statuses = json.loads(answer)["statuses"]
+    assert set(statuses) == {"driver_id", "trips_today", "conv_rate", "growth_load"}
+    assert {status for column in statuses.values() for status in column} == {"PRESENT"}
+
+
+def test_init_of_a_team_needs_the_platforms_repo(tmp_path: Path) -> None:
+    run("init", tmp_path / "platform", "--project", "rides")
+
+    assert (
+        "nowhere"
+        in run(
+            "init", tmp_path / "x", "--team", "x", "--platform", tmp_path / "nowhere", code=1
+        ).stderr
+    )
+    assert "'platform'" in run("init", tmp_path / "x", "--team", "platform", code=1).stderr
+    assert not (tmp_path / "x").exists()
 
 
 def test_every_command_explains_itself() -> None:

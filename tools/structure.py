@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 PACKAGE = "feature_platform"
-KIND_MODULES = ("entity", "feature_service", "feature_view", "on_demand", "policy", "reference",
-                "source", "transfer", "base")  # fmt: skip
 HEAVY = ("dagster", "pandas", "boto3", "duckdb", "sqlglot", "click", "rich", "fsspec")
 
 Trees = dict[Path, ast.Module]

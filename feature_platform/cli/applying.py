@@ -54,26 +54,35 @@ _message = click.option("-m", "--message", default="", help="Why, for the histor
 
 @command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--project", default="my_project", show_default=True, help="Name of the project.")
+@click.option("--project", help="Name of the project; a team's repo takes the platform's.")
 @click.option(
     "--team", help="Make the repo of this team, which builds on the platform team's views."
 )
-def init(_repo: Path, folder: Path, project: str, team: str | None) -> None:
+@click.option(
+    "--platform",
+    type=click.Path(path_type=Path),
+    help="The platform team's repo, for a team's repo.  [default: the folder `platform` beside it]",
+)
+def init(
+    _repo: Path, folder: Path, project: str | None, team: str | None, platform: Path | None
+) -> None:
     """Make a repo folder with an example."""
-    from feature_platform.cli.templates import write_repo
+    from feature_platform.cli.templates import write_platform_repo, write_team_repo
 
-    written = write_repo(folder, project=project, team=team)
+    if team is None:
+        written = write_platform_repo(folder, project=project or "my_project")
+        steps = ["plan", "apply", "materialize-incremental"]
+    else:
+        platform = platform or folder.parent / "platform"
+        written = write_team_repo(folder, team=team, platform=platform, project=project)
+        steps = ["plan", "apply"]
     out = console()
     out.print(f"Made {escape(str(folder))}:")
     for path in written:
         out.print(f"  {escape(str(path.relative_to(folder)))}")
-    command = f"feature-platform -C {escape(str(folder))}"
-    out.print(f"Next: {command} plan, and then {command} apply.")
-    if team is None:
-        out.print(
-            "To load features, create data/driver_stats.parquet with the columns driver_id,\n"
-            "event_timestamp, created, trips_today and conv_rate; then run materialize START END."
-        )
+    out.print("Next:" if team is None else "Next, once the platform team has applied its repo:")
+    for step in steps:
+        out.print(f"  {escape(program_for(folder))} {step}")
 
 
 @command()

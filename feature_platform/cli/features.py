@@ -44,9 +44,9 @@ def materialize(
 def materialize_incremental(
     repo: Path, *, end: datetime | None, views: tuple[str, ...], as_json: bool
 ) -> None:
-    """Load what is new since the last load.
+    """Load rows since the last load.
 
-    Up to END, or now. The day before the last load's end is read again, for rows that came late.
+    Up to END, or now. The day before the end of the last load is read again, for late rows.
     """
     store = FeatureStore(repo)
     with progress() as tell:
@@ -64,13 +64,13 @@ def materialize_incremental(
     show_default=True,
     help="Where the rows go.",
 )
-@click.option("--until-empty", is_flag=True, help="Stop when nothing has come for a second.")
+@click.option("--until-empty", is_flag=True, help="Stop after a second without messages.")
 @json_option
 def ingest(repo: Path, *, source: str, to: str, until_empty: bool, as_json: bool) -> None:
-    """Push what the broker delivers for the stream source SOURCE, until Ctrl-C.
+    """Push the broker's messages for the stream source SOURCE, until Ctrl-C.
 
-    Messages are JSON objects. Those that do not fit go to the topic's dead letters, and every other
-    one is stored at least once.
+    Messages are JSON objects. Invalid ones go to the topic's dead letters; every other one is
+    stored at least once.
     """
     store, stop = FeatureStore(repo), Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
@@ -106,7 +106,7 @@ def expire_online(repo: Path, *, views: tuple[str, ...], as_json: bool) -> None:
 )
 @json_option
 def verify_parity(repo: Path, *, features: tuple[str, ...], file: Path, as_json: bool) -> None:
-    """Compare what is served online with what history says. Exits with 1 if anything differs.
+    """Compare served features with history. Exits with 1 if anything differs.
 
     FEATURES are a feature service, or views and view:feature.
     """
@@ -146,7 +146,9 @@ def verify_parity(repo: Path, *, features: tuple[str, ...], file: Path, as_json:
     help="One entity as JSON: '{\"driver_id\": 1}'. Repeatable.",
 )
 @click.option(
-    "--as-of", type=Instant(), help="Measure ages as of this time. Newer values are not taken back."
+    "--as-of",
+    type=Instant(),
+    help="Measure ages as of this time. Values newer than this are still returned.",
 )
 @json_option
 def get_online_features(

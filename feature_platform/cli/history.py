@@ -39,9 +39,9 @@ from feature_platform.store import FeatureStore
 
 _ADVICE = """What comes after version {good} cannot be read. What can be done:
   1. Bring the damaged record back, from a backup of the storage or an older object version.
-  2. `fsck --repair NEW_URL --backup EXPORT` writes a new registry that goes on from an export.
-  3. `fsck --repair NEW_URL` writes one with what verifies; then the owners apply again.
-Until then, FeatureStore(..., registry_version={good}) reads what is good."""
+  2. `fsck --repair NEW_URL --backup EXPORT` writes a new registry that continues from an export.
+  3. `fsck --repair NEW_URL` writes one with the verified commits; then the owners apply again.
+Until then, FeatureStore(..., registry_version={good}) reads the intact part."""
 
 
 @command()
@@ -160,7 +160,7 @@ def list_(repo: Path, *, kind: str | None, at: int | datetime | None, as_json: b
 @click.argument("name")
 @json_option
 def describe(repo: Path, *, name: str, as_json: bool) -> None:
-    """Show all about the objects of one name."""
+    """Show every object with this name."""
     project = FeatureStore(repo).load_project()
     entries = [entry for entry in project.entries() if entry.key.name == name]
     if not entries:
@@ -211,15 +211,17 @@ def import_(repo: Path, *, file: BinaryIO) -> None:
 
 
 @command()
-@click.option("--repair", metavar="URL", help="Write what verifies to this new, empty registry.")
+@click.option(
+    "--repair", metavar="URL", help="Write the verified commits to this new, empty registry."
+)
 @click.option(
     "--backup",
     type=click.File("rb"),
-    help="Compare with this export; with --repair, go on from it where the registry breaks off.",
+    help="Compare with this export; with --repair, continue from it after the last valid commit.",
 )
 @json_option
 def fsck(repo: Path, *, repair: str | None, backup: BinaryIO | None, as_json: bool) -> None:
-    """Examine the registry, all of it, and say what can be saved."""
+    """Check the whole registry and report what is recoverable."""
     store = FeatureStore(repo)
     log = store.registry.log
     records = read_export(backup.read()) if backup else []

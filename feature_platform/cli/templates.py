@@ -1,12 +1,17 @@
 """Templates of `feature-platform init`."""
 
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from feature_platform.config import RepoConfig
 from feature_platform.definitions import is_name
 from feature_platform.errors import ConfigError
+from feature_platform.project import PLATFORM
 
 _CONFIG = """\
-# One project is one feature store. Every repo that shares it names the same registry.
+# A project is one feature store. All repos that share it name the same registry.
 project: {project}
 {team}registry: {registry}
 online_store:
@@ -14,12 +19,12 @@ online_store:
   path: {online}
 offline_store:
   type: duckdb
-  root: {root}  # what relative paths of file sources start from
+  root: {root}  # relative paths of file sources start here
 """
 
 _PLATFORM = {
     "entities.py": '''\
-"""What features describe."""
+"""Entities: what features describe."""
 
 from feature_platform import Entity
 from feature_platform.types import Int64
@@ -27,7 +32,7 @@ from feature_platform.types import Int64
 driver = Entity(name="driver", join_keys=["driver_id"], value_type=Int64)
 ''',
     "data_sources.py": '''\
-"""Where rows come from."""
+"""Data sources."""
 
 from feature_platform import FileSource
 
@@ -73,7 +78,7 @@ defs = platform_definitions(Path(__file__).parent)
 
 _TEAM = {
     "on_demand_views.py": '''\
-"""Features computed when they are asked for, on views that the platform team owns."""
+"""Features computed at request time, on views of the platform team."""
 
 from feature_platform import Field, OnDemandFeatureView, RequestSource
 from feature_platform.types import Float32, Int64
@@ -87,13 +92,13 @@ from feature_platform.types import Float32, Int64
     schema=[Field(name="{team}_load", dtype=Float32)],
 )
 def {team}_workload(inputs):
-    """Share of a long day that today's trips make up."""
+    """Today's trips, as a share of 40."""
     if inputs["trips_today"] is None:
         return {{"{team}_load": None}}
     return {{"{team}_load": (inputs["trips_today"] + inputs["trips_planned"]) / 40}}
 ''',
     "feature_services.py": '''\
-"""What each model version reads."""
+"""The features of each model version."""
 
 from feature_platform import FeatureService
 
@@ -114,32 +119,82 @@ defs = team_definitions(Path(__file__).parent)
 }
 
 
-def write_repo(folder: Path, *, project: str, team: str | None = None) -> list[Path]:
-    """Write a new repo and return its files.
-
-    A team's repo shares the registry and stores of a platform repo beside it, named `platform`.
+def write_platform_repo(folder: Path, *, project: str) -> list[Path]:
+    """Write a platform repo with a day of example data, and return its files.
 
     Raises:
         ConfigError: The folder is not empty; nothing is overwritten.
     """
-    for what, name in (("project", project), ("team", team)):
-        if name is not None and not is_name(name):
-            raise ConfigError(f"{what} {name!r} is invalid; use letters, digits and underscores.")
+    _check_new(folder, project=project)
+    config = _CONFIG.format(
+        project=project, team="", registry="data/registry.db", online="data/online.db", root="."
+    )
+    written = _write(folder, {"feature_store.yaml": config, **_PLATFORM})
+    return [*written, _write_rows(folder / "data" / "driver_stats.parquet")]
+
+
+def write_team_repo(
+    folder: Path, *, team: str, platform: Path, project: str | None = None
+) -> list[Path]:
+    """Write a team's repo and return its files.
+
+    Args:
+        folder: The new folder.
+        team: Name of the team.
+        platform: Folder of the platform's repo, whose registry and stores the team shares.
+        project: Name of the project; by default the platform's.
+
+    Raises:
+        ConfigError: The folder is not empty, or the platform's repo is missing.
+    """
+    config = RepoConfig.load(platform)
+    _check_new(folder, project=project or config.project, team=team)
+    if team == PLATFORM:
+        raise ConfigError("init --team: 'platform' is the platform team. Omit --team.")
+    shared = Path(os.path.relpath(platform.resolve(), folder.resolve())).as_posix()
+    text = _CONFIG.format(
+        project=project or config.project,
+        team=f"team: {team}\n",
+        registry=f"{shared}/data/registry.db",
+        online=f"{shared}/data/online.db",
+        root=shared,
+    )
+    files = {name: content.format(team=team) for name, content in _TEAM.items()}
+    return _write(folder, {"feature_store.yaml": text, **files})
+
+
+def _check_new(folder: Path, **names: str) -> None:
+    for label, name in names.items():
+        if not is_name(name):
+            raise ConfigError(f"{label} {name!r} is invalid; use letters, digits and underscores.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not empty. Choose a new folder; nothing was written.")
-    shared = "../platform/" if team else ""
-    config = _CONFIG.format(
-        project=project,
-        team=f"team: {team}\n" if team else "",
-        registry=f"{shared}data/registry.db",
-        online=f"{shared}data/online.db",
-        root="../platform" if team else ".",
-    )
-    files = {name: text.format(team=team) for name, text in _TEAM.items()} if team else _PLATFORM
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, text in {"feature_store.yaml": config, **files}.items():
-        path = folder / name
-        path.write_text(text, encoding="utf-8")
-        written.append(path)
-    return written
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in files]
+
+
+def _write_rows(path: Path) -> Path:
+    """Write the last 24 hours of ten drivers."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+    rows = [
+        {
+            "driver_id": driver,
+            "event_timestamp": end - timedelta(hours=hours),
+            "created": end - timedelta(hours=hours) + timedelta(minutes=5),
+            "trips_today": (driver * 7 + 24 - hours) % 30,
+            "conv_rate": (driver * 13 + hours) % 100 / 100,
+        }
+        for hours in reversed(range(24))
+        for driver in range(1, 11)
+    ]
+    path.parent.mkdir()
+    parquet.write_table(pa.Table.from_pylist(rows), path)
+    return path

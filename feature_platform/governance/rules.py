@@ -169,8 +169,10 @@ def _remedy(context: PlanContext, change: Change) -> str:
     deprecation = previous.deprecated if previous else None
     date = deprecation.remove_after if deprecation else None
     wait = f"wait until after {date}" if date else "deprecate it and wait"
-    override = ", or override (--override)" if context.plan.owner == PLATFORM else ""
-    return f"Keep it compatible, {wait}, or migrate the readers first{override}."
+    options = ["Keep it compatible", wait, "migrate the readers first"]
+    if context.plan.owner == PLATFORM:
+        options.append("override (--override)")
+    return f"{', '.join(options[:-1])}, or {options[-1]}."
 
 
 def _is_overridden(plan: Plan, effect: Effect) -> bool:

@@ -65,7 +65,12 @@ class LedgerEntry(NamedTuple):
 class OnlineStore(ABC):
     """Stores the newest row of each key, and a ledger of loaded windows.
 
-    A backend implements the abstract methods; `tests/online/test_contract.py` is their contract.
+    A backend implements the abstract methods; `tests/online/test_contract.py` is their contract:
+
+    - `_put` replaces a row if `(event, created)` of the new one is not smaller, atomically per key.
+    - Names of tables are `project.view.hash of the join keys`; `drop` removes all hashes of a view.
+    - Threads may share a store, and a forked process opens connections of its own.
+    - `_save_layout` runs before the first row in a layout; a reader may meet rows in any layout.
     """
 
     def __init__(self) -> None:

@@ -41,13 +41,13 @@ TEXT = """# Reliability
 - **A damaged log.** Every single bit flipped, every length it can be cut to, every record left out or swapped with the next, and the end cut off behind the back of a reader and of a cursor.
 - **Random programs.** Owners apply, sync, delete, plan now and commit later, hand over, deprecate and override, while time passes, the clock goes back, and processes start again. After every step the registry is compared with a model that was written without it: I1 versions contiguous, I2 each acknowledged commit once at its version, I3 later commits have later times, I4 the state at a version is what replaying its commits gives, I5 from a checkpoint as well, I6 no reference dangles that its readers did not lose by a deprecation or an override, I7 every change was made by its owner, I8 who owns what is what offers and takeovers lead to.
 
-## What it does not say
-- S3 is an emulator (moto, one write at a time as S3 promises per key) and a fake with faults; nothing of it has run against AWS. PostgreSQL is a real server on a local socket; its fail-over was not tried.
-- A network file system was not tried. SQLite must not be on one.
-- A process with write access to the storage can write anything; readers notice what breaks the chain or ownership, and `fsck` what breaks the rules, but a log that was rewritten from the start by somebody who knows the format is a valid log. Only cursors, saved plans, and processes that read it before notice that.
-- An outcome can be unknown (nobody answered for 20 seconds). Applying again is always safe.
-- A commit that is visible on disk, and not yet acknowledged, may be gone after a power loss.
-- Sharing between projects does not exist yet, so I8 speaks of ownership only.
+## Limitations
+- S3 is an emulator (moto, one write at a time as S3 promises per key) and a fake with faults; it has not run against AWS. PostgreSQL is a real server on a local socket; failover was not tested.
+- Network file systems were not tested. SQLite must not be on one.
+- A process with write access to the storage can write anything. Readers detect commits that break the chain or ownership, and `fsck` those that break the rules, but a log rewritten from its start by someone who knows the format is valid. Only cursors, saved plans, and processes that read it before detect that.
+- An outcome can be unknown (no response for 20 seconds). Applying again is always safe.
+- A commit that is visible on disk but not yet acknowledged may be lost in a power failure.
+- Projects do not share objects yet, so I8 covers ownership only.
 """  # noqa: E501
 
 
