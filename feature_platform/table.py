@@ -52,6 +52,8 @@ class Table:
         features: Feature columns, in column order.
         ttl: How long after its event timestamp a row is valid; `None` for no limit.
         source: Location of the history; `None` for a view that is only pushed to.
+        generation: Registry version at which a deleted name was registered again; 0 if it never
+            was. Rows of one generation are never read by another.
     """
 
     project: str
@@ -60,11 +62,23 @@ class Table:
     features: pa.Schema
     ttl: timedelta | None = None
     source: SourceTable | None = None
+    generation: int = 0
 
     @cached_property
     def identity(self) -> str:
-        """Name of the rows in a store; it depends on the join keys."""
-        return self._digest_name(self.keys)
+        """Name of the rows in a store.
+
+        It depends on the join keys and, where their names differ, on the source columns of keys
+        and times: rows that were loaded from other columns belong to other keys or times.
+        """
+        source = self.source
+        if source is None:
+            return self._digest_name(self.keys)
+        columns = {name: source.column(name) for name in self.keys}
+        columns[EVENT_TIMESTAMP] = source.event_timestamp
+        columns[CREATED_TIMESTAMP] = source.created_timestamp or CREATED_TIMESTAMP
+        renamed = {name: column for name, column in columns.items() if name != column}
+        return self._digest_name((self.keys, renamed) if renamed else self.keys)
 
     @cached_property
     def layout(self) -> dict[str, str]:
@@ -78,14 +92,28 @@ class Table:
 
     @cached_property
     def ledger(self) -> str:
-        """Name of the ledger; a view with a new source starts an empty one."""
+        """Name of the ledger.
+
+        A view starts an empty one when its rows would be loaded from elsewhere, from other columns
+        or from another range of time: earlier loads do not count for it.
+        """
         source = self.source
-        location = dict(source.location) if source else {}
-        return self._digest_name([list(self.keys), location, source and source.event_timestamp])
+        if source is None:
+            return self._digest_name([list(self.keys), self.ttl])
+        columns = {name: source.column(name) for name in (*self.keys, *self.features.names)}
+        renamed = {name: column for name, column in columns.items() if name != column}
+        times = source.event_timestamp, source.created_timestamp
+        content = [list(self.keys), dict(source.location), times, renamed, self.ttl]
+        return self._digest_name(content)
+
+    @cached_property
+    def prefix(self) -> str:
+        """Prefix of the names of all rows and ledgers of the view in this generation."""
+        generation = f"-{self.generation}" if self.generation else ""
+        return f"{self.project}.{self.name}{generation}."
 
     def _digest_name(self, content: object) -> str:
-        digest = blake2b(repr(content).encode(), digest_size=6).hexdigest()
-        return f"{self.project}.{self.name}.{digest}"
+        return self.prefix + blake2b(repr(content).encode(), digest_size=6).hexdigest()
 
     @cached_property
     def ttl_us(self) -> int | None:

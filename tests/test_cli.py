@@ -189,7 +189,7 @@ def test_a_plan_shows_whom_it_concerns_and_what_it_costs(folders: Path) -> None:
 
     shown = json.loads(run("-C", platform, "plan", "--json", code=1).stdout)
     assert {e["owner"] for e in shown["effects"] if e["breaks"] == "source"} == {"growth"}
-    assert shown["reloads"][0]["rows"] == 24
+    assert shown["backfills"][0]["rows"] == 24
     overridden = run("-C", platform, "apply", "--override", "new bucket").output
     assert "version 3" in overridden
     told = run("-C", growth, "show", 3).output

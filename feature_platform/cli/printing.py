@@ -19,7 +19,7 @@ from feature_platform.definitions import ViewReference, attributes, label_of
 from feature_platform.governance import Effect, Plan
 from feature_platform.project import Registered, Snapshot
 from feature_platform.registry import Commit
-from feature_platform.services.plan_report import PlanReport, Reload
+from feature_platform.services.plan_report import Backfill, PlanReport
 
 _SIGNS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]"}
 _FREE_TEXT = ("description", "message", "value", "changes")
@@ -34,7 +34,7 @@ def print_report(report: PlanReport, snapshot: Snapshot) -> None:
         out.print(f"Plan of {planned.owner!r} for {escape(where)}\n")
     print_plan(planned)
     _print_effects(report.effects)
-    _print_reloads(report.reloads)
+    _print_backfills(report.backfills)
     if report.advisories:
         out.print("\nAdvisories")
         for advisory in report.advisories:
@@ -64,18 +64,18 @@ def _owner(effect: Effect) -> str:
     return effect.owner
 
 
-def _print_reloads(reloads: Sequence[Reload]) -> None:
-    if not reloads:
+def _print_backfills(backfills: Sequence[Backfill]) -> None:
+    if not backfills:
         return
     out = console()
     program = program_for(click.get_current_context().obj)
     out.print("\nOnline tables to reload (now, or with the next materialize-incremental)")
-    for reload in reloads:
-        rows = "an unknown number of rows" if reload.rows is None else f"{reload.rows:,} rows"
-        out.print(f"  {escape(reload.view)}: {rows}, because {escape(reload.reason)}")
-        for window in reload.windows:
+    for backfill in backfills:
+        rows = "an unknown number of rows" if backfill.rows is None else f"{backfill.rows:,} rows"
+        out.print(f"  {escape(backfill.view)}: {rows}, because {escape(backfill.reason)}")
+        for window in backfill.windows:
             times = " ".join(at.isoformat()[:19] for at in (window.start, window.end))
-            out.print(f"      {escape(f'{program} materialize {times} -v {reload.view}')}")
+            out.print(f"      {escape(f'{program} materialize {times} -v {backfill.view}')}")
 
 
 def program_for(repo: Path) -> str:
@@ -243,21 +243,21 @@ def report_json(report: PlanReport) -> dict[str, Any]:
         }
         for e in report.effects
     ]
-    reloads = [
+    backfills = [
         {
             "view": b.view,
             "reason": b.reason,
             "rows": b.rows,
             "windows": [[w.start, w.end] for w in b.windows],
         }
-        for b in report.reloads
+        for b in report.backfills
     ]
     return {
         **plan_json(report.plan),
         "problems": problems,
         "effects": effects,
         "advisories": [str(advisory) for advisory in report.advisories],
-        "reloads": reloads,
+        "backfills": backfills,
     }
 
 

@@ -94,7 +94,7 @@ class Plan(BaseModel):
             if body is None:
                 yield key, None
             else:
-                yield key, Registered(key, self.owner, body, version, parsed.get(body))
+                yield key, Registered(key, self.owner, body, version, parsed=parsed.get(body))
 
     def __bool__(self) -> bool:
         return bool(self.changes)

@@ -68,7 +68,7 @@ class OnlineStore(ABC):
     A backend implements the abstract methods; `tests/online/test_contract.py` is their contract:
 
     - `_put` replaces a row if `(event, created)` of the new one is not smaller, atomically per key.
-    - Names of tables are `project.view.hash of the join keys`; `drop` removes all hashes of a view.
+    - Rows and ledgers have names that start with `Table.prefix`; `drop` removes all that do.
     - Threads may share a store, and a forked process opens connections of its own.
     - `_save_layout` runs before the first row in a layout; a reader may meet rows in any layout.
     """
@@ -154,7 +154,7 @@ class OnlineStore(ABC):
 
     @abstractmethod
     def drop(self, table: Table) -> None:
-        """Remove all rows and ledgers of a view, including those with earlier join keys."""
+        """Remove all rows and ledgers of a view's generation, also those with earlier join keys."""
 
     @abstractmethod
     def close(self) -> None:

@@ -68,7 +68,7 @@ class DynamoDBOnlineStore(OnlineStore):
         return sum(self._map(remove, keys))
 
     def drop(self, table: Table) -> None:
-        prefix = f"{table.project}.{table.name}."
+        prefix = table.prefix
         with self._errors():
             pages = self._client.get_paginator("list_tables").paginate()
             for name in [name for page in pages for name in page["TableNames"]]:

@@ -73,7 +73,7 @@ class PostgresOnlineStore(OnlineStore):
         return self._run(lambda db: db.execute(query, (table.identity, before)).rowcount)
 
     def drop(self, table: Table) -> None:
-        prefix = f"{table.project}.{table.name}."
+        prefix = table.prefix
 
         def remove(db: "psycopg.Connection[Any]") -> None:
             with db.transaction():

@@ -99,9 +99,8 @@ class RedisOnlineStore(OnlineStore):
             return sum(client.expire(keys, oldest) for keys in batches)
 
     def drop(self, table: Table) -> None:
-        name = f"{table.project}.{table.name}."
         with self._errors() as client:
-            for prefix in (f"fp:{name}", f"fp:loads:{name}"):
+            for prefix in (f"fp:{table.prefix}", f"fp:loads:{table.prefix}"):
                 for keys in _scan(client, prefix.encode()):
                     client.redis.unlink(*keys)
 

@@ -59,7 +59,7 @@ class SqliteOnlineStore(OnlineStore):
             return db.execute(query, (table.identity, before)).rowcount
 
     def drop(self, table: Table) -> None:
-        first = f"{table.project}.{table.name}."
+        first = table.prefix
         last = f"{first[:-1]}/"  # "/" follows ".": the range contains all names with the prefix
         with self._transaction() as db:
             for name in ("online_rows", "loads"):

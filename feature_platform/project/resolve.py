@@ -180,6 +180,7 @@ def table_of(project: Project, view: FeatureView) -> Table:
         features=_schema(exposed.features),
         ttl=view.ttl,
         source=_source_table(project, view, exposed),
+        generation=_generation(project, view),
     )
 
 
@@ -207,11 +208,17 @@ def precomputed_of(project: Project, view: OnDemandFeatureView) -> Precomputed:
             keys=read.table.keys,
             features=pa.schema([*features, (PRECOMPUTED_INPUTS, pa.binary())]),
             ttl=read.table.ttl,
+            generation=_generation(project, view),
         ),
         label=read.label,
         inputs=read.features,
         computed_by=blake2b(repr(computation).encode(), digest_size=8).digest(),
     )
+
+
+def _generation(project: Project, view: View) -> int:
+    entry = project.find(View.namespace, view.name)
+    return entry.generation if entry else 0
 
 
 def online_table(project: Project, view: View) -> Table | None:

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple, Self, TypeAlias
 
 import pydantic
 
-from feature_platform.definitions import Definition, label_of, namespace_of, read_stored
+from feature_platform.definitions import Definition, kinds_in, label_of, namespace_of, read_stored
 from feature_platform.errors import RequestError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,6 +50,7 @@ class Registered:
         owner: `platform` or the team that registered it.
         body: Canonical JSON of the definition.
         version: Registry version of the last change.
+        generation: Version at which a deleted name was registered again; 0 if it never was.
         parsed: The parsed definition, if available.
     """
 
@@ -57,6 +58,7 @@ class Registered:
     owner: str
     body: str
     version: int = 0
+    generation: int = 0
     parsed: Definition | None = field(default=None, repr=False, compare=False)
 
     @cached_property
@@ -174,16 +176,24 @@ class State:
     def change(self, changed: Changed, at: datetime) -> None:
         """Set objects, or remove them for `None`."""
         for key, entry in changed:
+            returns = self.removed and self._was_removed(key)
             removed, previous = self.removed.pop(key, None), self.entries.pop(key, None)
             for old in (removed, previous):
                 self.digest -= old.digest() if old is not None else 0
             if entry is not None:
+                generation = previous.generation if previous else entry.version if returns else 0
+                if generation:
+                    entry = replace(entry, generation=generation)  # noqa: PLW2901
                 self.entries[key] = entry
                 self.digest += entry.digest()
             elif previous is not None:
                 self.removed[key] = Removed(key, previous.owner, at)
                 self.digest += self.removed[key].digest()
         self.digest %= 2**256
+
+    def _was_removed(self, key: Key) -> bool:
+        kinds = kinds_in(key.namespace)
+        return any(Key(key.project, kind, key.name) in self.removed for kind in kinds)
 
 
 def _number(*parts: str) -> int:

@@ -23,7 +23,7 @@ class Checkpoint(BaseModel):
     cursor: Cursor
     sha256: str
     at: AwareDatetime
-    entries: list[tuple[Key, str, str, int]]
+    entries: list[tuple[Key, str, str, int, int]]
     removed: list[tuple[Key, str, AwareDatetime]]
 
     @classmethod
@@ -33,7 +33,7 @@ class Checkpoint(BaseModel):
             cursor=snapshot.cursor,
             sha256=snapshot.sha256,
             at=snapshot.at,
-            entries=[(key, entry.owner, entry.body, entry.version) for key, entry in entries],
+            entries=[(key, e.owner, e.body, e.version, e.generation) for key, e in entries],
             removed=[(key, record.owner, record.at) for key, record in removed],
         )
 

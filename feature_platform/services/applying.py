@@ -120,24 +120,19 @@ def commit(
     project, stores = call.project, call.stores
     if changes.project != project.name:
         raise RequestError(f"The plan is for project {changes.project!r}, not {project.name!r}.")
-    views = [c for c in changes.changes if namespace_of(c.kind) == View.namespace]
-    # Rows that a deleted view could not take with it must not come back with a new one.
-    removed = project.snapshot.removed
-    returning = [c for c in views if c.before is None and changes.key(c) in removed]
-    if returning:
-        _drop_tables(PlanContext.of(changes, project.snapshot, call.now).after, stores, returning)
     owner = stores.settings.team
     written = stores.registry.commit(
         plan, principal=owner, client=client, message=message, head=project.snapshot
     )
     if written is not None:
+        deleted = [change for change in changes.changes if change.after is None]
         try:
-            _drop_tables(project, stores, [c for c in views if c.after is None])
+            _drop_tables(project, stores, deleted)
         except StoreError as error:
             warnings.warn(
                 f"Applied as version {written.version}, but online rows of deleted views could "
-                f"not be removed: {error} They are removed before a view with that name is "
-                "registered again.",
+                f"not be removed: {error} Nothing reads them: if a view with that name is "
+                "registered again, it starts without rows.",
                 RuntimeWarning,
                 stacklevel=3,
             )
@@ -152,6 +147,7 @@ def _drop_tables(project: Project, stores: Stores, changes: Iterable[Change]) ->
     # unregistered object is refused.
     with suppress(ConfigError, NotFoundError):
         for change in changes:
-            view = project.look_up(View, change.name)
+            is_view = namespace_of(change.kind) == View.namespace
+            view = project.look_up(View, change.name) if is_view else None
             if view and (table := online_table(project, view)):
                 stores.online.drop(table)

@@ -18,7 +18,7 @@ from feature_platform.table import Table
 from feature_platform.types.times import utc_time
 
 DEFAULT_LOOKBACK = timedelta(days=1)
-_BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
 OnProgress = Callable[[str, int], None]
 """Called with a view's name and its number of loaded rows, after each batch."""
@@ -149,9 +149,9 @@ def incremental_start(
     windows = online.windows(table)
     if windows:
         last = min(windows[-1].end, end)
-        return max(last - min(lookback, last - _BEGINNING), _BEGINNING)
-    reach = end - _BEGINNING
-    return _BEGINNING if table.ttl is None or table.ttl > reach else end - table.ttl
+        return max(last - min(lookback, last - BEGINNING), BEGINNING)
+    reach = end - BEGINNING
+    return BEGINNING if table.ttl is None or table.ttl > reach else end - table.ttl
 
 
 def load_window(

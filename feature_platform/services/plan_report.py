@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 
 from feature_platform.definitions import FeatureView
 from feature_platform.errors import FeaturePlatformError, Problem
@@ -9,11 +10,12 @@ from feature_platform.governance import Contracts, Effect, Plan, PlanContext, ch
 from feature_platform.offline import OfflineStore
 from feature_platform.online import OnlineStore, Window, unreadable_features
 from feature_platform.project import Advisory, Project, advisories, table_of
+from feature_platform.services.loading import BEGINNING
 from feature_platform.table import Table
 
 
 @dataclass(frozen=True)
-class Reload:
+class Backfill:
     """An online table that must be reloaded.
 
     Attributes:
@@ -38,14 +40,14 @@ class PlanReport:
         problems: Broken rules; empty if the plan can be committed.
         effects: What changes for each reader, whoever owns it.
         advisories: Deprecations and breakages that affect the owner's objects.
-        reloads: Online tables to reload.
+        backfills: Online tables to reload.
     """
 
     plan: Plan
     problems: tuple[Problem, ...]
     effects: tuple[Effect, ...]
     advisories: tuple[Advisory, ...]
-    reloads: tuple[Reload, ...]
+    backfills: tuple[Backfill, ...]
 
 
 def report(
@@ -68,19 +70,20 @@ def report(
         problems,
         tuple(Contracts(context).effects()),
         tuple(a for a in advisories(context.after, plan.owner) if a.subject not in reported),
-        tuple(_reloads(context, offline, online)) if online else (),
+        tuple(_backfills(context, offline, online)) if online else (),
     )
 
 
-def _reloads(
+def _backfills(
     context: PlanContext, offline: OfflineStore | None, online: OnlineStore
-) -> Iterator[Reload]:
+) -> Iterator[Backfill]:
     for name in sorted(Contracts(context).altered_views()):
         old, new = _online_table(context.before, name), _online_table(context.after, name)
         reason = _reason(old, new) if old and new else ""
         windows = tuple(online.windows(old)) if old and reason else ()
-        if new and windows:
-            yield Reload(name, reason, windows, _count(offline, new, windows))
+        if old and new and windows:
+            windows = _to_load(new, old, windows)
+            yield Backfill(name, reason, windows, _count(offline, new, windows))
 
 
 def _online_table(project: Project, name: str) -> Table | None:
@@ -95,11 +98,27 @@ def _online_table(project: Project, name: str) -> Table | None:
 
 def _reason(old: Table, new: Table) -> str:
     if old.identity != new.identity:
-        return "its keys change, so its rows move to a new table"
-    if old.ledger != new.ledger:
+        return "its keys or times change, so its rows move to a new table"
+    if old.source != new.source:
         return "its source changes"
+    if _is_longer(new.ttl, old.ttl):
+        return "its ttl grows, so older rows count"
     added = unreadable_features(old.layout, new.layout)
     return f"{', '.join(added)} would be null until then" if added else ""
+
+
+def _is_longer(new: timedelta | None, old: timedelta | None) -> bool:
+    return old is not None and (new is None or new > old)
+
+
+def _to_load(new: Table, old: Table, windows: tuple[Window, ...]) -> tuple[Window, ...]:
+    """Return the loaded windows; with a longer ttl, everything that now counts."""
+    if not windows or not _is_longer(new.ttl, old.ttl):
+        return windows
+    end = windows[-1].end
+    reach = end - BEGINNING
+    start = BEGINNING if new.ttl is None or new.ttl > reach else end - new.ttl
+    return (Window(min(start, windows[0].start), end),)
 
 
 def _count(offline: OfflineStore | None, table: Table, windows: tuple[Window, ...]) -> int | None:

@@ -41,7 +41,7 @@ def view(*features: str) -> FeatureView:
 def snapshot(**projects: list[Definition]) -> Snapshot:
     """Return a registry as sharing will allow it: the rules of today are not asked."""
     entries = [
-        Registered(Key(project, d.kind, d.name), f"owner_of_{project}", d.to_json(), 1, d)
+        Registered(Key(project, d.kind, d.name), f"owner_of_{project}", d.to_json(), 1, parsed=d)
         for project, definitions in projects.items()
         for d in definitions
     ]

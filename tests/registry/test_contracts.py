@@ -302,12 +302,12 @@ def test_a_changed_source_or_key_names_the_online_tables_to_load_again(
     moved = FileSource(name="rows", path="moved.parquet", timestamp_field="seen")
     more = view(schema=[X, Y, Field(name="z", dtype=String)])
 
-    [backfill] = platform.review(platform.plan([moved])).reloads
+    [backfill] = platform.review(platform.plan([moved])).backfills
     assert (backfill.view, backfill.rows, len(backfill.windows)) == ("stats", 2, 1)
-    [added] = platform.review(platform.plan([more])).reloads
+    [added] = platform.review(platform.plan([more])).backfills
     assert added.view == "stats"
     assert_names(added.reason, "z")
-    assert platform.review(platform.plan([view(description="d")])).reloads == ()
+    assert platform.review(platform.plan([view(description="d")])).backfills == ()
 
 
 def test_a_new_feature_does_not_take_the_name_of_a_key_that_a_reader_passes(
