@@ -156,16 +156,23 @@ class Definition(Value):
     owner: str = ""
     deprecated: Deprecation | None = None
     _place: tuple[str, int] | None = PrivateAttr(default=None)
+    _is_validated: bool = PrivateAttr(default=False)
 
     def __init__(self, *args: Any, **data: Any) -> None:
         super().__init__(*args, **data)
         self._place = _caller()
+        self._is_validated = True
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Definition) and self.to_json() == other.to_json()
 
     def __hash__(self) -> int:
         return hash(self.to_json())
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether the values were validated; not those of `model_construct`."""
+        return self._is_validated
 
     @property
     def place(self) -> tuple[str, int] | None:

@@ -1,7 +1,7 @@
 """Plans: the changes of a commit, computed before anything is written."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
@@ -60,7 +60,7 @@ class Plan(BaseModel):
     full_sync: bool = False
     mass_delete: bool = False
     override: str = ""
-    # By content: rules see what is stored, whatever the plan was made or copied from.
+    # By stored content, so that rules see what is stored whatever the plan was copied from.
     _parsed: dict[str, Definition] = PrivateAttr(default_factory=dict)
 
     def __eq__(self, other: object) -> bool:
@@ -75,6 +75,10 @@ class Plan(BaseModel):
     def previous(self, change: Change) -> Definition | None:
         """Return the previous definition; `None` if the object is new."""
         return self._read(change, change.before) if change.before else None
+
+    def keep_parsed(self, parsed: Mapping[str, Definition]) -> None:
+        """Cache validated definitions by their canonical JSON, which saves parsing it."""
+        self._parsed.update(parsed)
 
     def _read(self, change: Change, body: str) -> Definition:
         parsed = self._parsed
@@ -137,7 +141,7 @@ def plan(
         # Kinds that only a newer release knows are its to delete.
         owned = {key for key in project.owned_by(owner) if key.kind in kinds()}
         deleted |= owned - by_key.keys()
-    changes = []
+    changes, parsed = [], {}
     for key in sorted(by_key.keys() | deleted, key=_order):
         entry = project.snapshot.entries.get(key)
         before = entry.body if entry else None
@@ -145,7 +149,9 @@ def plan(
         if before == after and (entry is None or entry.owner == owner):
             continue
         changes.append(Change(kind=key.kind, name=key.name, before=before, after=after))
-    return Plan(
+        if after is not None and by_key[key].is_validated:
+            parsed[after] = by_key[key]
+    made = Plan(
         project=project.name,
         owner=owner,
         version=project.version,
@@ -154,6 +160,8 @@ def plan(
         mass_delete=mass_delete,
         override=override,
     )
+    made.keep_parsed(parsed)
+    return made
 
 
 def _by_key(project: str, desired: Iterable[Definition]) -> dict[Key, Definition]:
