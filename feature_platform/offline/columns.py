@@ -33,6 +33,8 @@ def family(dtype: pa.DataType) -> str:
     """Return the family of types that can be compared and widened."""
     if pa.types.is_dictionary(dtype):
         return family(dtype.value_type)
+    if isinstance(dtype, pa.UuidType):
+        return "text"
     if is_list(dtype):
         return f"array of {family(dtype.value_type)}"
     if pa.types.is_decimal(dtype) and dtype.scale == 0:
@@ -54,14 +56,25 @@ def typed(
     Raises:
         SchemaError: The column's type cannot become the declared one.
     """
+    if isinstance(found, pa.UuidType) and declared in (None, pa.string()):
+        return dialect.uuid(column)
     if declared is None:
         return column
+    if _holds_only_nulls(found, declared):
+        return f"CAST({column} AS {dialect.type_name(declared)})"
     read = _read_decimal if holds_decimals(declared) else _read
     if (sql := read(dialect, column, found, declared, where)) is None:
         raise SchemaError(
             f"{where} is {found} but declared {declared}. Change the source or the declaration."
         )
     return sql
+
+
+def _holds_only_nulls(found: pa.DataType, declared: pa.DataType) -> bool:
+    """Return whether a column has no values, or only empty lists: both are of every type."""
+    while is_list(found) and is_list(declared):
+        found, declared = found.value_type, declared.value_type
+    return bool(pa.types.is_null(found))
 
 
 def _read(

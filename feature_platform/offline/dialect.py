@@ -90,6 +90,10 @@ class Dialect(ABC):
             f"AND {number} IS NOT NULL THEN {number} ELSE {failure} END"
         )
 
+    def uuid(self, column: str) -> str:
+        """Return the SQL of a UUID as text, in lower case with hyphens."""
+        return f"CAST({column} AS {self.type_name(pa.string())})"
+
     def matches(self, text: str, pattern: str) -> str:
         """Return the condition that text matches a regular expression."""
         return f"regexp_like({text}, {pattern})"

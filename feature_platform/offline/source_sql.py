@@ -129,6 +129,8 @@ def source_sql(
         return typed(dialect, dialect.quote(raw[name]), columns[raw[name]], dtype, where)
 
     def instant(name: str) -> str:
+        if pa.types.is_null(columns[name]):
+            return "CAST(NULL AS BIGINT)"
         microseconds = dialect.microseconds(dialect.quote(name), columns[name])
         if microseconds is None:
             raise SchemaError(
@@ -140,7 +142,7 @@ def source_sql(
     return SourceSql(
         relation=relation.sql,
         keys={key: read(key, dtype) for key, dtype in table.keys.items()},
-        key_types={key: dtype or columns[raw[key]] for key, dtype in table.keys.items()},
+        key_types={key: dtype or _key_type(columns[raw[key]]) for key, dtype in table.keys.items()},
         event=instant(event),
         created=instant(created) if created else None,
         features={name: read(name, table.features.field(name).type) for name in features},
@@ -150,6 +152,10 @@ def source_sql(
         day_column=dialect.quote(day) if day else "",
         row_id=relation.row_id,
     )
+
+
+def _key_type(found: pa.DataType) -> pa.DataType:
+    return pa.string() if isinstance(found, pa.UuidType) else found
 
 
 def _stored(columns: Mapping[str, object]) -> dict[str, str]:

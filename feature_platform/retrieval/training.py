@@ -20,6 +20,8 @@ from feature_platform.retrieval.datasets import (
     save,
 )
 from feature_platform.retrieval.on_demand import Functions, Steps, check_request
+from feature_platform.table import EVENT_TIMESTAMP
+from feature_platform.types.arrow import TIMESTAMP
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -245,6 +247,14 @@ def entity_rows(rows: object) -> EntityRows:
     return table
 
 
+def _with_types(rows: pa.Table, types: Mapping[str, pa.DataType | None]) -> pa.Table:
+    """Give columns that contain only nulls the types of keys and times."""
+    for position, field in enumerate(rows.schema):
+        if pa.types.is_null(field.type) and (dtype := types.get(field.name)):
+            rows = rows.set_column(position, field.name, pa.nulls(rows.num_rows, dtype))
+    return rows
+
+
 def historical(
     store: OfflineStore,
     retrieval: Retrieval,
@@ -266,6 +276,7 @@ def historical(
         RequestError: An Arrow or pandas frame lacks a value that an on-demand view needs.
     """
     if isinstance(rows, pa.Table):
+        rows = _with_types(rows, {**retrieval.join_keys, EVENT_TIMESTAMP: TIMESTAMP})
         check_request(rows.column_names, retrieval.transformations)
     query = store.point_in_time(rows, retrieval.reads, known_only=known_only)
 

@@ -1,6 +1,7 @@
 """What only the engine for files does."""
 
 import random
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -17,7 +18,7 @@ from feature_platform.errors import ConfigError, RequestError, SchemaError, Stor
 from feature_platform.offline import Span
 from feature_platform.offline.duckdb.join import DuckDBJoin
 from feature_platform.offline.duckdb.session import DuckDBSession
-from feature_platform.table import SourceTable, Table
+from feature_platform.table import SourceTable, Table, ViewRead
 from feature_platform.types.arrow import TIMESTAMP
 from offline.engines import Files
 from offline.test_contract import HISTORY, SPINE, ask, read, row
@@ -474,3 +475,76 @@ def test_a_key_may_be_called_n(tmp_path: Path) -> None:
     query = engine.store.point_in_time(spine, [read("v", location, ["n"], types=types)])
 
     assert query.reader().read_all()["v:value"].to_pylist() == [7]
+
+
+def test_uuids_are_text_in_lower_case(tmp_path: Path) -> None:
+    """Parquet's UUID type is compared as text, as online keys are."""
+    known = uuid.UUID("0f8fad5b-d9cb-469f-a165-70867728950e")
+    history = pa.table({
+        "a": pa.array([known.bytes], pa.uuid()),
+        "event_timestamp": pa.array([NOON]),
+        "value": [7],
+    })  # fmt: skip
+    parquet.write_table(history, tmp_path / "v.parquet")
+    location = {"path": "v.parquet", "format": "parquet", "endpoint": ""}
+    source = SourceTable("s", location, "event_timestamp")
+    asked = [str(known), "unknown", str(known).upper()]
+    for key_type in (pa.string(), None):
+        table = Table("p", "v", {"a": key_type}, pa.schema([("value", pa.int64())]), None, source)
+        lookup = ViewRead(label="v", table=table, features=("value",), keys={"a": "a"})
+        frame = pa.table({"a": asked, "event_timestamp": pa.array([NOON] * 3)})
+        query = Files(tmp_path).store.point_in_time(frame, [lookup])
+        assert query.reader().read_all()["v:value"].to_pylist() == [7, None, None]
+        as_sql = f"select uuid '{known}' as a, timestamptz '{NOON}' as event_timestamp"
+        query = Files(tmp_path).store.point_in_time(as_sql, [lookup])
+        assert query.reader().read_all()["v:value"].to_pylist() == [7]
+
+
+@pytest.mark.parametrize("kind", ["feature", "key"])
+def test_a_folder_of_text_and_numbers_is_refused_as_each_file_would_be(
+    tmp_path: Path, kind: str
+) -> None:
+    def rows(values: list[Any], keys: list[Any]) -> pa.Table:
+        times = pa.array([NOON] * len(keys))
+        return pa.table({"a": keys, "event_timestamp": times, "value": values})
+
+    numbers = rows([float("nan")], ["x"]) if kind == "feature" else rows(["t"], [1001.0])
+    files = {"1.parquet": numbers, "2.parquet": rows(["t"], ["y"])}
+    location = folder(tmp_path, files)
+    source = SourceTable("s", location, "event_timestamp")
+    features = pa.schema([("value", pa.string())])
+    table = Table("p", "v", {"a": pa.string()}, features, None, source)
+
+    column = "value" if kind == "feature" else "a"
+    with raises(SchemaError, "'s'", repr(column), "1.parquet"):
+        Files(tmp_path).store.latest(table, NOON - timedelta(days=1), NOON).reader().read_all()
+
+
+NO_VALUES = {
+    "nulls": pa.nulls(2),
+    "empty lists": pa.array([[], []], pa.list_(pa.null())),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        *(("nulls", t) for t in (pa.int64(), pa.float32(), pa.string(), pa.bool_(), TIMESTAMP)),
+        *(("nulls", t) for t in (pa.binary(), pa.decimal128(9, 2), pa.list_(pa.string()))),
+        *(("empty lists", pa.list_(t)) for t in (pa.int64(), pa.string(), pa.decimal128(9, 2))),
+    ],
+    ids=str,
+)
+def test_a_column_without_values_is_of_every_type(tmp_path: Path, values: str, dtype: Any) -> None:
+    """feast-dev/feast#3189: pandas writes such columns with Arrow's type null."""
+    column = NO_VALUES[values]
+    history = {"a": [1, 2], "event_timestamp": pa.array([NOON] * 2), "created": pa.nulls(2)}
+    parquet.write_table(pa.table({**history, "value": column}), tmp_path / "v.parquet")
+    location = {"path": "v.parquet", "format": "parquet", "endpoint": ""}
+    source = SourceTable("s", location, "event_timestamp", "created")
+    features = pa.schema([("value", dtype)])
+    table = Table("p", "v", {"a": pa.int64()}, features, None, source)
+
+    latest = Files(tmp_path).store.latest(table, NOON - timedelta(days=1), NOON).reader().read_all()
+    assert latest["value"].to_pylist() == column.to_pylist()
+    assert latest.schema.field("value").type == dtype

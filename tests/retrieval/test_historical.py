@@ -431,9 +431,9 @@ def test_a_csv_value_of_another_type_is_found_by_column_and_fractions_are_kept_o
     store.apply([Entity(name="id", value_type=Int64), view])
     asked = pd.DataFrame({"id": [1], "event_timestamp": [NOON]})
 
-    for value, *names in (("2.5", "'counts'", "'n'", "int64", "2.5"), ("many", '"n"', '"many"')):
+    for value in ("2.5", "many"):
         (tmp_path / "counts.csv").write_text(f"id,event_timestamp,n\n1,2026-01-01,{value}\n")
-        with raises(SchemaError, *names):
+        with raises(SchemaError, "'counts'", "'n'", "int64", value):
             answers(store, asked, ["counts"])
     (tmp_path / "counts.csv").write_text("id,event_timestamp,n\n1,2026-01-01,\n")
     assert answers(store, asked, ["counts"])[0]["n"] is None

@@ -20,7 +20,9 @@ from feature_platform.errors import (
     StoreError,
 )
 from feature_platform.offline.base import EntityRows, Progress
+from feature_platform.offline.columns import family
 from feature_platform.offline.duckdb.append import append_files
+from feature_platform.offline.duckdb.csv import CSV_OPTIONS, column_types, only_integers, parse
 from feature_platform.offline.duckdb.dialect import DuckDBDialect
 from feature_platform.offline.duckdb.files import Files, literal_path, local_files, s3_files
 from feature_platform.offline.duckdb.join import DuckDBJoin
@@ -131,10 +133,13 @@ class DuckDBSession(Session):
         self, relation: str, unreadable: Callable[[str], Exception]
     ) -> dict[str, pa.DataType]:
         try:
-            schema = self.db.sql(f"SELECT * FROM {relation} LIMIT 0").to_arrow_table().schema
+            described = self.db.sql(f"SELECT * FROM {relation} LIMIT 0")
+            types = dict(zip(described.columns, map(str, described.types), strict=True))
+            schema = described.to_arrow_table().schema
         except (duckdb.Error, OSError) as error:
             raise unreadable(first_line(error)) from error
-        return {field.name: field.type for field in schema}
+        # Arrow gets UUIDs as text, but DuckDB compares them as numbers.
+        return {f.name: pa.uuid() if types[f.name] == "UUID" else f.type for f in schema}
 
     def entity_rows(self, rows: EntityRows) -> tuple[str, Mapping[str, pa.DataType]]:
         if isinstance(rows, pa.Table):
@@ -161,6 +166,10 @@ class DuckDBSession(Session):
         what = "SQL cannot run" if isinstance(rows, str) else "cannot be read"
         owner = "The entity rows' " if isinstance(rows, str) else "The entity rows "
         types = self._describe(relation, lambda why: RequestError(f"{owner}{what}: {why}"))
+        if uuids := [name for name, dtype in types.items() if isinstance(dtype, pa.UuidType)]:
+            read = ", ".join(f"{self.sql.uuid(q)} AS {q}" for q in map(self.sql.quote, uuids))
+            relation = f"(SELECT * REPLACE ({read}) FROM {relation})"
+            types |= dict.fromkeys(uuids, pa.string())
         if len(types) > _WIDE:  # its cost is quadratic in the number of sorted columns
             self.run("SET disabled_optimizers = 'compressed_materialization'")
         return relation, types
@@ -261,9 +270,35 @@ class DuckDBSession(Session):
         options.append(f"hive_partitioning = {str(files.partitioned).lower()}")
         relation = f"read_parquet([{self._listing(names)}], {', '.join(options)})"
         columns = self._describe(relation, _unreadable(label))
+        if len(names) > 1:
+            self._check_same_families(label, names, columns)
         # Pruned files are not counted, so the index of a file is not stable.
         row_id = ("filename" if files.partitioned else "file_index", "file_row_number")
         return Relation(relation, columns, _free(row_id, columns))
+
+    def _check_same_families(
+        self, label: str, names: list[str], columns: Mapping[str, pa.DataType]
+    ) -> None:
+        """Refuse files that DuckDB would read as text because others of the folder hold text.
+
+        Raises:
+            SchemaError: A column is text in some files and of another type in others.
+        """
+        text = [name for name, dtype in columns.items() if family(dtype) == "text"]
+        if not text:
+            return
+        listed = ", ".join(map(self.sql.literal, text))
+        query = (
+            f"SELECT name, file_name, type FROM parquet_schema([{self._listing(names)}]) "
+            f"WHERE name IN ({listed}) AND type NOT IN ('BYTE_ARRAY', 'FIXED_LEN_BYTE_ARRAY') "
+            "AND coalesce(logical_type, '') NOT LIKE 'NullType%' ORDER BY ALL LIMIT 1"
+        )
+        if mixed := self.rows(query):
+            column, file, stored = mixed[0].values()
+            raise SchemaError(
+                f"Source {label!r}: column {column!r} is text in some files and {stored} in "
+                f"{Path(file).name}. Write all files with one type."
+            )
 
     def _list(self, label: str, location: Mapping[str, str]) -> tuple[list[str], Files]:
         if not location["path"].startswith("s3://"):
@@ -298,26 +333,30 @@ class DuckDBSession(Session):
         return ", ".join(self.sql.literal(literal_path(name)) for name in names)
 
     def _csv(self, table: Table, source: SourceTable, names: list[str]) -> Relation:
-        """Parse CSV files once, with declared column types instead of detected ones."""
-        options = "hive_partitioning = false" + (", union_by_name = true" if len(names) > 1 else "")
-        relation = f"read_csv([{self._listing(names)}], {options}"
-        looks = self._describe(f"{relation})", _unreadable(source.name))
-        declared = {**table.keys, **{f.name: f.type for f in table.features}}
-        raw = {source.column(n): t for n, t in declared.items() if t}
-        # Text that looks like a number stays text. Decimals are text until they are checked.
-        text = {n: pa.string() if pa.types.is_decimal(t) else t for n, t in raw.items()}
-        types = {
-            name: self.sql.type_name(dtype)
-            for name, dtype in text.items()
-            if name in looks and pa.string() in {dtype, looks[name]}
-        }
-        if types:
-            pairs = (f"{self.sql.literal(n)}: {self.sql.literal(t)}" for n, t in types.items())
-            relation += f", types = {{{', '.join(pairs)}}}"
+        """Read CSV files once: as text, which is then converted strictly to the declared types."""
+        options = f"{CSV_OPTIONS}, hive_partitioning = false"
+        options += ", union_by_name = true" if len(names) > 1 else ""
+        relation = f"read_csv([{self._listing(names)}], {options})"
+        columns = self._describe(relation, _unreadable(source.name))
+        types = column_types(table, source)
+        selected = []
+        for column in columns:
+            dtype, quoted = types.get(column), self.sql.quote(column)
+            read = quoted if dtype is None else parse(self.sql, source.name, column, dtype)
+            selected.append(f"{read} AS {quoted}")
         name = f"csv{len(self._relations)}"
-        self.run(f"CREATE TEMP TABLE {name} AS SELECT * FROM {relation})")
+        self.run(f"CREATE TEMP TABLE {name} AS SELECT {', '.join(selected)} FROM {relation}")
+        for key in (source.column(key) for key, dtype in table.keys.items() if dtype is None):
+            if key in columns:
+                self._read_integers(name, self.sql.quote(key))
         columns = self._describe(name, _unreadable(source.name))
         return Relation(name, columns, _free(("rowid",), columns))
+
+    def _read_integers(self, table: str, column: str) -> None:
+        """Make a key column without a declared type integers, if all of its values are."""
+        [are_integers] = self.row(f"SELECT {only_integers(column)} FROM {table}")
+        if are_integers:
+            self.run(f"ALTER TABLE {table} ALTER {column} TYPE BIGINT")
 
     def _lake(self, label: str, location: Mapping[str, str]) -> Relation:
         from feature_platform.offline.duckdb.lakes import lake_dataset

@@ -1,0 +1,78 @@
+"""Values of CSV files: text, converted strictly to declared types.
+
+DuckDB's own detection is not used. It infers types from a sample, rounds or cuts later values to
+them, and guesses the order of day and month for each file.
+"""
+
+import pyarrow as pa
+
+from feature_platform.offline.dialect import Dialect
+from feature_platform.table import SourceTable, Table
+from feature_platform.types.arrow import TIMESTAMP, is_list
+
+CSV_OPTIONS = """
+    all_varchar = true, header = true, quote = '"', escape = '"', comment = '', skip = 0
+"""
+"""Only the delimiter and the line ends are detected."""
+
+_INTEGER = r"^[+-]?[0-9]+([.]0*)?$"  # pandas writes integers beside missing values as 1.0
+_NUMBER = r"(?i)^([+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?|[+-]?inf(inity)?|nan)$"
+_BOOLEAN = r"(?i)^(true|false|0|1)$"
+_TIME = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?( ?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?))?)?$"
+)
+_CANONICAL_INTEGER = "^(0|-?[1-9][0-9]{0,17})$"
+
+
+def column_types(table: Table, source: SourceTable) -> dict[str, pa.DataType | None]:
+    """Return source column → declared type; `None` for keys without one."""
+    declared = {**table.keys, **{f.name: f.type for f in table.features}}
+    types = {source.column(name): dtype for name, dtype in declared.items()}
+    times = (source.event_timestamp, source.created_timestamp)
+    return types | {name: TIMESTAMP for name in times if name}
+
+
+def parse(dialect: Dialect, source: str, name: str, dtype: pa.DataType) -> str:
+    """Return the SQL that reads a text column as a declared type, or fails with the value.
+
+    Text stays text, and so do decimals, which are parsed from their digits when they are read.
+    """
+    column = dialect.quote(name)
+    if is_list(dtype):
+        item = _parsed(dialect, source, name, "item", dtype.value_type)
+        return f"list_transform(CAST({column} AS VARCHAR[]), lambda item: {item})"
+    return _parsed(dialect, source, name, column, dtype)
+
+
+def only_integers(column: str) -> str:
+    """Return the condition that all values of a text column are integers as numbers are written."""
+    return f"coalesce(bool_and(regexp_matches({column}, '{_CANONICAL_INTEGER}')), false)"
+
+
+def _parsed(dialect: Dialect, source: str, name: str, value: str, dtype: pa.DataType | None) -> str:
+    if dtype is None or pa.types.is_string(dtype) or pa.types.is_decimal(dtype):
+        return value
+    type_name = dialect.type_name(dtype)
+    if pa.types.is_binary(dtype):
+        return f"CAST({value} AS {type_name})"
+    pattern, expected = _PATTERNS[type_name]
+    text = f"trim({value})"
+    digits = f"split_part({text}, '.', 1)" if pattern == _INTEGER else text
+    parsed = f"TRY_CAST({digits} AS {type_name})"
+    allowed = f"regexp_matches({text}, {dialect.literal(pattern)})"
+    message = f"Source {source!r}, column {name!r} is declared {dtype}, but {expected}: "
+    return (
+        f"CASE WHEN {value} IS NULL THEN NULL WHEN {allowed} AND {parsed} IS NOT NULL "
+        f"THEN {parsed} ELSE {dialect.failure(message, value)} END"
+    )
+
+
+_PATTERNS = {
+    "INTEGER": (_INTEGER, "this value is no integer of 32 bits"),
+    "BIGINT": (_INTEGER, "this value is no integer of 64 bits"),
+    "FLOAT": (_NUMBER, "this value is not a number"),
+    "DOUBLE": (_NUMBER, "this value is not a number"),
+    "BOOLEAN": (_BOOLEAN, "this value is neither true nor false"),
+    "TIMESTAMPTZ": (_TIME, "this value is not an ISO 8601 time, such as 2026-01-31T12:00:00Z"),
+}
