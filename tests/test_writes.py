@@ -21,8 +21,8 @@ from feature_platform import (
     PushSource,
     StreamFeatureView,
 )
-from feature_platform.errors import NotFoundError, RequestError, SchemaError
-from feature_platform.types import Float32, Int64
+from feature_platform.errors import DefinitionError, NotFoundError, RequestError, SchemaError
+from feature_platform.types import Float32, Int64, UnixTimestamp
 
 ITEM = Entity(name="item", join_keys=["item_id"], value_type=Int64)
 
@@ -237,3 +237,37 @@ def test_views_that_are_only_pushed_to_expire_too(items: FeatureStore, open_stor
 def test_odd_arguments_get_errors_of_ours(platform: FeatureStore, act, error, names) -> None:
     with raises(error, *names):
         act(platform)
+
+
+@pytest.mark.parametrize("given", ["source", "both", "store"])
+@pytest.mark.parametrize(
+    ("field", "time"), [("ts", "event_timestamp"), ("cr", "created_timestamp")]
+)
+def test_a_feature_may_be_the_time_of_its_source(
+    open_store, tmp_path: Path, field: str, time: str, given: str
+) -> None:
+    (tmp_path / "x").mkdir()
+    at = NOON - HOUR
+    frame = pd.DataFrame({"k": [1], "ts": [at], "cr": [at], "v": [1]})
+    frame.to_parquet(tmp_path / "x" / "a.parquet")
+    store: FeatureStore = open_store()
+    key = Entity(name="k", value_type=Int64)
+    source = FileSource(name="x", path="x", timestamp_field="ts", created_timestamp_column="cr")
+    schema = [Field(name="v", dtype=Int64), Field(name=field, dtype=UnixTimestamp)]
+    store.apply([key, FeatureView(name="t", entities=[key], schema=schema, source=source)])
+
+    rows = {
+        "source": frame,
+        "both": frame.assign(**{time: at}),
+        "store": frame.rename(columns={field: time}),
+    }[given]
+    assert store.write_to_online_store("t", rows) == 1
+    assert store.get_online_features(["t"], [{"k": 1}]).to_dict()[field] == [at]
+    store.write_to_offline_store("t", rows)
+    with raises(SchemaError, f"'{field}'", f"'{time}'"):
+        store.write_to_online_store("t", frame.assign(**{time: NOON}))
+
+
+def test_the_event_time_is_not_its_own_created_timestamp() -> None:
+    with raises(DefinitionError, "created_timestamp_column", "'ts'"):
+        FileSource(name="x", path="x", timestamp_field="ts", created_timestamp_column="ts")

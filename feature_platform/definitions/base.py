@@ -217,6 +217,11 @@ class Definition(Value):
         return dict.fromkeys(reference.dependency for reference in self.references)
 
     @property
+    def is_unnamed(self) -> bool:
+        """Whether the name was derived from other values."""
+        return False
+
+    @property
     def fault(self) -> str:
         """Why the object cannot be used whatever it refers to; empty for all but stand-ins."""
         return ""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import BeforeValidator, PrivateAttr, model_validator
@@ -47,6 +47,16 @@ class BatchSource(Source):
     timestamp_field: str = "event_timestamp"
     created_timestamp_column: str = ""
     field_mapping: Labels = NO_LABELS
+    _is_unnamed: bool = PrivateAttr(default=False)
+
+    def __init__(self, **data: Any) -> None:
+        super().__init__(**data)
+        self._is_unnamed = not data.get("name")
+
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether the name was derived, so that it may mean another source elsewhere."""
+        return self._is_unnamed
 
     @property
     def day_column(self) -> str:
@@ -57,6 +67,11 @@ class BatchSource(Source):
     def _check_mapping(self) -> Self:
         if len(set(self.field_mapping.values())) < len(self.field_mapping):
             raise ValueError(f"field_mapping {self.field_mapping} maps two columns to one name.")
+        if self.created_timestamp_column == self.timestamp_field:
+            raise ValueError(
+                f"created_timestamp_column: {self.timestamp_field!r} is the timestamp_field. "
+                "Leave it out, or name the column with the time a row became known."
+            )
         return self
 
     def location(self) -> dict[str, str]:

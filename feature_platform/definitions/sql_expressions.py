@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from feature_platform.types import Array, Decimal, FeatureType
-from feature_platform.types.arrow import arrow_type
+from feature_platform.types.arrow import arrow_type, widest
 from feature_platform.types.values import fits
 
 _MAX_LENGTH = 10_000
@@ -109,7 +109,7 @@ def type_errors(
 def _result_type(text: str, inputs: Mapping[str, FeatureType]) -> tuple[pa.DataType, str]:
     """Return the Arrow type of an expression and the name of its DuckDB type."""
     cursor = _db().cursor()
-    types = [(name, arrow_type(dtype)) for name, dtype in inputs.items()]
+    types = [(name, widest(arrow_type(dtype))) for name, dtype in inputs.items()]
     cursor.register("inputs", pa.schema(types).empty_table())
     result = cursor.sql(f"SELECT ({text}) AS value FROM inputs")  # noqa: S608 - it was checked
     return result.to_arrow_table().schema.field("value").type, str(result.types[0])

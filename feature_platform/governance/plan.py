@@ -6,7 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from feature_platform.definitions import Definition, attributes, kinds, read_stored, with_related
+from feature_platform.definitions import (
+    Definition,
+    Dependency,
+    attributes,
+    kinds,
+    read_stored,
+    with_related,
+)
 from feature_platform.errors import DefinitionError
 from feature_platform.project import Key, Project, Registered, subject
 
@@ -148,6 +155,8 @@ def plan(
         after = by_key[key].to_json() if key in by_key else None
         if before == after and (entry is None or entry.owner == owner):
             continue
+        if entry and key in by_key and by_key[key].is_unnamed:
+            _check_meant(project, by_key[key], entry, by_key)
         changes.append(Change(kind=key.kind, name=key.name, before=before, after=after))
         if after is not None and by_key[key].is_validated:
             parsed[after] = by_key[key]
@@ -162,6 +171,27 @@ def plan(
     )
     made.keep_parsed(parsed)
     return made
+
+
+def _check_meant(
+    project: Project, definition: Definition, entry: Registered, desired: Mapping[Key, Definition]
+) -> None:
+    """Refuse a source whose derived name would redirect objects that are not applied with it.
+
+    Raises:
+        DefinitionError: It would.
+    """
+    dependency = Dependency(entry.key.namespace, entry.key.name)
+    readers = [
+        other.key
+        for other in project.entries()
+        if other.key not in desired and dependency in set(other.definition.dependencies())
+    ]
+    if readers:
+        raise DefinitionError(
+            f"{definition} has no name of its own, and another {definition} is registered, which "
+            f"{readers[0].subject} reads. Pass name= to one of them."
+        )
 
 
 def _by_key(project: str, desired: Iterable[Definition]) -> dict[Key, Definition]:

@@ -12,6 +12,7 @@ from feature_platform.errors import RequestError, TransformationError, did_you_m
 from feature_platform.project import Transformation
 from feature_platform.retrieval.convert import to_pandas
 from feature_platform.retrieval.sql_evaluator import SqlEvaluator
+from feature_platform.types.arrow import widest
 from feature_platform.types.values import (
     Convert,
     converter,
@@ -179,6 +180,7 @@ class Step:
         return [[self._get(result, name) for result in results] for name in self._step.features]
 
     def _of_table(self, inputs: pa.Table, keys: Any) -> list[pa.Array]:
+        inputs = widened(inputs)
         frame = inputs if self._step.mode == "sql" else to_pandas(inputs, nullable=True)
         result = self._call(frame, keys, inputs.num_rows)
         if self._step.mode == "sql":
@@ -307,6 +309,14 @@ class Step:
         return TransformationError(
             f"On-demand view {step.view!r} of {step.owner!r} returned {what}."
         )
+
+
+def widened(table: pa.Table) -> pa.Table:
+    """Return integers and floats in 64 bits, so that all modes compute with the same numbers.
+
+    Functions in mode `row` get Python's numbers; narrow ones would overflow or round on the way.
+    """
+    return table.cast(pa.schema([(f.name, widest(f.type)) for f in table.schema]))
 
 
 def _first_line(error: BaseException) -> str:

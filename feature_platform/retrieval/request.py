@@ -72,12 +72,13 @@ class RequestReader:
     def _columns(self, rows: object) -> tuple[Columns, int]:
         if isinstance(rows, Mapping):
             columns = _of_mapping(rows)
+            size = max(map(len, columns.values()), default=0)
         elif isinstance(rows, (list, tuple)):
-            columns = self._of_rows(rows)
+            columns, size = self._of_rows(rows), len(rows)
         else:
             columns = self._of_table(to_arrow(rows, "entity_rows"))
+            size = len(rows)  # type: ignore[arg-type]  # Arrow loses it without columns
         lengths = {len(values) for values in columns.values()}
-        size = max(lengths, default=0)
         if not size:
             raise RequestError("entity_rows is empty. Pass at least one row.")
         if len(lengths) > 1:

@@ -28,8 +28,7 @@ def online_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
         SchemaError: A column is missing or unknown, or has another type, or a key or an event
             timestamp is null, or a key cannot be one.
     """
-    names = _column_names(table)
-    given = rows.rename_columns([names.get(name, name) for name in rows.column_names])
+    given = _with_time_features(table, rows)
     if twice := [n for n, count in Counter(given.column_names).items() if count > 1]:
         raise SchemaError(f"Rows for view {table.name!r} have duplicate columns {twice[0]!r}.")
     known = [*table.keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP, *table.features.names]
@@ -57,6 +56,42 @@ def online_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
     except RequestError as error:
         raise SchemaError(f"Rows for view {table.name!r}: {error}") from None
     return pa.table(columns)
+
+
+def _with_time_features(table: Table, rows: pa.Table) -> pa.Table:
+    """Name the columns as the stores do; a feature may be the column of its source's time.
+
+    Raises:
+        SchemaError: Both are given and differ.
+    """
+    names, shared = _column_names(table), _time_features(table)
+    twofold = {n for n, time in shared.items() if {n, time} <= set(rows.column_names)}
+    given = rows.rename_columns(
+        [name if name in twofold else names.get(name, name) for name in rows.column_names]
+    )
+    for name, time in shared.items():
+        if time not in given.column_names:
+            continue
+        if name not in twofold:
+            given = given.append_column(name, given[time])
+        elif not given[name].cast(TIMESTAMP).equals(given[time].cast(TIMESTAMP)):
+            raise SchemaError(
+                f"Rows for view {table.name!r}: {name!r} and {time!r} are one column of its "
+                "source, but differ. Pass one of them."
+            )
+    return given
+
+
+def _time_features(table: Table) -> dict[str, str]:
+    """Return feature or key → the time whose source column it is."""
+    source = table.source
+    if source is None:
+        return {}
+    times = {source.event_timestamp: EVENT_TIMESTAMP}
+    if source.created_timestamp:
+        times.setdefault(source.created_timestamp, CREATED_TIMESTAMP)
+    columns = {name: source.column(name) for name in (*table.keys, *table.features.names)}
+    return {name: times[column] for name, column in columns.items() if column in times}
 
 
 def columns_for(table: Table, others: Iterable[Table], rows: pa.Table) -> pa.Table:

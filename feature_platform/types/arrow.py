@@ -52,6 +52,15 @@ def feature_type(arrow_name: str) -> FeatureType:
     return _BY_ARROW_NAME[arrow_name]
 
 
+def widest(dtype: pa.DataType) -> pa.DataType:
+    """Return the 64-bit type of integers and floats, also in lists; other types unchanged."""
+    if is_list(dtype):
+        return pa.list_(widest(dtype.value_type))
+    if pa.types.is_integer(dtype):
+        return pa.int64()
+    return pa.float64() if pa.types.is_floating(dtype) else dtype
+
+
 def is_list(dtype: pa.DataType) -> bool:
     """Say whether values of a type are lists, in any of Arrow's layouts."""
     tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)

@@ -592,3 +592,24 @@ def test_the_longest_reserved_prefix_decides(platform, open_store) -> None:
     problems = refusal(open_store("risk"), service("r_g_x"))
     assert_problems(problems, ("naming", "feature service 'r_g_x'", "growth"))
     open_store("growth").apply([service("r_g_x")])
+
+
+def test_a_source_without_a_name_redirects_nobody(platform: FeatureStore, open_store) -> None:
+    """`a/stats.parquet` and `b/stats.parquet` are both named `stats`."""
+    driver = Entity(name="driver", join_keys=["driver_id"], value_type=Int64)
+
+    def view(view_name: str, path: str, **options: str) -> FeatureView:
+        source = FileSource(path=path, **options)
+        schema = [Field(name="x", dtype=Float64)]
+        return FeatureView(name=view_name, entities=[driver], schema=schema, source=source)
+
+    store = open_store()
+    store.apply([view("v1", "a/stats.parquet")])
+    with raises(DefinitionError, "'stats'", "'v1'", "name="):
+        store.apply([view("v2", "b/stats.parquet")])
+    with raises(DefinitionError, "'stats'", "'v1'", "name="):
+        store.apply([view("v2", "a/stats.parquet", timestamp_field="at")])
+    assert store.load_project().get(FileSource, "stats").path == "a/stats.parquet"
+
+    assert store.apply([view("v2", "b/stats.parquet", name="other_stats")])
+    assert store.apply([view("v1", "moved/stats.parquet")])  # its only reader comes along

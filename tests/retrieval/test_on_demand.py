@@ -22,7 +22,7 @@ from feature_platform import (
     RequestSource,
 )
 from feature_platform.errors import RequestError, TransformationError
-from feature_platform.types import Array, Float32, Float64, Int64, String, UnixTimestamp
+from feature_platform.types import Array, Float32, Float64, Int32, Int64, String, UnixTimestamp
 
 REQUEST = RequestSource(
     schema=[Field(name="extra", dtype=Float32), Field(name="at", dtype=UnixTimestamp)]
@@ -358,3 +358,40 @@ def test_nan_in_a_request_is_the_same_on_both_sides(platform: FeatureStore) -> N
 
     assert platform.get_online_features(["od"], rows).to_dict()["y"] == [2.0]
     assert platform.verify_parity(["od"], rows).features == {"y": 0}
+
+
+@pytest.mark.parametrize("mode", ["row", "python", "pandas", "sql"])
+@pytest.mark.parametrize(
+    ("dtype", "value", "declared", "expected"),
+    [
+        (Int32, 2_000_000_000, Int64, 4_000_000_000),
+        (Int32, -2_000_000_000, Int64, -4_000_000_000),
+        (Float32, 16_777_216.0, Float64, 33_554_432.0),
+        (Float32, 3.0e38, Float64, 2 * pa.scalar(3.0e38, pa.float32()).as_py()),
+    ],
+    ids=str,
+)
+def test_modes_compute_with_the_same_numbers(
+    open_store, mode: str, dtype, value, declared, expected
+) -> None:
+    def double(given: Any) -> Any:
+        if mode == "pandas":
+            return pd.DataFrame({"o": given["n"] * 2})
+        return {"o": [n * 2 for n in given["n"]] if mode == "python" else given["n"] * 2}
+
+    store: FeatureStore = open_store()
+    key = Entity(name="k", value_type=Int64)
+    schema = [Field(name="n", dtype=dtype)]
+    base = FeatureView(name="base", entities=[key], schema=schema, source=PushSource(name="p"))
+    code = {"expressions": {"o": "n * 2"}} if mode == "sql" else {"udf": double}
+    doubled = OnDemandFeatureView(
+        name="doubled",
+        sources=["base:n"],
+        schema=[Field(name="o", dtype=declared)],
+        mode=mode,
+        **code,
+    )
+    store.apply([key, base, doubled])
+    store.push("p", pd.DataFrame({"k": [1], "event_timestamp": [NOON], "n": [value]}))
+
+    assert store.get_online_features(["doubled"], [{"k": 1}]).to_dict()["o"] == [expected]

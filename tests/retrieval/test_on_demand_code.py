@@ -221,7 +221,7 @@ def sha_of(module: str, function: str) -> str:
 
 def test_a_team_may_name_its_own_function_by_hand(victim: Path) -> None:
     team = FeatureStore(victim / "risk", clock=lambda: NOON)
-    team.apply()
+    FeatureStore(victim / "risk").apply()
     registered = team.get_on_demand_feature_view("risk_factor")
 
     assert registered.function is None
