@@ -5,6 +5,7 @@ import re
 import warnings
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -19,7 +20,10 @@ from feature_platform.streams import AnyBrokerSettings
 
 FILE_NAME = "feature_store.yaml"
 _LEGACY = ("flags", "entity_key_serialization_version", "feature_server", "batch_engine", "auth")
-_VARIABLE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
+# What stands before and after a variable in the user and password of a URL.
+_USERINFO = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^@/]*$")
+_TO_HOST = re.compile(r"^[^/]*@")
 _MAX_BYTES = 1 << 20
 
 
@@ -95,7 +99,8 @@ class RepoConfig(BaseModel):
     def load(cls, path: Path) -> Self:
         """Read a repo folder's `feature_store.yaml`, or the file itself.
 
-        `${NAME}` and `$NAME` stand for environment variables.
+        `${NAME}` and `$NAME` stand for environment variables, `$$` for a dollar sign. Values of
+        variables in the user or password of a URL are percent-encoded.
 
         Raises:
             ConfigError: The file is missing or settings are wrong; all of them are listed.
@@ -151,18 +156,28 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def _expand(value: Any, file: Path) -> Any:
+def _expand(value: Any, file: Path, setting: str = "") -> Any:
+    """Substitute environment variables in all text of the settings."""
     if isinstance(value, dict):
-        return {key: _expand(item, file) for key, item in value.items()}
+        return {k: _expand(item, file, f"{setting}.{k}".lstrip(".")) for k, item in value.items()}
     if isinstance(value, list):
-        return [_expand(item, file) for item in value]
+        return [_expand(item, file, setting) for item in value]
     if not isinstance(value, str):
         return value
 
     def look_up(match: re.Match[str]) -> str:
-        name = match[1] or match[2]
-        if name not in os.environ:
-            raise ConfigError(f"{file}: the environment variable {name} is not set.")
-        return os.environ[name]
+        if match[1]:
+            return "$"
+        content = os.environ.get(match[2] or match[3])
+        if content is None and match[2]:
+            message = f"{file}: {setting}: the environment variable {match[2]} is not set."
+            raise ConfigError(message)
+        if content is None:  # what follows may be a part of a password
+            raise ConfigError(
+                f"{file}: {setting}: $ is followed by a name that is no environment variable. "
+                "Write $$ for a dollar sign."
+            )
+        is_secret = _USERINFO.match(value[: match.start()]) and _TO_HOST.match(value[match.end() :])
+        return quote(content, safe="") if is_secret else content
 
     return _VARIABLE.sub(look_up, value)

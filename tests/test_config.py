@@ -1,6 +1,7 @@
 """`feature_store.yaml`: what is accepted, and what is said of what is not."""
 
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from tests_support import raises
@@ -160,3 +161,38 @@ def test_settings_that_cannot_be_read_are_not_shown(tmp_path: Path, text: str, n
         read()
     for part in ("hunter2", "hun:ter2", "hunt", "er2"):
         assert part not in str(caught.value)
+
+
+@pytest.mark.parametrize("password", ["a/b", "a#b", "a?b", "a%zz", "a b", "[a", "a@b", "a:b", "ä$"])
+def test_variables_in_the_userinfo_of_a_url_are_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, password: str
+) -> None:
+    monkeypatch.setenv("PASSWORD", password)
+    monkeypatch.setenv("HOST", "db:5432")
+    text = "project: p\nregistry: postgresql://writer:${PASSWORD}@${HOST}/features\n"
+    url = load(tmp_path, text).registry
+
+    assert unquote(urlsplit(url).password or "") == password
+    assert urlsplit(url).netloc.endswith("@db:5432")
+
+
+def test_variables_elsewhere_are_taken_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSWORD", "a/b%c d")
+    store = "{type: postgres, host: h, password: '${PASSWORD}'}"
+    config = load(
+        tmp_path, f"project: p\nregistry: 's3://b/${{PASSWORD}}/x@y'\nonline_store: {store}"
+    )
+
+    assert config.registry == "s3://b/a/b%c d/x@y"
+    assert config.online_store.password.get_secret_value() == "a/b%c d"
+
+
+def test_a_dollar_sign_can_be_written(tmp_path: Path) -> None:
+    text = "project: p\nonline_store: {type: postgres, host: h, password: 'hunter2$$secret'}\n"
+    assert load(tmp_path, text).online_store.password.get_secret_value() == "hunter2$secret"
+
+    with raises(ConfigError, "online_store.password", "$$") as caught:
+        load(tmp_path, text.replace("$$", "$"))
+    assert "secret" not in str(caught.value)

@@ -120,6 +120,22 @@ class FileSource(BatchSource):
         stem = PurePosixPath(parts[-1]).name.split(".")[0] if parts else ""
         return {**data, "path": path, "name": data.get("name") or _slug(stem)}
 
+    @model_validator(mode="after")
+    def _check_path(self) -> Self:
+        scheme, separator, rest = self.path.partition("://")
+        if separator and scheme not in {"file", "s3"}:
+            hint = f" Write s3://{rest}." if scheme in {"s3a", "s3n"} else ""
+            raise ValueError(
+                f"path: {scheme}:// is not supported; use a local path or s3://.{hint}"
+            )
+        bucket, _, key = rest.partition("/")
+        if scheme == "s3" and (not bucket or "@" in bucket or key.startswith("/") or "//" in key):
+            raise ValueError(
+                "path: it is not an S3 address. Write s3://bucket/key, without empty parts; "
+                "credentials come from the environment."
+            )
+        return self
+
     def location(self) -> dict[str, str]:
         csv = PurePosixPath(self.path).name.removesuffix(".gz").endswith((".csv", ".tsv"))
         return {

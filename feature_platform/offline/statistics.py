@@ -89,11 +89,21 @@ def _parts(dialect: Dialect, column: str, dtype: pa.DataType) -> dict[str, str]:
     return parts
 
 
-def top_sql(relation: str, column: str) -> str:
-    """Return the query of the most frequent values of one column, and how many there are."""
+def top_sql(relation: str, columns: Sequence[str]) -> str:
+    """Return the query of the most frequent values of columns of one type, by position.
+
+    The source is read once for all of them: planning it costs as much as it has columns.
+    """
+    selected = ", ".join(f"{column} AS c{i}" for i, column in enumerate(columns))
+    parts = [
+        f"(SELECT {i} AS i, v, n, d FROM (SELECT c{i} AS v, count(*) AS n, count(*) OVER () AS d "
+        f"FROM described GROUP BY c{i}) g{i} ORDER BY n DESC, v LIMIT {TOP + 1})"
+        for i in range(len(columns))
+    ]
+    ordered = "SELECT i, v, n, d FROM top_values ORDER BY i, n DESC, v"
     return (
-        f"SELECT v, n, d FROM (SELECT {column} AS v, count(*) AS n, count(*) OVER () AS d "
-        f"FROM {relation} GROUP BY {column}) g ORDER BY n DESC, v LIMIT {TOP + 1}"
+        f"WITH described AS (SELECT {selected} FROM {relation}), "
+        f"top_values AS ({' UNION ALL '.join(parts)}) {ordered}"
     )
 
 
@@ -108,8 +118,12 @@ def read_statistics(
         top: Feature → what `top_sql` answered, where it was asked.
     """
     found = {}
+    parts: dict[str, dict[str, Any]] = {}
+    for label, value in row.items():
+        name, _, number = label.rpartition("_")
+        parts.setdefault(number, {})[name] = value
     for i, field in enumerate(types):
-        part = {name.rpartition("_")[0]: v for name, v in row.items() if name.endswith(f"_{i}")}
+        part = parts[str(i)]
         quantiles = [v for name, v in part.items() if name.startswith("q") and v is not None]
         if quantiles and isinstance(quantiles[0], list):
             [quantiles] = quantiles

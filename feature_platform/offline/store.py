@@ -58,6 +58,8 @@ from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table, Vi
 from feature_platform.types.arrow import TIMESTAMP
 from feature_platform.types.times import microseconds
 
+_COLUMNS_PER_QUERY = 50
+
 
 class SqlOfflineStore(OfflineStore):
     """Runs queries on an engine, each in a separate session.
@@ -106,7 +108,7 @@ class SqlOfflineStore(OfflineStore):
 def describe(
     session: Session, relation: str, columns: Mapping[str, str], types: pa.Schema
 ) -> dict[str, FeatureStatistics]:
-    """Describe columns in one pass, and one more for each column with few distinct values.
+    """Describe columns in one pass, and those with few distinct values in one more for 50.
 
     Args:
         session: A session.
@@ -115,10 +117,16 @@ def describe(
         types: Their types.
     """
     [row] = session.rows(statistics_sql(session.sql, relation, columns, types))
-    top = {}
-    for i, (name, column) in enumerate(columns.items()):
+    by_type: dict[pa.DataType, list[str]] = {}
+    for i, name in enumerate(columns):
         if f"min_{i}" in row and row[f"distinct_{i}"] <= FEW_VALUES:
-            top[name] = session.rows(top_sql(relation, column))
+            by_type.setdefault(types.field(name).type, []).append(name)
+    top: dict[str, list[dict[str, Any]]] = {}
+    for names in by_type.values():
+        for start in range(0, len(names), _COLUMNS_PER_QUERY):
+            chunk = names[start : start + _COLUMNS_PER_QUERY]
+            for found in session.rows(top_sql(relation, [columns[name] for name in chunk])):
+                top.setdefault(chunk[found["i"]], []).append(found)
     return read_statistics(row, types, top)
 
 

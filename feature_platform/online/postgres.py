@@ -1,6 +1,7 @@
 """Online store in PostgreSQL."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -144,7 +145,10 @@ class PostgresOnlineStore(OnlineStore):
             ) from None
         parameters = dict(self._parameters)
         if self._schema:
-            parameters["options"] = f"-c search_path={self._schema}"
+            quoted = '"' + self._schema.replace('"', '""') + '"'
+            # libpq splits options at spaces that no backslash escapes.
+            escaped = re.sub(r"([\\\s])", r"\\\1", quoted)
+            parameters["options"] = f"-c search_path={escaped}"
         return ConnectionPool(
             kwargs={**parameters, "autocommit": True},
             min_size=1,
@@ -159,6 +163,11 @@ class PostgresOnlineStore(OnlineStore):
             return
         from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
+        if self._schema and db.execute("select current_schema()").fetchone() == (None,):
+            raise StoreError(
+                f"{self._label}: the schema {self._schema!r} does not exist, or its use is not "
+                "granted. Create it, or correct db_schema."
+            )
         with suppress(InsufficientPrivilege, ReadOnlySqlTransaction), db.transaction():
             db.execute(_LOCK)
             db.execute(_SCHEMA)

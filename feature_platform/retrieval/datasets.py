@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from feature_platform.errors import NotFoundError, RequestError, StoreError
 from feature_platform.offline import check_unique, describe_parquet
+from feature_platform.offline.paths import local_path
 from feature_platform.retrieval.convert import to_pandas
 from feature_platform.table import EVENT_TIMESTAMP
 from feature_platform.types.arrow import TIMESTAMP
@@ -151,7 +152,7 @@ class SavedDataset:
         Raises:
             NotFoundError: The folder has no dataset, or its format is newer.
         """
-        folder = Path(path)
+        folder = local_path(path, "SavedDataset")
         try:
             manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
             if manifest["format"] != _FORMAT:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from feature_platform.errors import RequestError
 from feature_platform.offline import EntityRows, OfflineStore, Progress, Query, Span
+from feature_platform.offline.paths import local_path
 from feature_platform.project import Retrieval
 from feature_platform.retrieval.convert import to_arrow, to_pandas
 from feature_platform.retrieval.datasets import (
@@ -108,7 +109,7 @@ class RetrievalJob:
         """
         from pyarrow import parquet
 
-        target = Path(path)
+        target = local_path(path, "to_parquet")
         if target.is_dir() and (not partition_by or any(target.iterdir())):
             raise RequestError(
                 f"{target} is not empty. Choose a new folder, so that two results do not mix."
@@ -240,7 +241,7 @@ def entity_rows(rows: object) -> EntityRows:
     if isinstance(rows, (Span, Path)):
         return rows
     if isinstance(rows, str):
-        return Path(rows) if rows.endswith(".parquet") else rows
+        return local_path(rows, "entity_df") if rows.endswith(".parquet") else rows
     table = to_arrow(rows, "entity_df")
     if not table.num_columns:
         raise RequestError("entity_df has no columns.")

@@ -7,6 +7,7 @@ from pathlib import Path
 from feature_platform.definitions import FeatureView, is_name
 from feature_platform.errors import RequestError
 from feature_platform.offline import FeatureStatistics, Span
+from feature_platform.offline.paths import local_path
 from feature_platform.project import (
     Features,
     Project,
@@ -93,7 +94,10 @@ def save_dataset(
     tags: Mapping[str, str] | None,
 ) -> SavedDataset:
     """Save a training set; see `FeatureStore.create_saved_dataset`."""
-    folder = _root(stores) / storage.path if storage else _dataset_folder(stores, name)
+    if storage is None:
+        folder = _dataset_folder(stores, name)
+    else:
+        folder = _root(stores) / local_path(storage.path, "SavedDatasetFileStorage")
     return job.persist(SavedDatasetFileStorage(folder), name=name, split=split, tags=tags)
 
 

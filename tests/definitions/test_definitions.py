@@ -185,6 +185,11 @@ def test_several_features_of_one_view_become_one_reference() -> None:
         ),
         (lambda: SnowflakeSource(query="select 1"), ["SnowflakeSource", "name"]),
         (lambda: FileSource(path=""), ["FileSource", "path"]),
+        (lambda: FileSource(path="gs://bucket/x"), ["path", "gs://"]),
+        (lambda: FileSource(path="s3a://bucket/x"), ["path", "s3://bucket/x"]),
+        (lambda: FileSource(path="s3://bucket//x"), ["path", "s3://bucket/key"]),
+        (lambda: FileSource(path="s3:///x"), ["path", "s3://bucket/key"]),
+        (lambda: FileSource(path="s3://key:secret@bucket/x"), ["path", "s3://bucket/key"]),
         (
             lambda: FileSource(path="p", field_mapping={"a": "x", "b": "x"}),
             ["field_mapping", "'x'"],

@@ -168,3 +168,13 @@ def test_passwords_are_never_shown(tmp_path: Path) -> None:
 
     shown = [str(refused.value), str(log), repr(log), repr(config), str(config), repr(store)]
     assert not [text for text in [*shown, str(wrong.value)] if "hunter2" in text]
+
+
+UNENCODED = ("2/x", "2#x", "2?x", "2%zz", "2 x", "[2", "2@x", "2]")
+
+
+@pytest.mark.parametrize("ending", UNENCODED)
+def test_a_password_that_is_not_encoded_is_refused_and_not_shown(ending: str) -> None:
+    with raises(ConfigError, "%40") as caught:
+        PostgresLog(f"postgresql://writer:hunter{ending}@127.0.0.1:23999/features")
+    assert "hunter" not in str(caught.value)

@@ -372,3 +372,24 @@ def test_the_files_of_a_delta_table_are_not_its_rows(open_store, tmp_path: Path)
     store.write_to_offline_store("delta", row)  # the column nobody knows becomes null
     found = store.get_historical_features(asked, ["delta"]).to_arrow()
     assert found["x"].to_pylist() == [5, 6]
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x", "gs://bucket/x", "S3://bucket/x", "hdfs://h/x"])
+def test_only_local_paths_are_targets(
+    platform: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    """`Path` folds `s3://bucket` to `s3:/bucket`, which is a local folder."""
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    asked = pd.DataFrame({"driver_id": [1], "event_timestamp": [NOON]})
+    job = platform.get_historical_features(asked, ["driver_stats"])
+    for path in (url, Path(url)):
+        with raises(RequestError, "to_parquet", "://"):
+            job.to_parquet(path)
+        with raises(RequestError, "SavedDatasetFileStorage", "://"):
+            platform.create_saved_dataset(job, "d", SavedDatasetFileStorage(path))
+        with raises(RequestError, "SavedDataset", "://"):
+            SavedDataset.load(path)
+    with raises(RequestError, "entity_df", "://"):
+        platform.get_historical_features(f"{url}.parquet", ["driver_stats"])
+    assert set(tmp_path.rglob("*")) == before

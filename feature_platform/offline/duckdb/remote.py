@@ -1,5 +1,6 @@
 """S3 for DuckDB without its downloadable extension: pyarrow's client behind fsspec's interface."""
 
+import os
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -12,9 +13,12 @@ def s3_client(endpoint: str) -> fs.S3FileSystem:
     """Return pyarrow's S3 client; credentials and region come from the environment.
 
     Args:
-        endpoint: An S3-compatible endpoint; empty for `AWS_ENDPOINT_URL` or Amazon's.
+        endpoint: An S3-compatible endpoint; empty for `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL`
+            or Amazon's.
     """
     options: dict[str, Any] = {}
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL_S3", "")
+    endpoint = endpoint or os.environ.get("AWS_ENDPOINT_URL", "")
     if endpoint:
         scheme, separator, host = endpoint.partition("://")
         options["endpoint_override"] = host if separator else endpoint

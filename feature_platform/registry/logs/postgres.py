@@ -1,5 +1,6 @@
 """A log in a PostgreSQL table."""
 
+import re
 from collections.abc import Callable
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ATTEMPTS = 3
+_UNENCODED = re.compile(r"[/?#\[\]@\s]|%(?![0-9A-Fa-f]{2})")
 _SCHEMA = """
 create table if not exists registry_commits (
     version bigint primary key check (version > 0),
@@ -40,11 +42,15 @@ class PostgresLog(CommitLog):
 
     def __init__(self, url: str) -> None:
         self._db: Lazy[psycopg.Connection[Any]] = Lazy(self._connect, lambda db: db.close())
-        parts = urlsplit(url)
-        if parts.netloc.count("@") > 1:
+        if _UNENCODED.search(url.partition("://")[2].rpartition("@")[0]):
             raise ConfigError(
-                "registry: the PostgreSQL URL has several @. Write @ in the password as %40."
+                "registry: the user or password of the PostgreSQL URL has characters that must be "
+                "percent-encoded, such as %40 for @ and %2F for /. Values of ${VARIABLES} are."
             )
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise ConfigError("registry: the PostgreSQL URL is not valid.") from None
         self._url = f"postgresql{url[len(parts.scheme) :]}"
         self._label = f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
         self._lock = Lock()
