@@ -4,7 +4,7 @@ import os
 import re
 import warnings
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 from urllib.parse import quote
 
 import yaml
@@ -19,6 +19,8 @@ from feature_platform.settings import explain
 from feature_platform.streams import AnyBrokerSettings
 
 FILE_NAME = "feature_store.yaml"
+READER: Final = "none"
+"""The `team` of notebooks, model servers and others that only read."""
 _LEGACY = ("flags", "entity_key_serialization_version", "feature_server", "batch_engine", "auth")
 _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
 # What stands before and after a variable in the user and password of a URL.
@@ -32,7 +34,8 @@ class RepoConfig(BaseModel):
 
     Attributes:
         project: Namespace of everything that this repo registers.
-        team: Owner of the repo; the platform team if left out.
+        team: Owner of the repo. `none` may only read. If left out, the repo may create and update
+            objects of the platform team, but not delete, override, transfer or set the policy.
         registry: Path of a SQLite file, or a URL such as `s3://bucket/prefix`.
         registry_cache_seconds: Seconds until online requests see other processes' commits.
         provider: Accepted for compatibility with Feast; stores have settings of their own.
@@ -65,6 +68,16 @@ class RepoConfig(BaseModel):
             super().__init__(**data)
         except ValidationError as error:
             raise ConfigError(explain(error, type(self))) from None
+
+    @property
+    def is_team_named(self) -> bool:
+        """Whether the settings state the team, so that it may take away what it owns."""
+        return "team" in self.model_fields_set
+
+    @property
+    def is_reader(self) -> bool:
+        """Whether the repo may only read."""
+        return self.team == READER
 
     @model_validator(mode="before")
     @classmethod

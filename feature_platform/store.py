@@ -34,6 +34,7 @@ from feature_platform.retrieval import (
 )
 from feature_platform.services import applying, loading, serving, training, writing
 from feature_platform.services.applying import Objects
+from feature_platform.services.identity import check_may_write
 from feature_platform.services.ingestion import Ingested
 from feature_platform.services.loading import DEFAULT_LOOKBACK, OnProgress
 from feature_platform.services.plan_report import PlanReport
@@ -351,7 +352,7 @@ class FeatureStore:
         """
         self._check_not_pinned()
         return loading.materialize(
-            self._call(),
+            self._writing_call(),
             start=start_date,
             end=end_date,
             views=feature_views,
@@ -380,7 +381,7 @@ class FeatureStore:
         """
         self._check_not_pinned()
         return loading.materialize_incremental(
-            self._call(),
+            self._writing_call(),
             end=end_date,
             views=feature_views,
             lookback=lookback,
@@ -435,7 +436,7 @@ class FeatureStore:
             SchemaError: A column is missing, unknown or of the wrong type.
         """
         self._check_not_pinned()
-        return writing.write_online(self._call(), view=feature_view_name, df=df)
+        return writing.write_online(self._writing_call(), view=feature_view_name, df=df)
 
     def delete_from_online_store(self, feature_view_name: str, df: object) -> int:
         """Delete entities from a view's online table, as of a time.
@@ -455,7 +456,7 @@ class FeatureStore:
             SchemaError: A column is missing or of the wrong type.
         """
         self._check_not_pinned()
-        return writing.delete_online(self._call(), view=feature_view_name, df=df)
+        return writing.delete_online(self._writing_call(), view=feature_view_name, df=df)
 
     def expire_online_store(self, feature_views: Sequence[str] | None = None) -> dict[str, int]:
         """Remove online rows that are older than their view's ttl.
@@ -467,7 +468,7 @@ class FeatureStore:
             View → rows removed; views without a ttl keep theirs.
         """
         self._check_not_pinned()
-        return writing.expire(self._call(), feature_views)
+        return writing.expire(self._writing_call(), feature_views)
 
     def push(self, push_source_name: str, df: object, to: PushMode = PushMode.ONLINE) -> int:
         """Send rows to the views that a push source feeds.
@@ -487,7 +488,7 @@ class FeatureStore:
             SchemaError: A column is missing, unknown or of the wrong type.
         """
         self._check_not_pinned()
-        return writing.push(self._call(), push_source_name, df=df, to=to)
+        return writing.push(self._writing_call(), push_source_name, df=df, to=to)
 
     def ingest(
         self,
@@ -521,7 +522,7 @@ class FeatureStore:
         """
         self._check_not_pinned()
         return writing.ingest(
-            self._call(),
+            self._writing_call(),
             source_name,
             lambda rows: self.push(source_name, rows, to),
             until_empty=until_empty,
@@ -548,7 +549,7 @@ class FeatureStore:
             StoreError: The source cannot be written; nothing was.
         """
         self._check_not_pinned()
-        return writing.write_offline(self._call(), feature_view_name, df)
+        return writing.write_offline(self._writing_call(), feature_view_name, df)
 
     def get_historical_features(
         self,
@@ -684,6 +685,10 @@ class FeatureStore:
     ) -> Commit | None:
         self._check_not_pinned()
         return applying.commit(call, plan, message=message, client=client)
+
+    def _writing_call(self) -> Call:
+        check_may_write(self.config)
+        return self._call()
 
     def _call(self) -> Call:
         """Read the registry and the clock once for a whole call."""

@@ -53,9 +53,8 @@ class Workspace:
     def write(self, owner: str, definitions: str) -> Path:
         repo = self.folder / owner
         repo.mkdir(exist_ok=True)
-        team = "" if owner == "platform" else f"team: {owner}\n"
         (repo / "feature_store.yaml").write_text(
-            f"project: shop\n{team}registry: {self.registry}\n"
+            f"project: shop\nteam: {owner}\nregistry: {self.registry}\n"
             "online_store: {type: sqlite, path: ../online.db}\n"
             "offline_store: {type: duckdb, root: ..}\n"
         )

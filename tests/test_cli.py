@@ -340,3 +340,20 @@ def test_files_that_cannot_be_written_are_named(folders: Path, monkeypatch, comm
 
     told = run("-C", folders / "platform", *command, code=1)
     assert command[-1].partition("/")[0] in told.stderr
+
+
+def test_a_saved_plan_is_applied_by_the_digest_that_was_reviewed(folders: Path) -> None:
+    saved = folders / "plan.json"
+    printed = run("-C", folders / "platform", "plan", "--out", saved).output
+    digest = printed.partition("--digest ")[2][:16]
+    reviewed = saved.read_bytes()
+    edit(folders / "platform", '"driver_stats"', '"other_stats"')
+    run("-C", folders / "platform", "plan", "--out", saved)
+
+    refused = run("-C", folders / "platform", "apply", saved, "--digest", digest, code=1)
+    assert digest in refused.stderr
+    assert "driver" not in run("-C", folders / "platform", "list").output
+    saved.write_bytes(reviewed)
+    run("-C", folders / "platform", "apply", saved, "--digest", digest)
+    assert "driver_stats" in run("-C", folders / "platform", "list").output
+    run("-C", folders / "platform", "apply", "--digest", digest, code=2)

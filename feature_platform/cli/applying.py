@@ -121,10 +121,11 @@ def plan(
         raise RefusedError(planned.owner, planned.project, report.problems)
     if out is not None:
         with writing(out) as file:
-            file.write(SavedPlan.of(planned, snapshot).to_bytes() + b"\n")
+            saved = SavedPlan.of(planned, snapshot)
+            file.write(saved.to_bytes() + b"\n")
         if not as_json:
             path = escape(str(out))
-            command = f"{escape(program_for(repo))} apply {path}"
+            command = f"{escape(program_for(repo))} apply {path} --digest {saved.digest()}"
             console().print(f"Saved to {path}. To apply exactly this plan, run `{command}`.")
     if detailed_exitcode and planned:
         sys.exit(3)
@@ -135,6 +136,7 @@ def plan(
 @_full
 @_mass_delete
 @_override
+@click.option("--digest", help="Apply SAVED only if it has this digest, which `plan` printed.")
 @_message
 @json_option
 def apply(
@@ -144,11 +146,14 @@ def apply(
     full: bool,
     mass_delete: bool,
     override: str,
+    digest: str | None,
     message: str,
     as_json: bool,
 ) -> None:
     """Register what the folder defines, all or nothing; or apply only the plan file SAVED."""
     store = FeatureStore(repo)
+    if saved is None and digest:
+        raise click.UsageError("--digest goes with a saved plan.")
     if saved is None:
         planned = store.plan(partial=not full, mass_delete=mass_delete, override=override)
         _commit(store, planned, message=message, as_json=as_json)
@@ -159,7 +164,13 @@ def apply(
             content = saved.read_bytes()
         except OSError as error:
             raise RequestError(f"{saved}: {error.strerror}.") from error
-        _commit(store, SavedPlan.read(content, str(saved)), message=message, as_json=as_json)
+        stored = SavedPlan.read(content, str(saved))
+        if digest and stored.digest() != digest:
+            raise RequestError(
+                f"{saved} has the digest {stored.digest()}, not {digest}: it is not the plan that "
+                "was reviewed. Nothing was written."
+            )
+        _commit(store, stored, message=message, as_json=as_json)
 
 
 @command()

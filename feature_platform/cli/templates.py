@@ -127,7 +127,11 @@ def write_platform_repo(folder: Path, *, project: str) -> list[Path]:
     """
     _check_new(folder, project=project)
     config = _CONFIG.format(
-        project=project, team="", registry="data/registry.db", online="data/online.db", root="."
+        project=project,
+        team="team: platform\n",
+        registry="data/registry.db",
+        online="data/online.db",
+        root=".",
     )
     written = _write(folder, {"feature_store.yaml": config, **_PLATFORM})
     return [*written, _write_rows(folder / "data" / "driver_stats.parquet")]

@@ -36,6 +36,22 @@ def names(context: PlanContext) -> Iterator[Problem]:
             yield problem_of("naming", change, f"this prefix is reserved for team {team!r}.")
 
 
+def owners(context: PlanContext) -> Iterator[Problem]:
+    """Refuse new owners whose names look like another's, such as `Platform` or `risk_`."""
+    owner = context.plan.owner
+    known = {entry.owner for entry in context.before.entries()} | {PLATFORM}
+    if owner in known:
+        return
+    for other in sorted(known):
+        if _look(other) == _look(owner):
+            message = f"the name of its owner looks like that of {other!r}. Correct `team:`."
+            yield Problem("naming", "the plan", message)
+
+
+def _look(name: str) -> str:
+    return name.casefold().replace("_", "").translate(str.maketrans("1i0", "llo"))
+
+
 def collisions(context: PlanContext) -> Iterator[Problem]:
     """Refuse names that differ from another only in case, and reserved names of deleted objects."""
     created = {context.plan.key(change): change for change, _ in context.changed}
@@ -61,7 +77,8 @@ def _reserved_names(context: PlanContext, created: dict[Key, Change]) -> Iterato
             reserved[_folded(key)] = removed
     for key, change in created.items():
         previous = reserved.get(_folded(key)) if change.before is None else None
-        if previous:
+        is_overridden = context.plan.override and context.plan.owner == PLATFORM
+        if previous and not is_overridden:
             end = previous.at + _RESERVED_FOR
             message = f"the name belonged to {previous.owner!r} and is reserved until {end:%F}."
             yield problem_of("collision", change, message)

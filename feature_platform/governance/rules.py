@@ -14,7 +14,7 @@ from feature_platform.definitions import (
 )
 from feature_platform.errors import Problem
 from feature_platform.governance.contracts import Contracts, Effect
-from feature_platform.governance.names import collisions, names
+from feature_platform.governance.names import collisions, names, owners
 from feature_platform.governance.ownership import may_change, offers_to
 from feature_platform.governance.plan import Change, Plan
 from feature_platform.governance.plan_context import PlanContext, problem_of
@@ -33,6 +33,7 @@ def check(context: PlanContext) -> tuple[Problem, ...]:
         _ownership,
         _kinds,
         names,
+        owners,
         collisions,
         _quota,
         _references,

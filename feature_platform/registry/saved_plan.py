@@ -50,6 +50,13 @@ class SavedPlan(BaseModel):
     def to_bytes(self) -> bytes:
         return encode_record(self.model_dump(mode="json"))
 
+    def digest(self) -> str:
+        """Return a hash of the file: what was reviewed is what has this digest.
+
+        The checksum in the file only detects damage; whoever can write the file can renew it.
+        """
+        return sha256(self.to_bytes()).hexdigest()[:16]
+
     @classmethod
     def read(cls, stored: bytes, label: str) -> Self:
         """Read the content of a plan file; messages contain the label.

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 
 from feature_platform.definitions import (
@@ -13,11 +14,18 @@ from feature_platform.definitions import (
     applicable,
     namespace_of,
 )
-from feature_platform.errors import ConfigError, NotFoundError, RequestError, StoreError
-from feature_platform.governance import Change, Plan, PlanContext, plans_between
+from feature_platform.errors import (
+    ConfigError,
+    NotFoundError,
+    RefusedError,
+    RequestError,
+    StoreError,
+)
+from feature_platform.governance import Change, Plan, PlanContext, check, plans_between
 from feature_platform.governance import plan as plan_changes
 from feature_platform.project import Project, online_table
 from feature_platform.registry import Commit, SavedPlan
+from feature_platform.services.identity import identity_problems
 from feature_platform.services.plan_report import PlanReport, report
 from feature_platform.services.stores import Call, Stores
 
@@ -109,7 +117,9 @@ def review(call: Call, plan: Plan, *, costs: bool = True) -> PlanReport:
         with suppress(ConfigError):  # a store that cannot be opened here has no costs
             online = call.stores.online
             offline = call.stores.offline
-    return report(PlanContext.of(plan, call.project.snapshot, call.now), offline, online)
+    found = report(PlanContext.of(plan, call.project.snapshot, call.now), offline, online)
+    problems = tuple(identity_problems(call.stores.settings, plan))
+    return replace(found, problems=(*problems, *found.problems)) if problems else found
 
 
 def commit(
@@ -121,6 +131,9 @@ def commit(
     if changes.project != project.name:
         raise RequestError(f"The plan is for project {changes.project!r}, not {project.name!r}.")
     owner = stores.settings.team
+    if problems := list(identity_problems(stores.settings, changes)):
+        context = PlanContext.of(changes, project.snapshot, call.now)
+        raise RefusedError(changes.owner, changes.project, [*problems, *check(context)])
     written = stores.registry.commit(
         plan, principal=owner, client=client, message=message, head=project.snapshot
     )

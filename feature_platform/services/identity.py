@@ -1,0 +1,42 @@
+"""What the settings of a repo entitle its plans to do."""
+
+from collections.abc import Iterator
+
+from feature_platform.config import FILE_NAME, RepoConfig
+from feature_platform.definitions import Policy, Transfer
+from feature_platform.errors import Problem, RequestError
+from feature_platform.governance import Plan
+
+
+def identity_problems(settings: RepoConfig, plan: Plan) -> Iterator[Problem]:
+    """Yield what a repo may not do, because its settings do not name the team that may.
+
+    A folder without `team:` acts for the platform team. A stray definition in a consumer's folder
+    must not delete the platform's objects, so whatever takes away needs the team to be written.
+    """
+    if settings.is_reader and plan:
+        message = f"{FILE_NAME} has `team: none`, which may only read."
+        yield Problem("identity", "the plan", message)
+    if settings.is_team_named:
+        return
+    remedy = f"Write `team: {settings.team}` into {FILE_NAME} if this is the platform team's repo."
+    if plan.override:
+        yield Problem("identity", "the plan", f"it overrides contracts. {remedy}")
+    for change in plan.changes:
+        if change.after is None:
+            yield Problem("identity", change.subject, f"it would be deleted. {remedy}")
+        elif change.kind in {Policy.kind, Transfer.kind}:
+            message = f"only a repo that names its team may register this. {remedy}"
+            yield Problem("identity", change.subject, message)
+
+
+def check_may_write(settings: RepoConfig) -> None:
+    """Refuse writes of rows by readers.
+
+    Raises:
+        RequestError: The settings allow only reading.
+    """
+    if settings.is_reader:
+        raise RequestError(
+            f"{FILE_NAME} has `team: none`, which may only read. Use the repo of a team to write."
+        )
