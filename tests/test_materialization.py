@@ -408,3 +408,31 @@ def _rows_of(table: Table, **values: int) -> list[pa.RecordBatch]:
         *table.features,
     ])  # fmt: skip
     return [pa.RecordBatch.from_pylist([{"k": 1, "event_timestamp": NOON, **values}], schema)]
+
+
+def test_an_on_demand_view_that_cannot_be_resolved_stops_no_rows(
+    platform: FeatureStore, open_store, driver_view, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A team's view reads a feature that the platform removed by an override."""
+    team = open_store("risk")
+    computed = OnDemandFeatureView(
+        name="risk_double",
+        sources=["driver_stats:trips"],
+        schema=[Field(name="double", dtype=Int64)],
+        mode="sql",
+        expressions={"double": "trips * 2"},
+        write_to_online_store=True,
+    )
+    team.apply([computed])
+    rest = tuple(field for field in driver_view.fields if field.name != "trips")
+    platform.apply([driver_view.model_copy(update={"fields": rest})], override="gone")
+    frame = pd.DataFrame({"driver_id": [1], "event_timestamp": [NOON], "rate": [0.5]})
+
+    assert platform.materialize(NOON - 3 * HOUR, NOON) == {"driver_stats": 2}
+    assert platform.write_to_online_store("driver_stats", frame) == 1
+    assert platform.expire_online_store() == {"driver_stats": 0}
+    assert platform.delete_from_online_store(
+        "driver_stats", frame[["driver_id", "event_timestamp"]]
+    )
+    assert "risk_double" in caplog.text
+    assert "'risk'" in caplog.text

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cached_property
+from threading import Timer
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ _SANDBOX: dict[str, str | bool | int | float | list[str]] = {
     "threads": "1",
     "memory_limit": "1GB",
 }
+_MAX_SECONDS = 60.0
 
 
 class SqlEvaluator:
@@ -33,7 +35,13 @@ class SqlEvaluator:
         """Return one column per expression, in the order of the rows."""
         cursor = self._db.cursor()
         cursor.register("inputs", inputs)
-        found = cursor.sql(self._sql).to_arrow_table()
+        limit = Timer(_MAX_SECONDS, cursor.interrupt)
+        limit.daemon = True
+        limit.start()
+        try:
+            found = cursor.sql(self._sql).to_arrow_table()
+        finally:
+            limit.cancel()
         columns = zip(found.column_names, found.columns, strict=True)
         return pa.table({name: _plain(c, self._declared[name]) for name, c in columns})
 

@@ -1,5 +1,6 @@
 """Materialize: load history into the online store."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,7 +9,7 @@ from functools import partial
 import pyarrow as pa
 
 from feature_platform.definitions import FeatureView, OnDemandFeatureView
-from feature_platform.errors import RequestError, SchemaError, StoreError
+from feature_platform.errors import FeaturePlatformError, RequestError, SchemaError, StoreError
 from feature_platform.offline import Deliver, OfflineStore
 from feature_platform.online import OnlineStore, Window, write_rows
 from feature_platform.project import Project, precomputed_of, resolve, table_of
@@ -17,6 +18,7 @@ from feature_platform.services.stores import Call, Stores
 from feature_platform.table import Table
 from feature_platform.types.times import utc_time
 
+_log = logging.getLogger("feature_platform.online")
 DEFAULT_LOOKBACK = timedelta(days=1)
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -111,12 +113,20 @@ def precomputed_writer(call: Call, view: OnDemandFeatureView) -> PrecomputedWrit
 
 
 def precomputed_writers(call: Call) -> dict[str, list[PrecomputedWriter]]:
-    """Return source view → writers of the features precomputed from it."""
+    """Return source view → writers of the features precomputed from it.
+
+    Views that cannot be resolved are skipped and logged: readers get the error.
+    """
     writers: dict[str, list[PrecomputedWriter]] = {}
-    for view, _ in call.project.of(OnDemandFeatureView):
-        if view.write_to_online_store:
+    for view, entry in call.project.of(OnDemandFeatureView):
+        if not view.write_to_online_store:
+            continue
+        try:
             writer = precomputed_writer(call, view)
-            writers.setdefault(writer.source.name, []).append(writer)
+        except FeaturePlatformError as error:  # its owner's trouble stops nobody's rows
+            _log.warning("Features of %s of %r are not precomputed: %s", view, entry.owner, error)
+            continue
+        writers.setdefault(writer.source.name, []).append(writer)
     return writers
 
 

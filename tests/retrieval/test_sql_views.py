@@ -223,3 +223,51 @@ def test_inputs_that_sql_cannot_tell_apart_are_refused(store: FeatureStore, driv
     with raises(RefusedError, "mode='sql'", "Trips, trips") as error:
         store.apply([sql_view({"y": "trips + 0"}, Int64, sources=["v1", "v2"])])
     assert [(p.rule, p.subject) for p in error.value.problems] == DERIVED
+
+
+def nested(function: str, times: int) -> str:
+    text = "label"
+    for _ in range(times):
+        text = function.format(text)
+    return text
+
+
+BOMBS = {
+    "nested replacements": nested("replace({}, 'a', 'aaaaaaaaaaaaaaaa')", 8),
+    "a replacement by itself": "replace(label, '', replace(label, 'a', repeat_me))",
+    "many wildcards": "label like '%a%a%a%a%a%a%a%a%a%a%a%b'",
+    "deep nesting": nested("upper({})", 100),
+    "many parts": " + ".join(["trips"] * 600),
+}
+
+
+@pytest.mark.parametrize("text", BOMBS.values(), ids=BOMBS)
+def test_an_expression_cannot_ask_for_too_much(text: str) -> None:
+    """Everybody's `plan` would pay for it."""
+    with raises(DefinitionError, "expressions", "'y'"):
+        OnDemandFeatureView(
+            name="bomb",
+            sources=["driver_stats"],
+            schema=[Field(name="y", dtype=String)],
+            mode="sql",
+            expressions={"y": text},
+        )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "replace(replace(replace(label, '-', ''), ' ', ''), '+', '00')",
+        "concat(label, '-', label)",
+        "label like '%a%b%'",
+        "case when trips > 1 then upper(trim(label)) else 'none' end",
+    ],
+)
+def test_ordinary_text_functions_are_allowed(text: str) -> None:
+    assert OnDemandFeatureView(
+        name="text",
+        sources=["driver_stats"],
+        schema=[Field(name="y", dtype=String)],
+        mode="sql",
+        expressions={"y": text},
+    ).is_complete
