@@ -82,6 +82,13 @@ class RepoConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _ignore_legacy_keys(cls, data: Any) -> Any:
+        auth = data.get("auth")
+        if auth and (not isinstance(auth, dict) or auth.get("type") != "no_auth"):
+            raise ConfigError(
+                "auth: there is no server here that checks users. What a process may do follows "
+                "from its access to the registry and the stores: see docs/registry.md, 'Who may "
+                "write'. Remove the setting."
+            )
         legacy = [key for key in _LEGACY if key in data]
         if legacy:
             warnings.warn(

@@ -196,3 +196,26 @@ def test_a_dollar_sign_can_be_written(tmp_path: Path) -> None:
     with raises(ConfigError, "online_store.password", "$$") as caught:
         load(tmp_path, text.replace("$$", "$"))
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("auth: {type: oidc, client_id: x}", ["auth", "docs/registry.md"]),
+        ("auth: kubernetes", ["auth", "docs/registry.md"]),
+        ("offline_store: {type: duckdb, memory_limit: lots}", ["memory_limit", "'lots'", "4GB"]),
+        ("offline_store: {type: duckdb, threads: -1}", ["offline_store", "threads"]),
+        ("online_store: {type: postgres, port: -1}", ["online_store", "port"]),
+        ("online_store: {type: postgres, port: 70000}", ["online_store", "port"]),
+    ],
+)
+def test_settings_that_could_only_fail_later_are_refused(tmp_path: Path, text, names) -> None:
+    with raises(ConfigError, *names):
+        load(tmp_path, f"project: p\n{text}\n")
+
+
+def test_settings_of_feast_without_protection_are_accepted(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="auth"):
+        load(tmp_path, "project: p\nauth: {type: no_auth}\n")
+    settings_ = "{type: duckdb, memory_limit: 512MB, threads: 2}"
+    assert load(tmp_path, f"project: p\noffline_store: {settings_}\n").offline_store.threads == 2

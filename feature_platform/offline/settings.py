@@ -1,14 +1,17 @@
 """`offline_store` of `feature_store.yaml`: one class of settings per engine."""
 
+import re
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr
 
 from feature_platform.offline.base import OfflineStore
 from feature_platform.settings import Settings, named
+
+_MEMORY = re.compile(r"[0-9]+([.][0-9]+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 
 
 class OfflineSettings(Settings):
@@ -33,6 +36,12 @@ class OfflineSettings(Settings):
         """
 
 
+def _check_memory(value: str) -> str:
+    if value and not _MEMORY.fullmatch(value):
+        raise ValueError(f"{value!r} is not an amount of memory, such as 4GB or 80%.")
+    return value
+
+
 class DuckDBSettings(OfflineSettings):
     """DuckDB inside this process.
 
@@ -44,8 +53,8 @@ class DuckDBSettings(OfflineSettings):
     """
 
     type: Literal["duckdb"] = "duckdb"
-    memory_limit: str = ""
-    threads: int = 0
+    memory_limit: Annotated[str, AfterValidator(_check_memory)] = ""
+    threads: Annotated[int, Field(ge=0, le=1024)] = 0
     temp_directory: str = ""
 
     def open(self, folder: Path, connect: Callable[[], Any] | None = None) -> OfflineStore:

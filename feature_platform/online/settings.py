@@ -94,7 +94,7 @@ class PostgresSettings(OnlineSettings):
 
     type: Literal["postgres"] = "postgres"
     host: str | None = None
-    port: int | None = None
+    port: Annotated[int, Field(ge=1, le=65_535)] | None = None
     database: str | None = None
     db_schema: str = ""
     user: str | None = None
