@@ -131,10 +131,31 @@ class SqliteOnlineStore(OnlineStore):
             check_same_thread=False,  # any thread may close it
             factory=_Connection,
         )
-        db.execute("pragma journal_mode = wal")
+        _use_wal(db)
         db.execute("pragma synchronous = normal")
         db.executescript(_SCHEMA)
         return db
+
+
+def _use_wal(db: sqlite3.Connection) -> None:
+    """Switch the file to a write-ahead log; SQLite does not wait for other connections here."""
+    try:
+        db.execute("pragma journal_mode = wal")
+    except sqlite3.OperationalError as error:
+        if not _is_busy(error):
+            raise
+        from tenacity import Retrying, retry_if_exception, stop_after_delay, wait_random
+
+        Retrying(
+            retry=retry_if_exception(_is_busy),
+            wait=wait_random(0, 0.05),
+            stop=stop_after_delay(_BUSY_SECONDS),
+            reraise=True,
+        )(lambda: db.execute("pragma journal_mode = wal"))
+
+
+def _is_busy(error: BaseException) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY
 
 
 def _entries(db: sqlite3.Connection, table: Table) -> list[LedgerEntry]:
