@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from feature_platform.offline.dialect import Dialect
 from feature_platform.offline.source_sql import JoinSql, SourceSql
-from feature_platform.offline.time_ranges import every, partition_by, within
+from feature_platform.offline.time_ranges import conjunction, partition_by, within
 
 ROW = "__fp_row"
 TIME = "__fp_time"
@@ -99,7 +99,7 @@ class PointInTime:
     Args:
         dialect: The engine's SQL.
         entities: The entity rows, `entities` in the SQL.
-        outgoing: Rewrites the SQL of a result column, given its name and SQL.
+        exact_output: Rewrites the SQL of a result column, given its name and SQL.
         names: Column of the tables → output name; the others are left out.
     """
 
@@ -107,12 +107,12 @@ class PointInTime:
         self,
         dialect: Dialect,
         entities: EntityRowsSql,
-        outgoing: Callable[[str, str], str] = lambda _, sql: sql,
+        exact_output: Callable[[str, str], str] = lambda _, sql: sql,
         names: Mapping[str, str] | None = None,
     ) -> None:
         self.sql = dialect
         self.entities = entities
-        self._outgoing = outgoing
+        self._exact_output = exact_output
         self._names = names
 
     def statement(self, found: Sequence[Search]) -> str:
@@ -142,7 +142,7 @@ class PointInTime:
         columns += [f"{source.created} AS {CREATED}"] if source.created else []
         conditions = [*self._can_answer(search), *where]
         listed = ", ".join([*columns, *more])
-        return f"SELECT {listed} FROM {source.relation} WHERE {every(conditions)}"
+        return f"SELECT {listed} FROM {source.relation} WHERE {conjunction(conditions)}"
 
     def nearest(self, search: Search, narrow: str) -> str:
         """Part 2: row number, keys and the greatest value that is not after the entity row."""
@@ -152,7 +152,7 @@ class PointInTime:
                 f"(SELECT {', '.join([*search.names, AT])}, max({VALUE}) OVER "
                 f"({partition_by(search.names)}ORDER BY {AT}) AS {VALUE} FROM {narrow})"
             )
-        match = every([*self.same_keys(search), f"s.{TIME} >= h.{AT}"])
+        match = conjunction([*self.same_keys(search), f"s.{TIME} >= h.{AT}"])
         joined = self.sql.asof_join("entities s", f"{source} h", match)
         if joined is None:
             return self._nearest_by_running(search, narrow)
@@ -166,7 +166,7 @@ class PointInTime:
         both = (
             f"SELECT CAST(NULL AS BIGINT) AS {ROW}, {', '.join([AT, *names, VALUE])} "
             f"FROM {narrow} UNION ALL SELECT {', '.join([ROW, TIME, *asked, 'NULL'])} "
-            f"FROM entities WHERE {every(f'{c} IS NOT NULL' for c in [TIME, *asked])}"
+            f"FROM entities WHERE {conjunction(f'{c} IS NOT NULL' for c in [TIME, *asked])}"
         )
         running = (
             f"SELECT {', '.join([ROW, f'{AT} AS {TIME}', *names])}, "
@@ -188,16 +188,16 @@ class PointInTime:
         columns += [f"{e} AS {n}" for n, e in zip(names, source.features.values(), strict=True)]
         columns += [f"{expression} AS __fp_tie{i}" for i, expression in enumerate(source.ties)]
         by = [*search.names, VALUE]
-        same = every(f"h.{c} = m.{c}" for c in by)
+        same = conjunction(f"h.{c} = m.{c}" for c in by)
         ranked = (
             f"SELECT {', '.join(f'h.{c}' for c in [*by, *names])}, row_number() OVER "
             f"(PARTITION BY {', '.join(f'h.{c}' for c in by)} ORDER BY {self.order(join)}) AS "
             f"__fp_rank FROM (SELECT {', '.join(columns)} FROM {source.relation} "
-            f"WHERE {every(self._can_answer(search))}) h "
+            f"WHERE {conjunction(self._can_answer(search))}) h "
             f"JOIN (SELECT DISTINCT {', '.join(by)} FROM {nearest}) m ON {same}"
         )
         chosen = ", ".join([f"n.{ROW}", f"n.{VALUE}", *(f"b.{name}" for name in names)])
-        same = every(f"n.{c} = b.{c}" for c in by)
+        same = conjunction(f"n.{c} = b.{c}" for c in by)
         return f"SELECT {chosen} FROM {nearest} n JOIN ({ranked}) b ON {same} WHERE b.__fp_rank = 1"
 
     def order(self, join: JoinSql) -> str:
@@ -230,7 +230,7 @@ class PointInTime:
         return "\n".join(["SELECT", listed, "FROM entities", *joined, f"ORDER BY entities.{ROW}"])
 
     def _selected(self, name: str, sql: str) -> str:
-        return f"{self._outgoing(name, sql)} AS {self.sql.quote(name)}"
+        return f"{self._exact_output(name, sql)} AS {self.sql.quote(name)}"
 
     def same_keys(self, search: Search) -> list[str]:
         """Return the conditions that the keys of an entity row and a history row are equal."""

@@ -126,10 +126,10 @@ class Session(ABC):
     def join(self, entities: EntityRowsSql, found: Sequence[Search], schema: pa.Schema) -> str:
         """Run all but the last statement of a join, and return the last."""
 
-        def outgoing(name: str, sql: str) -> str:
-            return self.outgoing(sql, schema.field(name).type)
+        def exact_output(name: str, sql: str) -> str:
+            return self.exact_output(sql, schema.field(name).type)
 
-        return PointInTime(self.sql, entities, outgoing).statement(found)
+        return PointInTime(self.sql, entities, exact_output).statement(found)
 
     def latest(
         self,
@@ -139,10 +139,10 @@ class Session(ABC):
         schema: pa.Schema,
     ) -> str:
         """Run all but the last statement for the newest rows, and return the last."""
-        sent = {n: self.outgoing(sql, schema.field(n).type) for n, sql in columns.items()}
+        sent = {n: self.exact_output(sql, schema.field(n).type) for n, sql in columns.items()}
         return latest_sql(self.sql, source, sent, *span)
 
-    def outgoing(self, sql: str, dtype: pa.DataType) -> str:
+    def exact_output(self, sql: str, dtype: pa.DataType) -> str:
         """Return the SQL of a result column in a form that this process reads exactly."""
         return sql
 

@@ -48,8 +48,8 @@ from feature_platform.offline.statistics import (
     top_sql,
 )
 from feature_platform.offline.time_ranges import (
+    conjunction,
     count_sql,
-    every,
     latest_sql,
     span_sql,
     within,
@@ -94,7 +94,9 @@ class SqlOfflineStore(OfflineStore):
     ) -> dict[str, FeatureStatistics]:
         source = source_sql(session.sql, table, table.features.names, session.relation(table))
         low, high = (None if time is None else microseconds(time) for time in (start, end))
-        conditions = every([f"{source.event} IS NOT NULL", *within(session.sql, source, low, high)])
+        conditions = conjunction(
+            [f"{source.event} IS NOT NULL", *within(session.sql, source, low, high)]
+        )
         relation = f"{source.relation} WHERE {conditions}"
         return describe(session, relation, source.features, table.features)
 

@@ -28,7 +28,7 @@ def latest_sql(
     ranked = (
         f"SELECT {', '.join(selected)}, row_number() OVER ({partition_by(source.keys.values())}"
         f"ORDER BY {', '.join(order)}) AS __fp_rank FROM {source.relation} "
-        f"WHERE {every(present(dialect, source, start, end))}"
+        f"WHERE {conjunction(row_conditions(dialect, source, start, end))}"
     )
     names = ", ".join(dialect.quote(name) for name in columns)
     return f"SELECT {names} FROM ({ranked}) r WHERE __fp_rank = 1"
@@ -36,7 +36,7 @@ def latest_sql(
 
 def count_sql(dialect: Dialect, source: SourceSql, start: int, end: int) -> str:
     """Return the statement that counts the rows in a closed range."""
-    conditions = every(present(dialect, source, start, end))
+    conditions = conjunction(row_conditions(dialect, source, start, end))
     return f"SELECT count(*) AS n FROM {source.relation} WHERE {conditions}"
 
 
@@ -48,7 +48,7 @@ def span_sql(dialect: Dialect, joins: Sequence[JoinSql], event: str, start: int,
         of = {column: join.source.keys[key] for key, column in join.keys.items()}
         keys = [f"{of[column]} AS {dialect.quote(column)}" for column in columns]
         time = f"{dialect.instant(join.source.event)} AS {dialect.quote(event)}"
-        conditions = every(present(dialect, join.source, start, end))
+        conditions = conjunction(row_conditions(dialect, join.source, start, end))
         selects.append(
             f"SELECT DISTINCT {', '.join([*keys, time])} FROM {join.source.relation} "
             f"WHERE {conditions}"
@@ -57,7 +57,7 @@ def span_sql(dialect: Dialect, joins: Sequence[JoinSql], event: str, start: int,
     return f"SELECT * FROM ({' UNION '.join(selects)}) r ORDER BY {order}"
 
 
-def present(dialect: Dialect, source: SourceSql, start: int, end: int) -> list[str]:
+def row_conditions(dialect: Dialect, source: SourceSql, start: int, end: int) -> list[str]:
     """Return the conditions that a row has keys and a time in a closed range."""
     needed = [*source.keys.values(), source.event]
     return [f"{e} IS NOT NULL" for e in needed] + within(dialect, source, start, end)
@@ -91,6 +91,6 @@ def partition_by(names: Iterable[str]) -> str:
     return f"PARTITION BY {listed} " if listed else ""
 
 
-def every(conditions: Iterable[str]) -> str:
+def conjunction(conditions: Iterable[str]) -> str:
     """Return the conjunction of conditions."""
     return " AND ".join(conditions) or "1 = 1"

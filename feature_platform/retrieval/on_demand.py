@@ -138,8 +138,9 @@ class Step:
             found = self._of_table(pa.table(arrays), columns)
             return [array.to_pylist() for array in found]
         names, size = list(self._step.features), len(next(iter(inputs.values())))
-        own = {name: _own(values) for name, values in inputs.items()}  # functions may change them
-        raw = self._of_lists(own, columns, size)
+        # Functions may change their arguments.
+        copies = {name: _copied(values) for name, values in inputs.items()}
+        raw = self._of_lists(copies, columns, size)
         return [
             self._returned(name, values, exact, columns)
             for name, values, exact in zip(names, raw, self._exact, strict=True)
@@ -204,24 +205,24 @@ class Step:
 
     def _failed(self, argument: Any, keys: Any, number: int, error: BaseException) -> Exception:
         """Return an error with the view, the row and the line of code."""
-        where, told = f"{number} rows", self._told(error)
+        position, reason = f"{number} rows", self._describe(error)
         if self._step.mode == "row":
-            where = f"row {number}{_named(keys, self._keys, number)}, {argument}"
+            position = f"row {number}{_format_keys(keys, self._keys, number)}, {argument}"
         else:
             for row in range(min(number, _MOST_TRIED_ALONE)):
-                if alone := self._told_alone(argument, row):
-                    where, told = f"row {row}{_named(keys, self._keys, row)}", alone
+                if alone := self._describe_alone(argument, row):
+                    position, reason = f"row {row}{_format_keys(keys, self._keys, row)}", alone
                     break
         step = self._step
         return TransformationError(
-            f"On-demand view {step.view!r} of {step.owner!r} failed on {where}: {told}"
+            f"On-demand view {step.view!r} of {step.owner!r} failed on {position}: {reason}"
         )
 
-    def _told(self, error: BaseException) -> str:
+    def _describe(self, error: BaseException) -> str:
         hint = " Missing values are passed as None." if "None" in str(error) else ""
         return f"{type(error).__name__}: {_first_line(error)}{self._line(error)}.{hint}"
 
-    def _told_alone(self, argument: Any, row: int) -> str:
+    def _describe_alone(self, argument: Any, row: int) -> str:
         """Return the error of one row of a batch run alone; `None` if it succeeds."""
         try:
             if self._step.mode == "python":
@@ -231,7 +232,7 @@ class Step:
             else:
                 self._function(argument.slice(row, 1))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever users' code raises
-            return self._told(error)
+            return self._describe(error)
         return ""
 
     def _line(self, error: BaseException) -> str:
@@ -259,9 +260,9 @@ class Step:
     def _not_given(self, name: str, values: Any, error: ValueError) -> RequestError:
         wanted = self._step.request.field(name).type
         place = misplaced(values, wanted) if len(values) > 1 else ""
-        where = f" in {place}" if place else ""
+        position = f" in {place}" if place else ""
         return RequestError(
-            f"The request's {name!r} is not {wanted}{where}, which on-demand view "
+            f"The request's {name!r} is not {wanted}{position}, which on-demand view "
             f"{self._step.view!r} takes: {error}."
         )
 
@@ -286,8 +287,8 @@ class Step:
         dtype = self._step.outputs.field(self._step.features[name]).type
         listed = values.to_pylist() if hasattr(values, "to_pylist") else list(values)
         row = first_misfit(listed, converter(dtype))
-        where = "" if row is None else f" in row {row}{_named(keys, self._keys, row)}"
-        return self._wrong(f"{name!r} that is not {dtype}{where}: {error}")
+        position = "" if row is None else f" in row {row}{_format_keys(keys, self._keys, row)}"
+        return self._wrong(f"{name!r} that is not {dtype}{position}: {error}")
 
     def _get(self, result: Any, name: str) -> Any:
         if name not in result:
@@ -324,14 +325,14 @@ def _first_line(error: BaseException) -> str:
     return (str(error).strip().splitlines() or [""])[0].rstrip(".")
 
 
-def _own(values: Sequence[Any]) -> Sequence[Any]:
+def _copied(values: Sequence[Any]) -> Sequence[Any]:
     """Return a copy of values whose lists can be changed safely."""
     if any(type(value) is list for value in values):
         return [list(value) if type(value) is list else value for value in values]
     return values
 
 
-def _named(keys: Any, names: Sequence[str], row: int) -> str:
+def _format_keys(keys: Any, names: Sequence[str], row: int) -> str:
     """Format the join keys of a row for messages."""
     found = {name: keys[name][row] for name in names if name in keys}
     plain = {n: v.as_py() if isinstance(v, pa.Scalar) else v for n, v in found.items()}

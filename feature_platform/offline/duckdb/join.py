@@ -20,7 +20,7 @@ from feature_platform.offline.point_in_time import (
     Search,
 )
 from feature_platform.offline.source_sql import JoinSql, SourceSql
-from feature_platform.offline.time_ranges import every
+from feature_platform.offline.time_ranges import conjunction
 
 
 class Tables(Protocol):
@@ -111,7 +111,7 @@ class DuckDBJoin(PointInTime):
         self._table(
             narrow,
             f"SELECT h.* FROM ({self.narrow(search, more=search.source.row_id)}) h "
-            f"SEMI JOIN entities s ON {every(self.same_keys(search))}",
+            f"SEMI JOIN entities s ON {conjunction(self.same_keys(search))}",
         )
         cheap = self._pairs_are_cheap(search, narrow)
         self._table(nearest, (self._nearest_of_pairs if cheap else self.nearest)(search, narrow))
@@ -138,7 +138,7 @@ class DuckDBJoin(PointInTime):
         """Compare the measured costs of sorting (ASOF join) and of comparing all pairs."""
         listed = ", ".join(self.sql.quote(column) for _, column in search.keys)
         counted = f"SELECT {listed}, count(*) AS __fp_rows FROM entities GROUP BY {listed}"
-        same = every(self.same_keys(search))
+        same = conjunction(self.same_keys(search))
         pairs, rows = self._session.row(
             f"SELECT coalesce(sum(s.__fp_rows), 0), count(*) FROM ({counted}) s "
             f"JOIN {narrow} h ON {same}"
@@ -150,12 +150,12 @@ class DuckDBJoin(PointInTime):
         group = ", ".join([f"s.{ROW}", *(f"h.{key}" for key in search.names)])
         return (
             f"SELECT {group}, max(h.{VALUE}) AS {VALUE} FROM entities s JOIN {narrow} h "
-            f"ON {every(match)} GROUP BY {group}"
+            f"ON {conjunction(match)} GROUP BY {group}"
         )
 
     def _candidates(self, search: Search, narrow: str, nearest: str) -> str:
         """Return the ids of the rows that differ only in their features."""
-        equal = every(f"n.{c} = h.{c}" for c in [*search.names, VALUE])
+        equal = conjunction(f"n.{c} = h.{c}" for c in [*search.names, VALUE])
         columns = [f"n.{ROW}", f"n.{VALUE}", *(f"h.{c}" for c in search.source.row_id)]
         sql = f"SELECT {', '.join(columns)} FROM {nearest} n JOIN {narrow} h ON {equal}"
         if search.source.created and not search.known_only:
@@ -195,7 +195,7 @@ class DuckDBJoin(PointInTime):
             f"SELECT {columns} FROM {match} m ANTI JOIN ({many}) t ON m.{ROW} = t.{ROW} UNION ALL "
             f"SELECT {columns} FROM (SELECT * FROM {match} SEMI JOIN ({many}) t USING ({ROW})) m "
             f"JOIN (SELECT {', '.join([*ids, *ties])} FROM {source.relation}) h "
-            f"ON {every(f'm.{c} = h.{c}' for c in ids)} QUALIFY row_number() OVER "
+            f"ON {conjunction(f'm.{c} = h.{c}' for c in ids)} QUALIFY row_number() OVER "
             f"(PARTITION BY m.{ROW} ORDER BY {', '.join(order)}) = 1",
         )
         return name
@@ -207,7 +207,7 @@ class DuckDBJoin(PointInTime):
         names = "".join(f", h.{self.sql.quote(name)}" for name in columns)
         return (
             f"SELECT m.{ROW}, m.{VALUE}{names} FROM {match} m JOIN (SELECT {wanted} FROM "
-            f"{source.relation}) h ON {every(f'm.{c} = h.{c}' for c in ids)}"
+            f"{source.relation}) h ON {conjunction(f'm.{c} = h.{c}' for c in ids)}"
         )
 
     def _table(self, name: str, sql: str, *, add: bool = False) -> None:

@@ -198,7 +198,7 @@ class SnowflakeSession(Session, TableSession):
             raise StoreError(f"Source {label!r} has a database but no schema; set both.")
         return ".".join(self.sql.quote(part) for part in parts if part)
 
-    def outgoing(self, sql: str, dtype: pa.DataType) -> str:
+    def exact_output(self, sql: str, dtype: pa.DataType) -> str:
         """Fetch times as integers and decimals as text, which the connector would change.
 
         It returns times as nanoseconds, which do not cover all years, and decimals as floats.
