@@ -129,6 +129,14 @@ def abbreviate(value: object) -> str:
     return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
 
 
+def text_of(error: BaseException) -> str:
+    """Return the text of an error; users' errors may fail to give theirs."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - it is not ours
+        return f"{type(error).__name__} without a readable text"
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the closest known name, or an empty string."""
     by_fold = {candidate.casefold(): candidate for candidate in known}

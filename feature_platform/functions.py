@@ -1,6 +1,7 @@
 """Functions of on-demand views, loaded from the files of their owners alone."""
 
 import importlib
+import importlib.util
 import inspect
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,7 +11,7 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 from feature_platform.definitions import Code, OnDemandFeatureView, source_fingerprint
-from feature_platform.errors import ConfigError, DefinitionError, TransformationError
+from feature_platform.errors import ConfigError, DefinitionError, TransformationError, text_of
 from feature_platform.project import Transformation
 from feature_platform.repo import Repo
 from feature_platform.retrieval import Function
@@ -113,8 +114,11 @@ class FunctionLoader:
         folder = self._repo_of(owner).path.resolve()
         for name in names:
             file = (folder / name).resolve()
-            if file.is_file() and file.is_relative_to(folder):
-                return _Source(file, folder)
+            try:
+                if file.is_file() and file.is_relative_to(folder):
+                    return _Source(file, folder)
+            except OSError:  # the name is too long for a file
+                return None
         return None
 
     def _repo_of(self, owner: str) -> Repo:
@@ -135,14 +139,22 @@ class FunctionLoader:
             return main
         try:
             if source.files is not None:
-                return importlib.import_module(name)
+                return _import(name, source)
             with self._repo_of(transformation.owner).importing():
-                return importlib.import_module(name)
-        except (Exception, SystemExit) as error:
-            raise TransformationError(
-                f"On-demand view {transformation.view!r}: its module {name!r} failed to import: "
-                f"{type(error).__name__}: {error}"
-            ) from error
+                return _import(name, source)
+        except ModuleNotFoundError as error:
+            if error.name == name.partition(".")[0]:
+                raise self._missing(transformation) from error
+            raise self._failed(transformation, error) from error
+        except BaseException as error:
+            raise self._failed(transformation, error) from error
+
+    def _failed(self, transformation: Transformation, error: BaseException) -> TransformationError:
+        return TransformationError(
+            f"On-demand view {transformation.view!r}: its module "
+            f"{transformation.location.module!r} failed to import: {type(error).__name__}: "
+            f"{text_of(error)}"
+        )
 
     def _missing(self, transformation: Transformation) -> TransformationError:
         code, owner = transformation.location, transformation.owner
@@ -170,6 +182,21 @@ class FunctionLoader:
         )
 
 
+def _import(name: str, source: _Source) -> ModuleType:
+    """Import a module after checking that `import` would not take another of its name.
+
+    Raises:
+        ModuleNotFoundError: It would: a package elsewhere on the path comes first.
+    """
+    top = name.partition(".")[0]
+    found = importlib.util.find_spec(top)
+    places = [found.origin, *(found.submodule_search_locations or [])] if found else []
+    first = next((place for place in places if place), "")
+    if not first or not Path(first).resolve().is_relative_to(source.root):
+        raise ModuleNotFoundError(f"{top!r} is another module", name=top)
+    return importlib.import_module(name)
+
+
 def _packaged(owner: str, package: str, names: Sequence[Path]) -> _Source | None:
     """Find a module among the files of an installed distribution."""
     try:
@@ -195,7 +222,10 @@ def _is_defined_by(function: object, source: _Source, code: Code) -> bool:
     """Return whether a function comes from the file that was checked, under its own name."""
     if not callable(function):
         return False
-    plain = inspect.unwrap(function)
+    try:
+        plain = inspect.unwrap(function)
+    except ValueError:  # it wraps itself
+        return False
     if not inspect.isfunction(plain) or plain.__qualname__ != code.qualname:
         return False
     return Path(plain.__code__.co_filename).resolve() == source.file

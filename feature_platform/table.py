@@ -27,6 +27,7 @@ class SourceTable:
         created_timestamp: Source column with the time a row became known, if any.
         day_column: Partition column with the day of the event timestamp, if any.
         renamed: Table column → source column, for names that differ.
+        is_pushed: Whether rows are also pushed to the online store.
     """
 
     name: str
@@ -35,6 +36,7 @@ class SourceTable:
     created_timestamp: str | None = None
     day_column: str | None = None
     renamed: Mapping[str, str] = field(default_factory=dict)
+    is_pushed: bool = False
 
     def column(self, name: str) -> str:
         """Return the source column behind a table column."""
@@ -69,10 +71,11 @@ class Table:
         """Name of the rows in a store.
 
         It depends on the join keys and, where their names differ, on the source columns of keys
-        and times: rows that were loaded from other columns belong to other keys or times.
+        and times: rows that were loaded from other columns belong to other keys or times. Rows that
+        are pushed have the names of the view, whatever those of its history are.
         """
         source = self.source
-        if source is None:
+        if source is None or source.is_pushed:
             return self._digest_name(self.keys)
         columns = {name: source.column(name) for name in self.keys}
         columns[EVENT_TIMESTAMP] = source.event_timestamp
@@ -92,19 +95,23 @@ class Table:
 
     @cached_property
     def ledger(self) -> str:
-        """Name of the ledger.
+        """Name of the ledger of loaded windows."""
+        return f"{self.prefix}loads"
 
-        A view starts an empty one when its rows would be loaded from elsewhere, from other columns
-        or from another range of time: earlier loads do not count for it.
+    @cached_property
+    def content(self) -> str:
+        """Hash of everything that decides what a load reads.
+
+        Loads of other content do not count: from elsewhere, from other columns or times, or, with
+        another ttl, from another range of time.
         """
         source = self.source
         if source is None:
-            return self._digest_name([list(self.keys), self.ttl])
+            return _digest([list(self.keys), self.ttl])
         columns = {name: source.column(name) for name in (*self.keys, *self.features.names)}
         renamed = {name: column for name, column in columns.items() if name != column}
         times = source.event_timestamp, source.created_timestamp
-        content = [list(self.keys), dict(source.location), times, renamed, self.ttl]
-        return self._digest_name(content)
+        return _digest([list(self.keys), dict(source.location), times, renamed, self.ttl])
 
     @cached_property
     def prefix(self) -> str:
@@ -113,12 +120,16 @@ class Table:
         return f"{self.project}.{self.name}{generation}."
 
     def _digest_name(self, content: object) -> str:
-        return self.prefix + blake2b(repr(content).encode(), digest_size=6).hexdigest()
+        return self.prefix + _digest(content)
 
     @cached_property
     def ttl_us(self) -> int | None:
         """The ttl in microseconds."""
         return None if self.ttl is None else self.ttl // MICROSECOND
+
+
+def _digest(content: object) -> str:
+    return blake2b(repr(content).encode(), digest_size=6).hexdigest()
 
 
 def column(label: str, feature: str) -> str:

@@ -357,3 +357,17 @@ def test_a_saved_plan_is_applied_by_the_digest_that_was_reviewed(folders: Path) 
     run("-C", folders / "platform", "apply", saved, "--digest", digest)
     assert "driver_stats" in run("-C", folders / "platform", "list").output
     run("-C", folders / "platform", "apply", "--digest", digest, code=2)
+
+
+@pytest.mark.parametrize("team", ["team: none\n", "team: growth\n", ""])
+def test_only_the_platform_imports_a_registry(folders: Path, team: str) -> None:
+    """An import writes commits of all owners."""
+    run("-C", folders / "platform", "apply")
+    backup = folders / "backup.jsonl"
+    run("-C", folders / "platform", "export", backup)
+    other = folders / "other"
+    other.mkdir()
+    (other / "feature_store.yaml").write_text(f"project: rides\n{team}registry: new.db\n")
+
+    assert "team: platform" in run("-C", other, "import", backup, code=1).stderr
+    assert not (other / "new.db").exists()

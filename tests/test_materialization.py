@@ -339,10 +339,10 @@ def test_a_view_that_reads_something_else_is_loaded_again(
     assert online == history == expected
 
 
-def _view_of(ttl: timedelta | None = None, **source: Any) -> list[Any]:
+def _view_of(ttl: timedelta | None = None, path: str = "x.parquet", **source: Any) -> list[Any]:
     key = Entity(name="k", value_type=Int64)
     schema = [Field(name="v", dtype=Int64)]
-    read = FileSource(name="x", path="x.parquet", **source)
+    read = FileSource(name="x", path=path, **source)
     return [key, FeatureView(name="v", entities=[key], ttl=ttl, schema=schema, source=read)]
 
 
@@ -436,3 +436,70 @@ def test_an_on_demand_view_that_cannot_be_resolved_stops_no_rows(
     )
     assert "risk_double" in caplog.text
     assert "'risk'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, {"field_mapping": {"v2": "v", "v": "unused"}}),
+        ({}, {"path": "y.parquet"}),
+        ({"ttl": timedelta(days=60)}, {"ttl": timedelta(days=1)}),
+    ],
+    ids=["mapping", "path", "ttl"],
+)
+def test_a_view_that_is_restored_is_loaded_again(open_store, tmp_path: Path, first, second) -> None:
+    """What was loaded in between replaced its rows, or they expired."""
+    rows = {"k": [1], "event_timestamp": [LONG_AGO], "v": [1], "v2": [100]}
+    pd.DataFrame(rows).to_parquet(tmp_path / "x.parquet")
+    pd.DataFrame({**rows, "v": [7]}).to_parquet(tmp_path / "y.parquet")
+    store = open_store()
+    commit = store.apply(_view_of(**first))
+    store.materialize_incremental()
+    store.apply(_view_of(**second))
+    store.materialize_incremental()
+    store.expire_online_store()
+
+    store.restore(commit.version)
+    store.materialize_incremental()
+    assert store.get_online_features(["v"], [{"k": 1}]).to_dict()["v"] == [1]
+
+
+def test_expired_rows_are_loaded_again_under_a_longer_ttl(open_store, tmp_path: Path) -> None:
+    rows = {"k": [1], "event_timestamp": [LONG_AGO], "v": [1]}
+    pd.DataFrame(rows).to_parquet(tmp_path / "x.parquet")
+    store = open_store()
+    store.apply(_view_of(ttl=timedelta(days=60)))
+    store.materialize_incremental()
+    store.apply(_view_of(ttl=timedelta(days=1)))
+    assert store.expire_online_store() == {"v": 1}
+    store.apply(_view_of(ttl=timedelta(days=60)))
+    store.materialize_incremental()
+
+    assert store.get_online_features(["v"], [{"k": 1}]).to_dict()["v"] == [1]
+
+
+def test_a_ttl_beyond_all_times_expires_nothing(open_store) -> None:
+    store = open_store()
+    store.apply(_view_of(ttl=timedelta(days=999_999_999)))
+    assert store.expire_online_store() == {"v": 0}
+
+
+def test_pushed_rows_stay_when_the_source_gets_a_history(open_store, tmp_path: Path) -> None:
+    history = FileSource(
+        name="x", path="x.parquet", timestamp_field="at", field_mapping={"user": "k"}
+    )
+    pd.DataFrame({"user": [2], "at": [NOON - HOUR], "v": [2]}).to_parquet(tmp_path / "x.parquet")
+    store = open_store()
+    key = Entity(name="k", value_type=Int64)
+    schema = [Field(name="v", dtype=Int64)]
+
+    def view(source: PushSource) -> FeatureView:
+        return FeatureView(name="v", entities=[key], schema=schema, source=source)
+
+    store.apply([key, view(PushSource(name="p"))])
+    store.push("p", _one(v=7))
+    store.apply([view(PushSource(name="p", batch_source=history))])
+    store.materialize_incremental()
+
+    asked = [{"k": 1}, {"k": 2}]
+    assert store.get_online_features(["v"], asked).to_dict()["v"] == [7, 2]

@@ -106,6 +106,8 @@ def test_a_full_sync_of_an_empty_folder_deletes_nothing(tmp_path: Path) -> None:
 
 def test_what_a_folder_no_longer_defines_goes_with_a_full_sync(tmp_path: Path) -> None:
     folder = write(tmp_path / "a", rider=ENTITIES.format(name="rider"))
+    settings = folder / "feature_store.yaml"
+    settings.write_text(settings.read_text() + "team: platform\n")
     FeatureStore(folder).apply(partial=False)
     (folder / "rider.py").unlink()
     FeatureStore(folder).apply()

@@ -35,6 +35,7 @@ from feature_platform.registry import (
     read_export,
 )
 from feature_platform.registry import repair as repair_log
+from feature_platform.services.identity import check_may_import
 from feature_platform.store import FeatureStore
 
 _ADVICE = """What comes after version {good} cannot be read. What can be done:
@@ -176,7 +177,7 @@ def describe(repo: Path, *, name: str, as_json: bool) -> None:
         for key, value in content.items():
             nested = isinstance(value, (dict, list))
             shown = yaml.safe_dump(value, sort_keys=False).rstrip() if nested else str(value)
-            table.add_row(key, escape(shown))
+            table.add_row(key, escape(_printable(shown)))
         for key, value in signature(project, entry.definition).items():
             table.add_row(key, escape(value))
         console().print(table)
@@ -204,7 +205,9 @@ def export(repo: Path, *, file: Path) -> None:
 @click.argument("file", type=click.File("rb"))
 def import_(repo: Path, *, file: BinaryIO) -> None:
     """Fill an empty registry from a FILE that `export` wrote."""
-    log = FeatureStore(repo).registry.log
+    store = FeatureStore(repo)
+    check_may_import(store.config)
+    log = store.registry.log
     records = read_export(file.read())
     added = import_records(records, log)
     console().print(f"{escape(str(log))} has {len(records)} commits now; {added} were added.")
@@ -267,6 +270,11 @@ def _content(entry: Registered) -> dict[str, Any]:
     content = {{"owner": "contact"}.get(n, n): v for n, v in attributes(entry.body).items()}
     fault = entry.definition.fault
     return {"problem": fault, **content} if fault else content
+
+
+def _printable(text: str) -> str:
+    """Return text without control characters, which a terminal would obey."""
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def _nothing(store: FeatureStore) -> str:

@@ -49,6 +49,6 @@ def attributes(body: str | None) -> dict[str, Any]:
     """
     try:
         content = json.loads(body or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     return content if isinstance(content, dict) else {"content": body}

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -21,6 +21,8 @@ from feature_platform.online.codec import (
 )
 from feature_platform.table import Table
 from feature_platform.types.times import from_microseconds, microseconds
+
+_BEGINNING = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 
 
 class StoredRows(NamedTuple):
@@ -55,11 +57,18 @@ class Window:
 
 
 class LedgerEntry(NamedTuple):
-    """A loaded window, in microseconds since 1970 UTC, and the layout id of its rows, in hex."""
+    """A loaded window, in microseconds since 1970 UTC.
+
+    `layout` is the layout id of its rows in hex (`EXPIRED` if they were removed), a dot, and the
+    content that was loaded.
+    """
 
     start: int
     end: int
     layout: str
+
+
+EXPIRED: Final = "0" * 12
 
 
 class OnlineStore(ABC):
@@ -135,15 +144,25 @@ class OnlineStore(ABC):
         Windows loaded before a feature was added or retyped are excluded: their rows lack it.
         """
         entries = self._ledger(table)
-        layouts = {entry.layout for entry in entries}
-        complete = {layout for layout in layouts if self._has_all_features(table, layout)}
+        layouts = {entry.layout for entry in entries if entry.layout.endswith(f".{table.content}")}
+        complete = {label for label in layouts if self._has_all_features(table, label[:12])}
         spans = _merge_spans((e.start, e.end) for e in entries if e.layout in complete)
         return [Window(from_microseconds(start), from_microseconds(end)) for start, end in spans]
 
     def record(self, table: Table, window: Window) -> None:
         """Add a window to the ledger. Call this only after its rows are stored."""
         start, end = microseconds(window.start), microseconds(window.end)
-        self._add_to_ledger(table, LedgerEntry(start, end, table.layout_id.hex()))
+        layout = f"{table.layout_id.hex()}.{table.content}"
+        self._add_to_ledger(table, LedgerEntry(start, end, layout))
+
+    def forget(self, table: Table, before: int) -> None:
+        """Invalidate loads of other content after rows before a time were removed.
+
+        Rows that one ttl lets expire may count for the view as it was, or will be again.
+        """
+        if any(not entry.layout.endswith(f".{table.content}") for entry in self._ledger(table)):
+            layout = f"{EXPIRED}.{table.content}"
+            self._add_to_ledger(table, LedgerEntry(_BEGINNING, before, layout))
 
     @abstractmethod
     def expire(self, table: Table, before: int) -> int:
@@ -224,8 +243,11 @@ class OnlineStore(ABC):
 def merge_ledger(entries: Iterable[Sequence[Any]], new: LedgerEntry) -> list[LedgerEntry]:
     """Return a ledger with a new entry; adjacent and overlapping windows are merged.
 
-    The new entry replaces other layouts within its window, because a reload rewrites the rows.
+    The new entry replaces other layouts within its window, because a reload rewrites the rows. A
+    load of other content invalidates all earlier loads: it may have replaced any of their rows.
     """
+    content = new.layout.partition(".")[2]
+    entries = [entry for entry in entries if entry[2].endswith(f".{content}")]
     by_layout: dict[str, list[tuple[int, int]]] = {new.layout: [(new.start, new.end)]}
     for start, end, layout in entries:
         spans = [(start, end)]

@@ -12,7 +12,7 @@ def signature(project: Project, definition: Definition) -> dict[str, str]:
         return {}
     try:
         retrieval = resolve(project, parse_features(project, definition.name))
-    except FeaturePlatformError:  # `plan` reports the problem
+    except (FeaturePlatformError, RecursionError):  # `plan` reports the problem
         return {}
     keys = {name: str(dtype or "any type") for name, dtype in retrieval.join_keys.items()}
     request = {name: str(dtype) for name, dtype in retrieval.request_fields.items()}

@@ -246,6 +246,7 @@ def _source_table(
         created_timestamp=renamed.get(created, created) or None,
         day_column=source.day_column or None,
         renamed=renamed,
+        is_pushed=view.source != source.name,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from feature_platform.errors import RequestError, TransformationError, did_you_mean
+from feature_platform.errors import RequestError, TransformationError, did_you_mean, text_of
 from feature_platform.project import Transformation
 from feature_platform.retrieval.convert import to_pandas
 from feature_platform.retrieval.sql_evaluator import SqlEvaluator
@@ -200,7 +200,9 @@ class Step:
     def _call(self, argument: Any, keys: Any, number: int) -> Any:
         try:
             return self._function(argument)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise self._failed(argument, keys, number, error) from error
 
     def _failed(self, argument: Any, keys: Any, number: int, error: BaseException) -> Exception:
@@ -219,7 +221,7 @@ class Step:
         )
 
     def _describe(self, error: BaseException) -> str:
-        hint = " Missing values are passed as None." if "None" in str(error) else ""
+        hint = " Missing values are passed as None." if "None" in text_of(error) else ""
         return f"{type(error).__name__}: {_first_line(error)}{self._line(error)}.{hint}"
 
     def _describe_alone(self, argument: Any, row: int) -> str:
@@ -231,7 +233,7 @@ class Step:
                 self._function(argument.iloc[row : row + 1].reset_index(drop=True))
             else:
                 self._function(argument.slice(row, 1))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever users' code raises
+        except BaseException as error:  # noqa: BLE001 - whatever users' code raises
             return self._describe(error)
         return ""
 
@@ -322,7 +324,7 @@ def widened(table: pa.Table) -> pa.Table:
 
 def _first_line(error: BaseException) -> str:
     """Return the first line of an error; DuckDB appends a drawing of the query."""
-    return (str(error).strip().splitlines() or [""])[0].rstrip(".")
+    return (text_of(error).strip().splitlines() or [""])[0].rstrip(".")
 
 
 def _copied(values: Sequence[Any]) -> Sequence[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from feature_platform.errors import SchemaError, TransformationError
+from feature_platform.errors import StoreError, TransformationError, text_of
 from feature_platform.online import OnlineStore, StoredRows, encode_row, to_storable
 from feature_platform.project import Precomputed, Retrieval
 from feature_platform.project.resolve import PRECOMPUTED_INPUTS
@@ -99,7 +99,7 @@ class PrecomputedWriter:
         self, precomputed: Precomputed, retrieval: Retrieval, functions: Functions
     ) -> None:
         self.table = precomputed.table
-        self._told = ""
+        self._reported = ""
         [self._read] = retrieval.reads
         self.source = self._read.table
         self._outputs = retrieval.transformations[-1].features
@@ -138,10 +138,12 @@ class PrecomputedWriter:
         """
         try:
             self.write(online, batch)
-        except (TransformationError, SchemaError) as error:
-            if str(error) != self._told:
-                _log.warning("Features are not precomputed; readers compute them: %s", error)
-            self._told = str(error)
+        except StoreError:
+            raise  # the rows of the view itself would not be stored either
+        except Exception as error:  # noqa: BLE001 - whatever the code of another team raises
+            if (reason := text_of(error)) != self._reported:
+                _log.warning("Features are not precomputed; readers compute them: %s", reason)
+            self._reported = reason
 
 
 def decoder_of(dtype: pa.DataType) -> Callable[[Any], Any] | None:

@@ -6,6 +6,7 @@ from feature_platform.config import FILE_NAME, RepoConfig
 from feature_platform.definitions import Policy, Transfer
 from feature_platform.errors import Problem, RequestError
 from feature_platform.governance import Plan
+from feature_platform.project import PLATFORM
 
 
 def identity_problems(settings: RepoConfig, plan: Plan) -> Iterator[Problem]:
@@ -28,6 +29,19 @@ def identity_problems(settings: RepoConfig, plan: Plan) -> Iterator[Problem]:
         elif change.kind in {Policy.kind, Transfer.kind}:
             message = f"only a repo that names its team may register this. {remedy}"
             yield Problem("identity", change.subject, message)
+
+
+def check_may_import(settings: RepoConfig) -> None:
+    """Refuse imports of a registry, which contain commits of all owners, by all but the platform.
+
+    Raises:
+        RequestError: The settings do not state that this is the platform team's repo.
+    """
+    if not settings.is_team_named or settings.team != PLATFORM:
+        raise RequestError(
+            "An import writes commits of all owners. Run it from a repo with `team: platform` in "
+            f"its {FILE_NAME}."
+        )
 
 
 def check_may_write(settings: RepoConfig) -> None:

@@ -123,7 +123,10 @@ def precomputed_writers(call: Call) -> dict[str, list[PrecomputedWriter]]:
             continue
         try:
             writer = precomputed_writer(call, view)
-        except FeaturePlatformError as error:  # its owner's trouble stops nobody's rows
+        except (
+            FeaturePlatformError,
+            RecursionError,
+        ) as error:  # its owner's trouble stops nobody's rows
             _log.warning("Features of %s of %r are not precomputed: %s", view, entry.owner, error)
             continue
         writers.setdefault(writer.source.name, []).append(writer)

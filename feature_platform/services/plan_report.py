@@ -99,7 +99,7 @@ def _online_table(project: Project, name: str) -> Table | None:
 def _reason(old: Table, new: Table) -> str:
     if old.identity != new.identity:
         return "its keys or times change, so its rows move to a new table"
-    if old.source != new.source:
+    if old.source != new.source and old.content != new.content:
         return "its source changes"
     if _is_longer(new.ttl, old.ttl):
         return "its ttl grows, so older rows count"

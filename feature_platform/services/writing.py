@@ -24,6 +24,8 @@ from feature_platform.services.stores import Call
 from feature_platform.table import Table
 from feature_platform.types.times import microseconds
 
+_OLDEST = -(2**62)  # a ttl may reach further back than stores can count
+
 
 class PushMode(Enum):
     """Stores to which rows are pushed.
@@ -69,9 +71,9 @@ def expire(call: Call, views: Sequence[str] | None) -> dict[str, int]:
     for table in online_tables(call.project, views):
         for each in (table, *(writer.table for writer in writers.get(table.name, ()))):
             if each.ttl_us is not None:
-                counts[each.name] = call.stores.online.expire(
-                    each, microseconds(call.now) - each.ttl_us
-                )
+                before = max(microseconds(call.now) - each.ttl_us, _OLDEST)
+                counts[each.name] = call.stores.online.expire(each, before)
+                call.stores.online.forget(each, before)
     return counts
 
 

@@ -60,6 +60,8 @@ READ = {
     "nanoseconds": (TIMESTAMP, "2026-01-01T12:00:00.000001999", NOON + MICROSECOND),
     "a list": (pa.list_(pa.int64()), '"[1, 2]"', [1, 2]),
     "nothing": (pa.int64(), "", None),
+    "no text": (pa.string(), "", None),
+    "empty text": (pa.string(), '""', ""),
 }  # fmt: skip
 REFUSED = {
     "a fraction as an integer": (pa.int64(), "1.5"),
@@ -75,6 +77,9 @@ REFUSED = {
     "a day that is not": (TIMESTAMP, "2026-02-30"),
     "an epoch": (TIMESTAMP, "1767268800"),
     "a named time": (TIMESTAMP, "infinity"),
+    "a number beyond all": (pa.float64(), "1e400"),
+    "a number beyond narrow floats": (pa.float32(), "1e39"),
+    "an offset that no place has": (TIMESTAMP, "2026-01-01T11:00:00+25:00"),
     "a list with a fraction": (pa.list_(pa.int64()), '"[1.5]"'),
 }
 
@@ -127,6 +132,14 @@ def test_keys_without_a_type_are_integers_only_if_all_are(tmp_path: Path) -> Non
     assert set(newest(tmp_path, untyped)) == set(range(MANY))
     write_csv(tmp_path / "v.csv", ("007", AT, "1"))
     assert {"7", "007"} < set(newest(tmp_path, untyped))
+
+
+def test_a_column_that_occurs_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "v.csv").write_text(f"k,event_timestamp,v,v\n1,{AT},1,2\n")
+    with raises(SchemaError, "'s'", "'v'", "v.csv"):
+        newest(tmp_path, table_at("v.csv", pa.int64()))
+    (tmp_path / "v.csv").write_text(f"k,event_timestamp,v,v_1\n1,{AT},1,2\n")
+    assert newest(tmp_path, table_at("v.csv", pa.int64()))[1][1] == 1
 
 
 VALUES = {

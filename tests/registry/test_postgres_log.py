@@ -178,3 +178,18 @@ def test_a_password_that_is_not_encoded_is_refused_and_not_shown(ending: str) ->
     with raises(ConfigError, "%40") as caught:
         PostgresLog(f"postgresql://writer:hunter{ending}@127.0.0.1:23999/features")
     assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:hunter2/d",
+        "postgresql://u:hunter2%00@h/d",
+        "postgresql://u@h/d?password=hunter2%zz",
+        "postgresql://u@h/d?passwrd=hunter2",
+    ],
+)
+def test_a_url_that_libpq_cannot_parse_is_not_shown(url: str) -> None:
+    with raises(ConfigError, "PostgreSQL") as caught:
+        PostgresLog(url).read(0)
+    assert "hunter2" not in str(caught.value)

@@ -273,3 +273,50 @@ def test_code_may_come_from_a_package_that_the_settings_name(store, tmp_path: Pa
     assert serve("package:risk-features").strip() == "[22.0]"
     assert "ConfigError" in serve("package:nothing-of-this-name")
     assert "TransformationError" in serve("package:pandas")
+
+
+def test_a_package_elsewhere_does_not_stand_in_for_a_folder(victim: Path) -> None:
+    """A regular package on the path comes before a folder without `__init__.py`."""
+    repo, outside = victim / "risk", victim / "outside"
+    view = VIEWS.replace("risk_factor", "risk_nested")
+    (repo / "linked.py").unlink()  # its own team may import it
+    (repo / "feats").mkdir()
+    (repo / "feats" / "a.py").write_text(view)
+    FeatureStore(repo).apply()
+    mine = FeatureStore(victim, clock=lambda: NOON)
+    asked = ["risk_nested"], [{"driver_id": 1}]
+    assert mine.get_online_features(*asked).to_dict()["y"] == [22.0]
+
+    (outside / "feats").mkdir()
+    for name in ("__init__.py", "a.py"):
+        (outside / "feats" / name).write_text((outside / "run_nobody.py").read_text() + view)
+    with raises(TransformationError, "'risk_nested'"):
+        FeatureStore(victim, clock=lambda: NOON).get_online_features(*asked)
+    assert not (victim / "ran").exists()
+
+
+HOSTILE = {
+    "an exception that is no Exception": "class Odd(BaseException): pass\n",
+    "an exception without text": (
+        "class Odd(Exception):\n    def __str__(self):\n        raise RuntimeError\n"
+    ),
+    "memory": "class Odd(MemoryError): pass\n",
+    "recursion": "class Odd(RecursionError): pass\n",
+}
+
+
+@pytest.mark.parametrize("code", HOSTILE.values(), ids=HOSTILE)
+def test_code_of_a_team_that_fails_stops_no_rows(victim: Path, code: str) -> None:
+    repo = victim / "risk"
+    failing = (
+        VIEWS.replace("FACTOR = 2", f"FACTOR = 2\n{code}")
+        .replace('return {"y": inputs["trips"] * FACTOR}', "raise Odd()")
+        .replace("sources=", "write_to_online_store=True, sources=")
+    )
+    (repo / "on_demand_views.py").write_text(failing)
+    FeatureStore(repo).apply()
+
+    mine = FeatureStore(victim, clock=lambda: NOON)
+    assert mine.materialize(NOON - 3 * HOUR, NOON, ["driver_stats"]) == {"driver_stats": 2}
+    with raises(TransformationError, "'risk_factor'", "'risk'", "Odd"):
+        mine.get_online_features(["risk_factor"], [{"driver_id": 1}])

@@ -11,7 +11,8 @@ from feature_platform.table import SourceTable, Table
 from feature_platform.types.arrow import TIMESTAMP, is_list
 
 CSV_OPTIONS = """
-    all_varchar = true, header = true, quote = '"', escape = '"', comment = '', skip = 0
+    all_varchar = true, quote = '"', escape = '"', comment = '', skip = 0,
+    allow_quoted_nulls = false
 """
 """Only the delimiter and the line ends are detected."""
 
@@ -20,7 +21,8 @@ _NUMBER = r"(?i)^([+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?|[+-]?inf(init
 _BOOLEAN = r"(?i)^(true|false|0|1)$"
 _TIME = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?( ?([Zz]|[+-][0-9]{2}(:?[0-9]{2})?))?)?$"
+    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
+    r"( ?([Zz]|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?))?)?$"
 )
 _CANONICAL_INTEGER = "^(0|-?[1-9][0-9]{0,17})$"
 
@@ -61,6 +63,8 @@ def _parsed(dialect: Dialect, source: str, name: str, value: str, dtype: pa.Data
     digits = f"split_part({text}, '.', 1)" if pattern == _INTEGER else text
     parsed = f"TRY_CAST({digits} AS {type_name})"
     allowed = f"regexp_matches({text}, {dialect.literal(pattern)})"
+    if pattern == _NUMBER:  # a number that is too large is not infinity
+        allowed += f" AND (isfinite({parsed}) OR regexp_matches({text}, '(?i)inf|nan'))"
     message = f"Source {source!r}, column {name!r} is declared {dtype}, but {expected}: "
     return (
         f"CASE WHEN {value} IS NULL THEN NULL WHEN {allowed} AND {parsed} IS NOT NULL "

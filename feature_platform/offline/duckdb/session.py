@@ -3,8 +3,9 @@
 import shutil
 import tempfile
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,18 +13,13 @@ import duckdb
 import pyarrow as pa
 from pyarrow import fs, parquet
 
-from feature_platform.errors import (
-    ConfigError,
-    FeaturePlatformError,
-    RequestError,
-    SchemaError,
-    StoreError,
-)
+from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
 from feature_platform.offline.base import EntityRows, Progress
 from feature_platform.offline.columns import family
 from feature_platform.offline.duckdb.append import append_files
 from feature_platform.offline.duckdb.csv import CSV_OPTIONS, column_types, only_integers, parse
 from feature_platform.offline.duckdb.dialect import DuckDBDialect
+from feature_platform.offline.duckdb.errors import first_line, translated
 from feature_platform.offline.duckdb.files import Files, literal_path, local_files, s3_files
 from feature_platform.offline.duckdb.join import DuckDBJoin
 from feature_platform.offline.duckdb.remote import ArrowFiles, s3_client
@@ -334,11 +330,13 @@ class DuckDBSession(Session):
 
     def _csv(self, table: Table, source: SourceTable, names: list[str]) -> Relation:
         """Read CSV files once: as text, which is then converted strictly to the declared types."""
-        options = f"{CSV_OPTIONS}, hive_partitioning = false"
+        options = f"{CSV_OPTIONS}, header = true, hive_partitioning = false"
         options += ", union_by_name = true" if len(names) > 1 else ""
         relation = f"read_csv([{self._listing(names)}], {options})"
         columns = self._describe(relation, _unreadable(source.name))
         types = column_types(table, source)
+        if any(f"{name}_1" in columns for name in types):  # DuckDB renames the second one
+            self._check_header(source.name, names)
         selected = []
         for column in columns:
             dtype, quoted = types.get(column), self.sql.quote(column)
@@ -351,6 +349,17 @@ class DuckDBSession(Session):
                 self._read_integers(name, self.sql.quote(key))
         columns = self._describe(name, _unreadable(source.name))
         return Relation(name, columns, _free(("rowid",), columns))
+
+    def _check_header(self, label: str, names: list[str]) -> None:
+        for name in names:
+            options = f"{CSV_OPTIONS}, header = false, hive_partitioning = false"
+            header = self.row(
+                f"SELECT * FROM read_csv([{self._listing([name])}], {options}) LIMIT 1"
+            )
+            if twice := [n for n, count in Counter(map(str, header)).items() if count > 1]:
+                raise SchemaError(
+                    f"Source {label!r}: column {twice[0]!r} occurs twice in {Path(name).name}."
+                )
 
     def _read_integers(self, table: str, column: str) -> None:
         """Make a key column without a declared type integers, if all of its values are."""
@@ -383,35 +392,3 @@ def _parquet_names(path: Path) -> list[str]:
 
 def _unreadable(label: str) -> Callable[[str], StoreError]:
     return lambda reason: StoreError(f"Source {label!r} cannot be read: {reason}.")
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Translate errors of the engine into ours."""
-    try:
-        yield
-    except FeaturePlatformError:
-        raise
-    except duckdb.InterruptException as error:
-        raise StoreError("The query was cancelled.") from error
-    except duckdb.OutOfMemoryException as error:
-        raise StoreError(
-            f"The query needs more memory than offline_store.memory_limit: {first_line(error)}"
-        ) from error
-    except duckdb.InvalidInputException as error:
-        raise SchemaError(first_line(error).removeprefix("Invalid Input Error: ")) from error
-    except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
-        # DuckDB reports the CSV column and line after the first line.
-        what = " ".join(str(error).partition("\n\n")[0].split())
-        raise SchemaError(f"A value does not fit its declared type: {what}") from error
-    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
-        raise RequestError(f"The entity rows' SQL cannot run: {first_line(error)}") from error
-    except (duckdb.Error, OSError) as error:
-        if "INTERRUPT" in str(error):
-            raise StoreError("The query was cancelled.") from error
-        raise StoreError(f"The query failed: {first_line(error)}") from error
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error."""
-    return str(error).partition("\n")[0]

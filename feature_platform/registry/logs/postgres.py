@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _ATTEMPTS = 3
+_ADDRESS = re.compile(r"([^:/@]*|\[[^]]*\])(:[0-9]+)?(,[^:/@]+(:[0-9]+)?)*")
 _UNENCODED = re.compile(r"[/?#\[\]@\s]|%(?![0-9A-Fa-f]{2})")
 _SCHEMA = """
 create table if not exists registry_commits (
@@ -52,7 +53,13 @@ class PostgresLog(CommitLog):
         except ValueError:
             raise ConfigError("registry: the PostgreSQL URL is not valid.") from None
         self._url = f"postgresql{url[len(parts.scheme) :]}"
-        self._label = f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        address = parts.netloc.rpartition("@")[2]
+        if not _ADDRESS.fullmatch(address):
+            raise ConfigError(
+                "registry: the PostgreSQL URL has no valid host and port. Write "
+                "postgresql://user:password@host:5432/database."
+            )
+        self._label = f"postgresql://{address}{parts.path}"
         self._lock = Lock()
 
     def __str__(self) -> str:
@@ -145,7 +152,10 @@ class PostgresLog(CommitLog):
     def _connect(self) -> "psycopg.Connection[Any]":
         import psycopg
 
-        return psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+        try:
+            return psycopg.connect(self._url, autocommit=True, connect_timeout=10)
+        except psycopg.ProgrammingError:  # its text quotes the part that it cannot parse
+            raise ConfigError("registry: libpq cannot parse the PostgreSQL URL.") from None
 
     def close(self) -> None:
         self._db.close()

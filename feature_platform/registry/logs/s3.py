@@ -67,6 +67,11 @@ class S3Log(CommitLog):
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
         if not bucket:
             raise ConfigError(f"registry: {url!r} has no bucket. Write s3://bucket/prefix.")
+        if "@" in bucket:
+            raise ConfigError(
+                "registry: the S3 URL is not s3://bucket/prefix. Credentials come from the "
+                "environment."
+            )
         return cls(bucket, prefix.strip("/"), client)
 
     def __str__(self) -> str:
