@@ -137,8 +137,8 @@ def text_of(error: BaseException) -> str:
         return f"{type(error).__name__} without a readable text"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the closest known name, or an empty string."""
-    by_fold = {candidate.casefold(): candidate for candidate in known}
+    by_fold = {candidate.casefold(): candidate for candidate in candidates}
     close = get_close_matches(str(name).casefold(), by_fold, n=1)
     return f" Did you mean {by_fold[close[0]]!r}?" if close else ""

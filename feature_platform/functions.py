@@ -106,11 +106,11 @@ class FunctionLoader:
         if not all(part.isidentifier() for part in parts):
             return None
         names = [Path(*parts).with_suffix(".py"), Path(*parts, "__init__.py")]
-        place = self._repo.config.repos.get(owner, "." if owner == self._team else "")
-        if not place:
+        location = self._repo.config.repos.get(owner, "." if owner == self._team else "")
+        if not location:
             return None
-        if place.startswith(_PACKAGE):
-            return _packaged(owner, place.removeprefix(_PACKAGE), names)
+        if location.startswith(_PACKAGE):
+            return _packaged(owner, location.removeprefix(_PACKAGE), names)
         folder = self._repo_of(owner).path.resolve()
         for name in names:
             file = (folder / name).resolve()
@@ -189,9 +189,9 @@ def _import(name: str, source: _Source) -> ModuleType:
         ModuleNotFoundError: It would: a package elsewhere on the path comes first.
     """
     top = name.partition(".")[0]
-    found = importlib.util.find_spec(top)
-    places = [found.origin, *(found.submodule_search_locations or [])] if found else []
-    first = next((place for place in places if place), "")
+    spec = importlib.util.find_spec(top)
+    paths = [spec.origin, *(spec.submodule_search_locations or [])] if spec else []
+    first = next((path for path in paths if path), "")
     if not first or not Path(first).resolve().is_relative_to(source.root):
         raise ModuleNotFoundError(f"{top!r} is another module", name=top)
     return importlib.import_module(name)

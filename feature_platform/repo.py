@@ -139,15 +139,15 @@ def _items(value: object) -> Iterator[Any]:
         yield value
 
 
-def _set_aside(folder: Path, known: dict[str, ModuleType]) -> Iterator[None]:
-    """Yield once with the folder first on the path; its modules go to `known` afterwards."""
-    own = {path.stem for path in folder.glob("*.py")}
-    own |= {path.relative_to(folder).parts[0] for path in folder.glob("*/**/*.py")}
-    own.discard("feature_platform")
-    named = {name: m for name, m in sys.modules.items() if name.partition(".")[0] in own}
+def _set_aside(folder: Path, loaded: dict[str, ModuleType]) -> Iterator[None]:
+    """Yield once with the folder first on the path; its modules go to `loaded` afterwards."""
+    module_names = {path.stem for path in folder.glob("*.py")}
+    module_names |= {path.relative_to(folder).parts[0] for path in folder.glob("*/**/*.py")}
+    module_names.discard("feature_platform")
+    named = {name: m for name, m in sys.modules.items() if name.partition(".")[0] in module_names}
     present = {name for name, module in named.items() if _is_below(module, folder)}
     aside = {name: sys.modules.pop(name) for name in named if name not in present}
-    sys.modules.update({name: m for name, m in known.items() if name not in present})
+    sys.modules.update({name: m for name, m in loaded.items() if name not in present})
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
     token = _loading.set(folder)
@@ -159,9 +159,9 @@ def _set_aside(folder: Path, known: dict[str, ModuleType]) -> Iterator[None]:
         sys.dont_write_bytecode = cached
         _loading.reset(token)
         sys.path.remove(str(folder))
-        for name in [name for name in sys.modules if name.partition(".")[0] in own]:
+        for name in [name for name in sys.modules if name.partition(".")[0] in module_names]:
             if name not in present and _is_below(sys.modules[name], folder):
-                known[name] = sys.modules.pop(name)
+                loaded[name] = sys.modules.pop(name)
         sys.modules.update(aside)
 
 

@@ -15,6 +15,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 MAX_FILE, MAX_FUNCTION = 400, 50
 UNSAFE_MODULES = {"pickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
 UNSAFE_CALLS = {"eval", "exec", "compile", "__import__"}
+# docs/glossary.md: variables are nouns of the domain.
+VAGUE_NAMES = {"found", "wanted", "known", "held", "what", "place", "own", "given", "told"}
 
 
 def nodes(path: Path, *types: type[ast.AST]) -> Iterator[ast.AST]:
@@ -46,6 +48,13 @@ def test_nothing_can_turn_data_into_code(path: Path) -> None:
 
     assert not {name.partition(".")[0] for name in imported} & UNSAFE_MODULES
     assert not called & UNSAFE_CALLS
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(SOURCE)))
+def test_variables_are_named_for_what_they_are(path: Path) -> None:
+    bound = {n.id for n in nodes(path, ast.Name) if isinstance(n.ctx, ast.Store)}
+    bound |= {n.arg for n in nodes(path, ast.arg)}
+    assert not bound & VAGUE_NAMES
 
 
 def test_dagsters_context_annotation_is_not_deferred() -> None:

@@ -112,25 +112,27 @@ def verify_parity(repo: Path, *, features: tuple[str, ...], file: Path, as_json:
     """
     from pyarrow import ArrowException, parquet
 
-    wanted = features[0] if len(features) == 1 else list(features)
+    requested = features[0] if len(features) == 1 else list(features)
     try:
         rows = parquet.read_table(file)
     except ArrowException as error:
         raise RequestError(f"{file} is not a Parquet file: {error}") from None
-    found = FeatureStore(repo).verify_parity(wanted, rows)
+    comparison = FeatureStore(repo).verify_parity(requested, rows)
     if as_json:
-        examples = [{**m._asdict(), "status": m.status.value} for m in found.examples]
-        print_json({"rows": found.rows, "mismatches": dict(found.features), "examples": examples})
+        examples = [{**m._asdict(), "status": m.status.value} for m in comparison.examples]
+        print_json(
+            {"rows": comparison.rows, "mismatches": dict(comparison.features), "examples": examples}
+        )
     else:
-        counts = [(name, f"{count:,}") for name, count in found.features.items()]
-        print_table(["feature", f"differ, of {found.rows:,}"], counts)
+        counts = [(name, f"{count:,}") for name, count in comparison.features.items()]
+        print_table(["feature", f"differ, of {comparison.rows:,}"], counts)
         listed = [
             (m.feature, str(dict(m.entity)), str(m.online), str(m.offline), m.status.value)
-            for m in found.examples
+            for m in comparison.examples
         ]
         if listed:
             print_table(["for example", "entity", "online", "offline", "status"], listed)
-    if found.mismatches:
+    if comparison.mismatches:
         sys.exit(1)
 
 

@@ -71,10 +71,9 @@ def history(
 ) -> None:
     """List commits, newest first."""
     store = FeatureStore(repo)
-    found = store.registry.history(
+    commits = store.registry.history(
         project=store.project, owner=owner, name=name, since=since, until=until
-    )
-    commits = found[-limit:][::-1]
+    )[-limit:][::-1]
     if as_json:
         print_json([commit_json(commit) for commit in commits])
         return
@@ -125,8 +124,8 @@ def diff(
     old, new = store.registry.snapshot(before), store.registry.snapshot(after)
     plans = plans_between(Project(old, store.project), Project(new, store.project))
     if as_json:
-        found = {plan.owner: plan_json(plan)["changes"] for plan in plans}
-        print_json({"before": old.version, "after": new.version, "changes": found})
+        changes = {plan.owner: plan_json(plan)["changes"] for plan in plans}
+        print_json({"before": old.version, "after": new.version, "changes": changes})
         return
     if not plans:
         console().print(f"Nothing differs between versions {old.version} and {new.version}.")
@@ -230,11 +229,11 @@ def fsck(repo: Path, *, repair: str | None, backup: BinaryIO | None, as_json: bo
     records = read_export(backup.read()) if backup else []
     report = compare(examine(log), records, log)
     if as_json:
-        found = [
+        findings = [
             {"version": f.version, "message": f.message, "damage": f.damage}
             for f in report.findings
         ]
-        print_json({"good": len(report.good), "stored": report.stored, "findings": found})
+        print_json({"good": len(report.good), "stored": report.stored, "findings": findings})
     else:
         _print_report(str(log), report, repair=repair)
     if repair is not None:
@@ -249,10 +248,10 @@ def fsck(repo: Path, *, repair: str | None, backup: BinaryIO | None, as_json: bo
         sys.exit(1)
 
 
-def _print_report(where: str, report: Report, *, repair: str | None) -> None:
+def _print_report(log: str, report: Report, *, repair: str | None) -> None:
     out = console()
     good = f"commits 1 to {len(report.good)} verify" if report.good else "no commit verifies"
-    out.print(f"{escape(where)}: {good if report.stored else 'there are no commits'}.")
+    out.print(f"{escape(log)}: {good if report.stored else 'there are no commits'}.")
     for finding in report.findings:
         mark = "[red]damaged[/]" if finding.damage else "[yellow]note[/]"
         out.print(f"  {mark} at commit {finding.version}: {escape(finding.message)}")

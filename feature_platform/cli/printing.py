@@ -30,8 +30,8 @@ def print_report(report: PlanReport, snapshot: Snapshot) -> None:
     out = console()
     planned = report.plan
     if planned:
-        where = f"project {planned.project!r} at version {planned.version}"
-        out.print(f"Plan of {planned.owner!r} for {escape(where)}\n")
+        base = f"project {planned.project!r} at version {planned.version}"
+        out.print(f"Plan of {planned.owner!r} for {escape(base)}\n")
     print_plan(planned)
     _print_effects(report.effects)
     _print_backfills(report.backfills)
@@ -48,16 +48,16 @@ def _print_effects(effects: Sequence[Effect]) -> None:
         return
     out = console()
     out.print("\nReaders, by owner")
-    for owner, own in groupby(sorted(effects, key=lambda e: (e.owner, e.reader)), _owner):
+    for owner, by_owner in groupby(sorted(effects, key=lambda e: (e.owner, e.reader)), _owner):
         out.print(f"  {escape(owner)}")
-        for reader, found in groupby(own, lambda e: e.reader):
+        for reader, by_reader in groupby(by_owner, lambda e: e.reader):
             name = f"{label_of(reader.kind)} {reader.name}"
             losses = dict.fromkeys(
-                e.message + (f" ({e.excuse})" if e.excuse else "") for e in found if e.breaks
+                e.message + (f" ({e.excuse})" if e.excuse else "") for e in by_reader if e.breaks
             )
             sign = "[red]![/]" if losses else "[green]=[/]"
-            what = "; ".join(losses) or "compatible"
-            out.print(f"    {sign} {escape(name)}: {escape(what)}")
+            verdict = "; ".join(losses) or "compatible"
+            out.print(f"    {sign} {escape(name)}: {escape(verdict)}")
 
 
 def _owner(effect: Effect) -> str:
@@ -95,8 +95,8 @@ def _summary(report: PlanReport, snapshot: Snapshot) -> str:
     taken = [
         change.name
         for change in report.plan.changes
-        if (held := snapshot.entries.get(report.plan.key(change)))
-        and held.owner != report.plan.owner
+        if (current := snapshot.entries.get(report.plan.key(change)))
+        and current.owner != report.plan.owner
         and not report.problems
     ]
     if taken:

@@ -150,14 +150,14 @@ def _deprecations(
 def _refused(selected: Objects, problems: Sequence[Problem]) -> Iterator[dg.AssetCheckResult]:
     for key, definition in selected.items():
         label = subject(definition.kind, definition.name)
-        own = [problem for problem in problems if problem.subject == label]
-        if own:
+        reasons = [problem for problem in problems if problem.subject == label]
+        if reasons:
             yield dg.AssetCheckResult(
                 asset_key=key,
                 check_name=CHECK,
                 passed=False,
-                description=" ".join(problem.message for problem in own),
-                metadata=_problem_table(own),
+                description=" ".join(problem.message for problem in reasons),
+                metadata=_problem_table(reasons),
             )
 
 

@@ -39,10 +39,10 @@ def names(context: PlanContext) -> Iterator[Problem]:
 def owners(context: PlanContext) -> Iterator[Problem]:
     """Refuse new owners whose names look like another's, such as `Platform` or `risk_`."""
     owner = context.plan.owner
-    known = {entry.owner for entry in context.before.entries()} | {PLATFORM}
-    if owner in known:
+    registered = {entry.owner for entry in context.before.entries()} | {PLATFORM}
+    if owner in registered:
         return
-    for other in sorted(known):
+    for other in sorted(registered):
         if _look(other) == _look(owner):
             message = f"the name of its owner looks like that of {other!r}. Correct `team:`."
             yield Problem("naming", "the plan", message)

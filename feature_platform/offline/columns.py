@@ -49,70 +49,70 @@ def comparable(left: pa.DataType, right: pa.DataType) -> bool:
 
 
 def typed(
-    dialect: Dialect, column: str, found: pa.DataType, declared: pa.DataType | None, where: str
+    dialect: Dialect, column: str, stored: pa.DataType, declared: pa.DataType | None, label: str
 ) -> str:
     """Return the SQL that reads a column as its declared type.
 
     Raises:
         SchemaError: The column's type cannot become the declared one.
     """
-    if isinstance(found, pa.UuidType) and declared in (None, pa.string()):
+    if isinstance(stored, pa.UuidType) and declared in (None, pa.string()):
         return dialect.uuid(column)
     if declared is None:
         return column
-    if _holds_only_nulls(found, declared):
+    if _holds_only_nulls(stored, declared):
         return f"CAST({column} AS {dialect.type_name(declared)})"
     read = _read_decimal if holds_decimals(declared) else _read
-    if (sql := read(dialect, column, found, declared, where)) is None:
+    if (sql := read(dialect, column, stored, declared, label)) is None:
         raise SchemaError(
-            f"{where} is {found} but declared {declared}. Change the source or the declaration."
+            f"{label} is {stored} but declared {declared}. Change the source or the declaration."
         )
     return sql
 
 
-def _holds_only_nulls(found: pa.DataType, declared: pa.DataType) -> bool:
+def _holds_only_nulls(stored: pa.DataType, declared: pa.DataType) -> bool:
     """Return whether a column has no values, or only empty lists: both are of every type."""
-    while is_list(found) and is_list(declared):
-        found, declared = found.value_type, declared.value_type
-    return bool(pa.types.is_null(found))
+    while is_list(stored) and is_list(declared):
+        stored, declared = stored.value_type, declared.value_type
+    return bool(pa.types.is_null(stored))
 
 
 def _read(
-    dialect: Dialect, column: str, found: pa.DataType, declared: pa.DataType, where: str
+    dialect: Dialect, column: str, stored: pa.DataType, declared: pa.DataType, label: str
 ) -> str | None:
-    held, wanted = family(found), family(declared)
-    if wanted == "time" and held == "time":
-        microseconds = dialect.microseconds(column, found)
+    source, target = family(stored), family(declared)
+    if target == "time" and source == "time":
+        microseconds = dialect.microseconds(column, stored)
         if microseconds:
             return dialect.instant(microseconds)
-    if held == wanted or (held, wanted) == ("integer", "number"):
-        same = found == declared and not pa.types.is_list(declared)
+    if source == target or (source, target) == ("integer", "number"):
+        same = stored == declared and not pa.types.is_list(declared)
         return column if same else f"CAST({column} AS {dialect.type_name(declared)})"
-    if (held, wanted) == ("array of integer", "array of number"):
+    if (source, target) == ("array of integer", "array of number"):
         return f"CAST({column} AS {dialect.type_name(declared)})"
-    if (held, wanted) == (
+    if (source, target) == (
         "number",
         "integer",
     ):  # integers with missing values, as pandas stores them
-        message = f"{where} is declared {declared}, but this value is a fraction or too large: "
-        return dialect.whole(column, found, declared, message)
+        message = f"{label} is declared {declared}, but this value is a fraction or too large: "
+        return dialect.whole(column, stored, declared, message)
     return None
 
 
 def _read_decimal(
-    dialect: Dialect, column: str, found: pa.DataType, declared: pa.DataType, where: str
+    dialect: Dialect, column: str, stored: pa.DataType, declared: pa.DataType, label: str
 ) -> str | None:
     """Cast only if no digit can be lost: engines silently round digits after the point."""
-    if found == declared:
+    if stored == declared:
         return column
-    item, wanted = found, declared
-    while is_list(item) and is_list(wanted):
-        item, wanted = item.value_type, wanted.value_type
-    if family(item) == "text" and item is found:
-        message = f"{where} is declared {declared}, but has the value "
+    item, target = stored, declared
+    while is_list(item) and is_list(target):
+        item, target = item.value_type, target.value_type
+    if family(item) == "text" and item is stored:
+        message = f"{label} is declared {declared}, but has the value "
         return dialect.decimal(column, declared, message)
     digits = _digits(item)
-    if digits is None or not more_digits(digits, (wanted.precision, wanted.scale)):
+    if digits is None or not more_digits(digits, (target.precision, target.scale)):
         return None
     return f"CAST({column} AS {dialect.type_name(declared)})"
 

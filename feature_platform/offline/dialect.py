@@ -58,7 +58,7 @@ class Dialect(ABC):
         """
 
     def whole(
-        self, column: str, found: pa.DataType, dtype: pa.DataType, otherwise: str
+        self, column: str, stored: pa.DataType, dtype: pa.DataType, otherwise: str
     ) -> str | None:
         """Return the SQL that reads an integer from a float column.
 
@@ -68,7 +68,7 @@ class Dialect(ABC):
         failure = self.failure(otherwise, column)
         if failure is None:
             return None
-        exact = f"{column} = floor({column}) AND abs({column}) < {_largest_exact(found)}"
+        exact = f"{column} = floor({column}) AND abs({column}) < {_largest_exact(stored)}"
         return (
             f"CASE WHEN {column} IS NULL OR isnan({column}) THEN NULL WHEN {exact} "
             f"THEN CAST({column} AS {self.type_name(dtype)}) ELSE {failure} END"

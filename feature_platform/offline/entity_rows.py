@@ -58,11 +58,11 @@ def check_keys(columns: Columns, read: ViewRead, source: SourceSql) -> None:
         RequestError: A key has another type in the entity rows than in the view.
     """
     for key, column in read.keys.items():
-        held = source.key_types[key]
-        if not comparable(columns[column], held):
+        key_type = source.key_types[key]
+        if not comparable(columns[column], key_type):
             raise RequestError(
                 f"The entity rows' column {column!r} is {columns[column]}, and view "
-                f"{read.label!r} is keyed by {held}. Cast it; with pandas, integers "
+                f"{read.label!r} is keyed by {key_type}. Cast it; with pandas, integers "
                 'with missing values need astype("Int64").'
             )
 
@@ -77,10 +77,10 @@ def timestamp_column(columns: Columns) -> str:
         return EVENT_TIMESTAMP
     times = [name for name, dtype in columns.items() if family(dtype) == "time"]
     if len(times) != 1:
-        found = f"there are {len(times)} ({', '.join(times)})" if times else "there is none"
+        candidates = f"there are {len(times)} ({', '.join(times)})" if times else "there is none"
         raise RequestError(
             f"The entity rows need a column {EVENT_TIMESTAMP!r}, or exactly one column of a time "
-            f"type; {found}."
+            f"type; {candidates}."
         )
     return times[0]
 

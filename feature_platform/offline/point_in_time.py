@@ -84,13 +84,13 @@ def searches(joins: Sequence[JoinSql], *, known_only: bool) -> list[Search]:
                 break
         else:
             groups.append([join])
-    found = []
+    searches = []
     for group in groups:
         ttls = [join.source.ttl for join in group]
         longest = None if None in ttls else max(ttl for ttl in ttls if ttl is not None)
-        known = known_only and group[0].source.created is not None
-        found.append(Search(tuple(group), longest, known))
-    return found
+        dated = known_only and group[0].source.created is not None
+        searches.append(Search(tuple(group), longest, dated))
+    return searches
 
 
 class PointInTime:
@@ -115,11 +115,11 @@ class PointInTime:
         self._exact_output = exact_output
         self._names = names
 
-    def statement(self, found: Sequence[Search]) -> str:
+    def statement(self, searches: Sequence[Search]) -> str:
         """Return the whole join as one statement."""
         parts = [f"entities AS (SELECT * FROM {self.entities.relation})"]
         tables = []
-        for i, search in enumerate(found):
+        for i, search in enumerate(searches):
             parts.append(f"narrow{i} AS ({self.narrow(search)})")
             parts.append(f"nearest{i} AS ({self.nearest(search, f'narrow{i}')})")
             for j, join in enumerate(search.joins):
@@ -213,18 +213,18 @@ class PointInTime:
             tables: Search, table, and the relation with the features.
         """
         values = {}
-        for search, join, found in tables:
-            own = join.source.ttl != search.ttl
-            fits = self.fits(join.source.ttl, search, "entities", found) if own else None
+        for search, join, relation in tables:
+            has_own_ttl = join.source.ttl != search.ttl
+            fits = self.fits(join.source.ttl, search, "entities", relation) if has_own_ttl else None
             for feature, column in join.columns.items():
-                value = f"{found}.{self.sql.quote(feature)}"
+                value = f"{relation}.{self.sql.quote(feature)}"
                 values[column] = f"CASE WHEN {fits} THEN {value} END" if fits else value
         order = sorted(tables, key=lambda table: table[1].position)
         columns = {c: c for _, join, _ in order for c in join.columns.values()}
         named = columns if self._names is None else self._names
         selected = [self._selected(name, e) for name, e in self.entities.columns.items()]
         selected += [self._selected(name, values[column]) for column, name in named.items()]
-        relations = dict.fromkeys(found for _, _, found in tables)
+        relations = dict.fromkeys(relation for _, _, relation in tables)
         joined = [f"LEFT JOIN {name} ON entities.{ROW} = {name}.{ROW}" for name in relations]
         listed = ",\n".join(selected)
         return "\n".join(["SELECT", listed, "FROM entities", *joined, f"ORDER BY entities.{ROW}"])

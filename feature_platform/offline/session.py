@@ -33,11 +33,11 @@ class Session(ABC):
         self._progress = progress
         self._relations: dict[tuple[str, ...], Relation] = {}
 
-    def step(self, what: str) -> None:
+    def step(self, message: str) -> None:
         """Report the next step."""
-        _log.debug(what)
+        _log.debug(message)
         if self._progress:
-            self._progress(what)
+            self._progress(message)
 
     def relation(self, table: Table) -> Relation:
         """Return the relation of a table's source, opened and described once.
@@ -123,13 +123,13 @@ class Session(ABC):
     def close(self) -> None:
         """Release the session's resources."""
 
-    def join(self, entities: EntityRowsSql, found: Sequence[Search], schema: pa.Schema) -> str:
+    def join(self, entities: EntityRowsSql, searches: Sequence[Search], schema: pa.Schema) -> str:
         """Run all but the last statement of a join, and return the last."""
 
         def exact_output(name: str, sql: str) -> str:
             return self.exact_output(sql, schema.field(name).type)
 
-        return PointInTime(self.sql, entities, exact_output).statement(found)
+        return PointInTime(self.sql, entities, exact_output).statement(searches)
 
     def latest(
         self,

@@ -116,8 +116,8 @@ def source_sql(
     created = column(source.created_timestamp) if source.created_timestamp else None
     day = column(source.day_column) if source.day_column else None
     raw = {name: column(source.column(name)) for name in (*table.keys, *features)}
-    wanted = [*raw.values(), *(n for n in (event, created, day) if n)]
-    if missing := [name for name in wanted if name not in columns]:
+    needed = [*raw.values(), *(n for n in (event, created, day) if n)]
+    if missing := [name for name in needed if name not in columns]:
         hint = did_you_mean(missing[0], columns)
         raise SchemaError(
             f"Source {source.name!r} of view {table.name!r} has no column {missing[0]!r}."
@@ -125,8 +125,8 @@ def source_sql(
         )
 
     def read(name: str, dtype: pa.DataType | None) -> str:
-        where = f"Source {source.name!r}, column {raw[name]!r}"
-        return typed(dialect, dialect.quote(raw[name]), columns[raw[name]], dtype, where)
+        label = f"Source {source.name!r}, column {raw[name]!r}"
+        return typed(dialect, dialect.quote(raw[name]), columns[raw[name]], dtype, label)
 
     def instant(name: str) -> str:
         if pa.types.is_null(columns[name]):
@@ -138,7 +138,7 @@ def source_sql(
             )
         return microseconds
 
-    own = [column(source.column(name)) for name in table.features.names]
+    feature_columns = [column(source.column(name)) for name in table.features.names]
     return SourceSql(
         relation=relation.sql,
         keys={key: read(key, dtype) for key, dtype in table.keys.items()},
@@ -146,7 +146,7 @@ def source_sql(
         event=instant(event),
         created=instant(created) if created else None,
         features={name: read(name, table.features.field(name).type) for name in features},
-        ties=[dialect.quote(name) for name in own if name in columns],
+        ties=[dialect.quote(name) for name in feature_columns if name in columns],
         ttl=table.ttl_us,
         event_column=(dialect.quote(event), columns[event]),
         day_column=dialect.quote(day) if day else "",
@@ -154,8 +154,8 @@ def source_sql(
     )
 
 
-def _key_type(found: pa.DataType) -> pa.DataType:
-    return pa.string() if isinstance(found, pa.UuidType) else found
+def _key_type(stored: pa.DataType) -> pa.DataType:
+    return pa.string() if isinstance(stored, pa.UuidType) else stored
 
 
 def _stored(columns: Mapping[str, object]) -> dict[str, str]:

@@ -117,7 +117,7 @@ def read_statistics(
         types: The features.
         top: Feature → what `top_sql` answered, where it was asked.
     """
-    found = {}
+    described = {}
     parts: dict[str, dict[str, Any]] = {}
     for label, value in row.items():
         name, _, number = label.rpartition("_")
@@ -127,7 +127,7 @@ def read_statistics(
         quantiles = [v for name, v in part.items() if name.startswith("q") and v is not None]
         if quantiles and isinstance(quantiles[0], list):
             [quantiles] = quantiles
-        found[field.name] = FeatureStatistics(
+        described[field.name] = FeatureStatistics(
             feature=field.name,
             dtype=str(field.type),
             count=row["n"],
@@ -142,7 +142,7 @@ def read_statistics(
             else None,
             top=[(r["v"], r["n"]) for r in top.get(field.name, ()) if r["v"] is not None][:TOP],
         )
-    return found
+    return described
 
 
 def _distinct(

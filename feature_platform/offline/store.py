@@ -127,8 +127,8 @@ def describe(
     for names in by_type.values():
         for start in range(0, len(names), _COLUMNS_PER_QUERY):
             chunk = names[start : start + _COLUMNS_PER_QUERY]
-            for found in session.rows(top_sql(relation, [columns[name] for name in chunk])):
-                top.setdefault(chunk[found["i"]], []).append(found)
+            for value in session.rows(top_sql(relation, [columns[name] for name in chunk])):
+                top.setdefault(chunk[value["i"]], []).append(value)
     return read_statistics(row, types, top)
 
 
@@ -207,12 +207,12 @@ class _PointInTimeQuery(_SqlQuery):
         self._known_only = known_only
 
     def _statement(self, session: Session, names: Mapping[str, str] | None = None) -> str:
-        entities, found, _ = self._prepare(session, store=session.stores_rows)
-        return PointInTime(session.sql, entities, names=names).statement(found)
+        entities, searches, _ = self._prepare(session, store=session.stores_rows)
+        return PointInTime(session.sql, entities, names=names).statement(searches)
 
     def _last_statement(self, session: Session) -> tuple[str, pa.Schema]:
-        entities, found, schema = self._prepare(session, store=True)
-        return session.join(entities, found, schema), schema
+        entities, searches, schema = self._prepare(session, store=True)
+        return session.join(entities, searches, schema), schema
 
     def _prepare(
         self, session: Session, *, store: bool

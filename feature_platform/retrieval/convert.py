@@ -16,7 +16,7 @@ _NULLABLE = {
 }
 
 
-def to_arrow(frame: object, what: str) -> pa.Table:
+def to_arrow(frame: object, label: str) -> pa.Table:
     """Return a pandas, polars or Arrow table, or any other that exports Arrow, as Arrow.
 
     Raises:
@@ -30,9 +30,9 @@ def to_arrow(frame: object, what: str) -> pa.Table:
         if hasattr(frame, "__arrow_c_stream__"):
             return pa.table(frame)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
-        raise RequestError(f"{what} cannot be read: {error}") from error
+        raise RequestError(f"{label} cannot be read: {error}") from error
     raise RequestError(
-        f"{what} must be a pandas, polars or Arrow table, not {type(frame).__name__}."
+        f"{label} must be a pandas, polars or Arrow table, not {type(frame).__name__}."
     )
 
 

@@ -97,8 +97,8 @@ class TimeSplit:
 
     def __post_init__(self) -> None:
         ends = [end and utc_time(end, "until") for end in self.until.values()]
-        known = [end for end in ends if end]
-        if not ends or None in ends[:-1] or known != sorted(set(known)):
+        ordered = [end for end in ends if end]
+        if not ends or None in ends[:-1] or ordered != sorted(set(ordered)):
             raise RequestError("TimeSplit: ends must ascend, and only the last can be None.")
 
     def assign(self, rows: pa.RecordBatch, _: "np.random.Generator") -> Numbers:
@@ -117,12 +117,12 @@ class TimeSplit:
             raise RequestError(f"TimeSplit: column {self.column!r}: {error}.") from error
         ends = [end and utc_time(end, "until") for end in self.until.values()]
         limits = [microseconds(end) for end in ends if end]
-        found = np.searchsorted(limits, times.fill_null(2**63 - 1).to_numpy(), side="right")
-        if times.null_count or found.max(initial=0) >= len(ends):
+        numbers = np.searchsorted(limits, times.fill_null(2**63 - 1).to_numpy(), side="right")
+        if times.null_count or numbers.max(initial=0) >= len(ends):
             raise RequestError(
                 f"TimeSplit: a row's {self.column!r} is null or after the end of the last split."
             )
-        return found
+        return numbers
 
 
 Split: TypeAlias = RandomSplit | TimeSplit
@@ -237,7 +237,7 @@ def save(
             "schema": {f.name: str(f.type) for f in types},
             "rows": sum(counts.values()),
             "splits": counts if split else {},
-            "statistics": {name: found.to_dict() for name, found in described.items()},
+            "statistics": {name: statistics.to_dict() for name, statistics in described.items()},
         }
         text = json.dumps(manifest, indent=1, default=str)
         (unfinished / MANIFEST).write_text(text, "utf-8")

@@ -46,10 +46,10 @@ def check_request(
     Raises:
         RequestError: A column is missing.
     """
-    known = list(columns)
-    others = [name for name in known if name not in set(keys)]
+    present = list(columns)
+    others = [name for name in present if name not in set(keys)]
     for step in transformations:
-        if lacking := [name for name in step.request.names if name not in known]:
+        if lacking := [name for name in step.request.names if name not in present]:
             names = " and ".join(map(repr, lacking))
             raise RequestError(
                 f"The request lacks {names}, which on-demand view {step.view!r} needs."
@@ -135,8 +135,8 @@ class Step:
                 name: pa.array(inputs[name], self._type(name, types[column]))
                 for name, column, _ in self._inputs
             }
-            found = self._of_table(pa.table(arrays), columns)
-            return [array.to_pylist() for array in found]
+            outputs = self._of_table(pa.table(arrays), columns)
+            return [array.to_pylist() for array in outputs]
         names, size = list(self._step.features), len(next(iter(inputs.values())))
         # Functions may change their arguments.
         copies = {name: _copied(values) for name, values in inputs.items()}
@@ -158,10 +158,10 @@ class Step:
         if self._step.mode in {"pandas", "sql"}:
             return self._of_table(pa.table(inputs), keys)
         lists = {name: column.to_pylist() for name, column in inputs.items()}
-        found = self._of_lists(lists, keys, table.num_rows)
+        outputs = self._of_lists(lists, keys, table.num_rows)
         return [
             self._array(name, values, keys)
-            for name, values in zip(self._step.features, found, strict=True)
+            for name, values in zip(self._step.features, outputs, strict=True)
         ]
 
     def _of_lists(self, inputs: Lists, keys: Any, size: int) -> list[Sequence[Any]]:
@@ -190,8 +190,8 @@ class Step:
             import pandas as pd
 
             if not isinstance(result, pd.DataFrame):
-                what = f"a {type(result).__name__}; in mode 'pandas' it returns a DataFrame"
-                raise self._wrong(what)
+                problem = f"a {type(result).__name__}; in mode 'pandas' it returns a DataFrame"
+                raise self._wrong(problem)
             columns = [self._get(result, name) for name in self._step.features]
         named = zip(self._step.features, columns, strict=True)
         arrays = [self._array(name, column, keys) for name, column in named]
@@ -240,8 +240,8 @@ class Step:
     def _line(self, error: BaseException) -> str:
         frames = traceback.extract_tb(error.__traceback__)
         code = getattr(self._function, "__code__", None)
-        own = [frame for frame in frames if code and frame.filename == code.co_filename]
-        return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+        inside = [frame for frame in frames if code and frame.filename == code.co_filename]
+        return f" ({inside[-1].filename}:{inside[-1].lineno})" if inside else ""
 
     def _given(self, name: str, values: Sequence[Any], exact: Any) -> Sequence[Any]:
         if exact is None:
@@ -260,17 +260,17 @@ class Step:
             raise self._not_given(name, values, error) from error
 
     def _not_given(self, name: str, values: Any, error: ValueError) -> RequestError:
-        wanted = self._step.request.field(name).type
-        place = misplaced(values, wanted) if len(values) > 1 else ""
-        position = f" in {place}" if place else ""
+        dtype = self._step.request.field(name).type
+        element = misplaced(values, dtype) if len(values) > 1 else ""
+        position = f" in {element}" if element else ""
         return RequestError(
-            f"The request's {name!r} is not {wanted}{position}, which on-demand view "
+            f"The request's {name!r} is not {dtype}{position}, which on-demand view "
             f"{self._step.view!r} takes: {error}."
         )
 
-    def _type(self, name: str, found: pa.DataType) -> pa.DataType:
+    def _type(self, name: str, stored: pa.DataType) -> pa.DataType:
         requested = self._step.request
-        return requested.field(name).type if name in requested.names else found
+        return requested.field(name).type if name in requested.names else stored
 
     def _array(self, name: str, values: Any, keys: Any) -> pa.Array:
         field = self._step.outputs.field(self._step.features[name])
@@ -300,17 +300,17 @@ class Step:
     def _whole(self, columns: list[Any], size: int) -> list[Any]:
         for name, column in zip(self._step.features, columns, strict=True):
             try:
-                found = len(column)
+                length = len(column)
             except TypeError:
                 raise self._wrong(f"{column!r} as {name!r}, which is not a list") from None
-            if found != size:
-                raise self._wrong(f"{found} values of {name!r} for {size} rows")
+            if length != size:
+                raise self._wrong(f"{length} values of {name!r} for {size} rows")
         return columns
 
-    def _wrong(self, what: str) -> TransformationError:
+    def _wrong(self, problem: str) -> TransformationError:
         step = self._step
         return TransformationError(
-            f"On-demand view {step.view!r} of {step.owner!r} returned {what}."
+            f"On-demand view {step.view!r} of {step.owner!r} returned {problem}."
         )
 
 
@@ -336,6 +336,6 @@ def _copied(values: Sequence[Any]) -> Sequence[Any]:
 
 def _format_keys(keys: Any, names: Sequence[str], row: int) -> str:
     """Format the join keys of a row for messages."""
-    found = {name: keys[name][row] for name in names if name in keys}
-    plain = {n: v.as_py() if isinstance(v, pa.Scalar) else v for n, v in found.items()}
+    present = {name: keys[name][row] for name in names if name in keys}
+    plain = {n: v.as_py() if isinstance(v, pa.Scalar) else v for n, v in present.items()}
     return f" ({', '.join(f'{n}={v!r}' for n, v in plain.items())})" if plain else ""

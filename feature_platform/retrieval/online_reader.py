@@ -133,6 +133,6 @@ class _TableReader:
     def add_columns(self, columns: Columns, values: list[Values]) -> None:
         """Add the features of the rows, decoded."""
         every = list(zip(*values, strict=True))
-        for place, column, read in self._places:
-            found = every[place]
-            columns[column] = found if read is None else list(map(read, found))
+        for index, column, read in self._places:
+            stored = every[index]
+            columns[column] = stored if read is None else list(map(read, stored))

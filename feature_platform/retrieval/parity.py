@@ -90,10 +90,10 @@ def verify(
         answer = reader.read(part, now)
         table = _from_history(offline, retrieval, part, answer, microseconds(now))
         truth = Steps(retrieval.transformations, functions, retrieval.join_keys).extend(table)
-        for found in _differences(answer, truth, retrieval):
-            counts[found.feature] += 1
+        for mismatch in _differences(answer, truth, retrieval):
+            counts[mismatch.feature] += 1
             if len(examples) < _MOST_EXAMPLES:
-                examples.append(found)
+                examples.append(mismatch)
     return Parity(rows.num_rows, dict(counts), tuple(examples))
 
 
@@ -108,16 +108,16 @@ def _from_history(
     columns, _ = RequestReader(retrieval).read(rows)
     types = {**retrieval.request_fields, **retrieval.join_keys}
     table = pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
-    for place, read in enumerate(retrieval.reads):
-        instants = _instants(answer, place, now)
-        found = _as_of(offline, read, table, instants)
+    for index, read in enumerate(retrieval.reads):
+        instants = _instants(answer, index, now)
+        answers = _as_of(offline, read, table, instants)
         for column in read.columns.values():
-            table = table.append_column(column, found[column])
+            table = table.append_column(column, answers[column])
     return table
 
 
-def _instants(answer: OnlineResponse, place: int, now: int) -> pa.Array:
-    origin = answer.origin(place)
+def _instants(answer: OnlineResponse, index: int, now: int) -> pa.Array:
+    origin = answer.origin(index)
     served = zip(origin.events, origin.statuses, strict=True)
     times = [event if status is FieldStatus.PRESENT else now for event, status in served]
     return pa.array(times, pa.int64()).cast(TIMESTAMP)

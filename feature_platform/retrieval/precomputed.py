@@ -58,12 +58,12 @@ class PrecomputedReader:
             if len(stale) == len(rows):
                 return computed
         outputs = []
-        for place, read in enumerate(self._readings):
-            column = [None if row is None else row[place] for row in rows]
+        for index, read in enumerate(self._readings):
+            column = [None if row is None else row[index] for row in rows]
             outputs.append(column if read is None else list(map(read, column)))
         for n, row in enumerate(stale):
-            for place, output in enumerate(outputs):
-                output[row] = computed[place][n]
+            for index, output in enumerate(outputs):
+                output[row] = computed[index][n]
         return outputs  # type: ignore[return-value]
 
 
@@ -76,7 +76,7 @@ def digest_of(precomputed: Precomputed, places: Sequence[int]) -> Callable[[Valu
     """
 
     def digest(values: Values) -> bytes:
-        inputs = encode_row([values[place] for place in places])
+        inputs = encode_row([values[index] for index in places])
         return blake2b(inputs, digest_size=8, key=precomputed.computed_by).digest()
 
     return digest

@@ -47,22 +47,22 @@ class RequestReader:
             RequestError: A key or a value is missing, null or of another type, or there are no
                 rows, or too many for one request.
         """
-        given, size = self._columns(rows)
-        if lacking := [name for name in self.keys if name not in given]:
+        request, size = self._columns(rows)
+        if lacking := [name for name in self.keys if name not in request]:
             keys = "join keys" if len(lacking) > 1 else "join key"
             names = ", ".join(map(repr, lacking))
-            present = ", ".join(map(repr, given)) or "nothing"
+            present = ", ".join(map(repr, request)) or "nothing"
             raise RequestError(f"entity_rows have no {keys} {names}; they have {present}.")
-        check_request(given, self._transformations, self.keys)
-        columns = {name: given[name] for name in self._wanted}
+        check_request(request, self._transformations, self.keys)
+        columns = {name: request[name] for name in self._wanted}
         for name, exact in self._exact.items():
             try:
                 columns[name] = exact(columns[name])
             except ValueError as error:
-                what = self.keys[name] or "of one type"
+                expected = self.keys[name] or "of one type"
                 row = first_misfit(columns[name], exact)
-                where = "" if row is None else f" in row {row}"
-                message = f"entity_rows: {name!r} is not {what}{where}: {error}."
+                row_label = "" if row is None else f" in row {row}"
+                message = f"entity_rows: {name!r} is not {expected}{row_label}: {error}."
                 raise RequestError(message) from error
             if None in columns[name]:
                 row = list(columns[name]).index(None)
@@ -100,23 +100,23 @@ class RequestReader:
             return self._of_odd_rows(rows)
 
     def _of_table(self, table: pa.Table) -> Columns:
-        wanted = [name for name in table.column_names if name in self._wanted]
-        if twice := sorted({name for name in wanted if wanted.count(name) > 1}):
+        names = [name for name in table.column_names if name in self._wanted]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
             raise RequestError(f"entity_rows has duplicate columns {twice[0]!r}.")
-        if wanted:
-            return table.select(wanted).to_pydict()  # type: ignore[no-any-return]
+        if names:
+            return table.select(names).to_pydict()  # type: ignore[no-any-return]
         return {name: [None] * table.num_rows for name in table.column_names}
 
     def _of_odd_rows(self, rows: Sequence[Any]) -> Columns:
         """Convert rows whose keys differ, or raise an error that says what is wrong."""
         if wrong := [row for row in rows if not isinstance(row, Mapping)]:
             raise RequestError(f"entity_rows must hold dicts; one is {wrong[0]!r}.")
-        known = dict.fromkeys(str(name) for row in rows for name in row)
+        names = dict.fromkeys(str(name) for row in rows for name in row)
         for name in self._wanted:
             lacking = [i for i, row in enumerate(rows) if name not in row]
-            if name in known and lacking:
+            if name in names and lacking:
                 raise RequestError(f"entity_rows: row {lacking[0]} lacks {name!r}.")
-        return {name: [row.get(name) for row in rows] for name in known}
+        return {name: [row.get(name) for row in rows] for name in names}
 
 
 def _of_mapping(rows: Mapping[Any, Any]) -> Columns:

@@ -39,10 +39,10 @@ class SqlEvaluator:
         limit.daemon = True
         limit.start()
         try:
-            found = cursor.sql(self._sql).to_arrow_table()
+            result = cursor.sql(self._sql).to_arrow_table()
         finally:
             limit.cancel()
-        columns = zip(found.column_names, found.columns, strict=True)
+        columns = zip(result.column_names, result.columns, strict=True)
         return pa.table({name: _plain(c, self._declared[name]) for name, c in columns})
 
     @cached_property

@@ -310,21 +310,21 @@ def _described(rows: EntityRows) -> dict[str, Any]:
 def _answer(
     reader: pa.RecordBatchReader, retrieval: Retrieval, functions: Functions
 ) -> pa.RecordBatchReader:
-    found = {column for read in retrieval.reads for column in read.columns.values()}
-    given = [field for field in reader.schema if field.name not in found]
-    if taken := sorted({field.name for field in given} & retrieval.outputs.keys()):
+    read_columns = {column for read in retrieval.reads for column in read.columns.values()}
+    entity_fields = [field for field in reader.schema if field.name not in read_columns]
+    if taken := sorted({field.name for field in entity_fields} & retrieval.outputs.keys()):
         raise RequestError(
             f"The entity rows have a column {taken[0]!r}, which is also a requested feature. "
             "Rename it, or pass full_feature_names=True."
         )
-    check_request([field.name for field in given], retrieval.transformations)
+    check_request([field.name for field in entity_fields], retrieval.transformations)
     types = {field.name: field.type for field in reader.schema}
     types |= {field.name: field.type for t in retrieval.transformations for field in t.outputs}
     outputs = [pa.field(name, types[column]) for name, column in retrieval.outputs.items()]
     made_from = {"feature_platform.registry_version": str(retrieval.version)}
-    schema = pa.schema([*given, *outputs], made_from)
+    schema = pa.schema([*entity_fields, *outputs], made_from)
     steps = Steps(retrieval.transformations, functions, retrieval.join_keys)
-    columns = [field.name for field in given] + list(retrieval.outputs.values())
+    columns = [field.name for field in entity_fields] + list(retrieval.outputs.values())
 
     def batches() -> Iterator[pa.RecordBatch]:
         with reader:

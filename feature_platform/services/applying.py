@@ -117,9 +117,9 @@ def review(call: Call, plan: Plan, *, costs: bool = True) -> PlanReport:
         with suppress(ConfigError):  # a store that cannot be opened here has no costs
             online = call.stores.online
             offline = call.stores.offline
-    found = report(PlanContext.of(plan, call.project.snapshot, call.now), offline, online)
+    reviewed = report(PlanContext.of(plan, call.project.snapshot, call.now), offline, online)
     problems = tuple(identity_problems(call.stores.settings, plan))
-    return replace(found, problems=(*problems, *found.problems)) if problems else found
+    return replace(reviewed, problems=(*problems, *reviewed.problems)) if problems else reviewed
 
 
 def commit(

@@ -28,31 +28,31 @@ def online_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
         SchemaError: A column is missing or unknown, or has another type, or a key or an event
             timestamp is null, or a key cannot be one.
     """
-    given = _with_time_features(table, rows)
-    if twice := [n for n, count in Counter(given.column_names).items() if count > 1]:
+    prepared = _with_time_features(table, rows)
+    if twice := [n for n, count in Counter(prepared.column_names).items() if count > 1]:
         raise SchemaError(f"Rows for view {table.name!r} have duplicate columns {twice[0]!r}.")
-    known = [*table.keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP, *table.features.names]
-    for name in known:
-        if name not in given.column_names and name != CREATED_TIMESTAMP:
-            hint = did_you_mean(name, given.column_names)
+    declared = [*table.keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP, *table.features.names]
+    for name in declared:
+        if name not in prepared.column_names and name != CREATED_TIMESTAMP:
+            hint = did_you_mean(name, prepared.column_names)
             raise SchemaError(f"Rows for view {table.name!r} lack the column {name!r}.{hint}")
-    if unknown := [name for name in given.column_names if name not in known]:
-        hint = did_you_mean(unknown[0], known)
+    if unknown := [name for name in prepared.column_names if name not in declared]:
+        hint = did_you_mean(unknown[0], declared)
         raise SchemaError(f"View {table.name!r} has no column {unknown[0]!r}.{hint}")
     types = {**table.keys, EVENT_TIMESTAMP: TIMESTAMP, CREATED_TIMESTAMP: TIMESTAMP}
     types |= {field.name: field.type for field in table.features}
     columns = {}
-    for name in known:
-        if name in given.column_names:
-            columns[name] = _cast(table, name, given[name], types[name])
+    for name in declared:
+        if name in prepared.column_names:
+            columns[name] = _cast(table, name, prepared[name], types[name])
             if name in (*table.keys, EVENT_TIMESTAMP) and columns[name].null_count:
                 raise SchemaError(f"Rows for view {table.name!r} have a null {name!r}.")
         else:
-            columns[name] = pa.nulls(given.num_rows, types[name])
+            columns[name] = pa.nulls(prepared.num_rows, types[name])
     if table.source and table.source.created_timestamp:
         columns[CREATED_TIMESTAMP] = _stamped(columns[CREATED_TIMESTAMP], now)
     try:
-        encode_keys([columns[name].to_pylist() for name in table.keys], given.num_rows)
+        encode_keys([columns[name].to_pylist() for name in table.keys], prepared.num_rows)
     except RequestError as error:
         raise SchemaError(f"Rows for view {table.name!r}: {error}") from None
     return pa.table(columns)
@@ -66,20 +66,20 @@ def _with_time_features(table: Table, rows: pa.Table) -> pa.Table:
     """
     names, shared = _column_names(table), _time_features(table)
     twofold = {n for n, time in shared.items() if {n, time} <= set(rows.column_names)}
-    given = rows.rename_columns(
+    renamed = rows.rename_columns(
         [name if name in twofold else names.get(name, name) for name in rows.column_names]
     )
     for name, time in shared.items():
-        if time not in given.column_names:
+        if time not in renamed.column_names:
             continue
         if name not in twofold:
-            given = given.append_column(name, given[time])
-        elif not given[name].cast(TIMESTAMP).equals(given[time].cast(TIMESTAMP)):
+            renamed = renamed.append_column(name, renamed[time])
+        elif not renamed[name].cast(TIMESTAMP).equals(renamed[time].cast(TIMESTAMP)):
             raise SchemaError(
                 f"Rows for view {table.name!r}: {name!r} and {time!r} are one column of its "
                 "source, but differ. Pass one of them."
             )
-    return given
+    return renamed
 
 
 def _time_features(table: Table) -> dict[str, str]:
@@ -96,8 +96,8 @@ def _time_features(table: Table) -> dict[str, str]:
 
 def columns_for(table: Table, others: Iterable[Table], rows: pa.Table) -> pa.Table:
     """Drop the columns that only other tables have."""
-    own = {*_column_names(table), *_column_names(table).values()}
-    foreign = {n for other in others for pair in _column_names(other).items() for n in pair} - own
+    names = {*_column_names(table), *_column_names(table).values()}
+    foreign = {n for other in others for pair in _column_names(other).items() for n in pair} - names
     return rows.select([n for n, name in enumerate(rows.column_names) if name not in foreign])
 
 
@@ -111,9 +111,9 @@ def deletions(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
         SchemaError: As for `online_rows`.
     """
     checked = online_rows(replace(table, features=pa.schema([])), rows, now)
-    place = checked.column_names.index(CREATED_TIMESTAMP)
+    index = checked.column_names.index(CREATED_TIMESTAMP)
     stamped = _stamped(checked[CREATED_TIMESTAMP], now)
-    return checked.set_column(place, CREATED_TIMESTAMP, stamped)
+    return checked.set_column(index, CREATED_TIMESTAMP, stamped)
 
 
 def source_rows(tables: Sequence[Table], checked: Sequence[pa.Table]) -> pa.Table:
@@ -146,8 +146,8 @@ def _column_names(table: Table) -> dict[str, str]:
     source = table.source
     event = source.event_timestamp if source else EVENT_TIMESTAMP
     created = (source.created_timestamp if source else None) or CREATED_TIMESTAMP
-    known = [*table.keys, *table.features.names]
-    names = {name: name for name in known}
+    declared = [*table.keys, *table.features.names]
+    names = {name: name for name in declared}
     names |= {raw: name for name, raw in (source.renamed if source else {}).items()}
     return names | {event: EVENT_TIMESTAMP, created: CREATED_TIMESTAMP}
 
@@ -162,5 +162,5 @@ def _cast(
     try:
         return column if dtype is None else exact_cast(column, dtype)
     except ValueError as error:
-        place = ", ".join(filter(None, [f"column {name!r}", misplaced(column, dtype)]))
-        raise SchemaError(f"View {table.name!r}, {place}: {error}.") from error
+        label = ", ".join(filter(None, [f"column {name!r}", misplaced(column, dtype)]))
+        raise SchemaError(f"View {table.name!r}, {label}: {error}.") from error

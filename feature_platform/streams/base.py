@@ -9,11 +9,11 @@ class Message(NamedTuple):
     """One message of a stream.
 
     Attributes:
-        place: Position in the stream, in the broker's terms.
+        position: Position in the stream, in the broker's terms.
         body: Content, the JSON text of a row.
     """
 
-    place: Any
+    position: Any
     body: bytes
 
 

@@ -72,7 +72,7 @@ class KafkaStream(Stream):
 
         ends: dict[int, int] = {}
         for message in messages:
-            partition, offset = message.place.partition(), message.place.offset()
+            partition, offset = message.position.partition(), message.position.offset()
             ends[partition] = max(ends.get(partition, 0), offset + 1)
         offsets = [TopicPartition(self._topic, *item) for item in ends.items()]
         try:

@@ -52,11 +52,11 @@ class RedisStream(Stream):
     def acknowledge(self, messages: Sequence[Message]) -> None:
         if messages:
             with self._errors() as client:
-                client.xack(self._topic, self._group, *(m.place for m in messages))
+                client.xack(self._topic, self._group, *(m.position for m in messages))
 
     def reject(self, message: Message, reason: str) -> None:
         with self._errors() as client:
-            fields = {"row": message.body, "reason": reason, "place": message.place}
+            fields = {"row": message.body, "reason": reason, "position": message.position}
             client.xadd(f"{self._topic}.rejected", fields)
 
     def pending(self) -> bool:

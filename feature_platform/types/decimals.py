@@ -40,14 +40,14 @@ def exact_decimals(values: Iterable[Any], dtype: pa.DataType, *, nan_is_null: bo
     return [None if _is_missing(value) else exact(value) for value in values]
 
 
-def is_lossless(held: pa.DataType, wanted: pa.DataType) -> bool:
+def is_lossless(stored: pa.DataType, target: pa.DataType) -> bool:
     """Return whether every decimal (or item of a list) of one type is exactly one of another."""
-    if is_list(held) and is_list(wanted):
-        return is_lossless(held.value_type, wanted.value_type)
+    if is_list(stored) and is_list(target):
+        return is_lossless(stored.value_type, target.value_type)
     return bool(
-        pa.types.is_decimal128(held)
-        and pa.types.is_decimal(wanted)
-        and more_digits((held.precision, held.scale), (wanted.precision, wanted.scale))
+        pa.types.is_decimal128(stored)
+        and pa.types.is_decimal(target)
+        and more_digits((stored.precision, stored.scale), (target.precision, target.scale))
     )
 
 

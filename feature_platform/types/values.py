@@ -29,8 +29,8 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
         ValueError: A value has the wrong type, or would change.
     """
     if isinstance(values, (pa.Array, pa.ChunkedArray)):
-        found = values if dtype is None else exact_cast(values, dtype)
-        return found.combine_chunks() if isinstance(found, pa.ChunkedArray) else found
+        array = values if dtype is None else exact_cast(values, dtype)
+        return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     from_pandas = nan_is_null or hasattr(values, "dtype")
     if dtype is not None and holds_decimals(dtype):
         listed = values.tolist() if hasattr(values, "tolist") else values
@@ -40,10 +40,10 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
             values = [_plain(value, dtype) for value in values]
             if len({type(v) for v in values if isinstance(v, date)}) > 1:
                 raise ValueError("dates and times are mixed")
-        found = pa.array(values, from_pandas=from_pandas)
-        if isinstance(found, pa.ChunkedArray):
-            found = found.combine_chunks()
-        return found if dtype is None else exact_cast(found, dtype)
+        array = pa.array(values, from_pandas=from_pandas)
+        if isinstance(array, pa.ChunkedArray):
+            array = array.combine_chunks()
+        return array if dtype is None else exact_cast(array, dtype)
     except (pa.ArrowException, TypeError, OverflowError) as error:
         raise ValueError(str(error)) from error
 
@@ -191,10 +191,10 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
 
 
 def _hint(column: Column, dtype: pa.DataType) -> str:
-    held = column.type
-    while is_list(held):
-        held = held.value_type
-    rounded = _is_float(held) and holds_decimals(dtype)
+    stored = column.type
+    while is_list(stored):
+        stored = stored.value_type
+    rounded = _is_float(stored) and holds_decimals(dtype)
     return "; floats may already be rounded: pass decimals or text" if rounded else ""
 
 
@@ -228,12 +228,12 @@ def _times(column: Column) -> Column:
     raise ValueError(f"{str(reason).partition(' as a scalar')[0]} as an ISO 8601 time")
 
 
-def fits(held: pa.DataType, wanted: pa.DataType) -> bool:
+def fits(stored: pa.DataType, target: pa.DataType) -> bool:
     """Return whether values of one type may be converted to another; `exact_cast` checks each."""
-    if pa.types.is_null(held):
+    if pa.types.is_null(stored):
         return True
-    if is_list(held):
-        return pa.types.is_list(wanted) and fits(held.value_type, wanted.value_type)
+    if is_list(stored):
+        return pa.types.is_list(target) and fits(stored.value_type, target.value_type)
     kinds: Sequence[tuple[Any, Any]] = (
         (_is_number, _is_number),
         (pa.types.is_boolean, pa.types.is_boolean),
@@ -246,7 +246,7 @@ def fits(held: pa.DataType, wanted: pa.DataType) -> bool:
         (pa.types.is_timestamp, pa.types.is_timestamp),
         (pa.types.is_date, pa.types.is_timestamp),
     )
-    return any(left(held) and right(wanted) for left, right in kinds)
+    return any(left(stored) and right(target) for left, right in kinds)
 
 
 def _is_float(dtype: pa.DataType) -> bool:

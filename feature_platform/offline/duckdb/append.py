@@ -83,12 +83,12 @@ def _write(client: fs.FileSystem, folder: str, name: str, rows: pa.Table, *, ren
         client.move(unfinished, target)
 
 
-def _append_delta(label: str, where: str, rows: pa.Table) -> str:
+def _append_delta(label: str, path: str, rows: pa.Table) -> str:
     from deltalake import write_deltalake
 
     try:
-        write_deltalake(where, rows, mode="append", schema_mode="merge")
+        write_deltalake(path, rows, mode="append", schema_mode="merge")
     except Exception as error:  # the library's errors have no common base
         reason = str(error).partition("\n")[0]
         raise StoreError(f"Source {label!r} cannot be written: {reason}") from error
-    return where
+    return path

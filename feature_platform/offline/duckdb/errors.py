@@ -25,8 +25,8 @@ def translated() -> Iterator[None]:
         raise SchemaError(first_line(error).removeprefix("Invalid Input Error: ")) from error
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
         # DuckDB reports the CSV column and line after the first line.
-        what = " ".join(str(error).partition("\n\n")[0].split())
-        raise SchemaError(f"A value does not fit its declared type: {what}") from error
+        reason = " ".join(str(error).partition("\n\n")[0].split())
+        raise SchemaError(f"A value does not fit its declared type: {reason}") from error
     except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
         raise RequestError(f"The entity rows' SQL cannot run: {first_line(error)}") from error
     except (duckdb.Error, OSError) as error:

@@ -31,8 +31,8 @@ class Files:
 
     def state(self) -> list[tuple[str, int, int]]:
         """Return path, size and modification time of each file."""
-        found = self.client.get_file_info(list(self.paths))
-        return [(info.path, info.size or 0, info.mtime_ns or 0) for info in found]
+        infos = self.client.get_file_info(list(self.paths))
+        return [(info.path, info.size or 0, info.mtime_ns or 0) for info in infos]
 
 
 def local_files(label: str, location: Mapping[str, str], root: Path) -> Files:
@@ -46,9 +46,9 @@ def local_files(label: str, location: Mapping[str, str], root: Path) -> Files:
     base = root / path
     hint = f" Relative paths start at {root}." if not PurePosixPath(path).is_absolute() else ""
     if _WILD.search(path) and not base.exists():
-        found = glob.glob(path, root_dir=root, recursive=True)  # noqa: PTH207 - root is no pattern
+        matches = glob.glob(path, root_dir=root, recursive=True)  # noqa: PTH207 - root is no pattern
         start = root / _before_wild(path)
-        below = [root / name for name in found]
+        below = [root / name for name in matches]
         paths = [str(p) for p in below if p.is_file() and not _hidden(p.relative_to(start))]
         fixed = str(start)
     elif base.is_dir():
@@ -58,8 +58,8 @@ def local_files(label: str, location: Mapping[str, str], root: Path) -> Files:
                 'contain deleted rows. Set file_format="delta".'
             )
         inside = (p.relative_to(base) for p in base.rglob("*"))
-        wanted = [p for p in inside if p.name.endswith(_SUFFIXES[location["format"]])]
-        paths = [str(base / p) for p in wanted if not _hidden(p) and (base / p).is_file()]
+        selected = [p for p in inside if p.name.endswith(_SUFFIXES[location["format"]])]
+        paths = [str(base / p) for p in selected if not _hidden(p) and (base / p).is_file()]
         fixed = str(base)
     else:
         paths = [str(base)] if base.is_file() else []
@@ -82,17 +82,17 @@ def s3_files(label: str, location: Mapping[str, str], client: fs.FileSystem) -> 
         here = client.get_file_info(fixed)
         if here.is_file:
             return _files(label, [fixed], fixed, client)
-        found = client.get_file_info(fs.FileSelector(fixed, recursive=True, allow_not_found=True))
+        infos = client.get_file_info(fs.FileSelector(fixed, recursive=True, allow_not_found=True))
     except OSError as error:
         reason = " ".join(str(error).split())
         raise StoreError(f"Source {label!r}: cannot read s3://{path}: {reason}") from error
-    names = [info.path for info in found if info.is_file]
+    names = [info.path for info in infos if info.is_file]
     if _WILD.search(path):
         pattern = re.compile(_pattern(path))
-        wanted = [name for name in names if pattern.fullmatch(name)]
+        selected = [name for name in names if pattern.fullmatch(name)]
     else:
-        wanted = [name for name in names if name.endswith(_SUFFIXES[location["format"]])]
-    paths = [n for n in wanted if not _hidden(PurePosixPath(n.removeprefix(fixed).lstrip("/")))]
+        selected = [name for name in names if name.endswith(_SUFFIXES[location["format"]])]
+    paths = [n for n in selected if not _hidden(PurePosixPath(n.removeprefix(fixed).lstrip("/")))]
     if not paths:
         raise StoreError(f"Source {label!r}: cannot read s3://{path}: there are no files.")
     return _files(label, paths, fixed, client)

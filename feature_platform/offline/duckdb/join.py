@@ -37,7 +37,7 @@ class Tables(Protocol):
     def memory_limit(self) -> int:
         """Return the memory limit in bytes."""
 
-    def step(self, what: str) -> None:
+    def step(self, message: str) -> None:
         """Report the next step."""
 
 
@@ -165,17 +165,19 @@ class DuckDBJoin(PointInTime):
 
     def _fetch(self, number: int, search: Search) -> None:
         """Read the features: once for all tables of a search, unless there are ties."""
-        match, found = f"match{number}", f"found{number}"
+        match, fetched = f"match{number}", f"found{number}"
         if not self._ties(match):
             joins = [_renamed(join, f"{j}:") for j, join in enumerate(search.joins)]
             features = {n: e for join in joins for n, e in join.source.features.items()}
-            self._parts[found] = self._fetched(search.source, match, features)
-            self._found += [(search, join, found) for join in joins]
+            self._parts[fetched] = self._fetched(search.source, match, features)
+            self._found += [(search, join, fetched) for join in joins]
             return
         for j, join in enumerate(search.joins):
             settled = self._settled(match, join.source, f"settled{number}_{j}")
-            self._parts[f"{found}_{j}"] = self._fetched(join.source, settled, join.source.features)
-            self._found.append((search, join, f"{found}_{j}"))
+            self._parts[f"{fetched}_{j}"] = self._fetched(
+                join.source, settled, join.source.features
+            )
+            self._found.append((search, join, f"{fetched}_{j}"))
 
     def _ties(self, match: str) -> bool:
         [ties] = self._session.row(f"SELECT count(*) > count(DISTINCT {ROW}) FROM {match}")
@@ -203,10 +205,10 @@ class DuckDBJoin(PointInTime):
     def _fetched(self, source: SourceSql, match: str, columns: Mapping[str, str]) -> str:
         """Return row number, value and columns over the relation of matched rows."""
         ids = list(source.row_id)
-        wanted = ", ".join([*ids, *(f"{e} AS {self.sql.quote(n)}" for n, e in columns.items())])
+        selected = ", ".join([*ids, *(f"{e} AS {self.sql.quote(n)}" for n, e in columns.items())])
         names = "".join(f", h.{self.sql.quote(name)}" for name in columns)
         return (
-            f"SELECT m.{ROW}, m.{VALUE}{names} FROM {match} m JOIN (SELECT {wanted} FROM "
+            f"SELECT m.{ROW}, m.{VALUE}{names} FROM {match} m JOIN (SELECT {selected} FROM "
             f"{source.relation}) h ON {conjunction(f'm.{c} = h.{c}' for c in ids)}"
         )
 

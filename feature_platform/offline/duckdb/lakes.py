@@ -22,11 +22,11 @@ def lake_dataset(label: str, location: Mapping[str, str], root: Path) -> Any:
         StoreError: There is no such table, or the library cannot read it.
     """
     path = location["path"]
-    where = path if "://" in path else str(root / path)
+    uri = path if "://" in path else str(root / path)
     try:
         if location["format"] == "delta":
-            return _delta(where, location["endpoint"])
-        return _iceberg(where, location["endpoint"])
+            return _delta(uri, location["endpoint"])
+        return _iceberg(uri, location["endpoint"])
     except ImportError as error:
         raise ConfigError(
             f"Source {label!r} is in {location['format']}: install feature-platform[lakes]."
@@ -36,15 +36,15 @@ def lake_dataset(label: str, location: Mapping[str, str], root: Path) -> Any:
         raise StoreError(f"Source {label!r} cannot be read: {reason}") from error
 
 
-def _delta(where: str, endpoint: str) -> Any:
+def _delta(uri: str, endpoint: str) -> Any:
     from deltalake import DeltaTable
 
     options = {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"} if endpoint else None
-    return DeltaTable(where, storage_options=options).to_pyarrow_dataset()
+    return DeltaTable(uri, storage_options=options).to_pyarrow_dataset()
 
 
-def _iceberg(where: str, endpoint: str) -> pa.Table:
+def _iceberg(uri: str, endpoint: str) -> pa.Table:
     from pyiceberg.table import StaticTable
 
     properties = {"s3.endpoint": endpoint} if endpoint else {}
-    return StaticTable.from_metadata(where, properties).scan().to_arrow()
+    return StaticTable.from_metadata(uri, properties).scan().to_arrow()

@@ -47,9 +47,9 @@ class ArrowFiles(AbstractFileSystem):  # type: ignore[misc]
         return path.removeprefix(f"{self.protocol}://")
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
-        found = self._client.get_file_info(self._key(path))
-        kind = "file" if found.is_file else "directory"
-        return {"name": path, "size": found.size, "type": kind, "mtime": found.mtime}
+        file = self._client.get_file_info(self._key(path))
+        kind = "file" if file.is_file else "directory"
+        return {"name": path, "size": file.size, "type": kind, "mtime": file.mtime}
 
     def exists(self, path: str, **_: Any) -> bool:
         return bool(self._client.get_file_info(self._key(path)).is_file)
@@ -87,8 +87,8 @@ class _SharedFile:
         if not hasattr(self._here, "position"):  # it would be a guess where to go on
             raise OSError("a thread has to seek before it reads a shared file")
         position = self._here.position
-        wanted = self._size - position if size < 0 else size
-        content: bytes = self._file.read_at(wanted, position)
+        length = self._size - position if size < 0 else size
+        content: bytes = self._file.read_at(length, position)
         self._here.position = position + len(content)
         self._count(len(content))
         return content

@@ -159,9 +159,9 @@ class DuckDBSession(Session):
                 described = self.db.execute(f"DESCRIBE {statement}").fetchall()
                 check_unique([name for name, *_ in described])
             relation = f"({statement}\n)"
-        what = "SQL cannot run" if isinstance(rows, str) else "cannot be read"
+        problem = "SQL cannot run" if isinstance(rows, str) else "cannot be read"
         owner = "The entity rows' " if isinstance(rows, str) else "The entity rows "
-        types = self._describe(relation, lambda why: RequestError(f"{owner}{what}: {why}"))
+        types = self._describe(relation, lambda why: RequestError(f"{owner}{problem}: {why}"))
         if uuids := [name for name, dtype in types.items() if isinstance(dtype, pa.UuidType)]:
             read = ", ".join(f"{self.sql.uuid(q)} AS {q}" for q in map(self.sql.quote, uuids))
             relation = f"(SELECT * REPLACE ({read}) FROM {relation})"
@@ -217,9 +217,9 @@ class DuckDBSession(Session):
         with suppress(duckdb.Error):  # it may have finished
             self.db.interrupt()
 
-    def join(self, entities: EntityRowsSql, found: Sequence[Search], schema: pa.Schema) -> str:
+    def join(self, entities: EntityRowsSql, searches: Sequence[Search], schema: pa.Schema) -> str:
         join = DuckDBJoin(self, entities)
-        for number, search in enumerate(found):
+        for number, search in enumerate(searches):
             join.find(number, search)
         return join.select()
 

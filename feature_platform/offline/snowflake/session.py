@@ -125,8 +125,8 @@ class SnowflakeSession(Session, TableSession):
 
     def _describe(self, relation: str, unreadable: Any) -> dict[str, pa.DataType]:
         with unreadable:
-            found = self._cursor.describe(f"SELECT * FROM {relation}")
-        return {column.name: _arrow_type(column) for column in found}
+            columns = self._cursor.describe(f"SELECT * FROM {relation}")
+        return {column.name: _arrow_type(column) for column in columns}
 
     def entity_rows(self, rows: EntityRows) -> tuple[str, Mapping[str, pa.DataType]]:
         if isinstance(rows, Path):
@@ -169,9 +169,9 @@ class SnowflakeSession(Session, TableSession):
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         with _because(_failed):
-            found = self._cursor.execute(sql).fetchall()
+            rows = self._cursor.execute(sql).fetchall()
             names = [column.name.lower() for column in self._cursor.description]
-        return [dict(zip(names, row, strict=True)) for row in found]
+        return [dict(zip(names, row, strict=True)) for row in rows]
 
     def create_table(self, table: str, sql: str) -> None:
         name = ".".join(self.sql.quote(part) for part in table.split("."))

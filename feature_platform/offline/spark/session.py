@@ -183,8 +183,8 @@ class SparkQuerySession(Session, WorkerSession, FrameSession):
 
     def _insert(self, frame: "DataFrame", table: str) -> str:
         stored = self._spark.table(table).schema.names
-        own = {name: self.sql.quote(name) for name in frame.columns}
-        columns = [own.get(n, f"NULL AS {self.sql.quote(n)}") for n in stored]
+        present = {name: self.sql.quote(name) for name in frame.columns}
+        columns = [present.get(n, f"NULL AS {self.sql.quote(n)}") for n in stored]
         frame.selectExpr(*columns).write.insertInto(table)
         return table
 
@@ -218,10 +218,10 @@ def _columns(frame: "DataFrame") -> dict[str, pa.DataType]:
 def _uploadable(rows: pa.Table) -> pa.Table:
     """Return entity rows in Spark's types, without changing values."""
     for i, column in enumerate(rows.schema):
-        wanted = _spark_type(column.type)
-        if wanted != column.type:
+        target = _spark_type(column.type)
+        if target != column.type:
             try:
-                rows = rows.set_column(i, column.name, rows.column(i).cast(wanted))
+                rows = rows.set_column(i, column.name, rows.column(i).cast(target))
             except pa.ArrowException as error:
                 raise RequestError(
                     f"The entity rows' column {column.name!r} is {column.type}, which Spark "
