@@ -48,6 +48,10 @@ class LogReplacedError(CorruptLogError):
     """The log was replaced or rolled back since the last read. Start from its current state."""
 
 
+class ClockError(FeaturePlatformError):
+    """A clock disagrees with the registry's, and nothing was written. Set the clock."""
+
+
 class RequestError(FeaturePlatformError, ValueError):
     """A retrieval or write request is invalid. Correct the request."""
 

@@ -1,7 +1,8 @@
 """The feature store of one project for one team, with Feast's method names."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Self, TypeVar
@@ -40,6 +41,7 @@ from feature_platform.services.loading import DEFAULT_LOOKBACK, OnProgress
 from feature_platform.services.plan_report import PlanReport
 from feature_platform.services.stores import Call, Stores
 from feature_platform.services.writing import PushMode
+from feature_platform.types.times import read_clock, utc_now
 
 D = TypeVar("D", bound=Definition)
 Tags = Mapping[str, str]
@@ -56,7 +58,7 @@ class FeatureStore:
         registry: A registry, instead of the one the settings name.
         offline: An offline store, instead of the one the settings name.
         registry_version: Registry version to read; the store is then read-only.
-        clock: Returns the current time, for replays and tests.
+        clock: Returns the current time with its time zone, for replays and tests.
 
     Attributes:
         project: The project.
@@ -83,15 +85,15 @@ class FeatureStore:
         registry: Registry | None = None,
         offline: OfflineStore | None = None,
         registry_version: int | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         folder = repo_path or "."
         self.repo = Repo(Path(folder).resolve(), config) if config else Repo.load(folder)
         self.config = self.repo.config
         self.project = self.config.project
         self.owner = self.config.team
-        self.stores = Stores(self.repo, registry=registry, offline=offline, now=clock)
-        self._clock = clock
+        self._clock = partial(read_clock, clock)
+        self.stores = Stores(self.repo, registry=registry, offline=offline, now=self._clock)
         self._registry_version = registry_version
         self._pinned: Snapshot | None = None
         self._prepared: serving.PreparedRequests | None = None

@@ -9,6 +9,7 @@ from feature_platform.governance.plan import Change
 from feature_platform.governance.plan_context import PlanContext, problem_of
 from feature_platform.project import PLATFORM, Key
 from feature_platform.project.snapshot import Removed
+from feature_platform.types.times import later
 
 _RESERVED_FOR = timedelta(days=30)
 
@@ -73,13 +74,13 @@ def _reserved_names(context: PlanContext, created: dict[Key, Change]) -> Iterato
     reserved: dict[tuple[str, str], Removed] = {}
     for key, removed in context.before.snapshot.removed.items():
         foreign = key.project == context.plan.project and removed.owner != context.plan.owner
-        if foreign and context.now < removed.at + _RESERVED_FOR:
+        if foreign and context.now - removed.at < _RESERVED_FOR:
             reserved[_folded(key)] = removed
     for key, change in created.items():
         previous = reserved.get(_folded(key)) if change.before is None else None
         is_overridden = context.plan.override and context.plan.owner == PLATFORM
         if previous and not is_overridden:
-            end = previous.at + _RESERVED_FOR
+            end = later(min(previous.at, context.now), _RESERVED_FOR)
             message = f"the name belonged to {previous.owner!r} and is reserved until {end:%F}."
             yield problem_of("collision", change, message)
 

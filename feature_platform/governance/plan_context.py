@@ -9,6 +9,7 @@ from feature_platform.definitions import Definition
 from feature_platform.errors import Problem
 from feature_platform.governance.plan import Change, Plan
 from feature_platform.project import Project, Snapshot
+from feature_platform.types.times import MAX_AHEAD, later
 
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -22,7 +23,8 @@ class PlanContext:
         before: The project before the plan.
         after: The project after the plan.
         now: Time of the writer's clock; rules compare dates with it.
-        at: Timestamp of the commit; later than its parent's even if clocks differ.
+        at: Timestamp of the commit. It is later than its parent's, unless the parent's clock was
+            wrong.
     """
 
     plan: Plan
@@ -34,7 +36,8 @@ class PlanContext:
     @classmethod
     def of(cls, plan: Plan, snapshot: Snapshot, now: datetime) -> Self:
         """Apply a plan to a snapshot in memory."""
-        at = max(now, snapshot.at + _MILLISECOND)
+        is_behind = snapshot.at - now > MAX_AHEAD
+        at = now if is_behind else max(now, later(snapshot.at, _MILLISECOND))
         after = snapshot.with_entries(plan.entries(snapshot.version + 1), at)
         return cls(plan, Project(snapshot, plan.project), Project(after, plan.project), now, at)
 

@@ -19,6 +19,7 @@ from feature_platform.governance.ownership import may_change, offers_to
 from feature_platform.governance.plan import Change, Plan
 from feature_platform.governance.plan_context import PlanContext, problem_of
 from feature_platform.project import PLATFORM, Key, broken_references
+from feature_platform.types.times import later
 
 # A full sync may delete three objects, or more if they are at most 20 and at most 30 percent.
 _MAX_DELETIONS, _MIN_LARGE_DELETION, _MAX_SHARE = 20, 4, 0.3
@@ -182,7 +183,7 @@ def _is_overridden(plan: Plan, effect: Effect) -> bool:
 
 def _notice(context: PlanContext) -> Iterator[Problem]:
     days = context.after.policy.notice_days
-    earliest = context.now.date() + timedelta(days=days)
+    earliest = later(context.now, timedelta(days=days)).date()
     for change in context.plan.changes:
         if change.before is None or change.after is None or context.plan.override:
             continue

@@ -20,7 +20,12 @@ from feature_platform.online.codec import (
     unreadable_features,
 )
 from feature_platform.table import Table
-from feature_platform.types.times import from_microseconds, microseconds
+from feature_platform.types.times import (
+    MAX_AHEAD,
+    from_microseconds,
+    microseconds,
+    utc_now,
+)
 
 _BEGINNING = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 
@@ -143,15 +148,20 @@ class OnlineStore(ABC):
 
         Windows loaded before a feature was added or retyped are excluded: their rows lack it.
         """
-        entries = self._ledger(table)
+        entries = _past(self._ledger(table))
         layouts = {entry.layout for entry in entries if entry.layout.endswith(f".{table.content}")}
         complete = {label for label in layouts if self._has_all_features(table, label[:12])}
         spans = _merge_spans((e.start, e.end) for e in entries if e.layout in complete)
         return [Window(from_microseconds(start), from_microseconds(end)) for start, end in spans]
 
     def record(self, table: Table, window: Window) -> None:
-        """Add a window to the ledger. Call this only after its rows are stored."""
-        start, end = microseconds(window.start), microseconds(window.end)
+        """Add a window to the ledger, as far as it lies in the past.
+
+        Call this only after its rows are stored.
+        """
+        start, end = microseconds(window.start), min(microseconds(window.end), _latest())
+        if start >= end:
+            return
         layout = f"{table.layout_id.hex()}.{table.content}"
         self._add_to_ledger(table, LedgerEntry(start, end, layout))
 
@@ -245,9 +255,10 @@ def merge_ledger(entries: Iterable[Sequence[Any]], new: LedgerEntry) -> list[Led
 
     The new entry replaces other layouts within its window, because a reload rewrites the rows. A
     load of other content invalidates all earlier loads: it may have replaced any of their rows.
+    Windows in the future, which a wrong clock added, are removed.
     """
     content = new.layout.partition(".")[2]
-    entries = [entry for entry in entries if entry[2].endswith(f".{content}")]
+    entries = [entry for entry in _past(entries) if entry[2].endswith(f".{content}")]
     by_layout: dict[str, list[tuple[int, int]]] = {new.layout: [(new.start, new.end)]}
     for start, end, layout in entries:
         spans = [(start, end)]
@@ -260,6 +271,15 @@ def merge_ledger(entries: Iterable[Sequence[Any]], new: LedgerEntry) -> list[Led
         for layout, spans in sorted(by_layout.items())
         for span in _merge_spans(spans)
     ]
+
+
+def _latest() -> int:
+    return microseconds(utc_now() + MAX_AHEAD)
+
+
+def _past(entries: Iterable[Sequence[Any]]) -> list[LedgerEntry]:
+    latest = _latest()
+    return [LedgerEntry(*entry) for entry in entries if entry[1] <= latest]
 
 
 def _merge_spans(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -172,9 +172,13 @@ class State:
         self.entries = dict(snapshot.entries)
         self.removed = dict(snapshot.removed)
         self.digest = snapshot.digest
+        self.at = snapshot.at
 
     def change(self, changed: Changed, at: datetime) -> None:
         """Set objects, or remove them for `None`."""
+        if at < self.at:
+            self._set_clock_back(at)
+        self.at = at
         for key, entry in changed:
             returns = self.removed and self._was_removed(key)
             removed, previous = self.removed.pop(key, None), self.entries.pop(key, None)
@@ -190,6 +194,14 @@ class State:
                 self.removed[key] = Removed(key, previous.owner, at)
                 self.digest += self.removed[key].digest()
         self.digest %= 2**256
+
+    def _set_clock_back(self, at: datetime) -> None:
+        """Date deletions back that a clock dated into the future, or their names stay reserved."""
+        for key, removed in self.removed.items():
+            if removed.at > at:
+                self.digest -= removed.digest()
+                self.removed[key] = replace(removed, at=at)
+                self.digest += self.removed[key].digest()
 
     def _was_removed(self, key: Key) -> bool:
         kinds = kinds_in(key.namespace)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated
 
@@ -15,6 +14,7 @@ from feature_platform.governance.ownership import may_change
 from feature_platform.project import Cursor, Snapshot
 from feature_platform.project.snapshot import State
 from feature_platform.registry.serialization import decode_record, encode_record
+from feature_platform.types.times import MAX_AHEAD
 
 FORMAT = 1
 MAX_BYTES = 32 * 2**20
@@ -34,7 +34,7 @@ class Commit(BaseModel):
         commit_id: Id of the change, the same for all attempts to write it.
         parent_id: `commit_id` of the previous commit; empty for the first.
         parent_sha256: Hash of the previous commit.
-        at: Time of the commit, UTC; later than its parent's even if a clock went back.
+        at: Time of the commit, UTC. It is later than its parent's, unless that was in the future.
         principal: Owner who wrote it.
         client: Program that wrote it.
         message: Reason for the change.
@@ -88,7 +88,7 @@ def replay(snapshot: Snapshot, records: Iterable[bytes]) -> Snapshot:
     if not records:
         return snapshot
     state = State(snapshot)
-    head, sha, at = snapshot.cursor, snapshot.sha256, snapshot.at
+    head, sha = snapshot.cursor, snapshot.sha256
     for record in records:
         commit = read_commit(record, after=head.version)
         expected = (head.version + 1, head.commit_id, sha)
@@ -96,18 +96,18 @@ def replay(snapshot: Snapshot, records: Iterable[bytes]) -> Snapshot:
             head.version and commit.log_id != head.log_id
         ):
             raise broken_after(head.version, "is not its successor")
-        if commit.at <= at:
+        if commit.at <= state.at and state.at - commit.at <= MAX_AHEAD:
             raise broken_after(head.version, "is not later")
         _audit(commit, state, head.version)
         state.change(commit.plan.entries(commit.version), commit.at)
         if commit.state != f"{state.digest:064x}":
             raise broken_after(head.version, "does not match its digest of all objects")
-        head, sha, at = commit.cursor, sha256(record).hexdigest(), commit.at
+        head, sha = commit.cursor, sha256(record).hexdigest()
     return replace(
         snapshot,
         cursor=head,
         sha256=sha,
-        at=at,
+        at=state.at,
         entries=state.entries,
         removed=state.removed,
         digest=state.digest,
@@ -165,7 +165,3 @@ def broken_after(version: int, problem: str) -> CorruptLogError:
 
 def _next_step(version: int) -> str:
     return f"Run `feature-platform fsck`; registry_version={version} reads the intact part."
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

@@ -2,17 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from feature_platform.errors import ConflictError, CorruptLogError, NotFoundError
 from feature_platform.governance import PlanContext, check
 from feature_platform.project import Snapshot
 from feature_platform.registry.backup import import_records
 from feature_platform.registry.checkpoint import Checkpoint
-from feature_platform.registry.commit import read_commit, replay, utc_now
+from feature_platform.registry.commit import read_commit, replay
 from feature_platform.registry.logs import CommitLog
-
-_MAX_CLOCK_SKEW = timedelta(minutes=5)
+from feature_platform.types.times import MAX_AHEAD
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ def examine(log: CommitLog) -> Report:
     records = log.read(0)
     stored = max(log.last(), len(records))
     snapshot, findings, ids = Snapshot(), list[Finding](), set[str]()
-    good = 0
+    good, present = 0, log.time()
     for record in records:
         try:
             commit = read_commit(record, after=good)
@@ -63,10 +61,13 @@ def examine(log: CommitLog) -> Report:
             message = f"commit id {commit.commit_id} occurs twice"
             findings.append(Finding(good, message, damage=False))
         ids.add(commit.commit_id)
+        if commit.at - present > MAX_AHEAD:
+            message = (
+                f"its time {commit.at:%F %T}Z is in the future: check the clock of "
+                f"{commit.principal!r}. Commits of others are dated right"
+            )
+            findings.append(Finding(good, message, damage=False))
         findings += [Finding(good, f"breaks the rules: {p}", damage=False) for p in problems]
-    if snapshot.at > utc_now() + _MAX_CLOCK_SKEW:
-        message = f"its time {snapshot.at:%F %T}Z is in the future: check the clocks of writers"
-        findings.append(Finding(good, message, damage=False))
     findings += [
         Finding(entry.version, f"{key.subject} of {key.project!r}: {fault}", damage=False)
         for key, entry in snapshot.entries.items()

@@ -12,6 +12,7 @@ from time import monotonic
 
 from feature_platform.errors import (
     BusyError,
+    ClockError,
     ConflictError,
     LogReplacedError,
     NotFoundError,
@@ -32,10 +33,10 @@ from feature_platform.registry.commit import (
     broken_after,
     read_commit,
     replay,
-    utc_now,
 )
 from feature_platform.registry.logs import LAST, CommitLog
 from feature_platform.registry.saved_plan import SavedPlan
+from feature_platform.types.times import MAX_AHEAD, MAX_BEHIND, read_clock, utc_now
 
 _log = logging.getLogger("feature_platform.registry")
 _DEADLINE_SECONDS = 30.0
@@ -177,6 +178,25 @@ class Registry:
             raise BusyError(f"{message} Nothing was written. Retry.")
         return outcome
 
+    def check_clock(self, now: datetime, head: Snapshot) -> None:
+        """Check a writer's clock against the backend's, and against the newest commit.
+
+        Raises:
+            ClockError: It is more than a year ahead of the backend's, or more than ten years behind
+                the commit, unless that is dated into the future itself.
+        """
+        present = self.log.time()
+        if now - present > MAX_AHEAD:
+            raise ClockError(
+                f"The clock shows {now:%F %T}Z, but it is {present:%F %T}Z. Set the clock. Nothing "
+                "was written."
+            )
+        if head.at - present <= MAX_AHEAD and head.at - now > MAX_BEHIND:
+            raise ClockError(
+                f"The clock shows {now:%F %T}Z, which is before the registry's newest commit, "
+                f"version {head.version} at {head.at:%F %T}Z. Set the clock. Nothing was written."
+            )
+
     def history(
         self,
         *,
@@ -256,7 +276,9 @@ class Registry:
         if _is_applied(plan, head):
             return None
         self._check_unchanged(plan, saved, head)
-        context = PlanContext.of(plan, head, self._now())
+        now = read_clock(self._now)
+        self.check_clock(now, head)
+        context = PlanContext.of(plan, head, now)
         if problems := check(context):
             raise RefusedError(plan.owner, plan.project, problems)
         commit = Commit(

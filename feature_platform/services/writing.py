@@ -66,6 +66,7 @@ def expire(call: Call, views: Sequence[str] | None) -> dict[str, int]:
     """Remove rows older than their view's ttl; see `FeatureStore.expire_online_store`."""
     if views is None:  # also those that are only pushed to
         views = [view.name for view, _ in call.project.of(FeatureView) if view.online]
+    call.stores.registry.check_clock(call.now, call.project.snapshot)
     writers = precomputed_writers(call)
     counts: dict[str, int] = {}
     for table in online_tables(call.project, views):

@@ -1,12 +1,18 @@
 """Times: UTC, in microseconds since 1970."""
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from feature_platform.errors import RequestError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
+MAX_AHEAD: Final = timedelta(days=366)
+"""How far ahead a time may be: replays and tests set clocks, and wrong ones show 2100."""
+MAX_BEHIND: Final = timedelta(days=3660)
+"""How far behind the newest commit a clock may be. Clocks without a battery show 1970."""
 
 
 def microseconds(time: datetime) -> int:
@@ -18,6 +24,29 @@ def microseconds(time: datetime) -> int:
 def from_microseconds(value: int) -> datetime:
     """Return the UTC time of a number of microseconds since 1970."""
     return _EPOCH + value * MICROSECOND
+
+
+def later(time: datetime, by: timedelta) -> datetime:
+    """Return an aware time plus a duration, at most the last time that can be represented."""
+    return time + min(by, _LAST - time)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def read_clock(clock: Callable[[], datetime]) -> datetime:
+    """Return the time of a clock as UTC.
+
+    Raises:
+        RequestError: It returns no time, or one without a time zone.
+    """
+    time = clock()
+    if isinstance(time, datetime) and time.tzinfo is None:
+        raise RequestError(
+            f"The clock returned {time.isoformat()} without a time zone. Return datetime.now(UTC)."
+        )
+    return utc_time(time, "The clock's time")
 
 
 def utc_time(value: object, argument: str) -> datetime:

@@ -159,9 +159,12 @@ def test_fsck_tells_of_a_clock_that_was_ahead() -> None:
     from datetime import UTC, datetime
 
     log = MemoryLog()
-    registry = Registry(log, now=lambda: datetime(2999, 1, 1, tzinfo=UTC))
+    future = datetime(2999, 1, 1, tzinfo=UTC)
+    registry = Registry(log, now=lambda: future)
     made = plan(Project(registry.snapshot(), "p"), owner="platform", desired=[Entity(name="e")])
-    registry.commit(made, principal="platform")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(MemoryLog, "time", lambda _: future)
+        registry.commit(made, principal="platform")
 
     [finding] = examine(log).findings
     assert (finding.version, finding.damage) == (1, False)

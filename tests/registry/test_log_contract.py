@@ -3,6 +3,7 @@
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,11 @@ def test_an_empty_log_reads_empty(log: CommitLog) -> None:
     assert log.read(0) == []
     assert log.last() == 0
     assert log.checkpoint() is None
+
+
+def test_the_time_is_that_of_one_clock(log: CommitLog) -> None:
+    log.append(1, "a", b"first")
+    assert abs(log.time() - datetime.now(UTC)) < timedelta(minutes=1)
 
 
 def test_records_come_back_in_order(log: CommitLog) -> None:

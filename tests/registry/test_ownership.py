@@ -8,6 +8,7 @@ from tests_support import PLAN, raises, refused
 
 from feature_platform import FeatureService, Policy, Transfer
 from feature_platform.errors import DefinitionError
+from feature_platform.registry import SqliteLog
 
 
 def service(name: str, *features: str) -> FeatureService:
@@ -184,8 +185,10 @@ def test_one_clock_that_is_ahead_does_not_end_what_was_promised(platform, open_s
     view = ours.get_feature_view("driver_stats")
     ours.apply([view.model_copy(update={"deprecated": Deprecation(remove_after="2026-03-01")})])
     open_store("risk").apply([service("s")])
-    ahead = open_store("growth", clock=lambda: datetime(2099, 1, 1, tzinfo=UTC))
-    ahead.apply([service("t")])
+    far = datetime(2099, 1, 1, tzinfo=UTC)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SqliteLog, "time", lambda _: far)
+        open_store("growth", clock=lambda: far).apply([service("t")])
 
     readers = (2, "s", "risk", "t", "growth")
     with refused(("contract", "feature view 'driver_stats'", *readers)):

@@ -320,7 +320,7 @@ def forged_commits(registry: Registry) -> dict[str, bytes]:
         "another log id": forge(registry, 1, dict(good), log_id="0" * 32),
         "a later version": forge(registry, 1, dict(good), version=3),
         "an earlier version": registry.log.read(0)[0],
-        "an earlier time": forge(registry, 1, dict(good), at="2000-01-01T00:00:00Z"),
+        "an equal time": forge(registry, 1, dict(good), at=str(registry.snapshot(1).at)),
         "another state": forge(registry, 1, dict(good), state="0" * 64),
         "in anothers name": forge(registry, 1, dict(good), principal="platform"),
         "changes what it does not own": forge(registry, 1, platforms),
@@ -334,7 +334,7 @@ def forged_commits(registry: Registry) -> dict[str, bytes]:
 
 FORGERIES = [
     "of another log", "another parent", "another log id", "a later version", "an earlier version",
-    "an earlier time", "another state", "in anothers name", "changes what it does not own",
+    "an equal time", "another state", "in anothers name", "changes what it does not own",
     "replaces what is not there", "a field nobody knows", "a version beyond all", "no seal",
     "ten megabytes of nothing",
 ]  # fmt: skip

@@ -108,6 +108,8 @@ def test_partial_and_full_as_the_key_concept_shows_them(repos: tuple[Path, Path]
     partial, full = code[:half], code[half:]
     service = FeatureService(name="mine", features=["user_features"])
     exec(partial, {"store": FeatureStore(team), "my_feature_service": service})  # noqa: S102
+    with (platform / "feature_store.yaml").open("a") as settings:
+        settings.write("\nteam: platform\n")  # deletions need the owner to be named
     store = FeatureStore(platform)
     objects = list(store.repo.definitions)
     gone = [d for d in objects if d.name in {"driver_stats", "feast_db_features_driver_stats"}]

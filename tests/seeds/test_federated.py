@@ -224,6 +224,8 @@ def test_teams_that_pick_one_name_are_told(platform: Path, team_a: Path, tmp_pat
 
 def test_prefixes_are_the_platforms_to_ask_for(platform: Path, team_a: Path) -> None:
     script(platform)
+    with (platform / "feature_store.yaml").open("a") as settings:
+        settings.write("\nteam: platform\n")  # the policy needs the owner to be named
     FeatureStore(platform).apply([Policy(prefixes={"team_a": ["team_a_"]})])
 
     refused = script(team_a, code=1)

@@ -29,7 +29,9 @@ from feature_platform.types import Float32, Int64
 
 @pytest.fixture
 def store(broker: Broker, topic: str, tmp_path: Path) -> FeatureStore:
-    config = RepoConfig(project="shop", registry="registry.db", broker=broker.settings)
+    config = RepoConfig(
+        project="shop", team="platform", registry="registry.db", broker=broker.settings
+    )
     opened = FeatureStore(tmp_path, config=config, clock=lambda: NOON)
     (tmp_path / "history").mkdir()
     history = {"driver_id": [9], "event_timestamp": [NOON - HOUR], "trips": [1], "rate": [0.5]}

@@ -1,6 +1,9 @@
 """The interface of registry backends."""
 
 from abc import ABC, abstractmethod
+from datetime import datetime
+
+from feature_platform.types.times import utc_now
 
 LAST = 10**20 - 1
 """Highest possible number of a record."""
@@ -68,6 +71,10 @@ class CommitLog(ABC):
         Raises:
             StoreError: The checkpoint was not stored.
         """
+
+    def time(self) -> datetime:
+        """Return the time of the backend's clock; of this machine's if it has none."""
+        return utc_now()
 
     def close(self) -> None:  # noqa: B027 - most logs have no connections
         """Close connections; the next use opens new ones."""

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
@@ -9,6 +10,7 @@ from urllib.parse import urlsplit
 from feature_platform.errors import BusyError, ConfigError, StoreError, UnknownOutcomeError
 from feature_platform.lazy import Lazy
 from feature_platform.registry.logs.base import LAST, CommitLog
+from feature_platform.types.times import utc_time
 
 if TYPE_CHECKING:
     import psycopg
@@ -105,6 +107,10 @@ class PostgresLog(CommitLog):
                 db.execute(insert, (number, checkpoint))
 
         self._run(attempt)
+
+    def time(self) -> datetime:
+        [(time,)] = self._select("select clock_timestamp()", ())
+        return utc_time(time, "The server's time")
 
     def _select(self, query: str, values: tuple[object, ...]) -> list[tuple[Any]]:
         from psycopg.errors import UndefinedTable
