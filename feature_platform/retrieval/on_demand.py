@@ -210,7 +210,7 @@ class Step:
         position, reason = f"{number} rows", self._describe(error)
         if self._step.mode == "row":
             position = f"row {number}{_format_keys(keys, self._keys, number)}, {argument}"
-        else:
+        elif not isinstance(error, TimeoutError):
             for row in range(min(number, _MOST_TRIED_ALONE)):
                 if alone := self._describe_alone(argument, row):
                     position, reason = f"row {row}{_format_keys(keys, self._keys, row)}", alone

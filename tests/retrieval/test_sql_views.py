@@ -4,6 +4,7 @@ import math
 from contextlib import suppress
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from feature_platform import (
 )
 from feature_platform.definitions import check_expressions
 from feature_platform.errors import DefinitionError, RefusedError, TransformationError
+from feature_platform.retrieval import sql_evaluator
 from feature_platform.types import (
     Decimal,
     FeatureType,
@@ -271,3 +273,11 @@ def test_ordinary_text_functions_are_allowed(text: str) -> None:
         mode="sql",
         expressions={"y": text},
     ).is_complete
+
+
+def test_an_evaluation_is_stopped_after_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sql_evaluator._SANDBOX, "max_execution_time", "1")
+    rows = pa.table({"label": ["ab" * 2_000] * 20_000})
+    slow = sql_evaluator.SqlEvaluator({"y": "label like '%a%b%a%c'"}, {"y": pa.bool_()})
+    with pytest.raises(TimeoutError):
+        slow(rows)
