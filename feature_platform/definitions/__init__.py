@@ -36,6 +36,7 @@ from feature_platform.definitions.source import Source as Source
 from feature_platform.definitions.source import SparkSource as SparkSource
 from feature_platform.definitions.source import StreamSource as StreamSource
 from feature_platform.definitions.sql_expressions import check_expressions as check_expressions
+from feature_platform.definitions.sql_expressions import parse_expression as parse_expression
 from feature_platform.definitions.sql_expressions import type_errors as type_errors
 from feature_platform.definitions.strict_json import check_strict as check_strict
 from feature_platform.definitions.transfer import Transfer as Transfer

@@ -56,7 +56,7 @@ def check_expression(text: str) -> frozenset[str]:
     if len(text) > _MAX_LENGTH:
         raise ValueError(f"{len(text):,} characters long; the maximum is {_MAX_LENGTH:,}.")
     try:
-        tree = _parse(text)
+        tree = parse_expression(text)
         check_size(tree)
         nodes = list(tree.walk())
     except (SqlglotError, RecursionError) as error:
@@ -148,7 +148,12 @@ def _may_convert(value: Any, declared: Any) -> bool:
     return fits(value, declared) and not (pt.is_decimal(declared) and pt.is_string(value))
 
 
-def _parse(text: str) -> Any:
+def parse_expression(text: str) -> Any:
+    """Return the syntax tree of an expression.
+
+    Raises:
+        ValueError: It is not one expression.
+    """
     import sqlglot
 
     statements = sqlglot.parse(f"SELECT ({text}\n)", read="duckdb")

@@ -34,10 +34,20 @@ class PlanContext:
     at: datetime
 
     @classmethod
-    def of(cls, plan: Plan, snapshot: Snapshot, now: datetime) -> Self:
-        """Apply a plan to a snapshot in memory."""
-        is_behind = snapshot.at - now > MAX_AHEAD
-        at = now if is_behind else max(now, later(snapshot.at, _MILLISECOND))
+    def of(
+        cls, plan: Plan, snapshot: Snapshot, now: datetime, *, present: datetime | None = None
+    ) -> Self:
+        """Apply a plan to a snapshot in memory.
+
+        Args:
+            plan: The plan.
+            snapshot: The snapshot.
+            now: Time of the writer's clock.
+            present: Time of the registry's clock, to detect a snapshot from the future.
+        """
+        at = max(now, later(snapshot.at, _MILLISECOND))
+        if present and snapshot.at - max(now, present) > MAX_AHEAD:
+            at = now
         after = snapshot.with_entries(plan.entries(snapshot.version + 1), at)
         return cls(plan, Project(snapshot, plan.project), Project(after, plan.project), now, at)
 

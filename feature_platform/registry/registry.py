@@ -178,12 +178,15 @@ class Registry:
             raise BusyError(f"{message} Nothing was written. Retry.")
         return outcome
 
-    def check_clock(self, now: datetime, head: Snapshot) -> None:
+    def check_clock(self, now: datetime, head: Snapshot) -> datetime:
         """Check a writer's clock against the backend's, and against the newest commit.
 
+        Returns:
+            Time of the backend's clock.
+
         Raises:
-            ClockError: It is more than a year ahead of the backend's, or more than ten years behind
-                the commit, unless that is dated into the future itself.
+            ClockError: It is more than a year ahead of the backend's, or more than twenty years
+                behind the commit, unless that is dated into the future itself.
         """
         present = self.log.time()
         if now - present > MAX_AHEAD:
@@ -196,6 +199,7 @@ class Registry:
                 f"The clock shows {now:%F %T}Z, which is before the registry's newest commit, "
                 f"version {head.version} at {head.at:%F %T}Z. Set the clock. Nothing was written."
             )
+        return present
 
     def history(
         self,
@@ -277,8 +281,7 @@ class Registry:
             return None
         self._check_unchanged(plan, saved, head)
         now = read_clock(self._now)
-        self.check_clock(now, head)
-        context = PlanContext.of(plan, head, now)
+        context = PlanContext.of(plan, head, now, present=self.check_clock(now, head))
         if problems := check(context):
             raise RefusedError(plan.owner, plan.project, problems)
         commit = Commit(

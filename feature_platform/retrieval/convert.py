@@ -1,6 +1,7 @@
 """Convert users' frames to Arrow and back."""
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -47,11 +48,13 @@ def to_pandas(table: pa.Table, *, nullable: bool = False) -> "pd.DataFrame":
     """
     import pandas as pd
 
+    if nullable and not any(pa.types.is_nested(dtype) for dtype in table.schema.types):
+        # All at once is faster than column by column.
+        return table.to_pandas(types_mapper=_nullable_dtype)  # type: ignore[no-any-return]
     columns = {}
     for field, column in zip(table.schema, table.columns, strict=True):
         if field.type in _NULLABLE and (nullable or column.null_count):
-            dtype = pd.api.types.pandas_dtype(_NULLABLE[field.type])
-            columns[field.name] = column.to_pandas(types_mapper={field.type: dtype}.get)
+            columns[field.name] = column.to_pandas(types_mapper=_nullable_dtype)
         elif pa.types.is_list(field.type) and field.type.value_type in _NULLABLE:
             values = pd.Series(index=pd.RangeIndex(len(column)), dtype=object)
             values[:] = column.to_pylist()
@@ -59,3 +62,21 @@ def to_pandas(table: pa.Table, *, nullable: bool = False) -> "pd.DataFrame":
         else:
             columns[field.name] = column.to_pandas()
     return pd.DataFrame(columns, index=pd.RangeIndex(table.num_rows))
+
+
+@cache
+def _nullable_dtype(dtype: pa.DataType) -> Any:
+    """Return pandas' nullable type of integers and booleans; `None` for other types."""
+    import pandas as pd
+
+    return pd.api.types.pandas_dtype(_NULLABLE[dtype]) if dtype in _NULLABLE else None
+
+
+def columns_of(frame: "pd.DataFrame", names: list[str]) -> list[Any]:
+    """Return columns of a frame; if all are doubles, as numpy arrays, which costs much less."""
+    import numpy as np
+
+    selected = frame[names]
+    if selected.shape[1] == len(names) and set(selected.dtypes) == {np.dtype(np.float64)}:
+        return list(selected.to_numpy().T)
+    return [frame[name] for name in names]

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from feature_platform.errors import RequestError, TransformationError, did_you_mean, text_of
 from feature_platform.project import Transformation
-from feature_platform.retrieval.convert import to_pandas
+from feature_platform.retrieval.convert import columns_of, to_pandas
 from feature_platform.retrieval.sql_evaluator import SqlEvaluator
 from feature_platform.types.arrow import widest
 from feature_platform.types.values import (
@@ -27,6 +27,7 @@ Functions = Callable[[Transformation], Function]
 """Finds the function of an on-demand view."""
 
 Lists = Mapping[str, Sequence[Any]]
+Types = Mapping[str, pa.DataType]
 
 _MOST_TRIED_ALONE = 1000
 _EXACT = Context(prec=76)
@@ -101,10 +102,15 @@ class Step:
         self._functions = functions
         self.precomputed = step.precomputed
         self.outputs = step.outputs
+        self.output_names = step.outputs.names
         self._inputs = [
             (name, column, self._converter(name)) for name, column in step.inputs.items()
         ]
-        self._exact = [converter(field.type) for field in step.outputs]
+        self._returns = [
+            (name, converter(field.type))
+            for name, field in zip(step.features, step.outputs, strict=True)
+        ]
+        self._typed: tuple[Types, Types] = ({}, {})
 
     def _converter(self, name: str) -> Convert | None:
         """Return the exact conversion of a request value; `None` for features."""
@@ -116,34 +122,43 @@ class Step:
     @cached_property
     def _function(self) -> Function:
         """The function, loaded on first use; precomputed features do not need it."""
+        return self._sql or self._functions(self._step)
+
+    @cached_property
+    def _sql(self) -> SqlEvaluator | None:
         step = self._step
         if step.mode != "sql":
-            return self._functions(step)
+            return None
         types = {name: step.outputs.field(column).type for name, column in step.features.items()}
         return SqlEvaluator(step.expressions, types)
 
-    def lists(self, columns: Lists, types: Mapping[str, pa.DataType]) -> list[Sequence[Any]]:
+    def lists(self, columns: Lists, types: Types) -> list[Sequence[Any]]:
         """Compute the outputs, in order, from columns of Python values."""
         with localcontext(_EXACT):
             return self._lists(columns, types)
 
-    def _lists(self, columns: Lists, types: Mapping[str, pa.DataType]) -> list[Sequence[Any]]:
+    def _lists(self, columns: Lists, types: Types) -> list[Sequence[Any]]:
         inputs = {name: self._given(name, columns[column], exact)
                   for name, column, exact in self._inputs}  # fmt: skip
         if self._step.mode in {"pandas", "sql"}:
-            arrays = {
-                name: pa.array(inputs[name], self._type(name, types[column]))
-                for name, column, _ in self._inputs
-            }
-            outputs = self._of_table(pa.table(arrays), columns)
-            return [array.to_pylist() for array in outputs]
-        names, size = list(self._step.features), len(next(iter(inputs.values())))
+            stored = self._input_types(types)
+            if self._sql and (computed := self._sql.lists(inputs, stored)) is not None:
+                return [
+                    values if is_exact else self._returned(name, values, exact, columns)
+                    for (values, is_exact), (name, exact) in zip(
+                        computed, self._returns, strict=True
+                    )
+                ]
+            arrays = {name: pa.array(inputs[name], dtype) for name, dtype in stored.items()}
+            results = self._of_table(pa.table(arrays), columns)
+            return [array.to_pylist() for array in self._arrays_of(results, columns)]
+        size = len(next(iter(inputs.values())))
         # Functions may change their arguments.
         copies = {name: _copied(values) for name, values in inputs.items()}
         raw = self._of_lists(copies, columns, size)
         return [
             self._returned(name, values, exact, columns)
-            for name, values, exact in zip(names, raw, self._exact, strict=True)
+            for values, (name, exact) in zip(raw, self._returns, strict=True)
         ]
 
     def arrays(self, table: pa.Table) -> list[pa.Array]:
@@ -156,9 +171,12 @@ class Step:
         inputs = {name: self._cast(name, table[column]) for name, column, _ in self._inputs}
         keys = {key: table[key] for key in self._keys if key in table.column_names}
         if self._step.mode in {"pandas", "sql"}:
-            return self._of_table(pa.table(inputs), keys)
+            outputs: list[Any] = self._of_table(widened(pa.table(inputs)), keys)
+            return self._arrays_of(outputs, keys)
         lists = {name: column.to_pylist() for name, column in inputs.items()}
-        outputs = self._of_lists(lists, keys, table.num_rows)
+        return self._arrays_of(self._of_lists(lists, keys, table.num_rows), keys)
+
+    def _arrays_of(self, outputs: Sequence[Any], keys: Any) -> list[pa.Array]:
         return [
             self._array(name, values, keys)
             for name, values in zip(self._step.features, outputs, strict=True)
@@ -169,7 +187,9 @@ class Step:
             result = self._call({name: list(values) for name, values in inputs.items()}, keys, size)
             if not isinstance(result, Mapping):
                 raise self._wrong(f"{result!r}; in mode 'python' it returns a dict of lists")
-            return self._whole([self._get(result, name) for name in self._step.features], size)
+            return self._whole(
+                [result[self._named(result, name)] for name in self._step.features], size
+            )
         rows = zip(*inputs.values(), strict=True)
         results = [
             self._call(dict(zip(inputs, row, strict=True)), keys, number)
@@ -178,10 +198,13 @@ class Step:
         for result in results:
             if not isinstance(result, Mapping):
                 raise self._wrong(f"{result!r}; in mode 'row' it returns a dict")
-        return [[self._get(result, name) for result in results] for name in self._step.features]
+        return [
+            [result[self._named(result, name)] for result in results]
+            for name in self._step.features
+        ]
 
-    def _of_table(self, inputs: pa.Table, keys: Any) -> list[pa.Array]:
-        inputs = widened(inputs)
+    def _of_table(self, inputs: pa.Table, keys: Any) -> list[Any]:
+        """Return the columns that a function of a table returns, or DuckDB."""
         frame = inputs if self._step.mode == "sql" else to_pandas(inputs, nullable=True)
         result = self._call(frame, keys, inputs.num_rows)
         if self._step.mode == "sql":
@@ -192,10 +215,8 @@ class Step:
             if not isinstance(result, pd.DataFrame):
                 problem = f"a {type(result).__name__}; in mode 'pandas' it returns a DataFrame"
                 raise self._wrong(problem)
-            columns = [self._get(result, name) for name in self._step.features]
-        named = zip(self._step.features, columns, strict=True)
-        arrays = [self._array(name, column, keys) for name, column in named]
-        return self._whole(arrays, inputs.num_rows)
+            columns = columns_of(result, [self._named(result, n) for n in self._step.features])
+        return self._whole(columns, inputs.num_rows)
 
     def _call(self, argument: Any, keys: Any, number: int) -> Any:
         try:
@@ -268,9 +289,14 @@ class Step:
             f"{self._step.view!r} takes: {error}."
         )
 
-    def _type(self, name: str, stored: pa.DataType) -> pa.DataType:
-        requested = self._step.request
-        return requested.field(name).type if name in requested.names else stored
+    def _input_types(self, types: Types) -> Types:
+        """Return input → type, in 64 bits; a reader passes the same `types` with each request."""
+        columns, inputs = self._typed
+        if columns is not types:
+            requested = {field.name: field.type for field in self._step.request}
+            inputs = {n: widest(requested.get(n) or types[column]) for n, column, _ in self._inputs}
+            self._typed = (types, inputs)
+        return inputs
 
     def _array(self, name: str, values: Any, keys: Any) -> pa.Array:
         field = self._step.outputs.field(self._step.features[name])
@@ -292,10 +318,11 @@ class Step:
         position = "" if row is None else f" in row {row}{_format_keys(keys, self._keys, row)}"
         return self._wrong(f"{name!r} that is not {dtype}{position}: {error}")
 
-    def _get(self, result: Any, name: str) -> Any:
+    def _named(self, result: Any, name: str) -> str:
+        """Return the name of an output, after checking that a result has it."""
         if name not in result:
             raise self._wrong(f"{sorted(map(str, result))}, without {name!r}")
-        return result[name]
+        return name
 
     def _whole(self, columns: list[Any], size: int) -> list[Any]:
         for name, column in zip(self._step.features, columns, strict=True):

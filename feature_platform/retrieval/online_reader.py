@@ -99,7 +99,7 @@ class OnlineReader:
                 outputs = precomputed.outputs(step, base, next(answers), columns, self._types)
             else:
                 outputs = step.lists(columns, self._types)
-            columns.update(zip(step.outputs.names, outputs, strict=True))
+            columns.update(zip(step.output_names, outputs, strict=True))
         answer = {name: columns[column] for name, column in self._outputs}
         return OnlineResponse(self._shape, answer, origins)
 

@@ -1,10 +1,14 @@
 """Evaluate SQL expressions of on-demand views without importing their code."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
+
+from feature_platform.retrieval.sql_compiler import CompiledExpressions, Uncovered
+
+Types: TypeAlias = Mapping[str, pa.DataType]
 
 _SANDBOX: dict[str, str | bool | int | float | list[str]] = {
     "enable_external_access": "false",
@@ -16,9 +20,12 @@ _SANDBOX: dict[str, str | bool | int | float | list[str]] = {
     "max_execution_time": "60000",  # milliseconds
 }
 
+_MOST_ROWS = 500
+"""DuckDB computes more rows in less time."""
+
 
 class SqlEvaluator:
-    """SQL expressions over a table, evaluated by an isolated DuckDB.
+    """SQL expressions, evaluated by an isolated DuckDB, or without it for a few rows.
 
     Args:
         expressions: Output → expression; they were checked when the view was declared.
@@ -26,7 +33,10 @@ class SqlEvaluator:
     """
 
     def __init__(self, expressions: Mapping[str, str], declared: Mapping[str, pa.DataType]) -> None:
+        self._expressions = expressions
         self._declared = declared
+        self._types: Types | None = None
+        self._compiled: CompiledExpressions | None = None
         listed = ", ".join(f'({sql}) AS "{name}"' for name, sql in expressions.items())
         self._sql = f"SELECT {listed} FROM inputs"  # noqa: S608 - expressions, not values
 
@@ -46,6 +56,32 @@ class SqlEvaluator:
             raise TimeoutError(str(error)) from error
         columns = zip(result.column_names, result.columns, strict=True)
         return pa.table({name: _plain(c, self._declared[name]) for name, c in columns})
+
+    def lists(
+        self, inputs: Mapping[str, Sequence[Any]], types: Types
+    ) -> list[tuple[list[Any], bool]] | None:
+        """Compute a few rows without DuckDB.
+
+        Returns:
+            For each expression its values, and whether they are of its declared type; `None` if
+            only DuckDB can.
+
+        Args:
+            inputs: Input → its values.
+            types: Input → its type; the same object for the same types.
+        """
+        if types is not self._types:
+            try:
+                self._compiled = CompiledExpressions(self._expressions, types, self._declared)
+            except Uncovered:
+                self._compiled = None
+            self._types = types
+        if self._compiled is None or len(next(iter(inputs.values()))) > _MOST_ROWS:
+            return None
+        try:
+            return self._compiled(inputs)
+        except Uncovered:
+            return None
 
     @cached_property
     def _db(self) -> Any:

@@ -11,7 +11,7 @@ _LAST: Final = datetime.max.replace(tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
 MAX_AHEAD: Final = timedelta(days=366)
 """How far ahead a time may be: replays and tests set clocks, and wrong ones show 2100."""
-MAX_BEHIND: Final = timedelta(days=3660)
+MAX_BEHIND: Final = timedelta(days=20 * 366)
 """How far behind the newest commit a clock may be. Clocks without a battery show 1970."""
 
 

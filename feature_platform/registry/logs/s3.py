@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 from itertools import takewhile
 from typing import Any, Self, cast
 
@@ -118,11 +116,6 @@ class S3Log(CommitLog):
 
     def keep(self, number: int, checkpoint: bytes) -> None:
         self._attempt(self._checkpoint_key(number), checkpoint, [])
-
-    def time(self) -> datetime:
-        with self._convert_errors("read"):
-            response = self._client.head_bucket(Bucket=self._bucket)
-        return parsedate_to_datetime(response["ResponseMetadata"]["HTTPHeaders"]["date"])
 
     def _settle(self, key: str, record: bytes) -> bytes | None:
         """Put a record unless one exists; return the stored one, or `None` if unknown."""
