@@ -6,7 +6,8 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from feature_platform.retrieval.sql_compiler import CompiledExpressions, Uncovered
+from feature_platform.retrieval.sql_closures import Uncovered
+from feature_platform.retrieval.sql_compiler import CompiledExpressions
 
 Types: TypeAlias = Mapping[str, pa.DataType]
 

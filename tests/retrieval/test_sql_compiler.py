@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_platform.definitions import check_expressions
-from feature_platform.retrieval.sql_compiler import CompiledExpressions, Uncovered
+from feature_platform.retrieval.sql_closures import Uncovered
+from feature_platform.retrieval.sql_compiler import CompiledExpressions
 from feature_platform.retrieval.sql_evaluator import SqlEvaluator
 
 INPUTS = {
