@@ -147,7 +147,7 @@ class _Statement:
         self.text = ast.unparse(node)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4096)
 def _parse_module(
     path: Path, _file_version: tuple[int, int]
 ) -> dict[_StatementKey, list[_Statement]]:
@@ -181,7 +181,7 @@ def _bound_names(node: ast.stmt) -> Iterator[_StatementKey]:
                 yield alias.asname or alias.name.partition(".")[0]
     else:
         for inner in ast.walk(node):
-            if inner is not node and isinstance(inner, ast.stmt):
+            if isinstance(inner, (*_NAMED_BLOCKS, ast.Import, ast.ImportFrom)):
                 yield from _bound_names(inner)
             yield from _modified_names(inner)
 

@@ -14,7 +14,7 @@ from feature_platform.errors import StoreError, TransformationError, text_of
 from feature_platform.online import OnlineStore, StoredRows, encode_row, to_storable
 from feature_platform.project import Precomputed, Retrieval
 from feature_platform.project.resolve import PRECOMPUTED_INPUTS
-from feature_platform.retrieval.on_demand import Functions, Step, Steps
+from feature_platform.retrieval.on_demand import Step
 from feature_platform.retrieval.request import Columns
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table, column
 from feature_platform.types.arrow import TIMESTAMP
@@ -92,18 +92,19 @@ class PrecomputedWriter:
     Args:
         precomputed: The table of its precomputed features.
         retrieval: The inputs of this view alone.
-        functions: Loads its function.
+        extend: Adds its features to a table of its inputs.
     """
 
     def __init__(
-        self, precomputed: Precomputed, retrieval: Retrieval, functions: Functions
+        self, precomputed: Precomputed, retrieval: Retrieval, extend: Callable[[pa.Table], pa.Table]
     ) -> None:
         self.table = precomputed.table
         self._reported = ""
+        self._is_given_up = False
         [self._read] = retrieval.reads
         self.source = self._read.table
         self._outputs = retrieval.transformations[-1].features
-        self._steps = Steps(retrieval.transformations, functions, self._read.table.keys)
+        self._extend = extend
         self._digest = digest_of(precomputed, range(len(precomputed.inputs)))
 
     def write(self, online: OnlineStore, batch: pa.RecordBatch) -> int:
@@ -117,7 +118,7 @@ class PrecomputedWriter:
         columns = [column(self._read.label, name) for name in self._read.features]
         places = [*self._read.table.keys, EVENT_TIMESTAMP, CREATED_TIMESTAMP]
         inputs = pa.table([*map(batch.column, places), *features], names=[*places, *columns])
-        computed = self._steps.extend(inputs)
+        computed = self._extend(inputs)
         rows = zip(*map(to_storable, features), strict=True)
         answers = {
             **{name: computed[name] for name in places},
@@ -134,8 +135,10 @@ class PrecomputedWriter:
         """Store the features if possible; otherwise readers compute them.
 
         The code may not be here, or answer with more than the store holds: a team's code never
-        stops the platform's rows.
+        stops the platform's rows. After it took too long once, it is not tried again.
         """
+        if self._is_given_up:
+            return
         try:
             self.write(online, batch)
         except StoreError:
@@ -144,6 +147,7 @@ class PrecomputedWriter:
             if (reason := text_of(error)) != self._reported:
                 _log.warning("Features are not precomputed; readers compute them: %s", reason)
             self._reported = reason
+            self._is_given_up = isinstance(error.__cause__, TimeoutError)
 
 
 def decoder_of(dtype: pa.DataType) -> Callable[[Any], Any] | None:

@@ -109,7 +109,8 @@ def view_names(names: Sequence[str] | None) -> list[str] | None:
 def precomputed_writer(call: Call, view: OnDemandFeatureView) -> PrecomputedWriter:
     """Return the writer of an on-demand view's precomputed features."""
     retrieval = resolve(call.project, [view.reference()], use_precomputed=False)
-    return PrecomputedWriter(precomputed_of(call.project, view), retrieval, call.stores.functions)
+    extend = call.stores.computing(retrieval)
+    return PrecomputedWriter(precomputed_of(call.project, view), retrieval, extend)
 
 
 def precomputed_writers(call: Call) -> dict[str, list[PrecomputedWriter]]:

@@ -9,9 +9,11 @@ from feature_platform.functions import FunctionLoader
 from feature_platform.lazy import Lazy
 from feature_platform.offline import OfflineStore
 from feature_platform.online import OnlineStore
-from feature_platform.project import Project
+from feature_platform.project import Project, Retrieval
 from feature_platform.registry import Registry, open_log
 from feature_platform.repo import Repo
+from feature_platform.retrieval import Steps
+from feature_platform.services.workers import Extend, Workers, needs_worker
 
 
 class Stores:
@@ -48,6 +50,7 @@ class Stores:
         self._online = Lazy(self._open_online, lambda store: store.close())
         self.loader = FunctionLoader(repo)
         self.functions = self.loader.load
+        self._workers = Lazy(lambda: Workers(repo), Workers.close)
 
     @property
     def registry(self) -> Registry:
@@ -73,8 +76,19 @@ class Stores:
         """Whether the settings name an online store."""
         return self.settings.online_store is not None
 
+    def computing(self, retrieval: Retrieval) -> Extend:
+        """Return a function that computes on-demand views of written rows.
+
+        Functions of other owners run in processes of their own.
+        """
+        if needs_worker(retrieval.transformations, self.settings.team):
+            return self._workers.get().extend(retrieval)
+        [read] = retrieval.reads
+        return Steps(retrieval.transformations, self.functions, read.table.keys).extend
+
     def close(self) -> None:
         """Close all connections; the next use reopens them."""
+        self._workers.close()
         self._online.close()
         self._registry.close()
 

@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pandas as pd
 import pytest
-from tests_support import HOUR, NOON, raises
+from tests_support import HOUR, NOON, assert_names, raises
 
 from feature_platform import FeatureStore, Field, OnDemandFeatureView
 from feature_platform.definitions import Code, fingerprint
@@ -149,7 +149,7 @@ def write_by_hand(store: FeatureStore, view: OnDemandFeatureView) -> None:
 FOREIGN = {
     "the standard library": ("subprocess", "run"),
     "a module that acts when imported": ("this", "s"),
-    "an installed package": ("pandas", "read_pickle"),
+    "an installed package": ("yaml", "unsafe_load"),
     "this package": ("feature_platform.store", "FeatureStore.teardown"),
     "a module on the path": ("run_nobody", "main"),
     "a module of the folder that imports it": ("helpers", "subprocess.run"),
@@ -302,6 +302,13 @@ HOSTILE = {
     ),
     "memory": "class Odd(MemoryError): pass\n",
     "recursion": "class Odd(RecursionError): pass\n",
+    "an exit": "class Odd(SystemExit): pass\n",
+}
+GREEDY = {
+    "an endless loop": ("while True: pass", "seconds"),
+    "all memory": ("return {'y': [bytearray(4 * 2**30)]}", "MemoryError"),
+    "a process that ends": ("import os; os._exit(0)", "process"),
+    "a process that prints": ("print('printed'); raise ValueError('odd')", "odd"),
 }
 
 
@@ -320,3 +327,24 @@ def test_code_of_a_team_that_fails_stops_no_rows(victim: Path, code: str) -> Non
     assert mine.materialize(NOON - 3 * HOUR, NOON, ["driver_stats"]) == {"driver_stats": 2}
     with raises(TransformationError, "'risk_factor'", "'risk'", "Odd"):
         mine.get_online_features(["risk_factor"], [{"driver_id": 1}])
+
+
+@pytest.mark.parametrize(("code", "reason"), GREEDY.values(), ids=GREEDY)
+def test_code_of_a_team_runs_beside_rows_in_a_process_of_its_own(
+    victim: Path, monkeypatch: pytest.MonkeyPatch, caplog, capfd, code: str, reason: str
+) -> None:
+    monkeypatch.setattr("feature_platform.services.workers.MAX_SECONDS", 4.0)
+    views = VIEWS.replace("sources=", "write_to_online_store=True, sources=")
+    both = views + views.partition("FACTOR = 2\n")[2].replace("risk_factor", "risk_good")
+    greedy = 'return {"y": inputs["trips"] * FACTOR}'
+    (victim / "risk" / "on_demand_views.py").write_text(both.replace(greedy, code, 1))
+    FeatureStore(victim / "risk").apply()
+    present = set(sys.modules)
+
+    with FeatureStore(victim, clock=lambda: NOON) as mine:
+        assert mine.materialize(NOON - 3 * HOUR, NOON, ["driver_stats"]) == {"driver_stats": 2}
+        [warning] = [r.getMessage() for r in caplog.records if "precomputed" in r.getMessage()]
+        assert_names(warning, "'risk_factor'", "'risk'", reason)
+        assert not {"on_demand_views"} & (set(sys.modules) - present)
+        assert mine.get_online_features(["risk_good"], [{"driver_id": 1}]).to_dict()["y"] == [22.0]
+    assert "printed" not in capfd.readouterr().out
