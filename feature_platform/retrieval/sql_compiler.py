@@ -185,28 +185,12 @@ class _Compiler:
         left, right = alike([self.compile(node.this), self.compile(node.expression)])
         return binary(BOOLEAN, left, right, compute)
 
-    def between(self, node: Any) -> Value:
-        parts = (node.this, node.args["low"], node.args["high"])
-        value, low, high = alike([self.compile(part) for part in parts])
-        above = binary(BOOLEAN, value, low, operator.ge)
-        return both(above, binary(BOOLEAN, value, high, operator.le))
-
     def contained(self, node: Any) -> Value:
         choices = node.expressions
         if not choices or not all(choice.is_string or choice.is_int for choice in choices):
             raise Uncovered
         value, *listed = alike(self.all((node.this, *choices), [TEXT, SMALL, INTEGER]))
         return unary(BOOLEAN, value, {choice.evaluate(()) for choice in listed}.__contains__)
-
-    def is_null(self, node: Any) -> Value:
-        if type(node.expression).__name__ != "Null":
-            raise Uncovered
-        evaluate = self.compile(node.this).evaluate
-        return Value(BOOLEAN, lambda row: evaluate(row) is None)
-
-    def negated(self, node: Any) -> Value:
-        [value] = self.all([node.this], [BOOLEAN])
-        return unary(BOOLEAN, value, operator.not_)
 
     def logic(self, node: Any, combine: Callable[[Value, Value], Value]) -> Value:
         return combine(*self.all((node.this, node.expression), [BOOLEAN]))
@@ -255,13 +239,33 @@ class _Compiler:
         left, right = self.all((node.this, node.expression), [TEXT])
         return binary(kind, left, right, compute)
 
-    def cast(self, node: Any) -> Value:
-        value, target = self.compile(node.this), node.args["to"].sql("duckdb")
-        if target == "DOUBLE" and value.kind in NUMBERS:
-            return to_double(value)
-        if target == "BIGINT" and value.kind in {SMALL, INTEGER}:
-            return value._replace(kind=INTEGER)
+
+def _between(compiler: _Compiler, node: Any) -> Value:
+    parts = (node.this, node.args["low"], node.args["high"])
+    value, low, high = alike([compiler.compile(part) for part in parts])
+    above = binary(BOOLEAN, value, low, operator.ge)
+    return both(above, binary(BOOLEAN, value, high, operator.le))
+
+
+def _is_null(compiler: _Compiler, node: Any) -> Value:
+    if type(node.expression).__name__ != "Null":
         raise Uncovered
+    evaluate = compiler.compile(node.this).evaluate
+    return Value(BOOLEAN, lambda row: evaluate(row) is None)
+
+
+def _negated(compiler: _Compiler, node: Any) -> Value:
+    [value] = compiler.all([node.this], [BOOLEAN])
+    return unary(BOOLEAN, value, operator.not_)
+
+
+def _cast(compiler: _Compiler, node: Any) -> Value:
+    value, target = compiler.compile(node.this), node.args["to"].sql("duckdb")
+    if target == "DOUBLE" and value.kind in NUMBERS:
+        return to_double(value)
+    if target == "BIGINT" and value.kind in {SMALL, INTEGER}:
+        return value._replace(kind=INTEGER)
+    raise Uncovered
 
 
 def _first(values: list[Any]) -> Any:
@@ -308,10 +312,10 @@ _RULES: Mapping[str, _Rule] = {
     "LTE": lambda c, n: c.comparison(n, operator.le),
     "GT": lambda c, n: c.comparison(n, operator.gt),
     "GTE": lambda c, n: c.comparison(n, operator.ge),
-    "Between": _Compiler.between,
+    "Between": _between,
     "In": _Compiler.contained,
-    "Is": _Compiler.is_null,
-    "Not": _Compiler.negated,
+    "Is": _is_null,
+    "Not": _negated,
     "And": lambda c, n: c.logic(n, both),
     "Or": lambda c, n: c.logic(n, either),
     "Case": _Compiler.case,
@@ -325,5 +329,5 @@ _RULES: Mapping[str, _Rule] = {
     "Lower": lambda c, n: c.text(n, TEXT, str.lower),
     "Upper": lambda c, n: c.text(n, TEXT, str.upper),
     "Length": lambda c, n: c.text(n, INTEGER, len),
-    "Cast": _Compiler.cast,
+    "Cast": _cast,
 }

@@ -7,14 +7,11 @@ nothing that a child sends can run in its parent.
 
 import json
 import os
-import subprocess
 import sys
 import weakref
 from collections.abc import Callable, Sequence
-from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
@@ -22,6 +19,10 @@ from feature_platform.definitions import Code
 from feature_platform.errors import TransformationError
 from feature_platform.project import Retrieval, Transformation
 from feature_platform.repo import Repo
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from subprocess import Popen
 
 Extend = Callable[[pa.Table], pa.Table]
 """Adds the outputs of on-demand views to a table."""
@@ -95,7 +96,10 @@ class _Worker:
         with pa.ipc.open_stream(pa.py_buffer(reply[1:])) as reader:
             return reader.read_all()
 
-    def _start(self) -> Connection:
+    def _start(self) -> "Connection":
+        import subprocess
+        from multiprocessing import Pipe
+
         ours, theirs = Pipe()
         handle = theirs.fileno()
         command = [sys.executable, "-P", "-m", "feature_platform.services.worker", str(handle)]
@@ -120,13 +124,13 @@ class _Worker:
         self._connection = None
 
 
-def _reply(connection: Connection) -> bytes:
+def _reply(connection: "Connection") -> bytes:
     if not connection.poll(MAX_SECONDS):
         raise TimeoutError
     return connection.recv_bytes()
 
 
-def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
+def _end(process: "Popen[bytes]", connection: "Connection") -> None:
     connection.close()
     process.kill()
     process.wait()
