@@ -18,6 +18,7 @@ from feature_platform.definitions.base import (
 )
 from feature_platform.definitions.field import Field, duplicate_names
 from feature_platform.errors import DefinitionError
+from feature_platform.types.endpoint import Endpoint
 
 _GLOB = re.compile(r"[*?\[]")
 
@@ -109,7 +110,7 @@ class FileSource(BatchSource):
     type: Literal["file_source"] = "file_source"
     path: Annotated[str, pydantic.Field(min_length=1)]
     file_format: Literal["parquet", "csv", "delta", "iceberg"] | None = None
-    s3_endpoint_override: str = ""
+    s3_endpoint_override: Endpoint = ""
     date_partition_column: str = ""
 
     @model_validator(mode="before")

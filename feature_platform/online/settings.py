@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 
 from feature_platform.online.base import OnlineStore
 from feature_platform.settings import Settings, named
+from feature_platform.types.endpoint import Endpoint
 
 
 class OnlineSettings(Settings):
@@ -74,7 +75,7 @@ class DynamoDBSettings(OnlineSettings):
 
     type: Literal["dynamodb"] = "dynamodb"
     region: str | None = None
-    endpoint_url: str | None = None
+    endpoint_url: Endpoint | None = None
     consistent_reads: bool = False
 
     def open(self, folder: Path) -> OnlineStore:
