@@ -82,6 +82,8 @@ class RepoConfig(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _ignore_legacy_keys(cls, data: Any) -> Any:
+        if unreadable := [name for name, value in data.items() if isinstance(value, bytes)]:
+            raise ConfigError(f"{unreadable[0]}: bytes are not text.")
         auth = data.get("auth")
         if auth and (not isinstance(auth, dict) or auth.get("type") != "no_auth"):
             raise ConfigError(
@@ -108,7 +110,10 @@ class RepoConfig(BaseModel):
     @field_validator("registry", mode="before")
     @classmethod
     def _accept_path(cls, value: Any) -> Any:
-        return value.get("path", value) if isinstance(value, dict) else value
+        path = value.get("path", value) if isinstance(value, dict) else value
+        if isinstance(path, str) and (not path.strip() or "\0" in path):
+            raise ValueError("it is not a path or a URL.")
+        return path
 
     @field_validator("offline_store", mode="before")
     @classmethod

@@ -16,7 +16,7 @@ from typing import Any
 
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import Definition
-from feature_platform.errors import ConfigError
+from feature_platform.errors import ConfigError, abbreviate
 
 IGNORE_FILE = ".featureignore"
 # Scripts and Dagster entry points use definitions; they do not declare any.
@@ -48,9 +48,13 @@ class Repo:
             path: The folder. In a module of a repo that is being loaded, `.` is that repo.
 
         Raises:
-            ConfigError: The folder's `feature_store.yaml` is missing or wrong.
+            ConfigError: The path is none, or its `feature_store.yaml` is missing or wrong.
         """
-        folder = (_loading.get() / path).resolve()
+        try:
+            folder = (_loading.get() / Path(path)).resolve()
+            folder.exists()
+        except (TypeError, ValueError, OSError):
+            raise ConfigError(f"{abbreviate(path)} is not the path of a repo folder.") from None
         return cls(folder, RepoConfig.load(folder))
 
     @cached_property

@@ -87,7 +87,7 @@ class FeatureStore:
         registry_version: int | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
-        folder = repo_path or "."
+        folder = "." if repo_path is None else repo_path
         self.repo = Repo(Path(folder).resolve(), config) if config else Repo.load(folder)
         self.config = self.repo.config
         self.project = self.config.project

@@ -88,6 +88,8 @@ class Value(BaseModel):
         if args:
             names = ", ".join(_arguments(type(self)))
             raise DefinitionError(f"{type(self).__name__} takes keyword arguments only: {names}.")
+        if unreadable := [name for name, value in data.items() if isinstance(value, bytes)]:
+            raise DefinitionError(f"{type(self).__name__}: {unreadable[0]}: bytes are not text.")
         try:
             super().__init__(**data)
         except ValidationError as error:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from os import PathLike
 from pathlib import PurePosixPath
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -17,7 +18,7 @@ from feature_platform.definitions.base import (
     name_of,
 )
 from feature_platform.definitions.field import Field, duplicate_names
-from feature_platform.errors import DefinitionError
+from feature_platform.errors import DefinitionError, abbreviate
 from feature_platform.types.endpoint import Endpoint
 
 _GLOB = re.compile(r"[*?\[]")
@@ -116,7 +117,10 @@ class FileSource(BatchSource):
     @model_validator(mode="before")
     @classmethod
     def _default_name(cls, data: dict[str, object]) -> dict[str, object]:
-        path = str(data.get("path") or "")
+        path = data.get("path") or ""
+        if not isinstance(path, (str, PathLike)) or "\0" in str(path) or str(path).isspace():
+            raise ValueError(f"path: {abbreviate(path)} is not a path.")
+        path = str(path)
         parts = [part for part in PurePosixPath(path).parts if not _GLOB.search(part)]
         stem = PurePosixPath(parts[-1]).name.split(".")[0] if parts else ""
         return {**data, "path": path, "name": data.get("name") or _slug(stem)}

@@ -53,6 +53,8 @@ def check_expression(text: str) -> frozenset[str]:
             "feature-platform-client[sql]."
         ) from error
 
+    if "\0" in text:
+        raise ValueError("it contains a NUL character.")
     if len(text) > _MAX_LENGTH:
         raise ValueError(f"{len(text):,} characters long; the maximum is {_MAX_LENGTH:,}.")
     try:

@@ -13,7 +13,12 @@ from feature_platform.definitions import (
     kinds_in,
     label_of,
 )
-from feature_platform.errors import CorruptLogError, NotFoundError, did_you_mean
+from feature_platform.errors import (
+    CorruptLogError,
+    NotFoundError,
+    abbreviate,
+    did_you_mean,
+)
 from feature_platform.project.snapshot import Key, Registered, Snapshot
 
 D = TypeVar("D", bound=Definition)
@@ -41,7 +46,14 @@ class Project:
         return self.snapshot.version
 
     def find(self, namespace: str, name: str) -> Registered | None:
-        """Return an object by namespace and name, or `None`."""
+        """Return an object by namespace and name, or `None`.
+
+        Raises:
+            NotFoundError: The name is not text.
+        """
+        if not isinstance(name, str):
+            message = f"Project {self.name!r} has no object {abbreviate(name)}: a name is text."
+            raise NotFoundError(message)
         for kind in kinds_in(namespace):
             if (entry := self.snapshot.entries.get(Key(self.name, kind, name))) is not None:
                 return entry

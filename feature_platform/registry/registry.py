@@ -20,6 +20,7 @@ from feature_platform.errors import (
     RefusedError,
     RequestError,
     StoreError,
+    abbreviate,
 )
 from feature_platform.governance import Plan, PlanContext, check
 from feature_platform.governance.rules import waived
@@ -223,10 +224,11 @@ class Registry:
         """
         _check_aware(since)
         _check_aware(until)
+        _check_version(after)
         self.snapshot()  # verifies the log
         return [
             commit
-            for commit in self._commits(max(after, 0))
+            for commit in self._commits(min(max(after, 0), LAST_VERSION))
             if project in (None, commit.plan.project)
             and owner in (None, commit.plan.owner)
             and (name is None or any(change.name == name for change in commit.plan.changes))
@@ -240,6 +242,7 @@ class Registry:
         Raises:
             NotFoundError: The version does not exist.
         """
+        _check_version(version)
         records = self.log.read(version - 1, 1) if 0 < version < LAST_VERSION else []
         self.snapshot()
         if not records:
@@ -397,7 +400,14 @@ class Registry:
         return f"The registry has versions 1 to {self.snapshot().version}; there is no {version}."
 
 
+def _check_version(version: object) -> None:
+    if not isinstance(version, int):
+        raise RequestError(f"{abbreviate(version)} is not a registry version.")
+
+
 def _check_aware(time_: datetime | None) -> None:
+    if time_ is not None and not isinstance(time_, datetime):
+        raise RequestError(f"{abbreviate(time_)} is not a time.")
     if time_ is not None and time_.tzinfo is None:
         raise RequestError(f"{time_} has no time zone. Pass an aware time, such as UTC.")
 

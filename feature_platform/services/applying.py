@@ -20,6 +20,7 @@ from feature_platform.errors import (
     RefusedError,
     RequestError,
     StoreError,
+    abbreviate,
 )
 from feature_platform.governance import Change, Plan, PlanContext, check, plans_between
 from feature_platform.governance import plan as plan_changes
@@ -43,6 +44,8 @@ def plan(
     override: str = "",
 ) -> Plan:
     """Compare objects with the registry; see `FeatureStore.plan`."""
+    if not isinstance(override, str) or (override and not override.strip()):
+        raise RequestError(f"override is {abbreviate(override)}; pass the reason as text.")
     repo = call.stores.repo
     desired = applicable(repo.definitions if objects is None else objects)
     if objects is None and not desired and not partial:

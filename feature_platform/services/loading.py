@@ -66,7 +66,7 @@ def materialize_incremental(
     on_progress: OnProgress | None = None,
 ) -> dict[str, int]:
     """Load what is new since the last load; see `FeatureStore.materialize_incremental`."""
-    last = utc_time(end or call.now, "end_date")
+    last = utc_time(call.now if end is None else end, "end_date")
     loads: list[tuple[Load, datetime | None]] = []
     for load in _loads(call, views):
         start = incremental_start(call.stores.online, load.target, last, lookback)

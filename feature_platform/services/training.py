@@ -44,10 +44,13 @@ def training_set(
 ) -> RetrievalJob:
     """Prepare a training set; see `FeatureStore.get_historical_features`."""
     retrieval = _resolve(call.project, features, full_feature_names=full_feature_names)
-    if (entity_df is None) == (start_date is None) or (entity_df is not None and end_date):
+    if (entity_df is None) == (start_date is None) or (
+        entity_df is not None and end_date is not None
+    ):
         raise RequestError("Pass either entity_df or start_date (and optionally end_date).")
     if entity_df is None:
-        start, end = utc_time(start_date, "start_date"), utc_time(end_date or call.now, "end_date")
+        start = utc_time(start_date, "start_date")
+        end = utc_time(call.now if end_date is None else end_date, "end_date")
         if start > end:
             raise RequestError(f"start_date {start} is after end_date {end}.")
         entity_df = Span(start, end)
@@ -79,8 +82,8 @@ def statistics(
 ) -> dict[str, FeatureStatistics]:
     """Describe the features of a view's history; see `FeatureStore.get_statistics`."""
     table = table_of(call.project, call.project.get(FeatureView, view))
-    start = utc_time(start_date, "start_date") if start_date else None
-    end = utc_time(end_date, "end_date") if end_date else None
+    start = utc_time(start_date, "start_date") if start_date is not None else None
+    end = utc_time(end_date, "end_date") if end_date is not None else None
     return call.stores.offline.statistics(table, start, end)
 
 

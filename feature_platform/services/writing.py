@@ -94,6 +94,7 @@ def push(call: Call, source: str, *, df: object, to: PushMode) -> int:
 
 
 def _tables_fed_by(project: Project, source: str, *, online: bool) -> list[Table]:
+    project.find(PushSource.kind, source)
     views = [view for view, _ in project.of(FeatureView) if view.online or not online]
     sources = [each.name for each, _ in project.of(PushSource)]
     fed = [view for view in views if view.source == source and source in sources]
@@ -143,7 +144,7 @@ def ingest(
 ) -> Ingested:
     """Push what a broker delivers for a stream source; see `FeatureStore.ingest`."""
     sources = {each.name: each for each, _ in call.project.of(StreamSource)}
-    if source not in sources:
+    if call.project.find(StreamSource.kind, source) is None or source not in sources:
         raise NotFoundError(call.project.not_found("stream source", source, list(sources)))
     if call.stores.settings.broker is None:
         raise ConfigError(
