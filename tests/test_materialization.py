@@ -20,6 +20,7 @@ from feature_platform import (
 )
 from feature_platform.errors import (
     ConfigError,
+    NotFoundError,
     RequestError,
     StoreError,
 )
@@ -503,3 +504,26 @@ def test_pushed_rows_stay_when_the_source_gets_a_history(open_store, tmp_path: P
 
     asked = [{"k": 1}, {"k": 2}]
     assert store.get_online_features(["v"], asked).to_dict()["v"] == [7, 2]
+
+
+def test_a_view_whose_source_is_gone_stops_no_other_view(
+    platform: FeatureStore, driver_view, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A writer that skips the rules can leave such a view behind."""
+    gone = FileSource(name="gone", path="driver.parquet")
+    broken = driver_view.model_copy(update={"name": "a_broken", "source": "gone"})
+    platform.apply([gone, broken])
+    with monkeypatch.context() as patch:
+        patch.setattr("feature_platform.registry.registry.check", lambda _: ())
+        patch.setattr("feature_platform.services.applying.check", lambda _: ())
+        platform.apply([], objects_to_delete=[gone])
+
+    for load in (
+        lambda: platform.materialize(NOON - 3 * HOUR, NOON),
+        platform.materialize_incremental,
+        platform.expire_online_store,
+    ):
+        with raises(NotFoundError, "'gone'"):
+            load()
+    answer = platform.get_online_features(["driver_stats:trips"], [{"driver_id": 1}]).to_dict()
+    assert answer["trips"] == [11]

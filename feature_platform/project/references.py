@@ -17,6 +17,7 @@ from feature_platform.project.interface import ViewName, entities_of, inputs_of,
 from feature_platform.project.project import Project
 from feature_platform.project.snapshot import Key
 from feature_platform.types import FeatureType
+from feature_platform.types.arrow import arrow_type, widest
 
 
 class BrokenReference(NamedTuple):
@@ -64,6 +65,8 @@ def broken_references(project: Project, definition: Definition) -> Iterator[Brok
         for problem in _broken_view_reference(project, reference)
     ]
     yield from broken
+    if not broken:
+        yield from map(BrokenReference, _shared_key_problems(project, definition))
     if isinstance(definition, OnDemandFeatureView) and not broken:
         yield from map(BrokenReference, _computation_problems(project, definition))
 
@@ -104,7 +107,39 @@ def _join_keys(project: Project, view: View) -> list[str]:
     return [key for entity in entities_of(project, view) for key in entity.join_keys]
 
 
+def _shared_key_problems(project: Project, definition: Definition) -> Iterator[str]:
+    """Yield join keys that two referenced views share with different types."""
+    types: dict[str, tuple[str, FeatureType]] = {}
+    for reference in definition.references:
+        exposed = interface(project, reference)
+        for key, dtype in (exposed.keys if exposed else {}).items():
+            name = reference.join_key_map.get(key, key)
+            if dtype is None:
+                continue
+            view, other = types.setdefault(name, (reference.view, dtype))
+            if not _are_comparable(other, dtype):
+                yield (
+                    f"join key {name!r} of views {view!r} and {reference.view!r} has types {other} "
+                    f"and {dtype}. Map one of them with with_join_key_map."
+                )
+
+
+def _are_comparable(a: FeatureType, b: FeatureType) -> bool:
+    return bool(widest(arrow_type(a)) == widest(arrow_type(b)))
+
+
 def _key_problems(project: Project, view: View) -> Iterator[str]:
+    declared_types = {field.name: field.dtype for field in view.fields}
+    for entity in entities_of(project, view):
+        for key in entity.join_keys:
+            dtype = declared_types.get(key)
+            if not dtype or not dtype.can_be_key or not entity.value_type:
+                continue
+            if not _are_comparable(dtype, entity.value_type):
+                yield (
+                    f"join key {key!r} is {dtype}, but entity {entity.name!r} declares "
+                    f"{entity.value_type}. Declare one type."
+                )
     keys = _join_keys(project, view)
     folded = {key.casefold() for key in keys}
     if len(folded) < len(keys):

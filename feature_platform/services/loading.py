@@ -53,8 +53,11 @@ def materialize(
 ) -> dict[str, int]:
     """Load rows observed from `start` to `end`; see `FeatureStore.materialize`."""
     first, last = utc_time(start, "start_date"), utc_time(end, "end_date")
-    loads: list[tuple[Load, datetime | None]] = [(load, first) for load in _loads(call, views)]
-    return _load_all(call, loads, last, on_progress)
+    errors: list[FeaturePlatformError] = []
+    loads: list[tuple[Load, datetime | None]] = [
+        (load, first) for load in _loads(call, views, errors)
+    ]
+    return _load_all(call, loads, last, on_progress, errors)
 
 
 def materialize_incremental(
@@ -67,24 +70,36 @@ def materialize_incremental(
 ) -> dict[str, int]:
     """Load what is new since the last load; see `FeatureStore.materialize_incremental`."""
     last = utc_time(call.now if end is None else end, "end_date")
+    errors: list[FeaturePlatformError] = []
     loads: list[tuple[Load, datetime | None]] = []
-    for load in _loads(call, views):
+    for load in _loads(call, views, errors):
         start = incremental_start(call.stores.online, load.target, last, lookback)
         loads.append((load, start if start < last else None))
-    return _load_all(call, loads, last, on_progress)
+    return _load_all(call, loads, last, on_progress, errors)
 
 
-def online_tables(project: Project, names: Sequence[str] | None) -> list[Table]:
-    """Return the tables of views; default: all with history that are served online.
+def all_online_tables(project: Project, errors: list[FeaturePlatformError]) -> list[Table]:
+    """Return the tables of all views that are served online.
+
+    A view that cannot be resolved, because something it refers to is gone, stops no other view:
+    its error is added to `errors`.
+    """
+    tables = []
+    for view in (view for view, _ in project.of(FeatureView) if view.online):
+        try:
+            tables.append(table_of(project, view))
+        except FeaturePlatformError as error:
+            errors.append(error)
+    return tables
+
+
+def online_tables(project: Project, names: Sequence[str]) -> list[Table]:
+    """Return the tables of views.
 
     Raises:
         NotFoundError: A view is not registered.
         RequestError: A view is not served online.
     """
-    if names is None:
-        views = [view for view, _ in project.of(FeatureView) if view.online]
-        tables = [table_of(project, view) for view in views]
-        return [table for table in tables if table.source is not None]
     views = [project.get(FeatureView, name) for name in view_names(names) or ()]
     if offline := [view.name for view in views if not view.online]:
         raise RequestError(
@@ -215,7 +230,9 @@ def _counted(
             on_progress(count)
 
 
-def _loads(call: Call, names: Sequence[str] | None) -> list[Load]:
+def _loads(
+    call: Call, names: Sequence[str] | None, errors: list[FeaturePlatformError]
+) -> list[Load]:
     """Return the loads of views, and of on-demand views that are precomputed."""
     listed = view_names(names)
     computed = {
@@ -223,11 +240,15 @@ def _loads(call: Call, names: Sequence[str] | None) -> list[Load]:
         for view, _ in call.project.of(OnDemandFeatureView)
         if view.write_to_online_store and view.name in (listed or ())
     }
-    views = None if listed is None else [name for name in listed if name not in computed]
+    if listed is None:
+        online = all_online_tables(call.project, errors)
+        tables = [table for table in online if table.source is not None]
+    else:
+        tables = online_tables(call.project, [name for name in listed if name not in computed])
     writers = precomputed_writers(call)
     loads = [
         Load(t, t, table_writer(call.stores, t, writers.get(t.name, ())), _delivery(call.stores, t))
-        for t in online_tables(call.project, views)
+        for t in tables
     ]
     return loads + [
         Load(writer.source, writer.table, writer.writing(call.stores.online))
@@ -251,10 +272,10 @@ def _load_all(
     loads: Iterable[tuple[Load, datetime | None]],
     end: datetime,
     on_progress: OnProgress | None,
+    errors: list[FeaturePlatformError],
 ) -> dict[str, int]:
     """Load views one by one; a failed view does not stop the others."""
     counts: dict[str, int] = {}
-    errors: list[StoreError | SchemaError] = []
     for load, start in loads:
         name = load.target.name
         report = partial(on_progress, name) if on_progress else None
@@ -273,8 +294,17 @@ def _load_all(
             )
         except (StoreError, SchemaError) as error:
             errors.append(error)
-    if not errors:
-        return counts
-    lines = [str(error) for error in errors]
-    lines += [f"Loaded: {', '.join(counts)}."] if counts else []
-    raise type(errors[0])("\n".join(lines)) from errors[0]
+    raise_all(errors, f"Loaded: {', '.join(counts)}." if counts else "")
+    return counts
+
+
+def raise_all(errors: Sequence[FeaturePlatformError], done: str) -> None:
+    """Raise one error for the views that failed, if any did.
+
+    Args:
+        errors: Their errors.
+        done: What was done for the others.
+    """
+    if errors:
+        lines = [*map(str, errors), *filter(None, [done])]
+        raise type(errors[0])("\n".join(lines)) from errors[0]

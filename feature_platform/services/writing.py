@@ -9,6 +9,7 @@ import pyarrow as pa
 from feature_platform.definitions import FeatureView, PushSource, StreamSource
 from feature_platform.errors import (
     ConfigError,
+    FeaturePlatformError,
     NotFoundError,
     PartialWriteError,
     RequestError,
@@ -18,7 +19,13 @@ from feature_platform.errors import (
 from feature_platform.project import Project, table_of
 from feature_platform.retrieval import to_arrow
 from feature_platform.services.ingestion import Ingested, ingest_stream
-from feature_platform.services.loading import online_tables, precomputed_writers, table_writer
+from feature_platform.services.loading import (
+    all_online_tables,
+    online_tables,
+    precomputed_writers,
+    raise_all,
+    table_writer,
+)
 from feature_platform.services.rows import columns_for, deletions, online_rows, source_rows
 from feature_platform.services.stores import Call
 from feature_platform.table import Table
@@ -64,17 +71,21 @@ def delete_online(call: Call, view: str, df: object) -> int:
 
 def expire(call: Call, views: Sequence[str] | None) -> dict[str, int]:
     """Remove rows older than their view's ttl; see `FeatureStore.expire_online_store`."""
-    if views is None:  # also those that are only pushed to
-        views = [view.name for view, _ in call.project.of(FeatureView) if view.online]
+    errors: list[FeaturePlatformError] = []
+    if views is None:
+        tables = all_online_tables(call.project, errors)
+    else:
+        tables = online_tables(call.project, views)
     call.stores.registry.check_clock(call.now, call.project.snapshot)
     writers = precomputed_writers(call)
     counts: dict[str, int] = {}
-    for table in online_tables(call.project, views):
+    for table in tables:
         for each in (table, *(writer.table for writer in writers.get(table.name, ()))):
             if each.ttl_us is not None:
                 before = max(microseconds(call.now) - each.ttl_us, _OLDEST)
                 counts[each.name] = call.stores.online.expire(each, before)
                 call.stores.online.forget(each, before)
+    raise_all(errors, "Rows of all other views were expired.")
     return counts
 
 

@@ -586,6 +586,23 @@ def test_a_key_type_may_be_declared_later(platform, open_store, driver_view) -> 
     assert platform.apply([Entity(name="loose", join_keys=["loose_id"], value_type=Int64)])
 
 
+def test_contradicting_key_types_are_refused(platform, open_store, driver, driver_view) -> None:
+    """Every request of both views would fail."""
+    text = Field(name="driver_id", dtype=String)
+    view = driver_view.model_copy(update={"name": "other", "fields": (text, *driver_view.fields)})
+    with refused(("reference", "feature view 'other'", "driver_id", "Int64", "String")):
+        platform.apply([view])
+
+    rider = Entity(name="rider", join_keys=["driver_id"], value_type=String)
+    view = driver_view.model_copy(update={"name": "other", "entities": ("rider",)})
+    platform.apply([rider, view])
+    both = FeatureService(name="both", features=["driver_stats", "other"])
+    with refused(
+        ("reference", "feature service 'both'", "driver_id", "'other'", "with_join_key_map")
+    ):
+        open_store("risk").apply([both])
+
+
 def test_the_longest_reserved_prefix_decides(platform, open_store) -> None:
     platform.apply([Policy(prefixes={"risk": ["r_"], "growth": ["r_g_"]})])
 
