@@ -8,6 +8,10 @@ import time
 BATCHES = (1, 10, 100, 1000)
 VIEWS = (1, 5, 50)
 FEATURES = 10
+WIDE = 50
+"""Features of the view that the modes of on-demand views read."""
+OUTPUTS = 100
+MODES = ("row", "pandas", "sql")
 KEYS = 10_000
 ROUNDS = 3
 SECONDS = 0.5

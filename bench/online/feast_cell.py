@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 warnings.simplefilter("ignore")
 
+import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 from feast import (  # noqa: E402
     Entity,
@@ -25,7 +26,16 @@ from feast.on_demand_feature_view import on_demand_feature_view  # noqa: E402
 from feast.types import Float64  # noqa: E402
 from feast.value_type import ValueType  # noqa: E402
 
-from bench.online.cell import FEATURES, KEYS, VIEWS, measured, report, value  # noqa: E402
+from bench.online.cell import (  # noqa: E402
+    FEATURES,
+    KEYS,
+    OUTPUTS,
+    VIEWS,
+    WIDE,
+    measured,
+    report,
+    value,
+)
 
 
 def main() -> None:
@@ -75,9 +85,48 @@ def main() -> None:
         pairs = zip(inputs["f0"], inputs["f1"], inputs["extra"], strict=True)
         return {"ratio": [None if a is None else (a + b) / extra for a, b, extra in pairs]}
 
+    path = f"{folder}/wide.parquet"
+    rows = {f"w{n}": [value(k, max(VIEWS), n) for k in range(KEYS)] for n in range(WIDE)}
+    wide_frame = pd.DataFrame({"key": range(KEYS), "event_timestamp": now, **rows})
+    wide_frame.to_parquet(path)
+    batch = FileSource(name="wide_batch", path=path, timestamp_field="event_timestamp")
+    wide = FeatureView(
+        name="wide",
+        entities=[key],
+        ttl=timedelta(days=365),
+        source=PushSource(name="wide_source", batch_source=batch),
+        schema=[Field(name=f"w{n}", dtype=Float64) for n in range(WIDE)],
+    )
+
+    @on_demand_feature_view(
+        sources=[wide],
+        schema=[Field(name=f"row{n}", dtype=Float64) for n in range(OUTPUTS)],
+        mode="python",
+    )
+    def by_python(inputs):  # noqa: ANN001, ANN202
+        return {
+            f"row{n}": [None if v is None else v * 2 + n for v in inputs[f"w{n % WIDE}"]]
+            for n in range(OUTPUTS)
+        }
+
+    @on_demand_feature_view(
+        sources=[wide],
+        schema=[Field(name=f"pandas{n}", dtype=Float64) for n in range(OUTPUTS)],
+        mode="pandas",
+    )
+    def by_pandas(frame):  # noqa: ANN001, ANN202
+        inputs = frame[[f"w{n}" for n in range(WIDE)]].to_numpy(dtype=float)
+        doubled = np.tile(inputs * 2, OUTPUTS // WIDE) + np.arange(OUTPUTS)
+        return pd.DataFrame(doubled, columns=[f"pandas{n}" for n in range(OUTPUTS)])
+
     services = [FeatureService(name=f"views{n}", features=views[:n]) for n in VIEWS]
     with_one = FeatureService(name="computing", features=[views[0], computed])
-    store.apply([key, *views, computed, *services, with_one])
+    services += [
+        FeatureService(name="python", features=[by_python]),
+        FeatureService(name="pandas", features=[by_pandas]),
+    ]
+    store.apply([key, *views, wide, computed, by_python, by_pandas, *services, with_one])
+    store.write_to_online_store("wide", wide_frame)
     for view, frame in enumerate(frames):
         store.write_to_online_store(f"v{view}", frame)
 
@@ -93,6 +142,8 @@ def main() -> None:
 
     found = {str(n): measured(ask(f"views{n}", {}, full=True)) for n in VIEWS}
     found["on demand"] = measured(ask("computing", {"extra": 2.0}))
+    found["pandas"] = measured(ask("pandas", {}))
+    found["row"] = found["sql"] = measured(ask("python", {}))  # it has no expressions
     report(found)
 
 

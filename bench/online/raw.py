@@ -3,11 +3,12 @@
 import sqlite3
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from bench.online.cell import FEATURES, KEYS, VIEWS, measured, report, value
+from bench.online.cell import FEATURES, KEYS, MODES, OUTPUTS, VIEWS, WIDE, measured, report, value
 
 encode, decode = msgspec.msgpack.encode, msgspec.msgpack.decode
 NOTHING = [None] * FEATURES
@@ -20,7 +21,7 @@ def main() -> None:
 
     def ask(views: int, *, computing: bool = False):  # noqa: ANN202
         def call(keys: list[int]) -> list[list[float | None]]:
-            found = read(keys, views)
+            found = read(keys, range(views))
             rows = [[decode(body) if body else NOTHING for body in view] for view in found]
             columns = [list(column) for view in rows for column in zip(*view, strict=True)]
             if computing:
@@ -32,7 +33,24 @@ def main() -> None:
 
     found = {str(n): measured(ask(n)) for n in VIEWS}
     found["on demand"] = measured(ask(1, computing=True))
+    found |= dict.fromkeys(MODES, measured(plain(read)))
     report(found)
+
+
+def plain(read):  # noqa: ANN001, ANN201
+    """Return what computes 100 outputs of 50 inputs in plain Python."""
+    nothing = [None] * WIDE
+
+    def call(keys: list[int]) -> list[list[float | None]]:
+        [bodies] = read(keys, [max(VIEWS)])
+        inputs = [decode(body) if body else nothing for body in bodies]
+        rows = [
+            [None if (v := row[n % WIDE]) is None else v * 2 + n for n in range(OUTPUTS)]
+            for row in inputs
+        ]
+        return [list(column) for column in zip(*rows, strict=True)]
+
+    return call
 
 
 def rows():  # noqa: ANN201
@@ -40,6 +58,8 @@ def rows():  # noqa: ANN201
     for view in range(max(VIEWS)):
         for key in range(KEYS):
             yield view, key, encode([value(key, view, n) for n in range(FEATURES)])
+    for key in range(KEYS):
+        yield max(VIEWS), key, encode([value(key, max(VIEWS), n) for n in range(WIDE)])
 
 
 def sqlite_reader():  # noqa: ANN201
@@ -52,10 +72,10 @@ def sqlite_reader():  # noqa: ANN201
         db.executemany("insert into r values (?, ?, ?)", rows())
         db.execute("commit")
 
-    def read(keys: list[int], views: int) -> list[list[bytes | None]]:
+    def read(keys: list[int], views: Sequence[int]) -> list[list[bytes | None]]:
         marks = ",".join("?" * len(keys))
         answers = []
-        for view in range(views):
+        for view in views:
             query = f"select k, b from r where v = ? and k in ({marks})"
             held = dict(db.execute(query, (view, *keys)).fetchall())
             answers.append([held.get(key) for key in keys])
@@ -76,11 +96,11 @@ def redis_reader(address: str):  # noqa: ANN201
 
     connection = client.connection_pool.make_connection()
 
-    def read(keys: list[int], views: int) -> list[list[bytes | None]]:
-        asked = [f"raw:{view}:{key}" for view in range(views) for key in keys]
+    def read(keys: list[int], views: Sequence[int]) -> list[list[bytes | None]]:
+        asked = [f"raw:{view}:{key}" for view in views for key in keys]
         connection.send_command("MGET", *asked, check_health=False)
         found = connection.read_response(disable_decoding=True)
-        return [found[n * len(keys) : (n + 1) * len(keys)] for n in range(views)]
+        return [found[n * len(keys) : (n + 1) * len(keys)] for n in range(len(views))]
 
     return read
 

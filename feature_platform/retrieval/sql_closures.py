@@ -80,6 +80,19 @@ def binary(kind: str, left: Value, right: Value, compute: Compute, scale: int = 
 def doubles(left: Value, right: Value, compute: Compute) -> Value:
     """Return arithmetic with doubles; DuckDB computes infinity and NaN."""
     first, second = left.evaluate, right.evaluate
+    if right.is_constant:
+        right_value = second(())
+
+        def apply_to_constant(row: Row) -> float | None:
+            a = first(row)
+            if a is None:
+                return None
+            number: float = compute(a, right_value)
+            if number - number != 0.0:
+                raise Uncovered
+            return number
+
+        return Value(DOUBLE, apply_to_constant)
 
     def apply(row: Row) -> float | None:
         a, b = first(row), second(row)
