@@ -108,19 +108,21 @@ def _join_keys(project: Project, view: View) -> list[str]:
 
 
 def _shared_key_problems(project: Project, definition: Definition) -> Iterator[str]:
-    """Yield join keys that two referenced views share with different types."""
+    """Yield join keys and request values that referenced views share with different types."""
     types: dict[str, tuple[str, FeatureType]] = {}
     for reference in definition.references:
         exposed = interface(project, reference)
-        for key, dtype in (exposed.keys if exposed else {}).items():
-            name = reference.join_key_map.get(key, key)
+        if exposed is None:
+            continue
+        values = [(reference.join_key_map.get(key, key), t) for key, t in exposed.keys.items()]
+        for name, dtype in (*values, *exposed.request.items()):
             if dtype is None:
                 continue
             view, other = types.setdefault(name, (reference.view, dtype))
             if not _are_comparable(other, dtype):
                 yield (
-                    f"join key {name!r} of views {view!r} and {reference.view!r} has types {other} "
-                    f"and {dtype}. Map one of them with with_join_key_map."
+                    f"views {view!r} and {reference.view!r} need {name!r} as {other} and {dtype}. "
+                    "Map a join key with with_join_key_map, or rename a request value."
                 )
 
 
@@ -172,10 +174,11 @@ def _request_conflicts(
     types = exposed.keys.items() if exposed else ()
     keys = {reference.join_key_map.get(key, key): dtype for key, dtype in types}
     for request in view.request:
-        if keys.get(request.name) not in {None, request.dtype}:
+        key = keys.get(request.name)
+        if key and not _are_comparable(key, request.dtype):
             yield (
                 f"request value {request.name!r} has type {request.dtype}, but join key "
-                f"{request.name!r} of view {reference.view!r} has type {keys[request.name]}."
+                f"{request.name!r} of view {reference.view!r} has type {key}."
             )
 
 

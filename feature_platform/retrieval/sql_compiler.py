@@ -9,6 +9,7 @@ overflow and text beyond ASCII, when they are computed. A property test compares
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 import pyarrow as pa
@@ -76,6 +77,9 @@ class CompiledExpressions:
                 if not pa.types.is_floating(declared[name]):
                     raise Uncovered
                 value = to_double(value)
+            if value.kind in {SMALL, INTEGER} and pa.types.is_floating(declared[name]):
+                limit = LARGEST[DECIMAL]
+                value = unary(value.kind, value, partial(within, limit=limit))
             self._functions.append((value.evaluate, declared[name] == TYPES[value.kind]))
 
     def __call__(self, inputs: Mapping[str, Sequence[Any]]) -> list[tuple[list[Any], bool]]:
@@ -167,6 +171,8 @@ class _Compiler:
     def signed(self, node: Any, compute: Callable[[Any], Any]) -> Value:
         """Compile negation and absolute values."""
         [value] = self.all([node.this], NUMBERS)
+        if value.is_constant and value.kind == INTEGER:  # -2147483648 is an INTEGER again
+            raise Uncovered
         limit = LARGEST[value.kind]
         return unary(value.kind, value, lambda a: within(compute(a), limit), value.scale)
 
@@ -176,12 +182,15 @@ class _Compiler:
 
     def round(self, node: Any) -> Value:
         digits = node.args.get("decimals")
-        if digits is not None and not digits.is_int:
+        text = "0" if digits is None else str(digits.this)
+        is_negative = type(digits).__name__ == "Neg"
+        if is_negative or not text.isdecimal() or int(text) > MOST_DIGITS:
             raise Uncovered
-        factor = 10.0 ** int(digits.this) if digits is not None else 1.0
+        factor = 10.0 ** int(text)
         return self.function(node, lambda a: _round_half_up(a, factor))
 
     def comparison(self, node: Any, compute: Compute) -> Value:
+        _check_delimited(node.this, node.expression)
         left, right = alike([self.compile(node.this), self.compile(node.expression)])
         return binary(BOOLEAN, left, right, compute)
 
@@ -189,6 +198,7 @@ class _Compiler:
         choices = node.expressions
         if not choices or not all(choice.is_string or choice.is_int for choice in choices):
             raise Uncovered
+        _check_delimited(node.this)
         value, *listed = alike(self.all((node.this, *choices), [TEXT, SMALL, INTEGER]))
         return unary(BOOLEAN, value, {choice.evaluate(()) for choice in listed}.__contains__)
 
@@ -240,7 +250,17 @@ class _Compiler:
         return binary(kind, left, right, compute)
 
 
+_LOOSE = frozenset("EQ NEQ LT LTE GT GTE Is Not In Between And Or Like ILike".split())  # noqa: SIM905
+
+
+def _check_delimited(*operands: Any) -> None:
+    """Leave operands without parentheses to DuckDB: sqlglot binds some of them differently."""
+    if any(type(operand).__name__ in _LOOSE for operand in operands):
+        raise Uncovered
+
+
 def _between(compiler: _Compiler, node: Any) -> Value:
+    _check_delimited(node.this)
     parts = (node.this, node.args["low"], node.args["high"])
     value, low, high = alike([compiler.compile(part) for part in parts])
     above = binary(BOOLEAN, value, low, operator.ge)
@@ -250,6 +270,7 @@ def _between(compiler: _Compiler, node: Any) -> Value:
 def _is_null(compiler: _Compiler, node: Any) -> Value:
     if type(node.expression).__name__ != "Null":
         raise Uncovered
+    _check_delimited(node.this)
     evaluate = compiler.compile(node.this).evaluate
     return Value(BOOLEAN, lambda row: evaluate(row) is None)
 

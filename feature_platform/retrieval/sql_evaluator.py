@@ -1,6 +1,6 @@
 """Evaluate SQL expressions of on-demand views without importing their code."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -52,11 +52,21 @@ class SqlEvaluator:
         cursor = self._db.cursor()
         cursor.register("inputs", inputs)
         try:
-            result = cursor.sql(self._sql).to_arrow_table()
+            computed = cursor.sql(self._sql)
+            result = computed.project(", ".join(self._outputs(computed))).to_arrow_table()
         except InterruptException as error:
             raise TimeoutError(str(error)) from error
         columns = zip(result.column_names, result.columns, strict=True)
         return pa.table({name: _plain(c, self._declared[name]) for name, c in columns})
+
+    def _outputs(self, computed: Any) -> Iterator[str]:
+        """Yield what to select. Undeclared decimals, which literals such as 0.5 yield, are cast."""
+        for name, dtype in zip(computed.columns, computed.types, strict=True):
+            is_decimal = str(dtype).startswith("DECIMAL")
+            if is_decimal and pa.types.is_floating(self._declared[name]):
+                yield f'CAST("{name}" AS DOUBLE) AS "{name}"'
+            else:
+                yield f'"{name}"'
 
     def lists(
         self, inputs: Mapping[str, Sequence[Any]], types: Types

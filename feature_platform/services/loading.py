@@ -53,6 +53,7 @@ def materialize(
 ) -> dict[str, int]:
     """Load rows observed from `start` to `end`; see `FeatureStore.materialize`."""
     first, last = utc_time(start, "start_date"), utc_time(end, "end_date")
+    call.stores.registry.check_clock(call.now, call.project.snapshot)
     errors: list[FeaturePlatformError] = []
     loads: list[tuple[Load, datetime | None]] = [
         (load, first) for load in _loads(call, views, errors)
@@ -70,6 +71,7 @@ def materialize_incremental(
 ) -> dict[str, int]:
     """Load what is new since the last load; see `FeatureStore.materialize_incremental`."""
     last = utc_time(call.now if end is None else end, "end_date")
+    call.stores.registry.check_clock(call.now, call.project.snapshot)
     errors: list[FeaturePlatformError] = []
     loads: list[tuple[Load, datetime | None]] = []
     for load in _loads(call, views, errors):

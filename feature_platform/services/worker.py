@@ -1,9 +1,10 @@
 """The process of `workers`: computes on-demand views until its parent closes the connection."""
 
 import json
+import os
 import sys
-from multiprocessing.connection import Connection
 from pathlib import Path
+from socket import socket
 
 import pyarrow as pa
 
@@ -12,33 +13,47 @@ from feature_platform.errors import text_of
 from feature_platform.functions import FunctionLoader
 from feature_platform.repo import Repo
 from feature_platform.retrieval import Steps
-from feature_platform.services.workers import COMPUTED, FAILED, MAX_BYTES, table_bytes, unpack
+from feature_platform.services.workers import (
+    COMPUTED,
+    FAILED,
+    MAX_BYTES,
+    receive,
+    send,
+    table_bytes,
+    unpack,
+)
 
 
 def main(handle: int) -> None:
     """Answer requests on a connection."""
-    connection = Connection(handle)
-    settings = json.loads(connection.recv_bytes())
+    connection = socket(fileno=handle)
+    settings = json.loads(receive(connection, None)[1])
     path = Path(settings.pop("path"))
     functions = FunctionLoader(Repo(path, RepoConfig(**settings))).load
     _limit_memory()
-    prepared: dict[bytes, Steps] = {}
+    process = os.getpid()
+    prepared: dict[bytes, tuple[Steps, list[str]]] = {}
     while True:
         try:
-            request, content = connection.recv_bytes(), connection.recv_bytes()
+            number, request = receive(connection, None)
+            content = receive(connection, None)[1]
         except EOFError:
             return
         try:
             if request not in prepared:
                 parsed = json.loads(request)
                 steps = [unpack(step) for step in parsed["steps"]]
-                prepared[request] = Steps(steps, functions, parsed["keys"])
+                names = [name for step in steps for name in step.outputs.names]
+                prepared[request] = Steps(steps, functions, parsed["keys"]), names
             with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
                 table = reader.read_all()
-            reply = COMPUTED + table_bytes(prepared[request].extend(table))
+            ready, outputs = prepared[request]
+            reply = COMPUTED + table_bytes(ready.extend(table).select(outputs))
         except BaseException as error:  # noqa: BLE001 - whatever the code of a team raises
             reply = FAILED + text_of(error).encode(errors="replace")
-        connection.send_bytes(reply)
+        if os.getpid() != process:  # the function forked, and this is the copy
+            os._exit(0)
+        send(connection, number, reply, None)
 
 
 def _limit_memory() -> None:
@@ -46,7 +61,9 @@ def _limit_memory() -> None:
         import resource
     except ImportError:  # Windows
         return
-    resource.setrlimit(resource.RLIMIT_DATA, (MAX_BYTES, MAX_BYTES))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = MAX_BYTES if hard == resource.RLIM_INFINITY else min(MAX_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 if __name__ == "__main__":

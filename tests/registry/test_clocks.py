@@ -79,7 +79,7 @@ def test_a_commit_from_the_future_stops_nobody(platform, open_store: Any, far) -
 def test_a_window_from_the_future_does_not_count(platform, open_store: Any, far) -> None:
     """Increments would skip everything until then."""
     platform.materialize(NOON - 3 * HOUR, NOON)
-    [table] = loading.online_tables(platform.load_project(), None)
+    [table] = loading.online_tables(platform.load_project(), ["driver_stats"])
     entry = platform.online._ledger(table)[0]
     wrong = LedgerEntry(microseconds(NOON), microseconds(far), entry.layout)
     with pytest.MonkeyPatch.context() as patch:
@@ -97,5 +97,7 @@ def test_a_clock_far_ahead_does_not_expire_rows(platform, open_store: Any, far) 
     platform.materialize(NOON - 3 * HOUR, NOON)
     with raises(ClockError, f"{far:%F}"):
         open_store(clock=lambda: far).expire_online_store()
+    with raises(ClockError, f"{far:%F}"):
+        open_store(clock=lambda: far).materialize_incremental()
     rows = platform.get_online_features(["driver_stats:trips"], [{"driver_id": 1}]).to_dict()
     assert rows["trips"] == [11]

@@ -308,6 +308,14 @@ GREEDY = {
     "an endless loop": ("while True: pass", "seconds"),
     "all memory": ("return {'y': [bytearray(4 * 2**30)]}", "MemoryError"),
     "a process that ends": ("import os; os._exit(0)", "process"),
+    "an answer of another request": (
+        "import os, sys; os.write(int(sys.argv[1]), bytes(7) + bytes([1]) + b'x' * 16 + b'T')",
+        "answer",
+    ),
+    "half an answer": (
+        "import os, sys, time; os.write(int(sys.argv[1]), b'half'); time.sleep(30)",
+        "seconds",
+    ),
     "a process that prints": ("print('printed'); raise ValueError('odd')", "odd"),
 }
 
@@ -348,3 +356,20 @@ def test_code_of_a_team_runs_beside_rows_in_a_process_of_its_own(
         assert not {"on_demand_views"} & (set(sys.modules) - present)
         assert mine.get_online_features(["risk_good"], [{"driver_id": 1}]).to_dict()["y"] == [22.0]
     assert "printed" not in capfd.readouterr().out
+
+
+def test_an_answer_never_takes_the_place_of_another(victim: Path) -> None:
+    """A process that a function left behind answers, too."""
+    forking = VIEWS.replace("sources=", 'write_to_online_store=True, mode="python", sources=')
+    forking = forking.replace(
+        'return {"y": inputs["trips"] * FACTOR}',
+        'import os; os.fork(); return {"y": [2.0 * v for v in inputs["trips"]]}',
+    )
+    (victim / "risk" / "on_demand_views.py").write_text(forking)
+    FeatureStore(victim / "risk").apply()
+    with FeatureStore(victim, clock=lambda: NOON) as mine:
+        for n in range(4):
+            row = {"driver_id": [1], "event_timestamp": NOON, "trips": [n], "rate": [0.5]}
+            mine.write_to_online_store("driver_stats", pd.DataFrame(row))
+            answer = mine.get_online_features(["risk_factor"], [{"driver_id": 1}])
+            assert answer.to_dict()["y"] == [2.0 * n]

@@ -131,6 +131,7 @@ def test_common_expressions_do_without_duckdb(text: str) -> None:
         ("x * 10", {"x": [1e308]}),
         ("ln(x)", {"x": [-1.0]}),
         ("upper(s)", {"s": ["ß"]}),
+        ("i", {"i": [2**60]}),
         ("i * 0.5", {"i": [2**60]}),
     ],
 )
@@ -139,3 +140,25 @@ def test_what_closures_do_not_cover_is_left_to_duckdb(text: str, rows: dict[str,
     compiled = CompiledExpressions({"v": text}, inputs, {"v": pa.float64()})
     with pytest.raises(Uncovered):
         compiled(rows)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "round(x, -1)", "round(x, 400)", "0.5 is not null <> (-0.5 is null)",
+        "if(b = b isnull, 1, i)", "x is null = b", "b = (not b) is null", "-2147483648 * 7 + i",
+        "not i in (1, 3) = b",
+    ],
+)  # fmt: skip
+def test_what_compilers_may_read_differently_is_left_to_duckdb(text: str) -> None:
+    with pytest.raises(Uncovered):
+        CompiledExpressions({"v": text}, INPUTS, {"v": pa.float64()})
+
+
+def test_decimals_are_the_same_numbers_for_few_rows_and_for_many() -> None:
+    numbers = list(range(-50, 50))
+    compiled = CompiledExpressions({"v": "i * 0.1"}, {"i": pa.int64()}, {"v": pa.float64()})
+    [(values, _)] = compiled({"i": numbers})
+    by_duckdb_ = SqlEvaluator({"v": "i * 0.1"}, {"v": pa.float64()})(pa.table({"i": numbers}))
+    assert values == by_duckdb_["v"].to_pylist()
+    assert values[53] == 0.3
