@@ -86,7 +86,7 @@ class Model:
             return True
         after = self.after(owner, wanted, now)
         return any(
-            self._is_foreign(owner, name, thing)
+            self._is_foreign(owner, name, thing, override=override)
             or self._is_wrong(owner, name, thing, after, now, override=override)
             for name, thing in wanted.items()
         ) or any(
@@ -105,12 +105,13 @@ class Model:
                 gone[name] = (things.pop(name)[0], now)
         return Model(things, gone)
 
-    def _is_foreign(self, owner: str, name: str, thing: Thing | None) -> bool:
+    def _is_foreign(self, owner: str, name: str, thing: Thing | None, *, override: bool) -> bool:
         held = self.things.get(name)
         if held is None:
             gone = self.gone.get(name)
             rests = gone is not None and self.now - gone[1] < RESTING
-            return thing is not None and rests and gone[0] != owner
+            # Only the platform can override, also that a name of others rests.
+            return thing is not None and rests and gone[0] != owner and not override
         offered = any(
             o == held[0] and isinstance(t, Offer) and (t.service, t.to) == (name, owner)
             for o, t in self.things.values()
