@@ -155,8 +155,8 @@ def test_it_goes_on_until_it_is_stopped(store, broker: Broker, topic: str) -> No
     runner = Thread(
         target=lambda: store.ingest("events", stop=stop, on_progress=lambda _: seen.set())
     )
+    broker.send(topic, [event(1, 10)])  # the first message makes the topic
     runner.start()
-    broker.send(topic, [event(1, 10)])
     assert seen.wait(30)
     stop.set()
     runner.join(30)
