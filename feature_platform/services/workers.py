@@ -135,7 +135,7 @@ class _Worker:
         )  # fmt: skip
         theirs.close()
         self._socket = ours
-        self._end = weakref.finalize(self, _end, process, ours)
+        self._end = weakref.finalize(self, _end, process, ours, os.getpid())
         settings = self._repo.config
         content = {
             "path": str(self._repo.path), "project": settings.project, "team": settings.team,
@@ -158,8 +158,10 @@ def _error_output(nowhere: int) -> int:
         return nowhere
 
 
-def _end(process: "Popen[bytes]", connection: "socket") -> None:
+def _end(process: "Popen[bytes]", connection: "socket", starter: int) -> None:
     connection.close()
+    if os.getpid() != starter:  # a forked copy of the starter, which still needs the process
+        return
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)  # with the processes that functions started
     process.kill()

@@ -105,7 +105,7 @@ def push(call: Call, source: str, *, df: object, to: PushMode) -> int:
 
 
 def _tables_fed_by(project: Project, source: str, *, online: bool) -> list[Table]:
-    project.find(PushSource.kind, source)
+    project.find(PushSource.kind, source)  # refuses what is no name
     views = [view for view, _ in project.of(FeatureView) if view.online or not online]
     sources = [each.name for each, _ in project.of(PushSource)]
     fed = [view for view in views if view.source == source and source in sources]

@@ -373,3 +373,19 @@ def test_an_answer_never_takes_the_place_of_another(victim: Path) -> None:
             mine.write_to_online_store("driver_stats", pd.DataFrame(row))
             answer = mine.get_online_features(["risk_factor"], [{"driver_id": 1}])
             assert answer.to_dict()["y"] == [2.0 * n]
+
+
+def test_a_forked_copy_does_not_end_the_process_of_its_parent(victim: Path) -> None:
+    views = VIEWS.replace("sources=", "write_to_online_store=True, sources=")
+    (victim / "risk" / "on_demand_views.py").write_text(views)
+    FeatureStore(victim / "risk").apply()
+    with FeatureStore(victim, clock=lambda: NOON) as mine:
+        mine.materialize(NOON - 3 * HOUR, NOON, ["driver_stats"])
+        worker = mine.stores._workers.get()._workers["risk"]
+        connection = worker._socket
+        if (child := os.fork()) == 0:
+            worker.stop()
+            os._exit(0)
+        os.waitpid(child, 0)
+        assert mine.materialize(NOON - 3 * HOUR, NOON, ["driver_stats"]) == {"driver_stats": 2}
+        assert worker._socket is connection  # it was not started again
