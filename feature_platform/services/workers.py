@@ -79,6 +79,7 @@ class _Worker:
         self._repo = repo
         self._socket: socket | None = None
         self._end: Callable[[], object] = lambda: None
+        self._too_slow: set[bytes] = set()
         self._lock = Lock()
 
     def run(
@@ -87,9 +88,12 @@ class _Worker:
         """Compute the outputs of a request for a table.
 
         Raises:
-            TransformationError: It fails, takes more than a minute, or ends the process.
+            TransformationError: It fails, takes more than a minute, or ends the process. What took
+                too long once is not tried again: every push would wait for it.
         """
         label = f"On-demand view {step.view!r} of {step.owner!r}"
+        if request in self._too_slow:
+            raise TransformationError(f"{label} took too long before. Open the store again.")
         with self._lock:
             try:
                 reply = self._exchange(request, table)
@@ -98,6 +102,7 @@ class _Worker:
             except BaseException as error:  # also if the user cancels: the reply would come later
                 self.stop()
                 if isinstance(error, TimeoutError):
+                    self._too_slow.add(request)
                     reason = f"took more than {MAX_SECONDS:.0f} seconds for {table.num_rows} rows."
                 elif isinstance(error, (EOFError, OSError)):
                     memory = f"{MAX_BYTES // 1024**3} GiB"

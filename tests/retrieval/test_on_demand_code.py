@@ -354,6 +354,11 @@ def test_code_of_a_team_runs_beside_rows_in_a_process_of_its_own(
         [warning] = [r.getMessage() for r in caplog.records if "precomputed" in r.getMessage()]
         assert_names(warning, "'risk_factor'", "'risk'", reason)
         assert not {"on_demand_views"} & (set(sys.modules) - present)
+        if reason == "seconds":  # not tried again: every push would wait for it
+            worker = mine.stores._workers.get()._workers["risk"]
+            assert len(worker._too_slow) == 1
+            monkeypatch.setattr("feature_platform.services.workers.MAX_SECONDS", 600.0)
+            assert mine.materialize(NOON - 3 * HOUR, NOON, ["driver_stats"]) == {"driver_stats": 2}
         assert mine.get_online_features(["risk_good"], [{"driver_id": 1}]).to_dict()["y"] == [22.0]
     assert "printed" not in capfd.readouterr().out
 
