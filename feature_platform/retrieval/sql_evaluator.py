@@ -50,8 +50,8 @@ class SqlEvaluator:
         from duckdb import InterruptException
 
         cursor = self._db.cursor()
-        cursor.register("inputs", inputs)
         try:
+            cursor.register("inputs", inputs)  # a statement too
             computed = cursor.sql(self._sql)
             result = computed.project(", ".join(self._outputs(computed))).to_arrow_table()
         except InterruptException as error:
