@@ -1,7 +1,9 @@
 """Connections to Redis, for online values and for streams."""
 
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, SecretStr
 
 from feature_platform.errors import ConfigError
 
@@ -18,7 +20,7 @@ def connect_redis(connection_string: str, setting: str) -> tuple[Any, type[Excep
     Raises:
         ConfigError: An option is unknown, or redis-py is not installed.
     """
-    url, options = parse_redis(connection_string, setting)
+    url, options = parse_redis(connection_string)
     try:
         import redis
     except ImportError:
@@ -39,9 +41,9 @@ def connect_redis(connection_string: str, setting: str) -> tuple[Any, type[Excep
     return client, redis.RedisError
 
 
-def describe_redis(connection_string: str, setting: str) -> str:
+def describe_redis(connection_string: str) -> str:
     """Return the address of a Redis server, without secrets; raises as `parse_redis` does."""
-    url, _ = parse_redis(connection_string, setting)
+    url, _ = parse_redis(connection_string)
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -50,25 +52,45 @@ def describe_redis(connection_string: str, setting: str) -> str:
     return "Redis" if "@" in parts.path else f"Redis at {address}"
 
 
-def parse_redis(connection_string: str, setting: str) -> tuple[str, dict[str, Any]]:
+def parse_redis(connection_string: str) -> tuple[str, dict[str, Any]]:
     """Return the URL and the other arguments for redis-py.
 
     Raises:
-        ConfigError: An option is unknown.
+        ConfigError: The address is not valid, or an option is unknown.
     """
+    address, *parts = connection_string.split(",")
+    if "://" in connection_string:
+        address, parts = connection_string, []
+    try:
+        port = urlsplit(address if "://" in address else f"redis://{address}").port
+    except ValueError:  # the message may quote a password
+        port = 0
+    if port == 0:
+        raise ConfigError(
+            "it is not a Redis address. Write "
+            "redis://user:password@host:port/db, with special characters escaped as in %40."
+        )
     if "://" in connection_string:
         return connection_string, {}
-    address, *parts = connection_string.split(",")
     if invalid := [part for part in parts if "=" not in part]:
         raise ConfigError(
-            f"{setting}: connection_string: {len(invalid)} options have no value. If the password "
+            f"{len(invalid)} options have no value. If the password "
             "contains a comma, write a redis:// URL."
         )
     options = dict(part.strip().partition("=")[::2] for part in parts)
     if unknown := options.keys() - {"db", "username", "password", "ssl"}:
         raise ConfigError(
-            f"{setting}: connection_string: {min(unknown)!r} is not an option of "
+            f"{min(unknown)!r} is not an option of "
             "host:port,db=…,username=…,password=…,ssl=true. Write a redis:// URL for others."
         )
     scheme = "rediss" if options.pop("ssl", "").lower() == "true" else "redis"
     return f"{scheme}://{address}", options
+
+
+def _check_redis(address: SecretStr) -> SecretStr:
+    parse_redis(address.get_secret_value())
+    return address
+
+
+RedisAddress = Annotated[SecretStr, AfterValidator(_check_redis)]
+"""A `redis://`, `rediss://` or `unix://` URL, or Feast's `host:port,password=…,db=…,ssl=true`."""

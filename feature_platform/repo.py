@@ -1,22 +1,23 @@
 """A repo folder: settings and definitions."""
 
 import importlib
+import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePath
 from threading import RLock
 from types import ModuleType
 from typing import Any
 
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import Definition
-from feature_platform.errors import ConfigError, abbreviate
+from feature_platform.errors import ConfigError, abbreviate, text_of
 
 IGNORE_FILE = ".featureignore"
 # Scripts and Dagster entry points use definitions; they do not declare any.
@@ -70,10 +71,11 @@ class Repo:
                 would look deleted.
         """
         definitions: dict[int, Definition] = {}
-        for name in self._module_names():
-            module = self.import_module(name)
-            for value in vars(module).values():
-                definitions |= {id(item): item for item in _items(value) if self._defines(item)}
+        names = self._module_names()
+        with self.importing():
+            for item in (item for name in names for item in _items(vars(self._import(name)))):
+                if self._defines(item):
+                    definitions[id(item)] = item
         return tuple(definitions.values())
 
     def _defines(self, value: object) -> bool:
@@ -82,25 +84,26 @@ class Repo:
             return False
         return Path(value.place[0]).resolve().is_relative_to(self.path)
 
-    def import_module(self, name: str) -> ModuleType:
-        """Import a module of this folder, even if another repo has the same name.
+    def _import(self, name: str) -> ModuleType:
+        """Import a module of this folder.
 
         Raises:
             ConfigError: It failed to import; the message has the line.
         """
-        with self.importing():
-            try:
-                return importlib.import_module(name)
-            except (Exception, SystemExit) as error:
-                trace = traceback.extract_tb(error.__traceback__)
-                frames = [f for f in trace if Path(f.filename).is_relative_to(self.path)] or trace
-                line = f"{frames[-1].filename}:{frames[-1].lineno}"
-                if isinstance(error, SyntaxError):
-                    line = f"{error.filename}:{error.lineno}"
-                raise ConfigError(
-                    f"{self.path / name.replace('.', '/')}.py failed to import, so no "
-                    f"definitions were loaded: {type(error).__name__}: {error} ({line})"
-                ) from error
+        try:
+            return importlib.import_module(name)
+        except (KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
+            trace = traceback.extract_tb(error.__traceback__)
+            frames = [f for f in trace if Path(f.filename).is_relative_to(self.path)] or trace
+            line = f"{frames[-1].filename}:{frames[-1].lineno}"
+            if isinstance(error, SyntaxError):
+                line = f"{error.filename}:{error.lineno}"
+            raise ConfigError(
+                f"{self.path / name.replace('.', '/')}.py failed to import, so no "
+                f"definitions were loaded: {type(error).__name__}: {text_of(error)} ({line})"
+            ) from error
 
     @contextmanager
     def importing(self) -> Iterator[None]:
@@ -110,7 +113,18 @@ class Repo:
         under this folder's names is set aside meanwhile.
         """
         with _LOCK:
-            yield from _set_aside(self.path, self._modules)
+            names = {file.parts[0].removesuffix(".py") for file in self._files()}
+            names -= sys.stdlib_module_names | {"feature_platform"}
+            yield from _set_aside(self.path, names, self._modules)
+
+    def _files(self) -> list[PurePath]:
+        """Return the Python files, relative to the folder."""
+        files = []
+        for folder, folders, names in os.walk(self.path):
+            folders[:] = [n for n in folders if not n.startswith(".") and n != "__pycache__"]
+            relative = PurePath(folder).relative_to(self.path)
+            files += [relative / name for name in names if name.endswith(".py")]
+        return sorted(files)
 
     def _module_names(self) -> list[str]:
         ignored = list(_ENTRY_POINTS)
@@ -119,40 +133,46 @@ class Repo:
             lines = (line.strip() for line in file.read_text("utf-8", "replace").splitlines())
             ignored += [line.rstrip("/") for line in lines if line and not line.startswith("#")]
         names = []
-        for module in sorted(self.path.rglob("*.py")):
-            relative = module.relative_to(self.path)
-            names_ = [relative.as_posix(), *relative.parts]
+        for module in self._files():
+            names_ = [module.as_posix(), *module.parts]
             if any(fnmatch(name, pattern) for name in names_ for pattern in ignored):
                 continue
-            parts = relative.with_suffix("").parts
+            parts = module.with_suffix("").parts
+            problem = ""
             if not all(part.isidentifier() for part in parts):
+                problem = "this module name cannot be imported"
+            elif parts[0] in sys.stdlib_module_names:
+                problem = "Python has a module of this name, which other code imports"
+            if problem:
                 raise ConfigError(
-                    f"{module}: this module name cannot be imported. Rename it, or add it to "
-                    f"{IGNORE_FILE}."
+                    f"{self.path / module}: {problem}. Rename it, or add it to {IGNORE_FILE}."
                 )
             names.append(".".join(parts))
         return names
 
 
 def _items(value: object) -> Iterator[Any]:
-    """Yield a value, or the items of a collection at any depth."""
-    if isinstance(value, (list, tuple, dict)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _items(item)
-    else:
-        yield value
+    """Yield the items of nested collections, in order; one may contain itself."""
+    pending, seen = [value], set()
+    while pending:
+        item = pending.pop()
+        if not isinstance(item, (list, tuple, dict)):
+            yield item
+        elif id(item) not in seen:
+            seen.add(id(item))
+            pending += reversed([*(item.values() if isinstance(item, dict) else item)])
 
 
-def _set_aside(folder: Path, loaded: dict[str, ModuleType]) -> Iterator[None]:
+def _set_aside(
+    folder: Path, module_names: Collection[str], loaded: dict[str, ModuleType]
+) -> Iterator[None]:
     """Yield once with the folder first on the path; its modules go to `loaded` afterwards."""
-    module_names = {path.stem for path in folder.glob("*.py")}
-    module_names |= {path.relative_to(folder).parts[0] for path in folder.glob("*/**/*.py")}
-    module_names.discard("feature_platform")
     named = {name: m for name, m in sys.modules.items() if name.partition(".")[0] in module_names}
     present = {name for name, module in named.items() if _is_below(module, folder)}
     aside = {name: sys.modules.pop(name) for name in named if name not in present}
     sys.modules.update({name: m for name, m in loaded.items() if name not in present})
-    sys.path.insert(0, str(folder))
+    path, entries = sys.path, list(sys.path)
+    sys.path = [str(folder), *entries]
     importlib.invalidate_caches()
     token = _loading.set(folder)
     # Cached byte code is matched by size and second: it could stand in for a file just edited.
@@ -162,7 +182,10 @@ def _set_aside(folder: Path, loaded: dict[str, ModuleType]) -> Iterator[None]:
     finally:
         sys.dont_write_bytecode = cached
         _loading.reset(token)
-        sys.path.remove(str(folder))
+        # What a module adds stays, behind the rest: its functions may import from there later.
+        added = [entry for entry in sys.path if entry not in {str(folder), *entries}]
+        sys.path = path
+        sys.path[:] = [*entries, *added]
         for name in [name for name in sys.modules if name.partition(".")[0] in module_names]:
             if name not in present and _is_below(sys.modules[name], folder):
                 loaded[name] = sys.modules.pop(name)

@@ -63,10 +63,8 @@ def test_settings_of_online_stores_are_checked(tmp_path: Path, settings, names) 
 
 
 def test_an_option_that_redis_does_not_have_is_named(tmp_path: Path) -> None:
-    load(tmp_path, "project: p\nonline_store: {type: redis, connection_string: 'h:1,pw=x'}\n")
-
     with raises(ConfigError, "connection_string", "'pw'"):
-        FeatureStore(tmp_path).online  # noqa: B018
+        load(tmp_path, "project: p\nonline_store: {type: redis, connection_string: 'h:1,pw=x'}\n")
 
 
 def test_no_online_store_and_stores_by_name(tmp_path: Path) -> None:
@@ -219,3 +217,13 @@ def test_settings_of_feast_without_protection_are_accepted(tmp_path: Path) -> No
         load(tmp_path, "project: p\nauth: {type: no_auth}\n")
     settings_ = "{type: duckdb, memory_limit: 512MB, threads: 2}"
     assert load(tmp_path, f"project: p\noffline_store: {settings_}\n").offline_store.threads == 2
+
+
+@pytest.mark.parametrize("kind", ["online_store", "broker"])
+@pytest.mark.parametrize(
+    "address", ["redis://[your-host]:6379", "redis://h:-1", "redis://h:99999", "h:0", "h:x,db=1"]
+)
+def test_an_address_of_redis_is_checked_when_it_is_declared(kind: str, address: str) -> None:
+    with raises(ConfigError, kind, "connection_string") as error:
+        RepoConfig(project="p", **{kind: {"type": "redis", "connection_string": address}})
+    assert address not in str(error.value)

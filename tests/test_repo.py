@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import pytest
 from tests_support import raises
 
 from feature_platform import FeatureStore
@@ -52,7 +53,7 @@ def test_two_repos_with_modules_of_one_name_do_not_mix(tmp_path: Path) -> None:
     assert names(second) == {"rider", "rider_view"}
     assert set(sys.modules) - before[0] == set()
     assert sys.path == before[1]
-    assert first.import_module("entities") is first.import_module("entities")
+    assert first.definitions is first.definitions
 
 
 def test_a_repo_with_a_broken_module_defines_nothing(tmp_path: Path) -> None:
@@ -154,3 +155,61 @@ def test_an_unfinished_view_is_not_applied(tmp_path: Path) -> None:
 
     with raises(DefinitionError, "'v'", "udf"):
         FeatureStore(folder).plan()
+
+
+BROKEN = {
+    "an exception that is none": "class Stop(BaseException): pass\nraise Stop",
+    "an exception without a text": (
+        "class Mute(Exception):\n    def __str__(self): raise RuntimeError\nraise Mute"
+    ),
+    "an exit": "raise SystemExit(3)",
+    "a changed definition": "from entities import driver\ndriver.description = 'x'",
+    "a deleted attribute": "from entities import driver\ndel driver.description",
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_whatever_a_module_raises_is_one_error_with_its_line(tmp_path: Path, text: str) -> None:
+    repo = Repo.load(write(tmp_path / "a", broken=text))
+
+    with raises(ConfigError, f"{tmp_path / 'a' / 'broken.py'}:{len(text.splitlines())}"):
+        names(repo)
+
+
+def test_an_interrupt_is_not_swallowed(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        names(Repo.load(write(tmp_path / "a", broken="raise KeyboardInterrupt")))
+
+
+def test_collections_may_contain_themselves(tmp_path: Path) -> None:
+    text = "from entities import driver\nx = [driver]\nx.append(x)\ny = {'x': x}\ny['y'] = y"
+
+    assert names(Repo.load(write(tmp_path / "a", more=text))) == {"driver", "driver_view"}
+
+
+@pytest.mark.parametrize("change", ["sys.path.clear()", "sys.path = []", "del sys.path[0]"])
+def test_the_path_of_other_modules_survives_a_module(tmp_path: Path, change: str) -> None:
+    path, entries = sys.path, list(sys.path)
+    text = f"import sys\n{change}\nsys.path.append('/added/by/a/module')"
+    names(Repo.load(write(tmp_path / "a", zz=text)))
+
+    assert sys.path is path
+    assert sys.path == [*entries, "/added/by/a/module"]
+    sys.path.remove("/added/by/a/module")
+
+
+def test_a_module_does_not_take_the_name_of_one_of_pythons(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a", queue="raise SystemError")
+
+    with raises(ConfigError, folder / "queue.py", ".featureignore"):
+        names(Repo.load(folder))
+    (folder / ".featureignore").write_text("queue.py")
+    assert names(Repo.load(folder)) == {"driver", "driver_view"}
+
+
+def test_hidden_folders_are_not_searched(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a")
+    (folder / ".venv" / "lib").mkdir(parents=True)
+    (folder / ".venv" / "lib" / "broken.py").write_text("raise SystemError")
+
+    assert names(Repo.load(folder)) == {"driver", "driver_view"}

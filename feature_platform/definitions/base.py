@@ -95,6 +95,21 @@ class Value(BaseModel):
         except ValidationError as error:
             raise DefinitionError(_explain(type(self), data, error)) from None
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not name.startswith("_"):
+            raise DefinitionError(_frozen(self, name))
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise DefinitionError(_frozen(self, name))
+
+
+def _frozen(value: Value, name: str) -> str:
+    return (
+        f"{type(value).__name__}.{name} is frozen. Create a new definition, or a copy: "
+        f"model_copy(update={{{name!r}: ...}})."
+    )
+
 
 class Deprecation(Value):
     """A notice with a date, after which an owner may break readers of an object or a feature.

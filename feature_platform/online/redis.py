@@ -88,7 +88,7 @@ class RedisOnlineStore(OnlineStore):
     def __init__(self, connection_string: str) -> None:
         super().__init__()
         self._address = connection_string
-        self._label = describe_redis(connection_string, "online_store")
+        self._label = describe_redis(connection_string)
         self._client = Lazy(self._connect, lambda client: client.redis.close())
         self._connections = PerThread(lambda: _Connection(self._client.get().redis.connection_pool))
 

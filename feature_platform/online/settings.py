@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
+from feature_platform.connections import RedisAddress
 from feature_platform.online.base import OnlineStore
 from feature_platform.settings import Settings, named
 from feature_platform.types.endpoint import Endpoint
@@ -56,7 +57,7 @@ class RedisSettings(OnlineSettings):
     """
 
     type: Literal["redis"] = "redis"
-    connection_string: SecretStr = SecretStr("localhost:6379")
+    connection_string: RedisAddress = SecretStr("localhost:6379")
 
     def open(self, folder: Path) -> OnlineStore:
         from feature_platform.online.redis import RedisOnlineStore

@@ -2,10 +2,8 @@
 
 import json
 import math
-import os
-import shutil
-import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +13,7 @@ import pyarrow as pa
 
 from feature_platform.errors import NotFoundError, RequestError, StoreError
 from feature_platform.offline import check_unique, describe_parquet
-from feature_platform.offline.paths import local_path
+from feature_platform.offline.files import Location
 from feature_platform.retrieval.convert import to_pandas
 from feature_platform.table import EVENT_TIMESTAMP
 from feature_platform.types.arrow import TIMESTAMP
@@ -35,7 +33,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class SavedDatasetFileStorage:
-    """A folder of Parquet files that does not exist yet.
+    """A folder of Parquet files, local or on S3, that does not exist yet.
 
     Source: Feast's class of this name.
     """
@@ -134,7 +132,7 @@ class SavedDataset:
 
     Attributes:
         name: Its name.
-        path: Its folder.
+        path: Its folder: a `Path`, or an address on S3.
         manifest: How it was made: `registry_version`, `features`, `entity_rows`, `created`,
             `rows`, `splits` (name → rows) and `statistics` by column.
 
@@ -142,7 +140,7 @@ class SavedDataset:
     """
 
     name: str
-    path: Path
+    path: Path | str
     manifest: Mapping[str, Any] = field(repr=False)
 
     @classmethod
@@ -152,14 +150,16 @@ class SavedDataset:
         Raises:
             NotFoundError: The folder has no dataset, or its format is newer.
         """
-        folder = local_path(path, "SavedDataset")
+        folder = Location.parse(path, "SavedDataset")
         try:
-            manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+            file = folder / MANIFEST
+            with file.client.open_input_stream(file.path) as stream:
+                manifest = json.loads(stream.read())
             if manifest["format"] != _FORMAT:
                 raise NotFoundError(
                     f"The saved dataset in {folder} has a newer format. Upgrade feature-platform."
                 )
-            return cls(manifest["name"], folder, manifest)
+            return cls(manifest["name"], folder.result(), manifest)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise NotFoundError(f"There is no saved dataset in {folder}: {error!r}") from error
 
@@ -184,10 +184,11 @@ class SavedDataset:
         from pyarrow import dataset
 
         names = [split] if split else self.splits or ["data"]
-        files = [self.path / f"{name}.parquet" for name in names]
+        folder = Location.parse(self.path, "SavedDataset")
+        files = [(folder / f"{name}.parquet").path for name in names]
         try:
-            return dataset.dataset(files).scanner().to_reader()
-        except OSError as error:
+            return dataset.dataset(files, filesystem=folder.client).scanner().to_reader()
+        except (OSError, pa.ArrowException) as error:
             raise StoreError(f"Dataset {self.name!r} is damaged: {error}") from error
 
     def to_arrow(self, split: str | None = None) -> pa.Table:
@@ -207,27 +208,19 @@ class SavedDataset:
 
 def save(
     reader: pa.RecordBatchReader,
-    folder: Path,
+    folder: Location,
     manifest: dict[str, Any],
     split: Split | None,
 ) -> SavedDataset:
-    """Write rows and manifest into a new folder, which appears only when complete.
+    """Write rows and manifest into a new folder; without the manifest, it is no dataset.
 
     Raises:
         RequestError: The folder exists, or a row fits no split.
+        StoreError: S3 cannot be written.
     """
-    if folder.exists():
-        raise RequestError(
-            f"{folder} exists. Saved datasets cannot be overwritten; choose another folder."
-        )
+    check_new(folder)
     check_unique(reader.schema.names)
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RequestError(f"{folder} cannot be made: {error}") from error
-    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    unfinished.mkdir()
-    try:
+    with _appearing(folder) as unfinished:
         counts = _write(reader, unfinished, split)
         types = reader.schema
         described = describe_parquet(sorted(unfinished.glob("*.parquet")), types)
@@ -241,19 +234,35 @@ def save(
         }
         text = json.dumps(manifest, indent=1, default=str)
         (unfinished / MANIFEST).write_text(text, "utf-8")
-        _appear(unfinished, folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return SavedDataset.load(folder)
+    return SavedDataset.load(folder.result())
 
 
-def _appear(unfinished: Path, folder: Path) -> None:
-    try:
-        os.rename(unfinished, folder)  # noqa: PTH104 - fails where the target has come to exist
-    except OSError as error:
+def check_new(folder: Location) -> None:
+    """Refuse a folder that exists.
+
+    Raises:
+        RequestError: It does.
+    """
+    if folder.exists():
         raise RequestError(
-            f"{folder} was created by someone else. Choose another folder."
-        ) from error
+            f"{folder} exists. Saved datasets cannot be overwritten; choose another folder."
+        )
+
+
+@contextmanager
+def _appearing(folder: Location) -> Iterator[Path]:
+    """Yield a local folder that appears at its location afterwards."""
+    writing = False
+    try:
+        with folder.replacing() as unfinished:
+            unfinished.mkdir()
+            writing = True
+            yield unfinished
+            writing = False
+    except OSError as error:
+        if writing:
+            raise
+        raise RequestError(f"{folder} cannot be made: {error}") from error
 
 
 def _write(reader: pa.RecordBatchReader, folder: Path, split: Split | None) -> dict[str, int]:

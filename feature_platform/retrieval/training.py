@@ -1,8 +1,5 @@
 """Training sets: point-in-time joins, computed when the result is read."""
 
-import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -11,13 +8,14 @@ import pyarrow as pa
 
 from feature_platform.errors import RequestError
 from feature_platform.offline import EntityRows, OfflineStore, Progress, Query, Span
-from feature_platform.offline.paths import local_path
+from feature_platform.offline.files import Location
 from feature_platform.project import Retrieval
 from feature_platform.retrieval.convert import to_arrow, to_pandas
 from feature_platform.retrieval.datasets import (
     SavedDataset,
     SavedDatasetFileStorage,
     Split,
+    check_new,
     save,
 )
 from feature_platform.retrieval.on_demand import Functions, Steps, check_request
@@ -99,40 +97,39 @@ class RetrievalJob:
 
         return pl.DataFrame(self.to_arrow())
 
-    def to_parquet(self, path: str | Path, *, partition_by: Sequence[str] = ()) -> Path:
-        """Stream the result into Parquet and return the path.
+    def to_parquet(self, path: str | Path, *, partition_by: str | Sequence[str] = ()) -> Path | str:
+        """Stream the result into Parquet and return its path.
 
         Args:
-            path: A file that is replaced as a whole once it is complete; with `partition_by`, a
-                new or empty directory.
+            path: A local file, or `s3://bucket/key`, that is replaced as a whole once it is
+                complete; with `partition_by`, a new or empty directory.
             partition_by: Columns to make Hive partitions of.
+
+        Raises:
+            RequestError: The path is neither, or is taken.
+            StoreError: S3 cannot be written.
         """
         from pyarrow import parquet
 
-        target = local_path(path, "to_parquet")
-        if target.is_dir() and (not partition_by or any(target.iterdir())):
+        target = Location.parse(path, "to_parquet")
+        if partition_by and (target.is_file() or target.files()):
             raise RequestError(
                 f"{target} is not empty. Choose a new folder, so that two results do not mix."
-                if partition_by
-                else f"{target} is a folder. Pass the path of a file."
             )
+        if not partition_by and target.is_folder():
+            raise RequestError(f"{target} is a folder. Pass the path of a file.")
         reader = self.to_batches()
         partition_by = [partition_by] if isinstance(partition_by, str) else partition_by
         if unknown := [name for name in partition_by if name not in reader.schema.names]:
             raise RequestError(f"partition_by: the result has no column {unknown[0]!r}.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-        if partition_by:
-            _write_partitions(reader, unfinished, target, partition_by)
-            return target
-        try:
-            with parquet.ParquetWriter(unfinished, reader.schema) as writer:
-                for batch in reader:
-                    writer.write_batch(batch)
-            os.replace(unfinished, target)  # noqa: PTH105 - atomic, also where the target exists
-        finally:
-            unfinished.unlink(missing_ok=True)
-        return target
+        with target.replacing() as unfinished:
+            if partition_by:
+                _write_partitions(reader, unfinished, partition_by)
+            else:
+                with parquet.ParquetWriter(unfinished, reader.schema) as writer:
+                    for batch in reader:
+                        writer.write_batch(batch)
+        return target.result()
 
     def to_sql(self) -> str:
         """Return one statement, in the engine's SQL, that gives the result.
@@ -177,7 +174,7 @@ class RetrievalJob:
         """Save the result, with the request, the registry version and statistics.
 
         Args:
-            storage: The folder, which must not exist.
+            storage: The folder, local or on S3, which must not exist.
             name: Name of the dataset; default: that of the folder.
             split: How to split the rows.
             tags: Labels.
@@ -185,11 +182,8 @@ class RetrievalJob:
         Raises:
             RequestError: The folder exists, or a row fits no split.
         """
-        folder = Path(storage.path)
-        if folder.exists():
-            raise RequestError(
-                f"{folder} exists. Saved datasets cannot be overwritten; choose another folder."
-            )
+        folder = Location.parse(storage.path, "SavedDatasetFileStorage")
+        check_new(folder)
         manifest = {
             "name": name or folder.name,
             "registry_version": self.registry_version,
@@ -211,25 +205,22 @@ class RetrievalJob:
 
 
 def _write_partitions(
-    reader: pa.RecordBatchReader, unfinished: Path, target: Path, partition_by: Sequence[str]
+    reader: pa.RecordBatchReader, folder: Path, partition_by: Sequence[str]
 ) -> None:
-    """Write Hive partitions into a folder that appears once it is complete."""
+    """Write Hive partitions."""
     from pyarrow import dataset
 
     fields = [reader.schema.field(name) for name in partition_by]
     try:
         dataset.write_dataset(
             reader,
-            unfinished,
+            folder,
             format="parquet",
             partitioning=dataset.partitioning(pa.schema(fields), flavor="hive"),
             max_partitions=_MOST_PARTITIONS,
         )
-        os.replace(unfinished, target)  # noqa: PTH105 - also where an empty folder exists
     except pa.ArrowException as error:
         raise RequestError(f"partition_by={list(partition_by)}: {error}") from error
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def entity_rows(rows: object) -> EntityRows:
@@ -241,11 +232,25 @@ def entity_rows(rows: object) -> EntityRows:
     if isinstance(rows, (Span, Path)):
         return rows
     if isinstance(rows, str):
-        return local_path(rows, "entity_df") if rows.endswith(".parquet") else rows
+        return _parquet_rows(rows) if rows.endswith(".parquet") else rows
     table = to_arrow(rows, "entity_df")
     if not table.num_columns:
         raise RequestError("entity_df has no columns.")
     return table
+
+
+def _parquet_rows(path: str) -> EntityRows:
+    """Return the local path of entity rows, or those on S3."""
+    location = Location.parse(path, "entity_df")
+    if location.is_local:
+        return Path(location.path)
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_table(location.path, filesystem=location.client)
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise RequestError(f"The entity rows {location} cannot be read: {reason}") from error
 
 
 def _with_types(rows: pa.Table, types: Mapping[str, pa.DataType | None]) -> pa.Table:

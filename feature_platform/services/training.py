@@ -7,7 +7,7 @@ from pathlib import Path
 from feature_platform.definitions import FeatureView, is_name
 from feature_platform.errors import RequestError
 from feature_platform.offline import FeatureStatistics, Span
-from feature_platform.offline.paths import local_path
+from feature_platform.offline.files import Location
 from feature_platform.project import (
     Features,
     Project,
@@ -98,9 +98,9 @@ def save_dataset(
 ) -> SavedDataset:
     """Save a training set; see `FeatureStore.create_saved_dataset`."""
     if storage is None:
-        folder = _dataset_folder(stores, name)
+        folder: Path | str = _dataset_folder(stores, name)
     else:
-        folder = _root(stores) / local_path(storage.path, "SavedDatasetFileStorage")
+        folder = Location.parse(storage.path, "SavedDatasetFileStorage", _root(stores)).result()
     return job.persist(SavedDatasetFileStorage(folder), name=name, split=split, tags=tags)
 
 

@@ -90,5 +90,5 @@ class RedisStream(Stream):
 
     def _failed(self, error: Exception) -> StoreError:
         reason = str(error).rstrip(".")
-        server = describe_redis(self._address, "broker")
+        server = describe_redis(self._address)
         return StoreError(f"Stream {self._topic!r} in {server}: {reason}.")

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, SecretStr
 
+from feature_platform.connections import RedisAddress
 from feature_platform.settings import Settings, named
 from feature_platform.streams.base import Stream
 
@@ -21,7 +22,7 @@ class RedisBrokerSettings(BrokerSettings):
     """Redis Streams, with a connection string as for the online store."""
 
     type: Literal["redis"] = "redis"
-    connection_string: SecretStr = SecretStr("localhost:6379")
+    connection_string: RedisAddress = SecretStr("localhost:6379")
 
     def open(self, topic: str, group: str) -> Stream:
         from feature_platform.streams.redis import RedisStream

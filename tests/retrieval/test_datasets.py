@@ -25,6 +25,7 @@ from feature_platform import (
     TimeSplit,
 )
 from feature_platform.errors import NotFoundError, RequestError, SchemaError, StoreError
+from feature_platform.offline.s3 import s3_client
 from feature_platform.types import Float32, Int64
 
 
@@ -374,8 +375,8 @@ def test_the_files_of_a_delta_table_are_not_its_rows(open_store, tmp_path: Path)
     assert found["x"].to_pylist() == [5, 6]
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/x", "gs://bucket/x", "S3://bucket/x", "hdfs://h/x"])
-def test_only_local_paths_are_targets(
+@pytest.mark.parametrize("url", ["s3://b", "s3://b//x", "s3://k:s@b/x", "gs://b/x", "hdfs://h/x"])
+def test_targets_are_local_or_on_s3(
     platform: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
     """`Path` folds `s3://bucket` to `s3:/bucket`, which is a local folder."""
@@ -383,7 +384,7 @@ def test_only_local_paths_are_targets(
     before = set(tmp_path.rglob("*"))
     asked = pd.DataFrame({"driver_id": [1], "event_timestamp": [NOON]})
     job = platform.get_historical_features(asked, ["driver_stats"])
-    for path in (url, Path(url)):
+    for path in (url, Path(url), Path("s3://bucket/x")):
         with raises(RequestError, "to_parquet", "://"):
             job.to_parquet(path)
         with raises(RequestError, "SavedDatasetFileStorage", "://"):
@@ -392,4 +393,48 @@ def test_only_local_paths_are_targets(
             SavedDataset.load(path)
     with raises(RequestError, "entity_df", "://"):
         platform.get_historical_features(f"{url}.parquet", ["driver_stats"])
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_s3_holds_results_datasets_and_entity_rows(
+    platform: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, s3, bucket: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    job = platform.get_historical_features(spine(), ["driver_stats"])
+    table = job.to_arrow()
+    root = f"s3://{bucket}"
+
+    file = job.to_parquet(f"{root}/sets/one.parquet")
+    assert file == f"{root}/sets/one.parquet"
+    assert job.to_parquet(file) == file  # it is replaced
+    with raises(RequestError, f"{root}/sets"):
+        job.to_parquet(f"{root}/sets")
+    job.to_parquet(f"{root}/days", partition_by=["driver_id"])
+    with raises(RequestError, f"{root}/days"):
+        job.to_parquet(f"{root}/days", partition_by=["driver_id"])
+    split = TimeSplit({"a": NOON - HOUR, "b": None})
+    saved = job.persist(SavedDatasetFileStorage(f"{root}/datasets/d"), split=split)
+    assert saved.path == f"{root}/datasets/d"
+    loaded = SavedDataset.load(saved.path)
+    assert loaded.manifest == saved.manifest
+    assert sum(loaded.to_arrow(part).num_rows for part in ("a", "b")) == table.num_rows
+    assert loaded.to_arrow().sort_by("event_timestamp").equals(table.sort_by("event_timestamp"))
+    with raises(RequestError, saved.path):
+        job.persist(SavedDatasetFileStorage(saved.path))
+
+    rows = f"{root}/rows.parquet"
+    keys = list(spine().columns)
+    parquet.write_table(table.select(keys), f"{bucket}/rows.parquet", filesystem=s3_client(""))
+    again = platform.get_historical_features(rows, ["driver_stats"]).to_arrow()
+    assert again.equals(table)
+    for path in (f"{root}/no.parquet", f"s3://no-bucket-{bucket}/x.parquet"):
+        with raises(RequestError, path):
+            platform.get_historical_features(path, ["driver_stats"])
+    with raises(StoreError, "s3://no-such-bucket"):
+        job.to_parquet("s3://no-such-bucket/x.parquet")
+    with raises(NotFoundError, f"{root}/datasets/no"):
+        SavedDataset.load(f"{root}/datasets/no")
+    stored = {entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]}
+    assert {key.split("/")[0] for key in stored} == {"sets", "days", "datasets", "rows.parquet"}
     assert set(tmp_path.rglob("*")) == before

@@ -8,8 +8,8 @@ import pyarrow as pa
 from pyarrow import compute, fs, parquet
 
 from feature_platform.errors import RequestError, StoreError
-from feature_platform.offline.duckdb.remote import s3_client
 from feature_platform.offline.paths import check_path
+from feature_platform.offline.s3 import s3_client
 from feature_platform.table import SourceTable
 
 

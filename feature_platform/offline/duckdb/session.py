@@ -22,10 +22,11 @@ from feature_platform.offline.duckdb.dialect import DuckDBDialect
 from feature_platform.offline.duckdb.errors import first_line, translated
 from feature_platform.offline.duckdb.files import Files, literal_path, local_files, s3_files
 from feature_platform.offline.duckdb.join import DuckDBJoin
-from feature_platform.offline.duckdb.remote import ArrowFiles, s3_client
+from feature_platform.offline.duckdb.remote import ArrowFiles
 from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
 from feature_platform.offline.point_in_time import ROW, TIME, EntityRowsSql, Search
+from feature_platform.offline.s3 import s3_client
 from feature_platform.offline.session import Engine, Session
 from feature_platform.offline.source_sql import Relation, SourceSql, source_of
 from feature_platform.offline.store import SqlOfflineStore
