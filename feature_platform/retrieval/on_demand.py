@@ -11,6 +11,7 @@ import pyarrow as pa
 from feature_platform.errors import RequestError, TransformationError, did_you_mean, text_of
 from feature_platform.project import Transformation
 from feature_platform.retrieval.convert import columns_of, to_pandas
+from feature_platform.retrieval.overflow import overflowed
 from feature_platform.retrieval.sql_evaluator import SqlEvaluator
 from feature_platform.types.arrow import widest
 from feature_platform.types.values import (
@@ -215,7 +216,10 @@ class Step:
             if not isinstance(result, pd.DataFrame):
                 problem = f"a {type(result).__name__}; in mode 'pandas' it returns a DataFrame"
                 raise self._wrong(problem)
-            columns = columns_of(result, [self._named(result, n) for n in self._step.features])
+            names = [self._named(result, name) for name in self._step.features]
+            if name := overflowed(self._function, inputs, result, names):
+                raise self._wrong(f"integers that overflowed 64 bits in {name!r}")
+            columns = columns_of(result, names)
         return self._whole(columns, inputs.num_rows)
 
     def _call(self, argument: Any, keys: Any, number: int) -> Any:

@@ -360,6 +360,50 @@ def test_nan_in_a_request_is_the_same_on_both_sides(platform: FeatureStore) -> N
     assert platform.verify_parity(["od"], rows).features == {"y": 0}
 
 
+PRODUCT: dict[str, Any] = {
+    "row": lambda inputs: {"y": inputs["x"] * 4},
+    "python": lambda inputs: {"y": [x * 4 for x in inputs["x"]]},
+    "pandas": lambda frame: pd.DataFrame({"y": frame["x"] * 4}),
+}
+
+
+@pytest.mark.parametrize("mode", ["row", "python", "pandas", "sql"])
+@pytest.mark.parametrize("value", [2**62, -(2**62), 2**61 + 1, 2**63 - 1])
+def test_integers_that_overflow_are_refused_in_every_mode(
+    open_store, mode: str, value: int
+) -> None:
+    """pandas itself wraps around: 2⁶² times 4 is 0."""
+    store = open_store()
+    computed = {"expressions": {"y": "x * 4"}} if mode == "sql" else {"udf": PRODUCT[mode]}
+    source = RequestSource(schema=[Field(name="x", dtype=Int64)])
+    fields = [Field(name="y", dtype=Int64)]
+    view = OnDemandFeatureView(name="od", sources=[source], schema=fields, mode=mode, **computed)
+    store.apply([view])
+
+    with raises(TransformationError, "'od'"):
+        store.get_online_features(["od"], [{"x": 1}, {"x": value}])
+    rows = pa.table({"event_timestamp": [NOON], "x": [value]})
+    with raises(TransformationError, "'od'"):
+        store.get_historical_features(rows, ["od"]).to_arrow()
+    fits = store.get_online_features(["od"], [{"x": 2**60 + 1}]).to_dict()["y"]
+    assert fits == [2**62 + 4]
+
+
+def test_functions_that_need_integers_keep_their_results(open_store) -> None:
+    store = open_store()
+    source = RequestSource(schema=[Field(name="x", dtype=Int64)])
+
+    def low_bits(frame: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"y": frame["x"] & 255, "z": (frame["x"] + 1) % 10})
+
+    fields = [Field(name=name, dtype=Int64) for name in "yz"]
+    store.apply([OnDemandFeatureView(name="od", sources=[source], schema=fields, mode="pandas",
+                                     udf=low_bits)])  # fmt: skip
+
+    answer = store.get_online_features(["od"], [{"x": 2**62 + 7}]).to_dict()
+    assert (answer["y"], answer["z"]) == ([7], [(2**62 + 8) % 10])
+
+
 @pytest.mark.parametrize("mode", ["row", "python", "pandas", "sql"])
 @pytest.mark.parametrize(
     ("dtype", "value", "declared", "expected"),
