@@ -84,12 +84,16 @@ class Repo:
             return False
         return Path(value.place[0]).resolve().is_relative_to(self.path)
 
-    def _import(self, name: str) -> ModuleType:
-        """Import a module of this folder.
+    def import_module(self, name: str) -> ModuleType:
+        """Import a module of this folder, even if another repo has the same name.
 
         Raises:
             ConfigError: It failed to import; the message has the line.
         """
+        with self.importing():
+            return self._import(name)
+
+    def _import(self, name: str) -> ModuleType:
         try:
             return importlib.import_module(name)
         except (KeyboardInterrupt, GeneratorExit):

@@ -21,8 +21,8 @@ from feature_platform.definitions import (
 from feature_platform.errors import RequestError
 from feature_platform.governance import Plan
 from feature_platform.offline import FeatureStatistics, OfflineStore
-from feature_platform.online import OnlineStore
-from feature_platform.project import Features, Project, Snapshot
+from feature_platform.online import OnlineStore, Window
+from feature_platform.project import Cursor, Features, Project, Snapshot
 from feature_platform.registry import Commit, Registry, SavedPlan
 from feature_platform.repo import Repo
 from feature_platform.retrieval import (
@@ -33,13 +33,25 @@ from feature_platform.retrieval import (
     SavedDatasetFileStorage,
     Split,
 )
-from feature_platform.services import applying, loading, serving, training, writing
+from feature_platform.services import (
+    applying,
+    auditing,
+    loading,
+    reconciling,
+    serving,
+    training,
+    watching,
+    writing,
+)
 from feature_platform.services.applying import Objects
+from feature_platform.services.auditing import AuditFinding
 from feature_platform.services.identity import check_may_write
 from feature_platform.services.ingestion import Ingested
 from feature_platform.services.loading import DEFAULT_LOOKBACK, OnProgress
 from feature_platform.services.plan_report import PlanReport
-from feature_platform.services.stores import Call, Stores
+from feature_platform.services.reconciling import Assessment
+from feature_platform.services.stores import Call, Defined, Stores
+from feature_platform.services.watching import Interest, Watched
 from feature_platform.services.writing import PushMode
 from feature_platform.types.times import read_clock, utc_now
 
@@ -234,6 +246,40 @@ class FeatureStore:
         """
         return applying.review(self._call(), plan, costs=costs)
 
+    def assess(self, definitions: Defined = None, applied: Cursor | None = None) -> Assessment:
+        """Say whether the registry holds what the repo defines, and if not, whether it may.
+
+        Args:
+            definitions: What the repo defines; default: everything in its folder.
+            applied: The registry's cursor when it was last applied to, to notice that it was
+                moved, replaced or restored since.
+
+        Returns:
+            The verdict, and its reason with the remedy.
+        """
+        return reconciling.assess(self._call(), definitions, applied=applied)
+
+    def audit(self, definitions: Defined = None) -> list[AuditFinding]:
+        """Check what the owner has registered: against the rules, and against the repo.
+
+        Args:
+            definitions: What the repo defines; default: everything in its folder.
+
+        Returns:
+            Broken rules and references, objects that the repo defines differently or no longer,
+            code that is not in the repo, and deprecations. Empty if all is in order.
+        """
+        return auditing.audit(self._call(), definitions)
+
+    def watch(self, since: Cursor, interest: Interest | None = None) -> Watched:
+        """Return the commits to the project since a cursor, and the newest cursor.
+
+        Args:
+            since: `snapshot().cursor` of an earlier call.
+            interest: Which changes count; all by default.
+        """
+        return watching.watch(self._call(), since, interest or Interest())
+
     def apply(
         self,
         objects: Objects = None,
@@ -330,6 +376,7 @@ class FeatureStore:
         end_date: datetime,
         feature_views: Sequence[str] | None = None,
         *,
+        include_end: bool = True,
         on_progress: OnProgress | None = None,
     ) -> dict[str, int]:
         """Load rows observed from `start_date` to `end_date` into the online store.
@@ -339,7 +386,9 @@ class FeatureStore:
 
         Args:
             start_date: Inclusive.
-            end_date: Inclusive.
+            end_date: Inclusive, unless `include_end` is false, as for windows that follow one
+                another.
+            include_end: See `end_date`.
             feature_views: Names of views; all that are served online if left out. The name of an
                 on-demand view with `write_to_online_store` computes its answers only.
             on_progress: Told how far each view is.
@@ -358,6 +407,7 @@ class FeatureStore:
             start=start_date,
             end=end_date,
             views=feature_views,
+            include_end=include_end,
             on_progress=on_progress,
         )
 
@@ -389,6 +439,22 @@ class FeatureStore:
             lookback=lookback,
             on_progress=on_progress,
         )
+
+    def online_windows(self, feature_view_name: str) -> list[Window]:
+        """Return the ranges of event time that are loaded into a view's online table.
+
+        Args:
+            feature_view_name: Name of a view that is served online, or of an on-demand view with
+                `write_to_online_store`.
+
+        Returns:
+            Ranges `[start, end)`, merged, oldest first. Ranges that were loaded before the view
+            changed what its rows mean are left out: they have to be loaded again.
+
+        Raises:
+            NotFoundError: The view is not registered.
+        """
+        return loading.windows(self._call(), feature_view_name)
 
     def get_online_features(
         self,
@@ -620,10 +686,7 @@ class FeatureStore:
             0
         """
         return training.parity(
-            self._call(),
-            features,
-            entity_rows,
-            full_feature_names=full_feature_names,
+            self._call(), features, entity_rows, full_feature_names=full_feature_names
         )
 
     def get_statistics(

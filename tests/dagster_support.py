@@ -6,7 +6,11 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from feature_platform.dagster import platform_definitions, team_definitions
+from feature_platform.dagster import (
+    FeatureStoreResource,
+    platform_definitions,
+    team_definitions,
+)
 
 PLATFORM = """
 from datetime import timedelta
@@ -62,20 +66,25 @@ class Workspace:
         return repo
 
     def location(self, owner: str) -> dg.Definitions:
-        repo = self.folder / owner
+        repo = FeatureStoreResource(repo_path=str(self.folder / owner), s3=self.s3)
         if owner == "platform":
-            return platform_definitions(repo, online_partitions=DAYS, s3=self.s3)
-        return team_definitions(repo, s3=self.s3)
+            return platform_definitions(repo, online_partitions=DAYS)
+        return team_definitions(repo)
 
     def run(self, owner: str, job: str | None = None, **options) -> dg.ExecuteInProcessResult:
         definition = self.location(owner).resolve_job_def(job or f"apply_{owner}")
         options.setdefault("raise_on_error", False)
         return definition.execute_in_process(instance=self.instance, **options)
 
-    def tick(self, team: str) -> dg.RunRequest | dg.SkipReason:
-        location = self.location(team)
-        sensor = location.resolve_sensor_def(f"reconcile_{team}")
-        with dg.build_sensor_context(
-            instance=self.instance, resources=location.resources
-        ) as context:
-            return sensor(context)
+    def tick(self, owner: str) -> dg.RunRequest | dg.SkipReason:
+        """Reload the location, as after a deployment, and ask its sensor."""
+        return self.tick_of(self.location(owner), owner)
+
+    def tick_of(
+        self, location: dg.Definitions, owner: str, *, sensor: str = "reconcile", cursor: str = ""
+    ) -> Any:
+        definition = location.resolve_sensor_def(f"{sensor}_{owner}")
+        with dg.build_sensor_context(instance=self.instance, cursor=cursor) as context:
+            answer = definition(context)
+            self.cursor = getattr(answer, "cursor", None) or context.cursor
+        return answer

@@ -91,9 +91,13 @@ def calls(store: FeatureStore) -> dict[str, Callable[[], object]]:
     new = FeatureService(name="new", features=["batch"])
     rows = [{"k": 1}]
     hour = timedelta(hours=1)
+    cursor = store.snapshot().cursor
     return {
         "plan": lambda: store.plan([new]),
         "plan and review": lambda: store.review(store.plan([new])),
+        "assess": lambda: store.assess(definitions()),
+        "audit": lambda: store.audit(definitions()),
+        "watch": lambda: store.watch(cursor),
         "apply": lambda: store.apply([new]),
         "apply nothing new": lambda: store.apply([new]),
         "list_feature_views": store.list_feature_views,
@@ -101,6 +105,7 @@ def calls(store: FeatureStore) -> dict[str, Callable[[], object]]:
         "get_feature_view": lambda: store.get_feature_view("batch"),
         "materialize": lambda: store.materialize(NOW - 2 * hour, NOW),
         "materialize_incremental": store.materialize_incremental,
+        "online_windows": lambda: store.online_windows("batch"),
         "get_online_features": lambda: store.get_online_features(features, rows),
         "get_historical_features": lambda: store.get_historical_features(entities, features),
         "push": lambda: store.push("pushed", ROWS),

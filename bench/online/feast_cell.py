@@ -9,7 +9,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[2]))
 warnings.simplefilter("ignore")
 
-import numpy as np  # noqa: E402
 import pandas as pd  # noqa: E402
 from feast import (  # noqa: E402
     Entity,
@@ -104,6 +103,8 @@ def main() -> None:
         mode="python",
     )
     def by_python(inputs):  # noqa: ANN001, ANN202
+        from bench.online.cell import OUTPUTS, WIDE  # Feast runs the text of the function alone
+
         return {
             f"row{n}": [None if v is None else v * 2 + n for v in inputs[f"w{n % WIDE}"]]
             for n in range(OUTPUTS)
@@ -115,6 +116,11 @@ def main() -> None:
         mode="pandas",
     )
     def by_pandas(frame):  # noqa: ANN001, ANN202
+        import numpy as np
+        import pandas as pd
+
+        from bench.online.cell import OUTPUTS, WIDE
+
         inputs = frame[[f"w{n}" for n in range(WIDE)]].to_numpy(dtype=float)
         doubled = np.tile(inputs * 2, OUTPUTS // WIDE) + np.arange(OUTPUTS)
         return pd.DataFrame(doubled, columns=[f"pandas{n}" for n in range(OUTPUTS)])

@@ -67,7 +67,7 @@ def init(
     _repo: Path, folder: Path, project: str | None, team: str | None, platform: Path | None
 ) -> None:
     """Make a repo folder with an example."""
-    from feature_platform.cli.templates import write_platform_repo, write_team_repo
+    from feature_platform.scaffolding import write_platform_repo, write_team_repo
 
     if team is None:
         written = write_platform_repo(folder, project=project or "my_project")

@@ -1,169 +1,205 @@
 """Apply a repo in one step and one commit, and emit only what changed."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from graphlib import CycleError, TopologicalSorter
+from contextlib import contextmanager
 from typing import TypeAlias
 
 import dagster as dg
 
-from feature_platform.dagster.resources import FeatureStoreResource
-from feature_platform.dagster.specs import asset_key, object_spec
-from feature_platform.definitions import Definition, with_related
-from feature_platform.errors import DefinitionError, Problem, RefusedError
-from feature_platform.governance import Change
-from feature_platform.project import Advisory, subject
+from feature_platform.dagster.checks import (
+    AUDIT,
+    RULES,
+    audit_result,
+    changed_faults,
+    refusals,
+    rules_result,
+)
+from feature_platform.dagster.metadata import change_metadata, commit_metadata, problem_table
+from feature_platform.dagster.repo_context import RepoContext
+from feature_platform.definitions import Definition
+from feature_platform.errors import ConflictError, FeaturePlatformError, RefusedError
+from feature_platform.governance import Plan
+from feature_platform.project import Cursor, Project
 from feature_platform.registry import Commit
-from feature_platform.repo import Repo
+from feature_platform.services.reconciling import Verdict, state_of
 from feature_platform.store import FeatureStore
 
-CHECK = "registry_rules"
-DEPRECATIONS = "reads_nothing_deprecated"
+STATE_TAG = "feature_platform/state"
+"""Tag of a run that a sensor asked for: what it is to apply, as `state_of` gives it."""
+
 _DATA_VERSION = "dagster/data_version"
+_MAX_RETRIES = 3
+_FIRST_PAUSE_SECONDS = 10
 
 Events: TypeAlias = Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]
 Objects: TypeAlias = Mapping[dg.AssetKey, Definition]
 
 
-def apply_assets(repo: Repo) -> dg.AssetsDefinition:
+def apply_assets(target: RepoContext) -> dg.AssetsDefinition:
     """Build the step that registers the definitions of a repo.
 
-    Selecting all its assets is a full sync of the owner's objects; selecting some applies those.
-    Ownership, references and contracts are checked before anything is written: a refused plan is
-    a failed blocking check on each object at fault, nothing is committed and nothing downstream
-    runs.
+    Selecting all its assets, or the registration alone, is a full sync of the owner's objects;
+    selecting some applies those. Ownership, references and contracts are checked before anything
+    is written: a refused plan is a failed blocking check, nothing is committed and nothing
+    downstream runs.
     """
-    project, owner = repo.config.project, repo.config.team
-    definitions = {asset_key(project, d): d for d in with_related(repo.definitions)}
-    specs = _upstream_first([object_spec(project, owner, d) for d in definitions.values()])
-    objects = {spec.key: definitions[spec.key] for spec in specs}
+    objects, registration = target.objects, target.registration
 
     @dg.multi_asset(
-        name=f"register_{owner}",
-        specs=specs,
+        name=f"register_{target.project}_{target.owner}",
+        specs=[*target.specs, registration],
         check_specs=[
-            *(dg.AssetCheckSpec(CHECK, asset=key, blocking=True) for key in objects),
-            *(dg.AssetCheckSpec(DEPRECATIONS, asset=key) for key in objects),
+            dg.AssetCheckSpec(RULES, asset=registration.key, blocking=True),
+            dg.AssetCheckSpec(AUDIT, asset=registration.key),
         ],
         can_subset=True,
     )
-    def register(context: dg.AssetExecutionContext, feature_store: FeatureStoreResource) -> Events:
+    def register(context: dg.AssetExecutionContext) -> Events:
         selected = {k: d for k, d in objects.items() if k in context.selected_asset_keys}
-        partial = len(selected) < len(objects)
-        with feature_store.open() as store:
-            yield from _register(context, store, selected, partial=partial)
+        with retried(context, ConflictError), target.open() as store:
+            yield from _Registration(target, context, store, selected or objects).events()
 
     return register
 
 
-def _upstream_first(specs: Sequence[dg.AssetSpec]) -> list[dg.AssetSpec]:
-    """Sort specs by dependency, the order in which Dagster expects events."""
-    by_key = {spec.key: spec for spec in specs}
-    graph = {spec.key: [dep.asset_key for dep in spec.deps] for spec in specs}
+@contextmanager
+def retried(
+    context: dg.AssetExecutionContext, *others: type[FeaturePlatformError]
+) -> Iterator[None]:
+    """Retry a step after errors that may pass by themselves, and after no others.
+
+    Args:
+        context: The step.
+        others: Errors that this step can solve by running again.
+    """
     try:
-        order = TopologicalSorter(graph).static_order()
-        return [by_key[key] for key in order if key in by_key]
-    except CycleError as error:
-        path = " → ".join(key.path[-1] for key in error.args[1])
-        raise DefinitionError(f"On-demand views form a dependency cycle: {path}.") from None
+        yield
+    except FeaturePlatformError as error:
+        if not error.retryable and not isinstance(error, others):
+            raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
+        pause = _FIRST_PAUSE_SECONDS * 2**context.retry_number
+        raise dg.RetryRequested(max_retries=_MAX_RETRIES, seconds_to_wait=pause) from error
 
 
-def _register(
-    context: dg.AssetExecutionContext, store: FeatureStore, selected: Objects, *, partial: bool
-) -> Events:
-    plan = store.plan(list(selected.values()), partial=partial)
-    report = store.review(plan, costs=False)
-    if problems := report.problems:
-        yield from _refused(selected, problems)
-        refused = RefusedError(plan.owner, plan.project, problems)
-        raise dg.Failure(str(refused), metadata=_problem_table(problems), allow_retries=False)
-    commit = store.commit(plan, client="dagster", message=f"Dagster run {context.run_id}")
-    version = commit.version if commit else store.snapshot().version
-    context.log.info(
-        f"Applied version {version}: {commit.summary()}." if commit else "Nothing changed."
-    )
-    changes = {(c.kind, c.name): c for c in plan.changes}
-    for key in _to_emit(context, selected, by_name=partial):
-        definition = selected[key]
-        change = changes.get((definition.kind, definition.name))
-        yield _result(key, definition, change, commit, version)
-        yield dg.AssetCheckResult(asset_key=key, check_name=CHECK, passed=True)
-    yield from _deprecations(selected, report.advisories)
+class _Registration:
+    """One run of the step that registers objects."""
 
+    def __init__(
+        self,
+        target: RepoContext,
+        context: dg.AssetExecutionContext,
+        store: FeatureStore,
+        objects: Objects,
+    ) -> None:
+        self._target = target
+        self._context = context
+        self._store = store
+        self._objects = objects
+        self._partial = len(objects) < len(target.objects)
 
-def _to_emit(
-    context: dg.AssetExecutionContext, selected: Objects, *, by_name: bool
-) -> list[dg.AssetKey]:
-    """Return the selected assets, or those whose newest state Dagster has not seen."""
-    if by_name:
-        return list(selected)
-    seen = context.instance.get_latest_materialization_events(list(selected))
-    stale = []
-    for key, definition in selected.items():
-        event = seen.get(key)
-        materialization = event.asset_materialization if event else None
-        tags = (materialization.tags if materialization else None) or {}
-        if tags.get(_DATA_VERSION) != definition.digest():
-            stale.append(key)
-    return stale
+    def events(self) -> Events:
+        if reason := self._obstacle():
+            self._context.log.warning("Nothing was applied: %s", reason)
+            return
+        plan = self._store.plan(list(self._objects.values()), partial=self._partial)
+        if problems := self._store.review(plan, costs=False).problems:
+            self._report(refusals(self._target, problems))
+            if RULES in self._selected_checks():
+                yield rules_result(self._target, problems)
+            refused = RefusedError(plan.owner, plan.project, problems)
+            raise dg.Failure(str(refused), metadata=problem_table(problems), allow_retries=False)
+        run = f"Dagster run {self._context.run_id}"
+        commit = self._store.commit(plan, client="dagster", message=run)
+        project = self._store.load_project()
+        version = commit.version if commit else project.version
+        summary = f"Applied version {version}: {commit.summary()}." if commit else "No changes."
+        self._context.log.info(summary)
+        self._report_deletions(plan, commit)
+        yield from self._materializations(plan, commit, project)
+        yield from self._checks()
 
+    def _obstacle(self) -> str:
+        """Return why a run that a sensor asked for applies nothing any more."""
+        state = self._context.run.tags.get(STATE_TAG)
+        if state is None or self._partial:
+            return ""
+        definitions = list(self._objects.values())
+        if state_of(definitions) != state:
+            return (
+                "the files define something else than they did when the sensor asked for this "
+                "run. Reload the code location."
+            )
+        applied = applied_cursor(self._context.instance, self._target)
+        assessment = self._store.assess(definitions, applied=applied)
+        passing = {Verdict.READY, Verdict.IN_SYNC, Verdict.WAITING, Verdict.REFUSED}
+        return "" if assessment.verdict in passing else assessment.reason
 
-def _result(
-    key: dg.AssetKey,
-    definition: Definition,
-    change: Change | None,
-    commit: Commit | None,
-    version: int,
-) -> dg.MaterializeResult[None]:
-    metadata: dict[str, dg.MetadataValue] = {
-        "registry_version": dg.MetadataValue.int(version),
-        "action": dg.MetadataValue.text(change.action if change else "unchanged"),
-    }
-    if commit:
-        metadata["commit_id"] = dg.MetadataValue.text(commit.commit_id)
-    if change and change.action == "update":
-        differences = {n: {"before": b, "after": a} for n, b, a in change.differences()}
-        metadata["difference"] = dg.MetadataValue.json(differences)
-    return dg.MaterializeResult(
-        asset_key=key, metadata=metadata, data_version=dg.DataVersion(definition.digest())
-    )
+    def _report(self, events: Sequence[dg.AssetCheckEvaluation | dg.AssetObservation]) -> None:
+        for event in events:
+            self._context.instance.report_runless_asset_event(event)
 
-
-def _deprecations(
-    selected: Objects, advisories: Sequence[Advisory]
-) -> Iterator[dg.AssetCheckResult]:
-    """Warn on every object that reads something deprecated, with its replacement."""
-    concerned: dict[dg.AssetKey, list[str]] = {key: [] for key in selected}
-    by_object = {(d.kind, d.name): key for key, d in selected.items()}
-    for advisory in advisories:
-        if (key := by_object.get(advisory.reader[1:])) is not None:
-            concerned[key].append(str(advisory))
-    for key, messages in concerned.items():
-        yield dg.AssetCheckResult(
-            asset_key=key,
-            check_name=DEPRECATIONS,
-            passed=not messages,
-            severity=dg.AssetCheckSeverity.WARN,
-            description=" ".join(messages) or None,
-        )
-
-
-def _refused(selected: Objects, problems: Sequence[Problem]) -> Iterator[dg.AssetCheckResult]:
-    for key, definition in selected.items():
-        label = subject(definition.kind, definition.name)
-        reasons = [problem for problem in problems if problem.subject == label]
-        if reasons:
-            yield dg.AssetCheckResult(
-                asset_key=key,
-                check_name=CHECK,
-                passed=False,
-                description=" ".join(problem.message for problem in reasons),
-                metadata=_problem_table(reasons),
+    def _report_deletions(self, plan: Plan, commit: Commit | None) -> None:
+        deleted = [change for change in plan.changes if change.after is None and commit]
+        for change in deleted:
+            self._context.log_event(
+                dg.AssetObservation(
+                    self._target.key(change.kind, change.name),
+                    description=f"Deleted in version {commit.version}." if commit else None,
+                    metadata=change_metadata(change),
+                )
             )
 
+    def _materializations(
+        self, plan: Plan, commit: Commit | None, project: Project
+    ) -> Iterator[dg.MaterializeResult[None]]:
+        changes = {(change.kind, change.name): change for change in plan.changes}
+        stale = list(self._objects) if self._partial else self._unseen()
+        for key in stale:
+            definition = self._objects[key]
+            change = changes.get((definition.kind, definition.name))
+            yield dg.MaterializeResult(
+                asset_key=key,
+                metadata=change_metadata(change)
+                | commit_metadata(commit, project.snapshot.cursor)
+                | self._target.lineage(project, definition),
+                data_version=dg.DataVersion(definition.digest()),
+            )
+        registration = self._target.registration.key
+        if registration in self._context.selected_asset_keys and (commit or stale):
+            metadata = commit_metadata(commit, project.snapshot.cursor, plan)
+            yield dg.MaterializeResult(asset_key=registration, metadata=metadata)
 
-def _problem_table(problems: Sequence[Problem]) -> dict[str, dg.MetadataValue]:
-    records = [
-        dg.TableRecord({"rule": p.rule, "object": p.subject, "problem": p.message})
-        for p in problems
-    ]
-    return {"problems": dg.MetadataValue.table(records)}
+    def _unseen(self) -> list[dg.AssetKey]:
+        """Return the assets whose newest state Dagster has not seen."""
+        seen = self._context.instance.get_latest_materialization_events(list(self._objects))
+        unseen = []
+        for key, definition in self._objects.items():
+            event = seen.get(key)
+            materialization = event.asset_materialization if event else None
+            tags = (materialization.tags if materialization else None) or {}
+            if tags.get(_DATA_VERSION) != definition.digest():
+                unseen.append(key)
+        return unseen
+
+    def _checks(self) -> Iterator[dg.AssetCheckResult]:
+        selected = self._selected_checks()
+        if not selected:
+            return
+        findings = self._store.audit(list(self._target.objects.values()))
+        since = (RULES, AUDIT)
+        self._report(changed_faults(self._target, self._context.instance, findings, since=since))
+        if RULES in selected:
+            yield rules_result(self._target, ())
+        if AUDIT in selected:
+            yield audit_result(self._target, findings)
+
+    def _selected_checks(self) -> set[str]:
+        return {key.name for key in self._context.selected_asset_check_keys}
+
+
+def applied_cursor(instance: dg.DagsterInstance, target: RepoContext) -> Cursor | None:
+    """Return the registry's cursor when the repo was last applied by Dagster."""
+    event = instance.get_latest_materialization_event(target.registration.key)
+    materialization = event.asset_materialization if event else None
+    value = materialization.metadata.get("cursor") if materialization else None
+    return Cursor.parse(str(value.value)) if value else None

@@ -1,91 +1,130 @@
 """Repos as Dagster definitions."""
 
+from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 
 from feature_platform.dagster.apply import apply_assets
-from feature_platform.dagster.online import online_definitions
+from feature_platform.dagster.checks import AUDIT, RULES, object_checks
+from feature_platform.dagster.ledger import ledger_sensor
+from feature_platform.dagster.online import HOURLY, OnlineLoads, Partitions, online_definitions
 from feature_platform.dagster.reconcile import reconcile_sensor
+from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.dagster.resources import FeatureStoreResource
+from feature_platform.dagster.translator import FeatureStoreTranslator
+from feature_platform.dagster.watch import watch_sensor
 from feature_platform.errors import ConfigError
 from feature_platform.project import PLATFORM
-from feature_platform.repo import Repo
+from feature_platform.services.loading import DEFAULT_LOOKBACK
+
+_RUNNING = dg.DefaultSensorStatus.RUNNING
+_STOPPED = dg.DefaultSensorStatus.STOPPED
 
 
 def platform_definitions(
-    repo_path: str | Path,
+    repo: str | Path | FeatureStoreResource,
     *,
-    online_partitions: dg.TimeWindowPartitionsDefinition | None = None,
-    s3: Any = None,
+    online_partitions: Partitions | Mapping[str, Partitions] = None,
+    online_schedule: str = HOURLY,
+    lookback: timedelta = DEFAULT_LOOKBACK,
+    max_concurrent: int = 4,
+    sensor_status: dg.DefaultSensorStatus = _STOPPED,
+    translator: FeatureStoreTranslator | None = None,
+    name: str = "",
 ) -> dg.Definitions:
     """Turn the platform team's repo into Dagster definitions.
 
     Entities, sources and feature views become assets that one step registers, with a job
-    `apply_platform` for all of them. Every view served online gets an asset that loads it, and
-    a schedule loads them together. The resource `feature_store` opens the repo.
+    `apply_platform` for all of them. Every view served online gets an asset that loads it; a
+    schedule loads all views of a cadence together.
 
     Args:
-        repo_path: The repo folder.
+        repo: The repo folder, or a resource that opens it with clients of its own.
         online_partitions: Windows of event time that a run of an online asset loads, such as
-            `dg.DailyPartitionsDefinition("2024-01-01")`. Without it, a run loads what is new.
-        s3: A `dagster_aws.s3.S3Resource` for a registry on S3.
+            `dg.DailyPartitionsDefinition("2024-01-01")`, for all views or by view. Without it, a
+            run loads what is new.
+        online_schedule: When views without windows are loaded, as cron.
+        lookback: How far their loads go back for rows that arrive late.
+        max_concurrent: How many views a run loads at once.
+        sensor_status: `RUNNING` for a sensor that applies the repo as a team's does. The platform
+            applies by hand unless told otherwise.
+        translator: Changes keys, groups, owners, tags and automation of the assets.
+        name: Suffix of the names of jobs, sensors and schedules, for locations with the platforms
+            of several projects; `platform` by default.
 
     Raises:
         ConfigError: The repo cannot be loaded, or is a team's.
     """
-    repo = Repo.load(repo_path)
-    if repo.config.team != PLATFORM:
+    target = RepoContext.of(repo, translator, name)
+    if target.owner != PLATFORM:
         raise ConfigError(
-            f"{repo.path} is the repo of team {repo.config.team!r}: use team_definitions."
+            f"{target.repo.path} is the repo of team {target.owner!r}: use team_definitions."
         )
-    return dg.Definitions.merge(
-        _apply_definitions(repo, s3), online_definitions(repo, online_partitions)
-    )
+    loads = OnlineLoads(online_partitions, online_schedule, lookback, max_concurrent)
+    return _definitions(target, loads, sensor_status)
 
 
 def team_definitions(
-    repo_path: str | Path,
+    repo: str | Path | FeatureStoreResource,
     *,
-    sensor_status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING,
-    s3: Any = None,
+    online_partitions: Partitions | Mapping[str, Partitions] = None,
+    online_schedule: str = HOURLY,
+    lookback: timedelta = DEFAULT_LOOKBACK,
+    sensor_status: dg.DefaultSensorStatus = _RUNNING,
+    translator: FeatureStoreTranslator | None = None,
+    name: str = "",
 ) -> dg.Definitions:
     """Turn a team's repo into Dagster definitions.
 
     On-demand views and feature services become assets downstream of the views they name, wherever
     those live, with a job `apply_<team>` for all of them. A sensor launches it as soon as what
-    they refer to is registered. The resource `feature_store` opens the repo.
+    they refer to is registered. On-demand views that are precomputed get assets that load them.
 
     Args:
-        repo_path: The repo folder.
-        sensor_status: Whether the sensor runs from the start, as it does unless told otherwise.
-        s3: A `dagster_aws.s3.S3Resource` for a registry on S3.
+        repo: The repo folder, or a resource that opens it with clients of its own.
+        online_partitions: As for `platform_definitions`, for precomputed on-demand views.
+        online_schedule: When those without windows are loaded, as cron.
+        lookback: How far their loads go back for rows that arrive late.
+        sensor_status: Whether the sensor runs from the start, as it does unless told otherwise. In
+            branch deployments it never does.
+        translator: Changes keys, groups, owners, tags and automation of the assets.
+        name: Suffix of the names of jobs, sensors and schedules; the team by default.
 
     Raises:
         ConfigError: The repo cannot be loaded, or names no team.
     """
-    repo = Repo.load(repo_path)
-    if repo.config.team == PLATFORM:
+    target = RepoContext.of(repo, translator, name)
+    if target.owner == PLATFORM:
         raise ConfigError(
-            f"{repo.path} is the platform's repo: use platform_definitions, or set `team:` in its "
-            "feature_store.yaml."
+            f"{target.repo.path} is the platform's repo: use platform_definitions, or set `team:` "
+            "in its feature_store.yaml."
         )
-    return _apply_definitions(repo, s3, sensor_status)
+    loads = OnlineLoads(online_partitions, online_schedule, lookback)
+    return _definitions(target, loads, sensor_status)
 
 
-def _apply_definitions(
-    repo: Repo, s3: Any, sensor_status: dg.DefaultSensorStatus | None = None
+def _definitions(
+    target: RepoContext, loads: OnlineLoads, status: dg.DefaultSensorStatus
 ) -> dg.Definitions:
-    register = apply_assets(repo)
-    name = f"apply_{repo.config.team}"
+    register = apply_assets(target)
+    checks = object_checks(target)
+    own_checks = [dg.AssetCheckKey(target.registration.key, name) for name in (RULES, AUDIT)]
+    selection = dg.AssetSelection.assets(register).without_checks()
     job = dg.define_asset_job(
-        name,
-        dg.AssetSelection.assets(register),
+        target.apply_job,
+        selection | dg.AssetSelection.checks(*own_checks),
         description="Register all definitions of the repo, and remove deleted ones.",
+        tags=target.tags,
     )
-    sensors = [reconcile_sensor(repo, name, sensor_status)] if sensor_status else []
-    resource = FeatureStoreResource(repo_path=str(repo.path), s3=s3)
-    return dg.Definitions(
-        assets=[register], jobs=[job], sensors=sensors, resources={"feature_store": resource}
+    online = online_definitions(target, loads)
+    sensors = [reconcile_sensor(target, status), watch_sensor(target)]
+    if online.assets:
+        sensors.append(ledger_sensor(target, loads))
+    return dg.Definitions.merge(
+        dg.Definitions(
+            assets=[register], asset_checks=[checks] if checks else [], jobs=[job], sensors=sensors
+        ),
+        online,
     )

@@ -1,83 +1,223 @@
 """Assets that load views into the online store."""
 
 import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from typing import Any, TypeAlias
 
 import dagster as dg
 
-from feature_platform.dagster.resources import FeatureStoreResource
-from feature_platform.dagster.specs import online_key, view_key
-from feature_platform.definitions import FeatureView, Source
-from feature_platform.repo import Repo
+from feature_platform.dagster.apply import retried
+from feature_platform.dagster.repo_context import RepoContext
+from feature_platform.definitions import FeatureView, OnDemandFeatureView, Source, View
+from feature_platform.errors import ConfigError, did_you_mean
+from feature_platform.services.loading import DEFAULT_LOOKBACK
+from feature_platform.store import FeatureStore
 
-_RETRIES = dg.RetryPolicy(
-    max_retries=3, delay=10, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
-)
+Partitions: TypeAlias = dg.TimeWindowPartitionsDefinition | None
+HOURLY = "0 * * * *"
 
 
-def online_definitions(
-    repo: Repo, partitions: dg.TimeWindowPartitionsDefinition | None
-) -> dg.Definitions:
-    """Build an asset per online table with history, and their schedule.
+@dataclass(frozen=True)
+class OnlineLoads:
+    """How views are loaded into the online store.
 
-    The schedule runs at the end of every partition; without partitions, hourly. It is stopped
-    until someone starts it.
-
-    Args:
-        repo: The platform's repo.
-        partitions: Windows of event time that runs load; without any, a run loads what is new.
-            A backfill over many partitions is one run. The online store's ledger is the truth.
+    Attributes:
+        partitions: Windows of event time that a run loads, such as
+            `dg.DailyPartitionsDefinition("2024-01-01")`, or view → windows. Views without windows
+            load what is new.
+        schedule: When views without windows are loaded, as cron.
+        lookback: How far these go back for rows that arrive late.
+        max_concurrent: How many views a run loads at once.
     """
-    pushed_only = {d.name for d in repo.definitions if isinstance(d, Source) and d.history is None}
-    views = [v for v in repo.definitions if isinstance(v, FeatureView) and v.online]
+
+    partitions: Partitions | Mapping[str, Partitions] = None
+    schedule: str = HOURLY
+    lookback: timedelta = DEFAULT_LOOKBACK
+    max_concurrent: int = 4
+
+    def of(self, view: str) -> Partitions:
+        """Return the windows of a view."""
+        listed = self.partitions
+        return listed.get(view) if isinstance(listed, Mapping) else listed
+
+    def check(self, views: Sequence[View]) -> None:
+        """Refuse what no view can be loaded with.
+
+        Raises:
+            ConfigError: The partitions are no time windows, or of no view.
+        """
+        names = [view.name for view in views]
+        listed = self.partitions if isinstance(self.partitions, Mapping) else {"": self.partitions}
+        for name, partitions in listed.items():
+            if name and name not in names:
+                hint = did_you_mean(name, names)
+                raise ConfigError(f"online_partitions: no view {name!r} is loaded online.{hint}")
+            if not isinstance(partitions, (dg.TimeWindowPartitionsDefinition, type(None))):
+                raise ConfigError(
+                    f"online_partitions: {type(partitions).__name__} has no time windows. Use "
+                    "dg.DailyPartitionsDefinition or another one of time windows."
+                )
+
+
+def loaded_views(target: RepoContext) -> list[View]:
+    """Return the views of a repo that have an online table and a history to load it from."""
+    definitions = target.objects.values()
+    pushed = {d.name for d in definitions if isinstance(d, Source) and d.history is None}
+    views: list[View] = []
+    for definition in definitions:
+        if isinstance(definition, OnDemandFeatureView):
+            views += [definition] if definition.write_to_online_store else []
+        elif isinstance(definition, FeatureView) and definition.online:
+            views += [definition] if definition.source not in pushed else []
+    return views
+
+
+def online_definitions(target: RepoContext, loads: OnlineLoads) -> dg.Definitions:
+    """Build an asset per online table with history, and a job and a schedule per cadence.
+
+    A schedule runs at the end of every window; for views without windows, when `loads` says. It is
+    stopped until someone starts it. A backfill over many windows is one run. The online store's
+    ledger is the truth.
+    """
+    views = loaded_views(target)
+    loads.check(views)
+    by_cadence: dict[Partitions, list[dg.AssetsDefinition]] = {}
     with warnings.catch_warnings():  # Dagster calls single-run backfills and pools beta.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = [
-            _online_asset(repo, view, partitions)
-            for view in views
-            if view.source not in pushed_only
-        ]
-    if not assets:
-        return dg.Definitions()
-    job = dg.define_asset_job(
-        f"materialize_{repo.config.project}_online",
-        dg.AssetSelection.assets(*assets),
-        description="Load views into the online store.",
-    )
-    if partitions is None:
-        schedule = dg.ScheduleDefinition(job=job, cron_schedule="0 * * * *")
-        return dg.Definitions(assets=assets, jobs=[job], schedules=[schedule])
-    by_partition = dg.build_schedule_from_partitioned_job(job)
-    return dg.Definitions(assets=assets, jobs=[job], schedules=[by_partition])
-
-
-def _online_asset(
-    repo: Repo, view: FeatureView, partitions: dg.TimeWindowPartitionsDefinition | None
-) -> dg.AssetsDefinition:
-    project, owner = repo.config.project, repo.config.team
-
-    @dg.asset(
-        key=online_key(project, view.name),
-        deps=[view_key(project, view.name)],
-        partitions_def=partitions,
-        backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
-        group_name=owner,
-        owners=[f"team:{owner}"],
-        kinds={"online_table"},
-        pool=f"{project}_online_store",
-        retry_policy=_RETRIES,
-        description=f"Newest values of {view.name}, served online.",
-    )
-    def load(
-        context: dg.AssetExecutionContext, feature_store: FeatureStoreResource
-    ) -> dg.MaterializeResult[None]:
-        with feature_store.open() as store:
-            if context.has_partition_key or context.has_partition_key_range:
-                window = context.partition_time_window
-                counts = store.materialize(window.start, window.end, [view.name])
-            else:
-                counts = store.materialize_incremental(feature_views=[view.name])
-        return dg.MaterializeResult(
-            metadata={"dagster/row_count": dg.MetadataValue.int(counts[view.name])}
+        for view in views:
+            asset = _online_asset(target, view, loads)
+            by_cadence.setdefault(loads.of(view.name), []).append(asset)
+    definitions = dg.Definitions()
+    names = _job_names(target, list(by_cadence))
+    for partitions, assets in by_cadence.items():
+        job = dg.define_asset_job(
+            names[partitions],
+            dg.AssetSelection.assets(*assets),
+            description="Load views into the online store.",
+            executor_def=dg.multiprocess_executor.configured(
+                {"max_concurrent": loads.max_concurrent}
+            ),
         )
+        schedule = (
+            dg.ScheduleDefinition(job=job, cron_schedule=loads.schedule)
+            if partitions is None
+            else dg.build_schedule_from_partitioned_job(job)
+        )
+        part = dg.Definitions(assets=assets, jobs=[job], schedules=[schedule])
+        definitions = dg.Definitions.merge(definitions, part)
+    return definitions
+
+
+def _job_names(target: RepoContext, cadences: Sequence[Partitions]) -> dict[Partitions, str]:
+    """Return `materialize_<project>_online`, and a suffix for each cadence where several are."""
+    base = "_".join(dict.fromkeys(["materialize", target.project, target.name, "online"]))
+    base = base.replace("_platform_online", "_online")
+    if len(cadences) == 1:
+        return {cadences[0]: base}
+    names: dict[Partitions, str] = {}
+    for cadence in cadences:
+        kind = cadence.schedule_type.name.lower() if cadence and cadence.schedule_type else ""
+        suffix = kind or ("incremental" if cadence is None else "windows")
+        taken = [name for name in names.values() if name.startswith(f"{base}_{suffix}")]
+        names[cadence] = f"{base}_{suffix}" + (f"_{len(taken) + 1}" if taken else "")
+    return names
+
+
+def _online_asset(target: RepoContext, view: View, loads: OnlineLoads) -> dg.AssetsDefinition:
+    partitions = loads.of(view.name)
+    spec = target.translator.get_online_spec(view, target.repo).replace_attributes(
+        partitions_def=partitions, freshness_policy=_freshness(view, partitions, loads)
+    )
+
+    @dg.multi_asset(
+        name=spec.key.to_python_identifier(),
+        specs=[spec],
+        backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
+        pool=f"{target.project}_online_store",
+    )
+    def load(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        started = perf_counter()
+        with retried(context), target.open() as store:
+            metadata = _registered(context, store, view)
+            if partitions:
+                metadata |= _load_windows(context, store, view)
+            else:
+                counts = store.materialize_incremental(
+                    feature_views=[view.name], lookback=loads.lookback
+                )
+                metadata["dagster/row_count"] = counts[view.name]
+            metadata |= _ledger(store, view)
+        metadata["seconds"] = round(perf_counter() - started, 3)
+        return dg.MaterializeResult(metadata=metadata)
 
     return load
+
+
+def _load_windows(
+    context: dg.AssetExecutionContext, store: FeatureStore, view: View
+) -> dict[str, Any]:
+    """Load the windows of the run's partitions, whose ends are the next ones' starts."""
+    window = context.partition_time_window
+    counts = store.materialize(window.start, window.end, [view.name], include_end=False)
+    partitions = len(context.partition_keys)
+    # A row is loaded once per run, however many of its windows have one for the key.
+    name = "dagster/row_count" if partitions == 1 else "rows_of_run"
+    return {
+        name: counts[view.name],
+        "window": f"{window.start.isoformat()} / {window.end.isoformat()}",
+        "partitions_of_run": partitions,
+    }
+
+
+def _registered(
+    context: dg.AssetExecutionContext, store: FeatureStore, view: View
+) -> dict[str, Any]:
+    """Return what is loaded: the registered view, even if the code defines another one by now."""
+    project = store.load_project()
+    registered = project.get(View, view.name)
+    if registered != view:
+        context.log.warning(
+            "%s is registered differently from this code; the registered one is loaded. Apply the "
+            "repo to change that.",
+            view,
+        )
+    store_type = store.config.online_store.type if store.config.online_store else "none"
+    return {
+        "registry_version": project.version,
+        "definition": "as in this code" if registered == view else "differs from this code",
+        "online_store": store_type,
+    }
+
+
+def _ledger(store: FeatureStore, view: View) -> dict[str, Any]:
+    windows = store.online_windows(view.name)
+    if not windows:
+        return {}
+    behind = datetime.now(UTC) - windows[-1].end
+    return {
+        "loaded_until": windows[-1].end.isoformat(),
+        "lag_seconds": max(behind.total_seconds(), 0.0),
+    }
+
+
+def _freshness(view: View, partitions: Partitions, loads: OnlineLoads) -> Any:
+    """Return how old a table may get: its ttl, or three times its cadence; none without either."""
+    if partitions is not None and partitions.end is not None:
+        return None
+    ttl = view.ttl if isinstance(view, FeatureView) else None
+    period = _period(partitions, loads)
+    fail = max(filter(None, [ttl, period and 3 * period]), default=None)
+    if fail is None or fail < timedelta(minutes=1):
+        return None
+    warn = period and 2 * period
+    return dg.FreshnessPolicy.time_window(fail, warn if warn and warn < fail else None)
+
+
+def _period(partitions: Partitions, loads: OnlineLoads) -> timedelta | None:
+    if partitions is not None:
+        window = partitions.get_first_partition_window()
+        return window.end - window.start if window else None
+    return timedelta(hours=1) if loads.schedule == HOURLY else None

@@ -1,18 +1,24 @@
 """The sensor that keeps a repo's objects registered, in dependency order."""
 
+import os
+import time
 from collections.abc import Sequence
-from hashlib import sha256
+from datetime import UTC, datetime
 
 import dagster as dg
 
-from feature_platform.dagster.resources import FeatureStoreResource
-from feature_platform.errors import Problem
-from feature_platform.governance import Plan
-from feature_platform.repo import Repo
+from feature_platform.dagster.apply import STATE_TAG, applied_cursor
+from feature_platform.dagster.repo_context import RepoContext
+from feature_platform.services.reconciling import Assessment, Verdict, state_of
 
-TARGET_TAG = "feature_platform/target_state"
+VERSION_TAG = "feature_platform/registry_version"
 _INTERVAL_SECONDS = 10
-_MAX_FAILURES = 3
+_FIRST_PAUSE_SECONDS = 30
+_LONGEST_PAUSE_SECONDS = 3600
+_MOST_RUNS = 20
+_MATERIALIZE = "__ASSET_JOB"
+"""The job of assets that somebody materializes in the UI."""
+
 _UNFINISHED = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
@@ -22,67 +28,98 @@ _UNFINISHED = [
 ]
 
 
-def reconcile_sensor(
-    repo: Repo,
-    job_name: str,
-    status: dg.DefaultSensorStatus = dg.DefaultSensorStatus.RUNNING,
-) -> dg.SensorDefinition:
+def reconcile_sensor(target: RepoContext, status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
     """Build the sensor that applies a repo once its plan breaks no rule.
 
     Every tick compares what the repo defines with what is registered, so no event can be missed
-    and commits made with the command line count as well. It waits while something that is
-    referred to is not registered, while the plan breaks a rule, and while a run is under way; the
-    skip reason says which. A state that failed three times is retried when something changes.
+    and commits made elsewhere count as well. It asks for a run if the plan can be applied, and
+    otherwise says why not: what is missing, which rule is broken, which run is under way, which
+    commit of the owner replaced the state of this code. A run that failed is repeated after a
+    pause that doubles up to an hour, or at once when the registry has changed.
     """
-    definitions = repo.definitions
+    definitions = list(target.objects.values())
+    state = state_of(definitions)
 
     @dg.sensor(
-        name=f"reconcile_{repo.config.team}",
-        job_name=job_name,
+        name=f"reconcile_{target.name}",
+        job_name=target.apply_job,
         minimum_interval_seconds=_INTERVAL_SECONDS,
-        default_status=status,
+        default_status=_stopped_on_branches(status),
         description="Applies this repo once its dependencies are registered.",
     )
-    def reconcile(
-        context: dg.SensorEvaluationContext, feature_store: FeatureStoreResource
-    ) -> dg.RunRequest | dg.SkipReason:
-        with feature_store.open() as store:
-            plan = store.plan(definitions, partial=False)
-            if not plan:
-                return dg.SkipReason(f"In sync with registry version {plan.version}.")
-            if problems := store.review(plan, costs=False).problems:
-                return dg.SkipReason(waiting_for(problems))
-        return _request(context.instance, job_name, _target_state(plan))
+    def reconcile(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        applied = applied_cursor(context.instance, target)
+        with target.open() as store:
+            # Once an hour it looks again whatever happened: rules depend on the date, too.
+            seen = f"{store.snapshot().cursor} {state} {applied} {datetime.now(UTC):%F %H}"
+            if context.cursor and context.cursor.partition("\n")[0] == seen:
+                return dg.SkipReason(context.cursor.partition("\n")[2])
+            assessment = store.assess(definitions, applied=applied)
+        if assessment.verdict != Verdict.READY:
+            context.update_cursor(f"{seen}\n{assessment.reason}")
+            return dg.SkipReason(assessment.reason)
+        return _request(context.instance, target, assessment)
 
     return reconcile
 
 
-def waiting_for(problems: Sequence[Problem]) -> str:
-    """Return why a plan cannot be applied yet; `None` if it can."""
-    missing = dict.fromkeys(p.missing for p in problems if p.missing)
-    broken = [str(problem) for problem in problems if not problem.missing]
-    if broken:
-        return f"The plan breaks rules: {' '.join(broken)}"
-    return f"Waiting for unregistered dependencies: {', '.join(map(str, missing))}."
+def _stopped_on_branches(status: dg.DefaultSensorStatus) -> dg.DefaultSensorStatus:
+    """Return the status; a branch deployment must not apply unless someone says so."""
+    on_branch = os.environ.get("DAGSTER_CLOUD_IS_BRANCH_DEPLOYMENT") == "1"
+    return dg.DefaultSensorStatus.STOPPED if on_branch else status
 
 
-def _target_state(plan: Plan) -> str:
-    """Return an id of the state that the plan leads to."""
-    return sha256(plan.model_dump_json(exclude={"version"}).encode()).hexdigest()[:16]
+def _request(
+    instance: dg.DagsterInstance, target: RepoContext, assessment: Assessment
+) -> dg.RunRequest | dg.SkipReason:
+    if run_id := _under_way(instance, target):
+        return dg.SkipReason(f"Run {run_id} is still running.")
+    tags = {STATE_TAG: assessment.state, VERSION_TAG: str(assessment.cursor.version)}
+    filters = dg.RunsFilter(tags={**target.tags, STATE_TAG: assessment.state})
+    records = instance.get_run_records(filters, limit=_MOST_RUNS)
+    if reason := _pause(records, tags[VERSION_TAG], time.time()):
+        return dg.SkipReason(reason)
+    # Wiped runs are counted no more, and their keys are free again.
+    key = f"{assessment.state}-{assessment.cursor.version}-{len(records)}"
+    return dg.RunRequest(run_key=key, tags=tags)
 
 
-def _request(instance: dg.DagsterInstance, job: str, target: str) -> dg.RunRequest | dg.SkipReason:
-    running = instance.get_runs(dg.RunsFilter(job_name=job, statuses=_UNFINISHED), limit=1)
-    if running:
-        return dg.SkipReason(f"Run {running[0].run_id} is still running.")
-    runs = instance.get_runs(dg.RunsFilter(job_name=job, tags={TARGET_TAG: target}))
+def _under_way(instance: dg.DagsterInstance, target: RepoContext) -> str:
+    """Return an unfinished run that registers objects of this repo."""
+    jobs = instance.get_runs(
+        dg.RunsFilter(tags=target.tags, statuses=_UNFINISHED, job_name=target.apply_job), limit=1
+    )
+    if jobs:
+        return str(jobs[0].run_id)
+    assets = {*target.objects, target.registration.key}
+    by_hand = instance.get_runs(dg.RunsFilter(job_name=_MATERIALIZE, statuses=_UNFINISHED))
+    return next((run.run_id for run in by_hand if assets & (run.asset_selection or set())), "")
+
+
+def _pause(records: Sequence[dg.RunRecord], version: str, now: float) -> str:
+    """Return why no other run is asked for now; empty if one is.
+
+    Args:
+        records: Runs for the same state, the newest first.
+        version: The registry's version.
+        now: Seconds since 1970.
+    """
+    if not records:
+        return ""
+    newest = records[0].dagster_run
     failures = 0
-    while failures < len(runs) and runs[failures].status == dg.DagsterRunStatus.FAILURE:
+    while failures < len(records) and not records[failures].dagster_run.is_success:
         failures += 1
-    if failures >= _MAX_FAILURES:
-        return dg.SkipReason(
-            f"{failures} runs for this state failed, most recently {runs[0].run_id}. The "
-            "sensor retries when the repo or the registry changes. Launch the job to retry now."
-        )
-    key = f"{target}-{len(runs) + 1}"
-    return dg.RunRequest(run_key=key, tags={TARGET_TAG: target})
+    pause = _FIRST_PAUSE_SECONDS * 2 ** (failures - 1) if failures else _LONGEST_PAUSE_SECONDS
+    ended = records[0].end_time or records[0].update_timestamp.timestamp()
+    again = ended + min(pause, _LONGEST_PAUSE_SECONDS)
+    if newest.tags.get(VERSION_TAG) != version or now >= again:
+        return ""
+    if failures:
+        reason = f"{failures} runs for this state have failed, most recently {newest.run_id}."
+        remedy = f"Launch {newest.job_name} to retry now"
+    else:
+        reason = f"Run {newest.run_id} succeeded without registering this state."
+        remedy = "If the files have changed since this code location was loaded, reload it"
+    when = datetime.fromtimestamp(again, UTC)
+    return f"{reason} It is tried again at {when:%F %T}Z, or when the registry changes. {remedy}."

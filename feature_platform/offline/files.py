@@ -75,6 +75,14 @@ class Location:
         """
         return self.is_file() or self.is_folder()
 
+    def reading(self) -> Any:
+        """Open a file to read its bytes.
+
+        Raises:
+            OSError: It does not exist, or cannot be read.
+        """
+        return self.client.open_input_stream(self.path)
+
     def is_file(self) -> bool:
         with _translated(self):
             return bool(self.client.get_file_info(self.path).is_file)

@@ -5,6 +5,7 @@ from feature_platform.project.advisories import advisories as advisories
 from feature_platform.project.describe import signature as signature
 from feature_platform.project.interface import ViewInterface as ViewInterface
 from feature_platform.project.interface import interface as interface
+from feature_platform.project.lineage import column_lineage as column_lineage
 from feature_platform.project.project import PLATFORM as PLATFORM
 from feature_platform.project.project import Project as Project
 from feature_platform.project.references import broken_references as broken_references

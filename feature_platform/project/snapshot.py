@@ -101,7 +101,7 @@ class Cursor(NamedTuple):
         Raises:
             RequestError: The text is not a cursor.
         """
-        if not text:
+        if not text or text == str(BEGINNING):
             return BEGINNING
         if not (parts := _CURSOR.fullmatch(text)):
             raise RequestError(f"{text!r} is not a registry cursor (log:version:commit).")

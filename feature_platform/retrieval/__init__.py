@@ -1,11 +1,13 @@
 """Retrieval: historical, online and on-demand features."""
 
 from feature_platform.retrieval.convert import to_arrow as to_arrow
+from feature_platform.retrieval.convert import to_pandas as to_pandas
 from feature_platform.retrieval.datasets import RandomSplit as RandomSplit
 from feature_platform.retrieval.datasets import SavedDataset as SavedDataset
 from feature_platform.retrieval.datasets import SavedDatasetFileStorage as SavedDatasetFileStorage
 from feature_platform.retrieval.datasets import Split as Split
 from feature_platform.retrieval.datasets import TimeSplit as TimeSplit
+from feature_platform.retrieval.datasets import save_rows as save_rows
 from feature_platform.retrieval.on_demand import Function as Function
 from feature_platform.retrieval.on_demand import Functions as Functions
 from feature_platform.retrieval.on_demand import Steps as Steps

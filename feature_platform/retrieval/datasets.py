@@ -14,7 +14,7 @@ import pyarrow as pa
 from feature_platform.errors import NotFoundError, RequestError, StoreError
 from feature_platform.offline import check_unique, describe_parquet
 from feature_platform.offline.files import Location
-from feature_platform.retrieval.convert import to_pandas
+from feature_platform.retrieval.convert import to_arrow, to_pandas
 from feature_platform.table import EVENT_TIMESTAMP
 from feature_platform.types.arrow import TIMESTAMP
 from feature_platform.types.times import microseconds, utc_time
@@ -152,8 +152,7 @@ class SavedDataset:
         """
         folder = Location.parse(path, "SavedDataset")
         try:
-            file = folder / MANIFEST
-            with file.client.open_input_stream(file.path) as stream:
+            with (folder / MANIFEST).reading() as stream:
                 manifest = json.loads(stream.read())
             if manifest["format"] != _FORMAT:
                 raise NotFoundError(
@@ -235,6 +234,23 @@ def save(
         text = json.dumps(manifest, indent=1, default=str)
         (unfinished / MANIFEST).write_text(text, "utf-8")
     return SavedDataset.load(folder.result())
+
+
+def save_rows(
+    rows: object, folder: Location, manifest: dict[str, Any], split: Split | None = None
+) -> SavedDataset:
+    """Save a pandas, polars or Arrow frame, as `RetrievalJob.persist` saves a result.
+
+    Args:
+        rows: The frame.
+        folder: A folder that does not exist.
+        manifest: At least `name` and `registry_version`.
+        split: How to split the rows.
+
+    Raises:
+        RequestError: The folder exists, `rows` is no frame, or a row fits no split.
+    """
+    return save(to_arrow(rows, "rows").to_reader(), folder, manifest, split)
 
 
 def check_new(folder: Location) -> None:

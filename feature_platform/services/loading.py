@@ -8,11 +8,11 @@ from functools import partial
 
 import pyarrow as pa
 
-from feature_platform.definitions import FeatureView, OnDemandFeatureView
+from feature_platform.definitions import FeatureView, OnDemandFeatureView, View
 from feature_platform.errors import FeaturePlatformError, RequestError, SchemaError, StoreError
 from feature_platform.offline import Deliver, OfflineStore
 from feature_platform.online import OnlineStore, Window, write_rows
-from feature_platform.project import Project, precomputed_of, resolve, table_of
+from feature_platform.project import Project, online_table, precomputed_of, resolve, table_of
 from feature_platform.retrieval import PrecomputedWriter
 from feature_platform.services.stores import Call, Stores
 from feature_platform.table import Table
@@ -21,6 +21,7 @@ from feature_platform.types.times import utc_time
 _log = logging.getLogger("feature_platform.online")
 DEFAULT_LOOKBACK = timedelta(days=1)
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 OnProgress = Callable[[str, int], None]
 """Called with a view's name and its number of loaded rows, after each batch."""
@@ -49,6 +50,7 @@ def materialize(
     start: datetime,
     end: datetime,
     views: Sequence[str] | None,
+    include_end: bool = True,
     on_progress: OnProgress | None = None,
 ) -> dict[str, int]:
     """Load rows observed from `start` to `end`; see `FeatureStore.materialize`."""
@@ -58,7 +60,7 @@ def materialize(
     loads: list[tuple[Load, datetime | None]] = [
         (load, first) for load in _loads(call, views, errors)
     ]
-    return _load_all(call, loads, last, on_progress, errors)
+    return _load_all(call, loads, last, on_progress, errors, include_end=include_end)
 
 
 def materialize_incremental(
@@ -78,6 +80,12 @@ def materialize_incremental(
         start = incremental_start(call.stores.online, load.target, last, lookback)
         loads.append((load, start if start < last else None))
     return _load_all(call, loads, last, on_progress, errors)
+
+
+def windows(call: Call, view: str) -> list[Window]:
+    """Return the loaded ranges of a view; see `FeatureStore.online_windows`."""
+    table = online_table(call.project, call.project.get(View, view))
+    return call.stores.online.windows(table) if table else []
 
 
 def all_online_tables(project: Project, errors: list[FeaturePlatformError]) -> list[Table]:
@@ -193,9 +201,10 @@ def load_window(
     end: datetime,
     *,
     now: datetime,
+    include_end: bool = True,
     on_progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Load the newest row of each key observed from `start` to `end`, both inclusive.
+    """Load the newest row of each key observed from `start` to `end`.
 
     The window `[start, end)`, as far as it lies in the past, is recorded once the rows are
     stored. Repeating a load changes nothing, and an older load never replaces newer rows.
@@ -206,11 +215,11 @@ def load_window(
     Raises:
         RequestError: `start` is not before `end`.
 
-    Source: Feast's `materialize`, whose window is closed as well.
+    Source: Feast's `materialize`, whose window is closed, as it is here with `include_end`.
     """
     if start >= end:
         raise RequestError(f"The window from {start} to {end} is empty: start must be before end.")
-    query = offline.latest(load.source, start, end)
+    query = offline.latest(load.source, start, end if include_end else end - _MICROSECOND)
     count = query.deliver(load.deliver) if load.deliver else None
     if count is None:
         with query.reader() as reader:
@@ -275,6 +284,8 @@ def _load_all(
     end: datetime,
     on_progress: OnProgress | None,
     errors: list[FeaturePlatformError],
+    *,
+    include_end: bool = True,
 ) -> dict[str, int]:
     """Load views one by one; a failed view does not stop the others."""
     counts: dict[str, int] = {}
@@ -292,6 +303,7 @@ def _load_all(
                 start,
                 end,
                 now=call.now,
+                include_end=include_end,
                 on_progress=report,
             )
         except (StoreError, SchemaError) as error:

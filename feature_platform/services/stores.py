@@ -1,9 +1,10 @@
 """Stores of one repo, opened on first use and closed together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeAlias
 
+from feature_platform.definitions import Definition
 from feature_platform.errors import ConfigError
 from feature_platform.functions import FunctionLoader
 from feature_platform.lazy import Lazy
@@ -14,6 +15,9 @@ from feature_platform.registry import Registry, open_log
 from feature_platform.repo import Repo
 from feature_platform.retrieval import Steps
 from feature_platform.services.workers import Extend, Workers, needs_worker
+
+Defined: TypeAlias = Sequence[Definition] | None
+"""Everything that a repo defines; `None` for what is in its folder."""
 
 
 class Stores:
@@ -116,3 +120,7 @@ class Call(NamedTuple):
     project: Project
     stores: Stores
     now: datetime
+
+    def defined(self, definitions: Defined) -> Sequence[Definition]:
+        """Return what the repo defines."""
+        return self.stores.repo.definitions if definitions is None else definitions

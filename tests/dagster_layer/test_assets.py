@@ -33,7 +33,20 @@ def failure(result: dg.ExecuteInProcessResult) -> tuple[str, list[tuple[Any, Any
 
 
 def emitted(result: dg.ExecuteInProcessResult) -> set[str]:
-    return {e.asset_key.path[-1] for e in result.get_asset_materialization_events()}
+    """Return the objects that were materialized, beside the registration, which each commit is."""
+    keys = {e.asset_key for e in result.get_asset_materialization_events()}
+    return {key.path[-1] for key in keys if key.path[1] != "registration"}
+
+
+def checks(result: dg.ExecuteInProcessResult) -> dict[str, bool]:
+    """Return the checks of the registration that were evaluated."""
+    return {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
+
+
+def evaluated(workspace, *path: str, check: str = "registry_rules") -> dg.AssetCheckEvaluation:
+    """Return the newest evaluation of a check of an object."""
+    found = dg.AssetCheckKey(key(*path), check)
+    return workspace.instance.get_latest_asset_check_evaluation_record(found).evaluation
 
 
 def test_the_graph_runs_from_tables_to_services_across_locations(workspace) -> None:
@@ -52,7 +65,10 @@ def test_the_graph_runs_from_tables_to_services_across_locations(workspace) -> N
         view, key("feature_view", "risk_double"),
     }  # fmt: skip
     own = set(team.materializable_asset_keys)
-    assert own == {key("feature_view", "risk_double"), key("feature_service", "risk_v1")}
+    assert own == {
+        key("feature_view", "risk_double"), key("feature_service", "risk_v1"),
+        key("registration", "risk"),
+    }  # fmt: skip
 
 
 def test_what_people_see_of_an_object(workspace) -> None:
@@ -79,7 +95,8 @@ def test_one_run_is_one_commit_and_a_second_run_is_silent(workspace) -> None:
     second = workspace.run("platform")
 
     assert emitted(first) == {"driver", "trips", "stats"}
-    assert emitted(second) == set()
+    assert not second.get_asset_materialization_events()
+    assert checks(first) == checks(second) == {"registry_rules": True, "audit": True}
     [commit] = FeatureStore(workspace.folder / "platform").registry.history()
     assert commit.client == "dagster"
     assert first.run_id in commit.message
@@ -92,8 +109,12 @@ def test_only_what_changed_is_emitted(workspace) -> None:
     result = workspace.run("platform")
 
     assert emitted(result) == {"stats"}
-    [event] = result.get_asset_materialization_events()
+    event, registration = result.get_asset_materialization_events()
     metadata = {k: v.value for k, v in event.materialization.metadata.items()}
+    records = registration.materialization.metadata["changed"].records
+    assert [dict(r.data) for r in records] == [
+        {"object": "feature view 'stats'", "action": "update"}
+    ]
     assert metadata["difference"] == {"ttl": {"before": "P1D", "after": "P2D"}}
     assert metadata["registry_version"] == 2
 
@@ -128,17 +149,31 @@ def test_a_refused_plan_is_a_failed_check_and_nothing_is_committed(workspace) ->
 
     assert not result.success
     assert FeatureStore(workspace.folder / "risk").snapshot().version == 0
-    checks = {e.asset_key.path[-1]: e for e in result.get_asset_check_evaluations()}
-    assert checks.keys() == {"risk_v1", "risk_double"}
-    assert not any(check.passed for check in checks.values())
-    assert {check.check_name for check in checks.values()} == {"registry_rules"}
-    assert {check.severity for check in checks.values()} == {dg.AssetCheckSeverity.ERROR}
-    [record] = checks["risk_double"].metadata["problems"].records
-    double = ("reference", "on-demand view 'risk_double'")
-    assert (record.data["rule"], record.data["object"]) == double
-    assert "'stats'" in record.data["problem"]
+    [check] = result.get_asset_check_evaluations()
+    assert (check.asset_key, check.check_name) == (key("registration", "risk"), "registry_rules")
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.ERROR)
+    records = [(r.data["rule"], r.data["object"]) for r in check.metadata["problems"].records]
     _, problems = failure(result)
-    assert sorted(problems) == [("reference", "feature service 'risk_v1'"), double]
+    assert records == problems
+    assert sorted(problems) == [
+        ("reference", "feature service 'risk_v1'"),
+        ("reference", "on-demand view 'risk_double'"),
+    ]
+    for path in (("feature_view", "risk_double"), ("feature_service", "risk_v1")):
+        fault = evaluated(workspace, *path)
+        assert (fault.passed, fault.severity) == (False, dg.AssetCheckSeverity.ERROR)
+        assert "'stats'" in fault.description or "'risk_double'" in fault.description
+
+
+def test_a_mended_fault_is_green_again_on_the_object_too(workspace) -> None:
+    workspace.run("risk")
+    assert not evaluated(workspace, "feature_service", "risk_v1").passed
+    workspace.run("platform")
+    assert workspace.run("risk").success
+
+    assert evaluated(workspace, "feature_service", "risk_v1").passed
+    assert evaluated(workspace, "feature_view", "risk_double").passed
+    assert evaluated(workspace, "registration", "risk").passed
 
 
 def test_a_refused_delete_fails_the_run_with_its_consumers(workspace) -> None:
@@ -207,8 +242,10 @@ def test_assets_of_a_team_use_the_feature_store_as_a_resource(workspace) -> None
         table = feature_store.open().get_historical_features(sql, "risk_v1").to_arrow()
         return int(table["y"][0].as_py())
 
+    store = FeatureStoreResource(repo_path=str(workspace.folder / "risk"))
     merged = dg.Definitions.merge(
-        team_definitions(workspace.folder / "risk"), dg.Definitions(assets=[training_set])
+        team_definitions(workspace.folder / "risk"),
+        dg.Definitions(assets=[training_set], resources={"feature_store": store}),
     )
     result = merged.resolve_implicit_global_asset_job_def().execute_in_process(
         asset_selection=[training_set.key], instance=workspace.instance
@@ -251,17 +288,19 @@ def test_whoever_reads_something_deprecated_is_warned(workspace) -> None:
 
     result = workspace.run("risk")
 
-    checks = {
-        e.asset_key.path[-1]: e
-        for e in result.get_asset_check_evaluations()
-        if e.check_name == "reads_nothing_deprecated"
-    }
     assert result.success
-    assert {name: check.passed for name, check in checks.items()} == {
-        "risk_double": False, "risk_v1": False,
-    }  # fmt: skip
-    assert checks["risk_v1"].severity == dg.AssetCheckSeverity.WARN
-    assert all(x in checks["risk_v1"].description for x in ("'stats'", "2999-01-01", "stats_v2"))
+    [audit] = [e for e in result.get_asset_check_evaluations() if e.check_name == "audit"]
+    assert (audit.passed, audit.severity) == (False, dg.AssetCheckSeverity.WARN)
+    for path in (("feature_view", "risk_double"), ("feature_service", "risk_v1")):
+        check = evaluated(workspace, *path, check="reads_nothing_deprecated")
+        assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+        assert all(x in check.description for x in ("'stats'", "2999-01-01", "stats_v2"))
+    workspace.write("platform", PLATFORM)
+    workspace.run("platform")
+    workspace.run("risk")
+    assert evaluated(
+        workspace, "feature_service", "risk_v1", check="reads_nothing_deprecated"
+    ).passed
 
 
 def test_a_registry_on_s3_takes_its_credentials_from_the_s3_resource(

@@ -10,10 +10,11 @@ from tests_support import raises
 
 from feature_platform import Entity, FeatureStore
 from feature_platform.cli import main
-from feature_platform.dagster.specs import object_spec
+from feature_platform.dagster import FeatureStoreTranslator
 from feature_platform.definitions import Definition, Dependency, from_json, kinds, kinds_in
 from feature_platform.definitions.kinds import TYPES
 from feature_platform.errors import NotFoundError, RefusedError
+from feature_platform.repo import Repo
 
 
 class Check(Definition):
@@ -86,7 +87,9 @@ def test_front_doors_show_it(open_store, driver, tmp_path) -> None:
     assert {(o["kind"], o["name"]) for o in json.loads(listed.stdout)} >= {("check", "some")}
     shown = CliRunner().invoke(main, ["-C", str(tmp_path), "describe", "some", "--json"])
     assert json.loads(shown.stdout)[0]["definition"]["entity"] == "driver"
-    spec = object_spec("shop", "platform", Check(name="some", entity="driver"))
+    spec = FeatureStoreTranslator().get_asset_spec(
+        Check(name="some", entity="driver"), Repo.load(tmp_path)
+    )
     assert spec.key == dg.AssetKey(["shop", "check", "some"])
     assert [dep.asset_key for dep in spec.deps] == [dg.AssetKey(["shop", "entity", "driver"])]
 

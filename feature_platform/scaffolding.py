@@ -1,4 +1,4 @@
-"""Templates of `feature-platform init`."""
+"""Repo folders with an example, for `feature-platform init` and `dg scaffold`."""
 
 import os
 from collections.abc import Mapping
@@ -119,8 +119,13 @@ defs = team_definitions(Path(__file__).parent)
 }
 
 
-def write_platform_repo(folder: Path, *, project: str) -> list[Path]:
+def write_platform_repo(folder: Path, *, project: str, entry_point: bool = True) -> list[Path]:
     """Write a platform repo with a day of example data, and return its files.
+
+    Args:
+        folder: The new folder.
+        project: Name of the project.
+        entry_point: Whether to write a Dagster code location, `definitions.py`, too.
 
     Raises:
         ConfigError: The folder is not empty; nothing is overwritten.
@@ -133,12 +138,18 @@ def write_platform_repo(folder: Path, *, project: str) -> list[Path]:
         online="data/online.db",
         root=".",
     )
-    written = _write(folder, {"feature_store.yaml": config, **_PLATFORM})
+    files = {"feature_store.yaml": config, **_PLATFORM}
+    written = _write(folder, files if entry_point else _without_entry_point(files))
     return [*written, _write_rows(folder / "data" / "driver_stats.parquet")]
 
 
 def write_team_repo(
-    folder: Path, *, team: str, platform: Path, project: str | None = None
+    folder: Path,
+    *,
+    team: str,
+    platform: Path,
+    project: str | None = None,
+    entry_point: bool = True,
 ) -> list[Path]:
     """Write a team's repo and return its files.
 
@@ -147,6 +158,7 @@ def write_team_repo(
         team: Name of the team.
         platform: Folder of the platform's repo, whose registry and stores the team shares.
         project: Name of the project; by default the platform's.
+        entry_point: Whether to write a Dagster code location, `definitions.py`, too.
 
     Raises:
         ConfigError: The folder is not empty, or the platform's repo is missing.
@@ -164,7 +176,12 @@ def write_team_repo(
         root=shared,
     )
     files = {name: content.format(team=team) for name, content in _TEAM.items()}
-    return _write(folder, {"feature_store.yaml": text, **files})
+    files = {"feature_store.yaml": text, **files}
+    return _write(folder, files if entry_point else _without_entry_point(files))
+
+
+def _without_entry_point(files: Mapping[str, str]) -> Mapping[str, str]:
+    return {name: text for name, text in files.items() if name != "definitions.py"}
 
 
 def _check_new(folder: Path, **names: str) -> None:

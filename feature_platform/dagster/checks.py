@@ -1,0 +1,177 @@
+"""Checks of registered objects: rules, drift and deprecations, on who is at fault alone."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from feature_platform.dagster.metadata import problem_table
+from feature_platform.dagster.repo_context import RepoContext
+from feature_platform.errors import Problem
+from feature_platform.services.auditing import AuditFinding
+
+RULES = "registry_rules"
+"""The last plan broke no rule; on an object, its registration breaks none either."""
+
+DEPRECATIONS = "reads_nothing_deprecated"
+AUDIT = "audit"
+"""Everything that is registered keeps the rules, and is what the repo defines."""
+
+_AT_FAULT = "at_fault"
+_ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+
+
+def object_checks(target: RepoContext) -> dg.AssetChecksDefinition | None:
+    """Build the checks of single objects; their apply step and the audit sensor report them too.
+
+    An object gets an evaluation when it is at fault and when it has recovered, not in every run.
+    Executing the checks by hand evaluates all of them, without applying anything.
+    """
+    specs = [dg.AssetCheckSpec(RULES, asset=key) for key in target.objects]
+    specs += [
+        dg.AssetCheckSpec(DEPRECATIONS, asset=key)
+        for key, definition in target.objects.items()
+        if list(definition.dependencies())
+    ]
+    if not specs:
+        return None
+
+    @dg.multi_asset_check(
+        name=f"audit_{target.project}_{target.owner}", specs=specs, can_subset=True
+    )
+    def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        with target.open() as store:
+            findings = store.audit(list(target.objects.values()))
+        faults = _by_check(target, findings)
+        for key in context.selected_asset_check_keys:
+            yield _result(key, faults.get(key, []))
+
+    return check
+
+
+def rules_result(target: RepoContext, problems: Sequence[Problem]) -> dg.AssetCheckResult:
+    """Return whether a plan broke rules, for the registration asset."""
+    table = problem_table(problems) if problems else {}
+    return dg.AssetCheckResult(
+        asset_key=target.registration.key,
+        check_name=RULES,
+        passed=not problems,
+        description=_joined(problems),
+        metadata=table | _at_fault(_by_check(target, problems)),
+    )
+
+
+def audit_result(target: RepoContext, findings: Sequence[AuditFinding]) -> dg.AssetCheckResult:
+    """Return whether what is registered is in order, for the registration asset."""
+    return dg.AssetCheckResult(
+        asset_key=target.registration.key,
+        check_name=AUDIT,
+        passed=not findings,
+        severity=_severity(findings),
+        description=_joined(findings),
+        metadata=(_finding_table(findings) if findings else {})
+        | _at_fault(_by_check(target, findings)),
+    )
+
+
+def refusals(target: RepoContext, problems: Sequence[Problem]) -> list[dg.AssetCheckEvaluation]:
+    """Return evaluations of the objects because of which a plan was refused."""
+    return [evaluation(_result(key, m)) for key, m in _by_check(target, problems).items()]
+
+
+def changed_faults(
+    target: RepoContext,
+    instance: dg.DagsterInstance,
+    findings: Sequence[AuditFinding],
+    *,
+    since: Sequence[str] = (AUDIT,),
+) -> list[dg.AssetCheckEvaluation]:
+    """Return evaluations of the objects that are newly at fault, and of those that have recovered.
+
+    Args:
+        target: The repo.
+        instance: Remembers who was at fault.
+        findings: Who is at fault.
+        since: The checks of the registration that say who was.
+    """
+    current = _by_check(target, findings)
+    previous = {key: m for check in since for key, m in _previous(target, instance, check).items()}
+    return [
+        evaluation(_result(key, current.get(key, [])))
+        for key in {**previous, **current}
+        if current.get(key) != previous.get(key)
+    ]
+
+
+def evaluation(result: dg.AssetCheckResult) -> dg.AssetCheckEvaluation:
+    """Return a result as an event that belongs to no step."""
+    if result.asset_key is None or result.check_name is None:
+        raise ValueError("a result outside of a step names its check")
+    return dg.AssetCheckEvaluation(
+        asset_key=result.asset_key,
+        check_name=result.check_name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        description=result.description,
+    )
+
+
+def _by_check(
+    target: RepoContext, faults: Iterable[Problem | AuditFinding]
+) -> dict[dg.AssetCheckKey, list[str]]:
+    """Return check of an object → what is wrong."""
+    by_subject = {str(d): key for key, d in target.objects.items()}
+    messages: dict[dg.AssetCheckKey, list[str]] = {}
+    for fault in faults:
+        subject = fault.subject if isinstance(fault, Problem) else fault.key.subject
+        check = DEPRECATIONS if isinstance(fault, AuditFinding) and fault.is_warning else RULES
+        if subject in by_subject:
+            key = dg.AssetCheckKey(by_subject[subject], check)
+            messages.setdefault(key, []).append(fault.message)
+    return messages
+
+
+def _result(key: dg.AssetCheckKey, messages: Sequence[str]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=key.asset_key,
+        check_name=key.name,
+        passed=not messages,
+        severity=_WARN if key.name == DEPRECATIONS else _ERROR,
+        description=" ".join(messages) or None,
+    )
+
+
+def _severity(findings: Iterable[AuditFinding]) -> dg.AssetCheckSeverity:
+    return _ERROR if any(not finding.is_warning for finding in findings) else _WARN
+
+
+def _joined(faults: Iterable[object]) -> str | None:
+    return " ".join(map(str, faults)) or None
+
+
+def _finding_table(findings: Iterable[AuditFinding]) -> dict[str, dg.MetadataValue]:
+    records = [
+        dg.TableRecord({"rule": f.rule, "object": f.key.subject, "problem": f.message})
+        for f in findings
+    ]
+    return {"problems": dg.MetadataValue.table(records)}
+
+
+def _at_fault(messages: Mapping[dg.AssetCheckKey, list[str]]) -> dict[str, dg.MetadataValue]:
+    """Return who is at fault, for the next look."""
+    listed = [[*key.asset_key.path, key.name, m] for key, m in messages.items()]
+    return {_AT_FAULT: dg.MetadataValue.json(listed)} if listed else {}
+
+
+def _previous(
+    target: RepoContext, instance: dg.DagsterInstance, check: str
+) -> dict[dg.AssetCheckKey, list[str]]:
+    """Return which checks of objects failed when a check of the registration was last evaluated."""
+    key = dg.AssetCheckKey(target.registration.key, check)
+    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=20)
+    done = (r.evaluation for r in records if isinstance(r.evaluation, dg.AssetCheckEvaluation))
+    newest = next(done, None)  # runs that have not evaluated the check have records as well
+    value = newest.metadata.get(_AT_FAULT) if newest else None
+    listed: Any = value.value if value else []
+    return {dg.AssetCheckKey(dg.AssetKey(path), name): m for *path, name, m in listed}

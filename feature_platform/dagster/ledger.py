@@ -1,0 +1,79 @@
+"""The sensor that makes Dagster's partitions say what the online store's ledger says."""
+
+from collections.abc import Iterable
+
+import dagster as dg
+
+from feature_platform.dagster.online import OnlineLoads, loaded_views
+from feature_platform.dagster.repo_context import RepoContext
+from feature_platform.definitions import View
+from feature_platform.errors import FeaturePlatformError
+from feature_platform.online import Window
+
+_INTERVAL_SECONDS = 60
+
+
+def ledger_sensor(target: RepoContext, loads: OnlineLoads) -> dg.SensorDefinition:
+    """Build the sensor that mirrors the ledger of loaded windows.
+
+    Windows that were loaded elsewhere become materialized partitions. Where a table was emptied,
+    because its view was deleted and created again or its rows changed their meaning, partitions
+    that were materialized are no longer: what has to be loaded again is not green.
+    """
+    views = [(view, p) for view in loaded_views(target) if (p := loads.of(view.name))]
+
+    @dg.sensor(
+        name=f"mirror_ledger_{target.name}",
+        minimum_interval_seconds=_INTERVAL_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Shows as partitions what the online store has loaded.",
+    )
+    def mirror(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        events: list[dg.AssetMaterialization] = []
+        problems = []
+        with target.open() as store:
+            for view, partitions in views:
+                try:
+                    windows = store.online_windows(view.name)
+                except FeaturePlatformError as error:
+                    problems.append(f"{view}: {error}")
+                    continue
+                events += _differences(context.instance, target, view, partitions, windows)
+        if events:
+            return dg.SensorResult(asset_events=events)
+        return dg.SkipReason(" ".join(problems) or "Partitions and ledger agree.")
+
+    return mirror
+
+
+def _differences(
+    instance: dg.DagsterInstance,
+    target: RepoContext,
+    view: View,
+    partitions: dg.TimeWindowPartitionsDefinition,
+    windows: Iterable[Window],
+) -> list[dg.AssetMaterialization]:
+    """Return the materializations that Dagster lacks, after it forgot those that do not hold."""
+    key = target.online_key(view.name)
+    loaded = {name for window in windows for name in _covered(partitions, window)}
+    shown = instance.get_materialized_partitions(key)
+    if shown - loaded:  # Dagster cannot forget single partitions
+        instance.wipe_assets([key])
+        shown = set()
+    return [
+        dg.AssetMaterialization(key, partition=name, metadata={"loaded_by": "another client"})
+        for name in sorted(loaded - shown)
+    ]
+
+
+def _covered(partitions: dg.TimeWindowPartitionsDefinition, window: Window) -> list[str]:
+    """Return the partitions that a loaded window covers as a whole."""
+    start = max(window.start, partitions.start)
+    end = min(window.end, partitions.end or window.end)
+    span = dg.TimeWindow(start, end)
+    return [
+        name
+        for name in partitions.get_partition_keys_in_time_window(span)
+        if start <= (part := partitions.time_window_for_partition_key(name)).start
+        and part.end <= end
+    ]

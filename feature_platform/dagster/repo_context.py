@@ -1,0 +1,127 @@
+"""What every builder of Dagster definitions of one repo needs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any, Self
+
+import dagster as dg
+
+from feature_platform.dagster.metadata import lineage_metadata
+from feature_platform.dagster.resources import FeatureStoreResource
+from feature_platform.dagster.translator import OWNER_TAG, PROJECT_TAG, FeatureStoreTranslator
+from feature_platform.definitions import Definition, namespace_of, with_related
+from feature_platform.errors import DefinitionError
+from feature_platform.project import Project
+from feature_platform.repo import Repo
+from feature_platform.store import FeatureStore
+
+
+@dataclass(frozen=True)
+class RepoContext:
+    """A repo in a code location.
+
+    Attributes:
+        repo: The repo.
+        resource: Opens its feature store. Assets and sensors keep it, instead of sharing a resource
+            key, so that one location can have several repos.
+        translator: Gives its assets.
+        name: Suffix of the names of its jobs, sensors and schedules.
+    """
+
+    repo: Repo
+    resource: FeatureStoreResource
+    translator: FeatureStoreTranslator
+    name: str
+
+    @classmethod
+    def of(
+        cls,
+        repo: str | Path | FeatureStoreResource,
+        translator: FeatureStoreTranslator | None = None,
+        name: str = "",
+    ) -> Self:
+        """Load a repo folder, or the one of a resource.
+
+        Raises:
+            ConfigError: It cannot be loaded.
+        """
+        loaded = Repo.load(repo.repo_path if isinstance(repo, FeatureStoreResource) else repo)
+        resource = FeatureStoreResource(repo_path=str(loaded.path))
+        return cls(
+            repo=loaded,
+            resource=repo if isinstance(repo, FeatureStoreResource) else resource,
+            translator=translator or FeatureStoreTranslator(),
+            name=name or loaded.config.team,
+        )
+
+    @property
+    def project(self) -> str:
+        return self.repo.config.project
+
+    @property
+    def owner(self) -> str:
+        return self.repo.config.team
+
+    @property
+    def apply_job(self) -> str:
+        return f"apply_{self.name}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags of the runs that apply the repo, by which its sensor knows them."""
+        return {PROJECT_TAG: self.project, OWNER_TAG: self.owner}
+
+    @cached_property
+    def specs(self) -> list[dg.AssetSpec]:
+        """The assets of the repo's objects, upstream first, as Dagster expects their events.
+
+        Raises:
+            DefinitionError: On-demand views form a cycle.
+        """
+        definitions = with_related(self.repo.definitions)
+        specs = [self.translator.get_asset_spec(d, self.repo) for d in definitions]
+        graph = {spec.key: [dep.asset_key for dep in spec.deps] for spec in specs}
+        by_key = {spec.key: spec for spec in specs}
+        try:
+            return [by_key[key] for key in TopologicalSorter(graph).static_order() if key in by_key]
+        except CycleError as error:
+            path = " → ".join(key.path[-1] for key in error.args[1])
+            raise DefinitionError(f"On-demand views form a dependency cycle: {path}.") from None
+
+    @cached_property
+    def objects(self) -> dict[dg.AssetKey, Definition]:
+        """Asset key → definition, upstream first."""
+        definitions = with_related(self.repo.definitions)
+        by_key = {self.key(d.kind, d.name): d for d in definitions}
+        return {spec.key: by_key[spec.key] for spec in self.specs}
+
+    @cached_property
+    def registration(self) -> dg.AssetSpec:
+        """The asset that stands for all of the repo's objects."""
+        return self.translator.get_registration_spec(self.repo)
+
+    def key(self, kind: str, name: str) -> dg.AssetKey:
+        """Return the asset key of an object of this project."""
+        return self.translator.get_asset_key(self.project, namespace_of(kind), name)
+
+    def online_key(self, view: str) -> dg.AssetKey:
+        """Return the asset key of a view's online table."""
+        return self.translator.get_asset_key(self.project, "online", view)
+
+    def lineage(self, project: Project, definition: Definition) -> dict[str, Any]:
+        """Return metadata about the columns that an object's columns come from."""
+        key_of = self.translator.get_asset_key
+        return lineage_metadata(
+            project, definition, lambda d: key_of(d.project or project.name, d.namespace, d.name)
+        )
+
+    @contextmanager
+    def open(self) -> Iterator[FeatureStore]:
+        """Open the feature store. Nothing is contacted before it is used."""
+        resource = self.resource.process_config_and_initialize_cm()
+        with resource as initialized, initialized.open() as store:
+            yield store
