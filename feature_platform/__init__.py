@@ -1,7 +1,7 @@
 """A federated feature store that runs on Dagster.
 
-The names here are the public API, under the names Feast gives them; `feature_platform.dagster`
-holds the Dagster side. Everything else may change.
+The names here are the public API, under the names Feast gives them; `feature_platform.checks` holds
+the checks of rows, `feature_platform.dagster` the Dagster side. Everything else may change.
 """
 
 from feature_platform.config import RepoConfig as RepoConfig

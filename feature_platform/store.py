@@ -36,6 +36,7 @@ from feature_platform.retrieval import (
 from feature_platform.services import (
     applying,
     auditing,
+    checking,
     loading,
     reconciling,
     serving,
@@ -43,8 +44,9 @@ from feature_platform.services import (
     watching,
     writing,
 )
-from feature_platform.services.applying import Objects
+from feature_platform.services.applying import Objects, PlanOptions
 from feature_platform.services.auditing import AuditFinding
+from feature_platform.services.checking import CheckResult
 from feature_platform.services.identity import check_may_write
 from feature_platform.services.ingestion import Ingested
 from feature_platform.services.loading import DEFAULT_LOOKBACK, OnProgress
@@ -224,14 +226,8 @@ class FeatureStore:
             ConfigError: A module of the repo folder failed to import.
             DefinitionError: Two objects share a name, or one is unfinished.
         """
-        return applying.plan(
-            self._call(),
-            objects,
-            objects_to_delete,
-            partial=partial,
-            mass_delete=mass_delete,
-            override=override,
-        )
+        options = PlanOptions(partial, mass_delete, override)
+        return applying.plan(self._call(), objects, objects_to_delete, options)
 
     def review(self, plan: Plan, *, costs: bool = True) -> PlanReport:
         """Report the effects and problems of a plan; nothing is written.
@@ -314,14 +310,8 @@ class FeatureStore:
         """
         desired = applying.checked_objects(objects, partial=partial)
         call = self._call()
-        plan = applying.plan(
-            call,
-            desired,
-            objects_to_delete,
-            partial=partial,
-            mass_delete=mass_delete,
-            override=override,
-        )
+        options = PlanOptions(partial, mass_delete, override)
+        plan = applying.plan(call, desired, objects_to_delete, options)
         return self._commit(call, plan, message=message, client=client)
 
     def commit(
@@ -341,7 +331,8 @@ class FeatureStore:
             RefusedError: Objects of another owner depend on them.
         """
         call = self._call()
-        plan = applying.plan(call, [], partial=False, mass_delete=True)
+        options = PlanOptions(partial=False, mass_delete=True)
+        plan = applying.plan(call, [], options=options)
         return self._commit(call, plan, message="teardown")
 
     def restore(
@@ -710,6 +701,29 @@ class FeatureStore:
             RequestError: The view has no history.
         """
         return training.statistics(self._call(), feature_view_name, start_date, end_date)
+
+    def check(
+        self,
+        feature_views: Sequence[str] | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> list[CheckResult]:
+        """Evaluate what owners declared of their rows, in one pass over each view's window.
+
+        Args:
+            feature_views: Names of views; all with a history if left out.
+            start_date: Rows observed from here, inclusive; all if left out,
+            end_date: to here, exclusive; now if left out.
+
+        Returns:
+            A result per declared check, and `schema` for each view: whether its source has the
+            declared columns.
+
+        Raises:
+            NotFoundError: A view is not registered.
+            StoreError: A source cannot be read.
+        """
+        return checking.check_views(self._call(), feature_views, start_date, end_date)
 
     def create_saved_dataset(
         self,

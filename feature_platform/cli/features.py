@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
@@ -133,6 +134,36 @@ def verify_parity(repo: Path, *, features: tuple[str, ...], file: Path, as_json:
         if listed:
             print_table(["for example", "entity", "online", "offline", "status"], listed)
     if comparison.mismatches:
+        sys.exit(1)
+
+
+@command()
+@click.argument("views", nargs=-1)
+@click.option("--start", type=Instant(), help="Rows observed from here.  [default: all]")
+@click.option("--end", type=Instant(), help="Rows observed before.  [default: now]")
+@json_option
+def check(
+    repo: Path,
+    *,
+    views: tuple[str, ...],
+    start: datetime | None,
+    end: datetime | None,
+    as_json: bool,
+) -> None:
+    """Check the rows of VIEWS against what their owners declared.
+
+    Exits with 1 if a check fails that is not a warning.
+    """
+    results = FeatureStore(repo).check(list(views) or None, start, end)
+    if as_json:
+        print_json([asdict(result) for result in results])
+    else:
+        shown = [
+            (r.view, r.check, "passed" if r.passed else r.severity, r.limit, r.message)
+            for r in results
+        ]
+        print_table(["view", "check", "result", "declared", "found"], shown)
+    if any(result.is_failed_error for result in results):
         sys.exit(1)
 
 

@@ -64,7 +64,8 @@ def apply_assets(target: RepoContext) -> dg.AssetsDefinition:
 
 @contextmanager
 def retried(
-    context: dg.AssetExecutionContext, *others: type[FeaturePlatformError]
+    context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext,
+    *others: type[FeaturePlatformError],
 ) -> Iterator[None]:
     """Retry a step after errors that may pass by themselves, and after no others.
 
@@ -77,7 +78,7 @@ def retried(
     except FeaturePlatformError as error:
         if not error.retryable and not isinstance(error, others):
             raise dg.Failure(f"{type(error).__name__}: {error}", allow_retries=False) from error
-        pause = _FIRST_PAUSE_SECONDS * 2**context.retry_number
+        pause = _FIRST_PAUSE_SECONDS * 2**context.op_execution_context.retry_number
         raise dg.RetryRequested(max_retries=_MAX_RETRIES, seconds_to_wait=pause) from error
 
 

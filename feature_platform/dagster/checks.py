@@ -21,7 +21,7 @@ _AT_FAULT = "at_fault"
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
-def object_checks(target: RepoContext) -> dg.AssetChecksDefinition | None:
+def object_checks(target: RepoContext) -> list[dg.AssetChecksDefinition]:
     """Build the checks of single objects; their apply step and the audit sensor report them too.
 
     An object gets an evaluation when it is at fault and when it has recovered, not in every run.
@@ -34,7 +34,7 @@ def object_checks(target: RepoContext) -> dg.AssetChecksDefinition | None:
         if list(definition.dependencies())
     ]
     if not specs:
-        return None
+        return []
 
     @dg.multi_asset_check(
         name=f"audit_{target.project}_{target.owner}", specs=specs, can_subset=True
@@ -46,7 +46,7 @@ def object_checks(target: RepoContext) -> dg.AssetChecksDefinition | None:
         for key in context.selected_asset_check_keys:
             yield _result(key, faults.get(key, []))
 
-    return check
+    return [check]
 
 
 def rules_result(target: RepoContext, problems: Sequence[Problem]) -> dg.AssetCheckResult:

@@ -8,6 +8,7 @@ import dagster as dg
 
 from feature_platform.dagster.apply import apply_assets
 from feature_platform.dagster.checks import AUDIT, RULES, object_checks
+from feature_platform.dagster.expectations import row_checks
 from feature_platform.dagster.ledger import ledger_sensor
 from feature_platform.dagster.online import HOURLY, OnlineLoads, Partitions, online_definitions
 from feature_platform.dagster.reconcile import reconcile_sensor
@@ -109,7 +110,7 @@ def _definitions(
     target: RepoContext, loads: OnlineLoads, status: dg.DefaultSensorStatus
 ) -> dg.Definitions:
     register = apply_assets(target)
-    checks = object_checks(target)
+    checks = [*object_checks(target), *row_checks(target, loads)]
     own_checks = [dg.AssetCheckKey(target.registration.key, name) for name in (RULES, AUDIT)]
     selection = dg.AssetSelection.assets(register).without_checks()
     job = dg.define_asset_job(
@@ -123,8 +124,6 @@ def _definitions(
     if online.assets:
         sensors.append(ledger_sensor(target, loads))
     return dg.Definitions.merge(
-        dg.Definitions(
-            assets=[register], asset_checks=[checks] if checks else [], jobs=[job], sensors=sensors
-        ),
+        dg.Definitions(assets=[register], asset_checks=checks, jobs=[job], sensors=sensors),
         online,
     )

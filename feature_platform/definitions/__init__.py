@@ -7,6 +7,16 @@ from feature_platform.definitions.base import Deprecation as Deprecation
 from feature_platform.definitions.base import is_name as is_name
 from feature_platform.definitions.base import label_of as label_of
 from feature_platform.definitions.base import with_related as with_related
+from feature_platform.definitions.checks import Between as Between
+from feature_platform.definitions.checks import Check as Check
+from feature_platform.definitions.checks import Drift as Drift
+from feature_platform.definitions.checks import FieldCheck as FieldCheck
+from feature_platform.definitions.checks import Fresh as Fresh
+from feature_platform.definitions.checks import NotNull as NotNull
+from feature_platform.definitions.checks import OneOf as OneOf
+from feature_platform.definitions.checks import RowCount as RowCount
+from feature_platform.definitions.checks import UniqueRows as UniqueRows
+from feature_platform.definitions.checks import ViewCheck as ViewCheck
 from feature_platform.definitions.code import Code as Code
 from feature_platform.definitions.code import fingerprint as fingerprint
 from feature_platform.definitions.code import source_fingerprint as source_fingerprint

@@ -8,11 +8,12 @@ import pydantic
 from pydantic import BeforeValidator, PrivateAttr, field_validator, model_validator
 
 from feature_platform.definitions.base import Definition, Dependency, Name, name_of
+from feature_platform.definitions.checks import Drift, ViewCheck
 from feature_platform.definitions.entity import Entity
-from feature_platform.definitions.field import Field, as_tuple, duplicate_names
+from feature_platform.definitions.field import Field, as_tuple, check_labels, duplicate_names
 from feature_platform.definitions.reference import View
 from feature_platform.definitions.source import Source
-from feature_platform.errors import DefinitionError
+from feature_platform.errors import DefinitionError, did_you_mean
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 
 
@@ -29,6 +30,8 @@ class FeatureView(View):
         ttl: How long a row is valid: a row observed at `t` serves requests from `t` to `t + ttl`,
             both inclusive. `None` and zero mean forever.
         online: Whether rows can be materialized and pushed to the online store.
+        checks: What its rows should be: `RowCount`, `Fresh`, `UniqueRows`, `Drift`. Fields have
+            checks of their own.
 
     Raises:
         DefinitionError: Arguments are invalid; all of them are listed.
@@ -59,6 +62,7 @@ class FeatureView(View):
     ] = ()
     ttl: timedelta | None = None
     online: bool = True
+    checks: Annotated[tuple[ViewCheck, ...], BeforeValidator(as_tuple)] = ()
     _source: Definition | None = PrivateAttr(default=None)
 
     def __init__(self, **data: Any) -> None:
@@ -84,6 +88,18 @@ class FeatureView(View):
                 raise ValueError(f"schema: {name!r} is reserved. Map the column to another name.")
         if len(set(self.entities)) < len(self.entities):
             raise ValueError(f"entities {list(self.entities)} contain an entity twice.")
+        return self
+
+    @model_validator(mode="after")
+    def _check_checks(self) -> Self:
+        check_labels(self.checks)
+        types = {f.name: f.dtype for f in self.fields}
+        for drift in (check for check in self.checks if isinstance(check, Drift)):
+            if drift.feature not in types:
+                hint = did_you_mean(drift.feature, types)
+                raise ValueError(f"checks: {drift.feature!r} is not a feature.{hint}")
+            if misfit := drift.misfit(types[drift.feature]):
+                raise ValueError(f"checks: {misfit}")
         return self
 
     @property

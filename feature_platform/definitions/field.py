@@ -1,10 +1,19 @@
 """Fields: declared columns."""
 
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, model_validator
 
 from feature_platform.definitions.base import NO_LABELS, ColumnName, Deprecation, Labels, Value
+from feature_platform.definitions.checks import Check, FieldCheck
 from feature_platform.types import DType
+
+
+def as_tuple(value: Any) -> Any:
+    """Wrap a single value in a tuple; convert a list to one."""
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
 class Field(Value):
@@ -16,6 +25,7 @@ class Field(Value):
         description: Description for the catalog.
         tags: Free labels.
         deprecated: Notice of its removal or of a change of its type.
+        checks: What its values should be: `NotNull`, `Between`, `OneOf`.
 
     Example:
         >>> from feature_platform.types import Int64
@@ -28,14 +38,28 @@ class Field(Value):
     description: str = ""
     tags: Labels = NO_LABELS
     deprecated: Deprecation | None = None
+    checks: Annotated[tuple[FieldCheck, ...], BeforeValidator(as_tuple)] = ()
+
+    @model_validator(mode="after")
+    def _check_checks(self) -> Self:
+        check_labels(self.checks)
+        if misfits := [m for m in (check.misfit(self.dtype) for check in self.checks) if m]:
+            raise ValueError(f"{self.name!r}: checks: {misfits[0]}")
+        return self
+
+
+def check_labels(checks: Iterable[Check]) -> None:
+    """Refuse two checks of one name.
+
+    Raises:
+        ValueError: There are two.
+    """
+    counts = Counter(check.label for check in checks)
+    if twice := [label for label, count in counts.items() if count > 1]:
+        raise ValueError(f"checks: {twice[0]!r} is declared twice.")
 
 
 def duplicate_names(fields: tuple[Field, ...]) -> list[str]:
     """Return the names that occur more than once, ignoring case."""
     counts = Counter(f.name.casefold() for f in fields)
     return [name for name, count in counts.items() if count > 1]
-
-
-def as_tuple(value: Any) -> Any:
-    """Wrap a single value in a tuple; convert a list to one."""
-    return tuple(value) if isinstance(value, (list, tuple)) else (value,)

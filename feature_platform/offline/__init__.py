@@ -13,6 +13,8 @@ from feature_platform.offline.base import Progress as Progress
 from feature_platform.offline.base import Query as Query
 from feature_platform.offline.base import Span as Span
 from feature_platform.offline.entity_rows import check_unique as check_unique
+from feature_platform.offline.measures import Histogram as Histogram
+from feature_platform.offline.measures import Measure as Measure
 from feature_platform.offline.settings import AnyOfflineSettings as AnyOfflineSettings
 from feature_platform.offline.settings import DuckDBSettings as DuckDBSettings
 from feature_platform.offline.settings import OfflineSettings as OfflineSettings

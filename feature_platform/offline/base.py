@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from feature_platform.offline.measures import Histogram, Measure
 from feature_platform.offline.statistics import FeatureStatistics
 from feature_platform.table import Table, ViewRead
 
@@ -157,6 +158,42 @@ class OfflineStore(ABC):
         Raises:
             SchemaError: The source lacks a declared column, or holds another type.
             StoreError: The source cannot be read.
+        """
+
+    @abstractmethod
+    def measure(
+        self, table: Table, measures: Sequence[Measure], start: datetime | None, end: datetime
+    ) -> list[int | None]:
+        """Compute measures of the rows observed from `start` to `end`, in one pass.
+
+        Args:
+            table: The table.
+            measures: What to compute.
+            start: Inclusive; the beginning of time if left out.
+            end: Exclusive.
+
+        Raises:
+            SchemaError: The source lacks a declared column, or holds another type.
+            StoreError: The source cannot be read.
+        """
+
+    @abstractmethod
+    def histogram(
+        self,
+        table: Table,
+        feature: str,
+        reference: tuple[datetime, datetime],
+        window: tuple[datetime, datetime],
+        bins: int,
+    ) -> Histogram:
+        """Count the values of a feature in two periods, `[start, end)`.
+
+        Numbers fall into bins of equal frequency in the reference, texts and booleans are counted
+        by value.
+
+        Raises:
+            RequestError: A text has more than 1,000 distinct values.
+            SchemaError, StoreError: As for `measure`.
         """
 
     @abstractmethod

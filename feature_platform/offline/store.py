@@ -4,6 +4,8 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
+from decimal import Decimal
+from math import isfinite
 from typing import Any, cast
 
 import pyarrow as pa
@@ -17,6 +19,7 @@ from feature_platform.offline.base import (
     Query,
     Span,
 )
+from feature_platform.offline.columns import family
 from feature_platform.offline.entity_rows import (
     check_entity_rows,
     check_keys,
@@ -25,6 +28,7 @@ from feature_platform.offline.entity_rows import (
     time_sql,
     timestamp_column,
 )
+from feature_platform.offline.measures import Histogram, Measure, bins_sql, measures_sql
 from feature_platform.offline.point_in_time import (
     TIME,
     EntityRowsSql,
@@ -100,11 +104,86 @@ class SqlOfflineStore(OfflineStore):
         relation = f"{source.relation} WHERE {conditions}"
         return describe(session, relation, source.features, table.features)
 
+    def measure(
+        self, table: Table, measures: Sequence[Measure], start: datetime | None, end: datetime
+    ) -> list[int | None]:
+        names = [m.column for m in measures if m.column in table.features.names]
+        with closing(self._engine.open(None)) as session:
+            read = list(dict.fromkeys(names))
+            source = source_sql(session.sql, table, read, session.relation(table))
+            conditions = _observed(session, source, start, end)
+            row = session.row(measures_sql(session.sql, source, conditions, measures))
+        return [None if value is None else _count(value) for value in row]
+
+    def histogram(
+        self,
+        table: Table,
+        feature: str,
+        reference: tuple[datetime, datetime],
+        window: tuple[datetime, datetime],
+        bins: int,
+    ) -> Histogram:
+        dtype = table.features.field(feature).type
+        with closing(self._engine.open(None)) as session:
+            source = source_sql(session.sql, table, [feature], session.relation(table))
+            column = source.features[feature]
+            periods = [_observed(session, source, *period) for period in (reference, window)]
+            relation = f"{source.relation} WHERE ({periods[0]}) OR ({periods[1]})"
+            if family(dtype) not in {"integer", "number"}:
+                return _counted(session, relation, column, periods)
+            number = f"CAST({column} AS {session.sql.type_name(pa.float64())})"
+            reference_rows = f"{source.relation} WHERE {periods[0]}"
+            edges = _edges(session, reference_rows, number, bins)
+            row = session.row(bins_sql(number, relation, periods, edges))
+        counts = [_count(value) for value in row]
+        half = len(counts) // 2
+        return Histogram((None, *edges, "more"), tuple(counts[:half]), tuple(counts[half:]))
+
     def count(self, table: Table, start: datetime, end: datetime) -> int:
         with closing(self._engine.open(None)) as session:
             source = source_sql(session.sql, table, (), session.relation(table))
             sql = count_sql(session.sql, source, microseconds(start), microseconds(end))
             return int(str(session.row(sql)[0]))
+
+
+def _observed(session: Session, source: SourceSql, start: datetime | None, end: datetime) -> str:
+    """Return the condition that rows were observed in `[start, end)`."""
+    low = None if start is None else microseconds(start)
+    bounds = within(session.sql, source, low, microseconds(end) - 1)
+    return conjunction([f"{source.event} IS NOT NULL", *bounds])
+
+
+def _count(value: object) -> int:
+    """Return a number that an engine may give as an integer, a decimal or a float."""
+    return int(Decimal(str(value)))
+
+
+def _edges(session: Session, relation: str, number: str, bins: int) -> list[float]:
+    """Return the upper bounds of bins of equal frequency, without those that coincide."""
+    quantiles = session.sql.quantiles(number, [i / bins for i in range(1, bins)])
+    selected = ", ".join(f"{sql} AS q{i}" for i, sql in enumerate(quantiles))
+    values = list(session.row(f"SELECT {selected} FROM {relation}"))
+    if values and isinstance(values[0], list):
+        values = values[0]
+    numbers = {float(str(value)) for value in values if value is not None}
+    return sorted(filter(isfinite, numbers))
+
+
+def _counted(session: Session, relation: str, column: str, periods: Sequence[str]) -> Histogram:
+    """Count values one by one."""
+    counted = ", ".join(
+        f"sum(CASE WHEN {period} THEN 1 ELSE 0 END) AS p{i}" for i, period in enumerate(periods)
+    )
+    rows = session.rows(
+        f"SELECT {column} AS v, {counted} FROM {relation} GROUP BY {column} ORDER BY v "
+        f"LIMIT {FEW_VALUES + 1}"
+    )
+    if len(rows) > FEW_VALUES:
+        raise RequestError(
+            f"It has more than {FEW_VALUES:,} distinct values, too many for a distribution."
+        )
+    columns = ([row["v"] for row in rows], *([_count(r[p]) for r in rows] for p in ("p0", "p1")))
+    return Histogram(*map(tuple, columns))
 
 
 def describe(

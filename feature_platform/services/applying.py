@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
+from typing import NamedTuple
 
 from feature_platform.definitions import (
     Definition,
@@ -34,16 +35,25 @@ Objects = Definition | RequestSource | Iterable[Definition | RequestSource] | No
 """What users pass to plan and apply; `None` for everything that the repo defines."""
 
 
+class PlanOptions(NamedTuple):
+    """How objects are applied; see `FeatureStore.plan`."""
+
+    partial: bool = True
+    mass_delete: bool = False
+    override: str = ""
+
+
+_DEFAULTS = PlanOptions()
+
+
 def plan(
     call: Call,
     objects: Objects,
     objects_to_delete: Iterable[Definition] = (),
-    *,
-    partial: bool = True,
-    mass_delete: bool = False,
-    override: str = "",
+    options: PlanOptions = _DEFAULTS,
 ) -> Plan:
     """Compare objects with the registry; see `FeatureStore.plan`."""
+    partial, mass_delete, override = options
     if not isinstance(override, str) or (override and not override.strip()):
         raise RequestError(f"override is {abbreviate(override)}; pass the reason as text.")
     repo = call.stores.repo

@@ -10,7 +10,7 @@ from feature_platform.errors import FeaturePlatformError, Problem
 from feature_platform.governance import Plan
 from feature_platform.project import Cursor, Key, Project
 from feature_platform.registry import Commit
-from feature_platform.services.applying import plan, review
+from feature_platform.services.applying import PlanOptions, plan, review
 from feature_platform.services.stores import Call, Defined
 
 
@@ -69,7 +69,7 @@ def assess(call: Call, defined: Defined = None, *, applied: Cursor | None = None
     answer = _without_plan(call, definitions, applied)
     if answer is None:
         try:
-            planned = plan(call, definitions, partial=False)
+            planned = plan(call, definitions, options=PlanOptions(partial=False))
         except FeaturePlatformError as error:
             answer = Verdict.REFUSED, str(error)
         else:

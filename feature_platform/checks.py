@@ -1,0 +1,22 @@
+"""What owners declare of their rows, for `Field(checks=...)` and `FeatureView(checks=...)`.
+
+`FeatureStore.check`, `feature-platform check` and asset checks in Dagster evaluate it.
+
+Example:
+    >>> from feature_platform import Field, checks
+    >>> from feature_platform.types import Float32
+    >>> Field(name="conv_rate", dtype=Float32, checks=[checks.Between(min=0, max=1)]).checks
+    (Between(severity='error', blocking=False, type='between', min=0, max=1),)
+"""
+
+from feature_platform.definitions.checks import (
+    Between,
+    Drift,
+    Fresh,
+    NotNull,
+    OneOf,
+    RowCount,
+    UniqueRows,
+)
+
+__all__ = ["Between", "Drift", "Fresh", "NotNull", "OneOf", "RowCount", "UniqueRows"]
