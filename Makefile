@@ -8,7 +8,7 @@ export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev quick test check contract reliability bench bench-historical bench-materialize bench-online bench-registry structure lock clean
+.PHONY: help demo dev quick test check contract reliability bench bench-dagster bench-historical bench-materialize bench-online bench-registry structure lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ bench-materialize: $(VENV)/.installed $(VENV)/.feast ## Measure loads beside the
 
 bench-online: $(VENV)/.installed $(VENV)/.feast ## Measure online reads beside the raw round trip and Feast; writes docs/bench_online.md
 	@$(BIN)/python -m bench.online
+
+bench-dagster: $(VENV)/.installed ## Measure the Dagster layer beside bare Dagster; writes docs/bench_dagster.md
+	@$(BIN)/python -m bench.dagster
 
 bench-registry: $(VENV)/.installed $(VENV)/.feast ## Measure the registry beside Feast's; writes docs/bench_registry.md
 	@$(BIN)/python -m bench.registry

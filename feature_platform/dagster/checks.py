@@ -31,7 +31,7 @@ def object_checks(target: RepoContext) -> list[dg.AssetChecksDefinition]:
     specs += [
         dg.AssetCheckSpec(DEPRECATIONS, asset=key)
         for key, definition in target.objects.items()
-        if list(definition.dependencies())
+        if definition.references
     ]
     if not specs:
         return []

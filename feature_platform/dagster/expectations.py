@@ -19,33 +19,42 @@ def row_checks(target: RepoContext, loads: OnlineLoads) -> list[dg.AssetChecksDe
     """Build the checks that the repo's views declare of their rows.
 
     A view's checks are evaluated together, in one pass over the history; with windows, over the
-    newest complete one. A failed blocking check keeps what is downstream from running: the view is
-    checked on its own asset, before its online table is loaded.
+    newest complete one. A failed blocking check keeps what is downstream in the same run from
+    running, such as the load of the online table.
     """
-    pushed = {
-        d.name for d in target.objects.values() if isinstance(d, PushSource) and d.history is None
-    }
-    views = [d for d in target.objects.values() if isinstance(d, FeatureView)]
-    return [_checks(target, view, loads) for view in views if view.source not in pushed]
-
-
-def _checks(target: RepoContext, view: FeatureView, loads: OnlineLoads) -> dg.AssetChecksDefinition:
-    key = target.key(view.kind, view.name)
+    views = {target.key(view.kind, view.name): view for view in _views_with_history(target)}
     specs = [
         dg.AssetCheckSpec(name, asset=key, blocking=check.blocking)
+        for key, view in views.items()
         for name, check in declared_checks(view).items()
     ]
+    if not specs:
+        return []
 
-    @dg.multi_asset_check(name=f"check_{target.project}_{view.name}", specs=specs, can_subset=True)
-    def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        start, end = _newest_window(loads, view)
+    @dg.multi_asset_check(
+        name=f"check_rows_{target.project}_{target.owner}", specs=specs, can_subset=True
+    )
+    def check(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        selected: dict[dg.AssetKey, list[dg.AssetCheckKey]] = {}
+        for check_key in context.selected_asset_check_keys:
+            selected.setdefault(check_key.asset_key, []).append(check_key)
         with retried(context), target.open() as store:
-            results = {r.check: r for r in store.check([view.name], start, end)}
-        for check in context.selected_asset_check_keys:
-            if check.name in results:
-                yield _result(check, results[check.name], start, end)
+            for key, checks in selected.items():
+                start, end = _newest_window(loads, views[key])
+                results = {r.check: r for r in store.check([views[key].name], start, end)}
+                for check_key in checks:
+                    if check_key.name in results:
+                        yield _result(check_key, results[check_key.name], start, end)
 
-    return evaluate
+    return [check]
+
+
+def _views_with_history(target: RepoContext) -> Iterator[FeatureView]:
+    definitions = target.objects.values()
+    pushed = {d.name for d in definitions if isinstance(d, PushSource) and d.history is None}
+    for definition in definitions:
+        if isinstance(definition, FeatureView) and definition.source not in pushed:
+            yield definition
 
 
 def _newest_window(

@@ -42,7 +42,7 @@ def test_each_declared_check_is_an_asset_check(checked) -> None:
 
     assert names == {
         "schema": True, "row_count": True, "trips_not_null": False, "trips_between": False,
-        "registry_rules": False, "reads_nothing_deprecated": False,
+        "registry_rules": False,
     }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Measures the Dagster layer beside bare Dagster."""
