@@ -17,8 +17,8 @@ demo: $(VENV)/.installed ## A platform team and two product teams share a featur
 	@$(BIN)/python demo.py
 
 dev: $(VENV)/.installed ## Open the Dagster UI with every code location, on http://localhost:3000
-	@echo "==> dagster dev: the UI will be on http://localhost:3000 (Ctrl-C ends it)"
-	@$(BIN)/dagster dev -w workspace.yaml
+	@echo "==> dg dev: the UI will be on http://localhost:3000 (Ctrl-C ends it)"
+	@$(BIN)/dg dev -w workspace.yaml
 
 test: check ## Check the code, then run every test
 	@echo "==> tests"

@@ -28,6 +28,7 @@ STATE_TAG = "feature_platform/state"
 """Tag of a run that a sensor asked for: what it is to apply, as `state_of` gives it."""
 
 _DATA_VERSION = "dagster/data_version"
+_STATE = "state"
 _MAX_RETRIES = 3
 _FIRST_PAUSE_SECONDS = 10
 
@@ -168,10 +169,18 @@ class _Registration:
         registration = self._target.registration.key
         if registration in self._context.selected_asset_keys and (commit or stale):
             metadata = commit_metadata(commit, project.snapshot.cursor, plan)
+            if not self._partial:
+                metadata[_STATE] = state_of(self._objects.values())
             yield dg.MaterializeResult(asset_key=registration, metadata=metadata)
 
     def _unseen(self) -> list[dg.AssetKey]:
-        """Return the assets whose newest state Dagster has not seen."""
+        """Return the assets whose newest state Dagster has not seen.
+
+        The registration is emitted last: if it was for this state, all objects were before it.
+        """
+        last = _last_registration(self._context.instance, self._target).get(_STATE)
+        if last and last.value == state_of(self._objects.values()):
+            return []
         seen = self._context.instance.get_latest_materialization_events(list(self._objects))
         unseen = []
         for key, definition in self._objects.items():
@@ -200,7 +209,14 @@ class _Registration:
 
 def applied_cursor(instance: dg.DagsterInstance, target: RepoContext) -> Cursor | None:
     """Return the registry's cursor when the repo was last applied by Dagster."""
+    value = _last_registration(instance, target).get("cursor")
+    return Cursor.parse(str(value.value)) if value else None
+
+
+def _last_registration(
+    instance: dg.DagsterInstance, target: RepoContext
+) -> Mapping[str, dg.MetadataValue]:
+    """Return the metadata of the newest event of the registration."""
     event = instance.get_latest_materialization_event(target.registration.key)
     materialization = event.asset_materialization if event else None
-    value = materialization.metadata.get("cursor") if materialization else None
-    return Cursor.parse(str(value.value)) if value else None
+    return materialization.metadata if materialization else {}

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias, cast
 
 import dagster as dg
 
+from feature_platform.dagster import beta
 from feature_platform.dagster.apply import retried
 from feature_platform.dagster.io_manager import Dataset, DatasetIOManager
 from feature_platform.dagster.repo_context import RepoContext
@@ -166,13 +167,18 @@ def _asset(
         def from_asset(context: dg.AssetExecutionContext, rows: Any) -> Any:
             return _output(context, compute(context, rows), io_manager)
 
-        return cast("dg.AssetsDefinition", dg.asset(**arguments)(from_asset))
+        return _built(arguments, from_asset)
 
     def from_rows(context: dg.AssetExecutionContext) -> Any:
         rows = spine(context) if callable(spine) else spine
         return _output(context, compute(context, rows), io_manager)
 
-    return cast("dg.AssetsDefinition", dg.asset(**arguments)(from_rows))
+    return _built(arguments, from_rows)
+
+
+def _built(arguments: Mapping[str, Any], function: Callable[..., Any]) -> dg.AssetsDefinition:
+    with beta.accepted():
+        return cast("dg.AssetsDefinition", dg.asset(**arguments)(function))
 
 
 def _io_manager(target: RepoContext, io_manager: Any) -> Any:

@@ -7,7 +7,7 @@ import dagster as dg
 from feature_platform.dagster.online import OnlineLoads, loaded_views
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.definitions import View
-from feature_platform.errors import FeaturePlatformError
+from feature_platform.errors import FeaturePlatformError, NotFoundError
 from feature_platform.online import Window
 
 _INTERVAL_SECONDS = 60
@@ -35,6 +35,8 @@ def ledger_sensor(target: RepoContext, loads: OnlineLoads) -> dg.SensorDefinitio
             for view, partitions in views:
                 try:
                     windows = store.online_windows(view.name)
+                except NotFoundError:  # it is not registered, so it has no rows
+                    windows = []
                 except FeaturePlatformError as error:
                     problems.append(f"{view}: {error}")
                     continue

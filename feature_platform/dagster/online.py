@@ -1,6 +1,5 @@
 """Assets that load views into the online store."""
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -9,6 +8,7 @@ from typing import Any, TypeAlias
 
 import dagster as dg
 
+from feature_platform.dagster import beta
 from feature_platform.dagster.apply import retried
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.definitions import FeatureView, OnDemandFeatureView, Source, View
@@ -85,8 +85,7 @@ def online_definitions(target: RepoContext, loads: OnlineLoads) -> dg.Definition
     views = loaded_views(target)
     loads.check(views)
     by_cadence: dict[Partitions, list[dg.AssetsDefinition]] = {}
-    with warnings.catch_warnings():  # Dagster calls single-run backfills and pools beta.
-        warnings.simplefilter("ignore", dg.BetaWarning)
+    with beta.accepted():
         for view in views:
             asset = _online_asset(target, view, loads)
             by_cadence.setdefault(loads.of(view.name), []).append(asset)
@@ -177,7 +176,7 @@ def _registered(
 ) -> dict[str, Any]:
     """Return what is loaded: the registered view, even if the code defines another one by now."""
     project = store.load_project()
-    registered = project.get(View, view.name)
+    registered = project.view(view.reference())
     if registered != view:
         context.log.warning(
             "%s is registered differently from this code; the registered one is loaded. Apply the "

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from feature_platform.dagster import beta
 from feature_platform.definitions import (
     Definition,
     FeatureView,
@@ -143,8 +144,9 @@ def _metadata(definition: Definition) -> dict[str, Any]:
     metadata: dict[str, Any] = {}
     if definition.place:
         file, line = definition.place
-        reference = dg.LocalFileCodeReference(file_path=file, line_number=line)
-        references = dg.CodeReferencesMetadataValue(code_references=[reference])
+        with beta.accepted():
+            reference = dg.LocalFileCodeReference(file_path=file, line_number=line)
+            references = dg.CodeReferencesMetadataValue(code_references=[reference])
         metadata["dagster/code_references"] = references
     if isinstance(definition, View):
         columns = [

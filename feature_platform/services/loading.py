@@ -8,7 +8,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from feature_platform.definitions import FeatureView, OnDemandFeatureView, View
+from feature_platform.definitions import FeatureView, OnDemandFeatureView, ViewReference
 from feature_platform.errors import FeaturePlatformError, RequestError, SchemaError, StoreError
 from feature_platform.offline import Deliver, OfflineStore
 from feature_platform.online import OnlineStore, Window, write_rows
@@ -84,7 +84,7 @@ def materialize_incremental(
 
 def windows(call: Call, view: str) -> list[Window]:
     """Return the loaded ranges of a view; see `FeatureStore.online_windows`."""
-    table = online_table(call.project, call.project.get(View, view))
+    table = online_table(call.project, call.project.view(ViewReference(view=view)))
     return call.stores.online.windows(table) if table else []
 
 

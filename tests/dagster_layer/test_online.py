@@ -15,7 +15,7 @@ from feature_platform.dagster import (
     platform_definitions,
     team_definitions,
 )
-from feature_platform.errors import ConfigError, SchemaError, StoreError
+from feature_platform.errors import ConfigError, NotFoundError, SchemaError, StoreError
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 JOB = "materialize_shop_online"
@@ -176,6 +176,18 @@ def test_what_has_to_be_loaded_again_is_no_longer_green(workspace) -> None:
     assert shown(workspace) == {"2026-01-02"}
 
 
+def test_the_ledger_of_a_view_that_is_not_registered_is_empty(workspace) -> None:
+    assert isinstance(mirror(workspace), dg.SkipReason)
+    workspace.run("platform")
+    load_range(workspace, "2026-01-01", "2026-01-03")
+    workspace.write("platform", PLATFORM[: PLATFORM.index("stats = FeatureView")])
+    workspace.run("platform")
+    workspace.write("platform", PLATFORM)
+    mirror(workspace)
+
+    assert shown(workspace) == set()
+
+
 def failing(monkeypatch, error: Exception, times: int) -> list[int]:
     """Let loads fail some times, and return the list of attempts."""
     attempts: list[int] = []
@@ -216,6 +228,10 @@ def test_a_view_that_is_not_registered_is_said_once(workspace) -> None:
     result = workspace.run("platform", JOB, partition_key="2026-01-01")
 
     assert not result.success
+    [event] = [e for e in result.all_events if e.is_step_failure]
+    assert "NotFoundError" in event.step_failure_data.user_failure_data.description
+    with raises(NotFoundError, "'stats'"):
+        FeatureStore(workspace.folder / "platform").online_windows("stats")
     assert not [e for e in result.all_events if e.event_type_value == "STEP_UP_FOR_RETRY"]
 
 
