@@ -15,7 +15,11 @@ logging.disable(logging.INFO)
 
 import dagster as dg  # noqa: E402
 
+from feature_platform import FeatureStore  # noqa: E402
 from feature_platform.dagster import platform_definitions  # noqa: E402
+
+MOST_EMITTED = 1000
+"""A step of 5,000 assets takes bare Dagster more than ten minutes, whatever it emits."""
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 MODULE = """
@@ -125,21 +129,26 @@ def main() -> None:
         if system == "ours":
             ours(repo, 3).get_repository_def()
             cells["load"], first = cpu(lambda: loaded(lambda: ours(repo, count)))
-            cells["first apply"], emitted = cpu(lambda: run(first, instance))
-            assert emitted == count // 3 * 3 + 1, emitted  # noqa: S101
-            cells["unchanged apply"], emitted = cpu(lambda: run(first, instance))
-            assert emitted == 0, emitted  # noqa: S101
+            if count <= MOST_EMITTED:
+                cells["first apply"], emitted = cpu(lambda: run(first, instance))
+                assert emitted == count // 3 * 3 + 1, emitted  # noqa: S101
+                cells["unchanged apply"], emitted = cpu(lambda: run(first, instance))
+                assert emitted == 0, emitted  # noqa: S101
             one = loaded(lambda: ours(repo, count, changed=0))
-            cells["one changed"], emitted = cpu(lambda: run(one, instance))
-            assert emitted == 2, emitted  # noqa: PLR2004, S101 - the object and the registration
+            if count <= MOST_EMITTED:
+                cells["one changed"], emitted = cpu(lambda: run(one, instance))
+                assert emitted == 2, emitted  # noqa: PLR2004, S101 - the object and the registration
+            else:
+                FeatureStore(repo).apply(partial=False)
             cells["tick"], _ = cpu(lambda: tick(one, instance))
         else:
             cells["load"], all_emitted = cpu(lambda: loaded(lambda: bare(count, count)))
-            cells["first apply"], _ = cpu(lambda: run(all_emitted, instance))
-            none = loaded(lambda: bare(count, 0))
-            cells["unchanged apply"], _ = cpu(lambda: run(none, instance))
             one = loaded(lambda: bare(count, 1))
-            cells["one changed"], _ = cpu(lambda: run(one, instance))
+            if count <= MOST_EMITTED:
+                cells["first apply"], _ = cpu(lambda: run(all_emitted, instance))
+                none = loaded(lambda: bare(count, 0))
+                cells["unchanged apply"], _ = cpu(lambda: run(none, instance))
+                cells["one changed"], _ = cpu(lambda: run(one, instance))
             cells["tick"], _ = cpu(lambda: tick(one, instance))
     print(json.dumps(cells))
 

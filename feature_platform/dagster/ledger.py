@@ -10,7 +10,7 @@ from feature_platform.definitions import View
 from feature_platform.errors import FeaturePlatformError, NotFoundError
 from feature_platform.online import Window
 
-_INTERVAL_SECONDS = 60
+_INTERVAL_SECONDS = 30
 
 
 def ledger_sensor(target: RepoContext, loads: OnlineLoads) -> dg.SensorDefinition:

@@ -18,7 +18,7 @@ from feature_platform.services.reconciling import state_of
 from feature_platform.services.watching import Interest, Watched
 from feature_platform.store import FeatureStore
 
-_INTERVAL_SECONDS = 30
+_INTERVAL_SECONDS = 15
 _DAGSTER = "dagster"
 
 Reaction: TypeAlias = (
@@ -71,7 +71,8 @@ def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
             events.append(evaluation(audit_result(target, findings)))
         events += _observations(target, watched)
         new = {"cursor": str(watched.cursor), "state": state}
-        return dg.SensorResult(asset_events=events, cursor=json.dumps(new))
+        reason = None if events else f"Nothing to report of version {cursor.version}."
+        return dg.SensorResult(asset_events=events, skip_reason=reason, cursor=json.dumps(new))
 
     return watch
 
