@@ -11,6 +11,7 @@ from feature_platform.dagster.checks import (
     RULES,
     audit_result,
     changed_faults,
+    check_spec,
     refusals,
     rules_result,
 )
@@ -50,8 +51,8 @@ def apply_assets(target: RepoContext) -> dg.AssetsDefinition:
         name=f"register_{target.project}_{target.owner}",
         specs=[*target.specs, registration],
         check_specs=[
-            dg.AssetCheckSpec(RULES, asset=registration.key, blocking=True),
-            dg.AssetCheckSpec(AUDIT, asset=registration.key),
+            check_spec(RULES, registration.key, blocking=True),
+            check_spec(AUDIT, registration.key),
         ],
         can_subset=True,
     )

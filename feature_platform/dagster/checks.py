@@ -18,6 +18,11 @@ AUDIT = "audit"
 """Everything that is registered keeps the rules, and is what the repo defines."""
 
 _AT_FAULT = "at_fault"
+_MEANINGS = {
+    RULES: "The last plan broke no rule of the registry, and what is registered breaks none.",
+    DEPRECATIONS: "Nothing that this object reads is deprecated.",
+    AUDIT: "Everything that is registered keeps the rules, and is what the repo defines.",
+}
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
@@ -27,9 +32,9 @@ def object_checks(target: RepoContext) -> list[dg.AssetChecksDefinition]:
     An object gets an evaluation when it is at fault and when it has recovered, not in every run.
     Executing the checks by hand evaluates all of them, without applying anything.
     """
-    specs = [dg.AssetCheckSpec(RULES, asset=key) for key in target.objects]
+    specs = [check_spec(RULES, key) for key in target.objects]
     specs += [
-        dg.AssetCheckSpec(DEPRECATIONS, asset=key)
+        check_spec(DEPRECATIONS, key)
         for key, definition in target.objects.items()
         if definition.references
     ]
@@ -47,6 +52,11 @@ def object_checks(target: RepoContext) -> list[dg.AssetChecksDefinition]:
             yield _result(key, faults.get(key, []))
 
     return [check]
+
+
+def check_spec(name: str, asset: dg.AssetKey, *, blocking: bool = False) -> dg.AssetCheckSpec:
+    """Return the spec of one of our checks, with what it means."""
+    return dg.AssetCheckSpec(name, asset=asset, blocking=blocking, description=_MEANINGS[name])
 
 
 def rules_result(target: RepoContext, problems: Sequence[Problem]) -> dg.AssetCheckResult:
