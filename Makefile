@@ -22,7 +22,7 @@ dev: $(VENV)/.installed ## Open the Dagster UI with every code location, on http
 
 test: check ## Check the code, then run every test
 	@echo "==> tests"
-	@$(BIN)/pytest -n 2 --dist loadgroup
+	@$(BIN)/pytest -n 3 --dist loadgroup
 
 quick: $(VENV)/.installed ## The tests that need no server and no Spark, in under a minute
 	@$(BIN)/pytest -n 2 -m "not slow"

@@ -113,6 +113,7 @@ def calls(store: FeatureStore) -> dict[str, Callable[[], object]]:
         "write_to_offline_store": lambda: store.write_to_offline_store("batch", ROWS),
         "delete_from_online_store": lambda: store.delete_from_online_store("live1", entities),
         "expire_online_store": store.expire_online_store,
+        "check": lambda: store.check(["batch"]),
         "get_statistics": lambda: store.get_statistics("batch"),
         "verify_parity": lambda: store.verify_parity(features, ROWS.select(["k"])),
         "restore": lambda: store.restore(1),

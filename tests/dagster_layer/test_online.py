@@ -310,3 +310,30 @@ def test_a_translator_changes_keys_in_one_place_and_lineage_joins(workspace) -> 
     [double] = [m for m in lineage if m.asset_key.path[-1] == "risk_double"]
     [dep] = double.metadata["dagster/column_lineage"].column_lineage.deps_by_column["y"]
     assert (dep.asset_key, dep.column_name) == (view, "trips")
+
+
+def test_declarative_automation_is_a_line_in_a_translator(workspace) -> None:
+    """Instead of the sensor: what the platform applies requests what is built on it."""
+
+    class Eager(FeatureStoreTranslator):
+        def get_asset_spec(self, definition, repo):
+            spec = super().get_asset_spec(definition, repo)
+            eager = dg.AutomationCondition.eager()
+            return spec.replace_attributes(automation_condition=eager)
+
+    location = dg.Definitions.merge(
+        platform_definitions(workspace.folder / "platform"),
+        team_definitions(workspace.folder / "risk", translator=Eager()),
+    )
+    own = [dg.AssetKey(["shop", "feature_view", "risk_double"])]
+
+    def requested(cursor: Any = None) -> Any:
+        return dg.evaluate_automation_conditions(
+            defs=location, instance=workspace.instance, cursor=cursor,
+            asset_selection=dg.AssetSelection.assets(*own),
+        )  # fmt: skip
+
+    first = requested()
+    assert first.total_requested == 0  # nothing upstream is there
+    workspace.run("platform")
+    assert requested(first.cursor).total_requested == 1
