@@ -1,6 +1,7 @@
 """The sensor that makes Dagster's partitions say what the online store's ledger says."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -59,13 +60,23 @@ def _differences(
     key = target.online_key(view.name)
     loaded = {name for window in windows for name in _covered(partitions, window)}
     shown = instance.get_materialized_partitions(key)
-    if shown - loaded:  # Dagster cannot forget single partitions
+    unfinished = {name for name in shown - loaded if not _has_ended(partitions, name)}
+    holds = loaded | unfinished
+    if shown - holds:  # Dagster cannot forget single partitions
         instance.wipe_assets([key])
         shown = set()
     return [
         dg.AssetMaterialization(key, partition=name, metadata={"loaded_by": "another client"})
-        for name in sorted(loaded - shown)
+        for name in sorted(holds - shown)
     ]
+
+
+def _has_ended(partitions: dg.TimeWindowPartitionsDefinition, name: str) -> bool:
+    """Return whether a partition can be loaded as a whole; also if it has become none of these."""
+    try:
+        return partitions.time_window_for_partition_key(name).end <= datetime.now(UTC)
+    except ValueError:  # the windows were other ones when it was loaded
+        return True
 
 
 def _covered(partitions: dg.TimeWindowPartitionsDefinition, window: Window) -> list[str]:

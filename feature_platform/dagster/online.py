@@ -13,6 +13,7 @@ from feature_platform.dagster.apply import retried
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.definitions import FeatureView, OnDemandFeatureView, Source, View
 from feature_platform.errors import ConfigError, did_you_mean
+from feature_platform.project import PLATFORM
 from feature_platform.services.loading import DEFAULT_LOOKBACK
 from feature_platform.store import FeatureStore
 
@@ -112,8 +113,8 @@ def online_definitions(target: RepoContext, loads: OnlineLoads) -> dg.Definition
 
 def _job_names(target: RepoContext, cadences: Sequence[Partitions]) -> dict[Partitions, str]:
     """Return `materialize_<project>_online`, and a suffix for each cadence where several are."""
-    base = "_".join(dict.fromkeys(["materialize", target.project, target.name, "online"]))
-    base = base.replace("_platform_online", "_online")
+    owner = [] if target.name == PLATFORM else [target.name]
+    base = "_".join(["materialize", target.project, *owner, "online"])
     if len(cadences) == 1:
         return {cadences[0]: base}
     names: dict[Partitions, str] = {}

@@ -337,3 +337,30 @@ def test_declarative_automation_is_a_line_in_a_translator(workspace) -> None:
     assert first.total_requested == 0  # nothing upstream is there
     workspace.run("platform")
     assert requested(first.cursor).total_requested == 1
+
+
+def test_a_window_that_has_not_ended_keeps_its_partition(workspace) -> None:
+    """It is loaded up to now, so the ledger does not cover it as a whole yet."""
+    today = dg.DailyPartitionsDefinition("2026-01-01", end_offset=1)
+    location = platform_definitions(workspace.folder / "platform", online_partitions=today)
+    workspace.run("platform")
+    names = [today.get_last_partition_key(), "2026-01-01"]
+    for name in names:
+        job = location.resolve_job_def(JOB)
+        job.execute_in_process(instance=workspace.instance, partition_key=name)
+    answer = workspace.tick_of(location, "platform", sensor="mirror_ledger")
+
+    assert isinstance(answer, dg.SkipReason)
+    assert shown(workspace) == set(names)
+
+
+def test_partitions_of_other_windows_than_before_are_forgotten(workspace) -> None:
+    workspace.run("platform")
+    load_range(workspace, "2026-01-01", "2026-01-02")
+    hours = dg.HourlyPartitionsDefinition("2026-01-01-00:00", end_date="2026-01-01-02:00")
+    location = platform_definitions(workspace.folder / "platform", online_partitions=hours)
+    answer = workspace.tick_of(location, "platform", sensor="mirror_ledger")
+    for event in answer.asset_events:
+        workspace.instance.report_runless_asset_event(event)
+
+    assert shown(workspace) == {"2026-01-01-00:00", "2026-01-01-01:00"}
