@@ -1,9 +1,10 @@
 """Training sets and scores between assets: stored as datasets, read as the annotation says."""
 
-import re
+import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 import pyarrow as pa
@@ -81,7 +82,8 @@ class DatasetIOManager(dg.ConfigurableIOManager):
         if not isinstance(obj, Dataset):
             obj = Dataset(obj)
         folder = self._folder(context)
-        dataset = folder / context.run_id
+        name = f"{context.run_id}-{uuid.uuid4().hex[:6]}"  # a step may be tried again
+        dataset = folder / name
         if isinstance(obj.rows, RetrievalJob):
             storage = SavedDatasetFileStorage(dataset.result())
             saved = obj.rows.persist(storage, name=folder.name, split=obj.split)
@@ -90,7 +92,7 @@ class DatasetIOManager(dg.ConfigurableIOManager):
             saved = save_rows(obj.rows, dataset, manifest, obj.split)
         obj.check_label(saved.manifest["schema"])
         with (folder / _CURRENT).replacing() as file:
-            file.write_text(context.run_id, "utf-8")
+            file.write_text(name, "utf-8")
         label = {"label": obj.label} if obj.label else {}
         context.add_output_metadata(_described(saved) | label)
 
@@ -115,7 +117,7 @@ class DatasetIOManager(dg.ConfigurableIOManager):
                 raise RequestError(
                     "A dataset holds one partition. Materialize or read one partition at a time."
                 )
-            folder /= re.sub(r"[^A-Za-z0-9_.=-]", "_", keys[0])
+            folder /= f"partition={quote(keys[0], safe='')}"
         return folder
 
 

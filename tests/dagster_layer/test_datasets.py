@@ -237,3 +237,23 @@ def test_a_model_may_return_several_columns(workspace, repo) -> None:
     frame = SavedDataset.load(shown["dataset"]).to_df()
     assert list(frame.columns) == ["driver_id", "event_timestamp", "late", "low", "high"]
     assert frame["low"].tolist()[:2] == [4, 5]
+
+
+def test_partitions_with_similar_names_do_not_share_a_dataset(workspace, repo) -> None:
+    names = ["a b", "a_b", "a/b", ".."]
+    partitions = dg.StaticPartitionsDefinition(names)
+
+    def of_name(context: dg.AssetExecutionContext) -> pd.DataFrame:
+        return spine().head(names.index(context.partition_key) + 1)
+
+    training = training_set_asset("risk_v1", repo=repo, spine=of_name, partitions=partitions)
+
+    @dg.asset(ins={"rows": dg.AssetIn(training.key)}, partitions_def=partitions)
+    def reader(rows: pa.Table) -> dg.MaterializeResult[None]:
+        return dg.MaterializeResult(metadata={"rows": rows.num_rows})
+
+    for name in names:
+        assert materialize(workspace, training, partition_key=name).success
+    for number, name in enumerate(names, start=1):
+        result = materialize(workspace, training, reader, selection=[reader], partition_key=name)
+        assert metadata(result, "reader")["rows"] == number
