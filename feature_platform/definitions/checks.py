@@ -15,7 +15,10 @@ from pydantic import (
 from feature_platform.definitions.base import ColumnName, Value
 from feature_platform.types import FeatureType
 
-Number = Annotated[int, Strict()] | float
+_MOST = 10**38
+"""What the widest decimals hold."""
+
+Number = Annotated[int, Strict(), pydantic.Field(ge=-_MOST, le=_MOST)] | float
 Scalar = Annotated[bool, Strict()] | Annotated[int, Strict()] | Annotated[str, Strict()]
 Share = Annotated[float, pydantic.Field(ge=0, le=1)]
 Count = Annotated[int, Strict(), pydantic.Field(ge=0)]

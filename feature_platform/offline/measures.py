@@ -99,7 +99,9 @@ def bins_sql(column: str, relation: str, periods: Sequence[str], edges: Sequence
 
 def literal_number(value: float) -> str:
     """Return a number as SQL writes it; only finite ones come here."""
-    return repr(int(value)) if float(value).is_integer() and abs(value) < 2**53 else repr(value)
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return repr(int(value))
+    return repr(value)
 
 
 def _count_if(condition: str) -> str:

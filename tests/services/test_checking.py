@@ -173,6 +173,7 @@ def test_checks_are_registered_and_compared(store: FeatureStore) -> None:
         (checks.Between, "min"),
         (lambda: checks.Between(min=2, max=1), "min"),
         (lambda: checks.Between(min=float("nan")), "min"),
+        (lambda: checks.Between(max=10**400), "max"),
         (lambda: checks.NotNull(max_share=1.5), "max_share"),
         (lambda: checks.RowCount(min=-1), "min"),
         (lambda: checks.Fresh(within=timedelta(0)), "within"),
