@@ -22,7 +22,7 @@ from feature_platform.errors import ConflictError, FeaturePlatformError, Refused
 from feature_platform.governance import Plan
 from feature_platform.project import Cursor, Project
 from feature_platform.registry import Commit
-from feature_platform.services.reconciling import Verdict, state_of
+from feature_platform.services.reconciling import Verdict, replaced, state_of
 from feature_platform.store import FeatureStore
 
 STATE_TAG = "feature_platform/state"
@@ -156,7 +156,12 @@ class _Registration:
         self, plan: Plan, commit: Commit | None, project: Project
     ) -> Iterator[dg.MaterializeResult[None]]:
         changes = {(change.kind, change.name): change for change in plan.changes}
-        stale = list(self._objects) if self._partial else self._unseen()
+        unseen = set(self._objects if self._partial else self._unseen())
+        stale = [
+            key
+            for key, definition in self._objects.items()
+            if key in unseen or (definition.kind, definition.name) in changes
+        ]
         for key in stale:
             definition = self._objects[key]
             change = changes.get((definition.kind, definition.name))
@@ -168,8 +173,11 @@ class _Registration:
                 data_version=dg.DataVersion(definition.digest()),
             )
         registration = self._target.registration.key
-        if registration in self._context.selected_asset_keys and (commit or stale):
-            metadata = commit_metadata(commit, project.snapshot.cursor, plan)
+        cursor = project.snapshot.cursor
+        applied = applied_cursor(self._context.instance, self._target)
+        is_news = commit or stale or (applied and replaced(cursor, applied))
+        if registration in self._context.selected_asset_keys and is_news:
+            metadata = commit_metadata(commit, cursor, plan)
             if not self._partial:
                 metadata[_STATE] = state_of(self._objects.values())
             yield dg.MaterializeResult(asset_key=registration, metadata=metadata)

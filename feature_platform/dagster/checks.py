@@ -18,6 +18,7 @@ AUDIT = "audit"
 """Everything that is registered keeps the rules, and is what the repo defines."""
 
 _AT_FAULT = "at_fault"
+_MOST_LISTED = 10
 _MEANINGS = {
     RULES: "The last plan broke no rule of the registry, and what is registered breaks none.",
     DEPRECATIONS: "Nothing that this object reads is deprecated.",
@@ -156,8 +157,10 @@ def _severity(findings: Iterable[AuditFinding]) -> dg.AssetCheckSeverity:
     return _ERROR if any(not finding.is_warning for finding in findings) else _WARN
 
 
-def _joined(faults: Iterable[object]) -> str | None:
-    return " ".join(map(str, faults)) or None
+def _joined(faults: Sequence[object]) -> str | None:
+    listed = [str(fault) for fault in faults[:_MOST_LISTED]]
+    more = len(faults) - len(listed)
+    return " ".join([*listed, f"And {more} more."] if more else listed) or None
 
 
 def _finding_table(findings: Iterable[AuditFinding]) -> dict[str, dg.MetadataValue]:

@@ -74,6 +74,9 @@ def _broken_rules(call: Call, owner: str) -> Iterator[AuditFinding]:
 def _drift(
     project: Project, owner: str, definitions: Sequence[Definition]
 ) -> Iterator[AuditFinding]:
+    owned = project.owned_by(owner)
+    if not owned:  # nothing was applied yet, which is no drift
+        return
     defined = {Key(project.name, d.kind, d.name): d for d in with_related(definitions)}
     for key, definition in defined.items():
         entry = project.snapshot.entries.get(key)
@@ -90,7 +93,7 @@ def _drift(
                 "update its code."
             )
             yield AuditFinding(key, CHANGED, message)
-    for key in sorted(project.owned_by(owner).keys() - defined.keys()):
+    for key in sorted(owned.keys() - defined.keys()):
         if key.kind in kinds():
             message = "is registered, but this repo no longer defines it. Apply the whole repo."
             yield AuditFinding(key, "undefined", message)

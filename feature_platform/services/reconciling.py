@@ -83,7 +83,7 @@ def _without_plan(
     call: Call, definitions: Sequence[Definition], applied: Cursor | None
 ) -> tuple[Verdict, str] | None:
     owner = call.stores.settings.team
-    if applied is not None and (reason := _replaced(call.project.snapshot.cursor, applied)):
+    if applied is not None and (reason := replaced(call.project.snapshot.cursor, applied)):
         return Verdict.REPLACED, reason
     if definitions:
         return None
@@ -111,7 +111,8 @@ def _of_plan(
     return Verdict.READY, f"{len(planned.changes)} changes can be applied."
 
 
-def _replaced(cursor: Cursor, applied: Cursor) -> str:
+def replaced(cursor: Cursor, applied: Cursor) -> str:
+    """Return why a registry is not the one that was applied to; empty if it is."""
     if cursor.log_id == applied.log_id and cursor.version >= applied.version:
         return ""
     if not cursor.version:

@@ -387,3 +387,13 @@ def test_a_snowflake_resource_hands_its_connection_down(
     assert result.success
     assert seen == [[5]]
     assert "secret" not in repr(resource)
+
+
+def test_a_change_that_is_taken_back_is_emitted_too(workspace) -> None:
+    """A run of some assets comes between two runs of the same whole state."""
+    workspace.run("platform")
+    workspace.write("platform", PLATFORM.replace("days=1", "days=2"))
+    workspace.run("platform", asset_selection=[key("feature_view", "stats")])
+    workspace.write("platform", PLATFORM)
+
+    assert emitted(workspace.run("platform")) == {"stats"}

@@ -298,3 +298,15 @@ def test_the_platform_is_reconciled_too(workspace) -> None:
     workspace.run("platform", tags=dict(request.tags))
 
     assert_in_sync(workspace, "platform", 1)
+
+
+def test_starting_over_with_a_registry_that_is_in_sync_ends_the_warning(workspace) -> None:
+    workspace.run("platform")
+    workspace.run("risk")
+    (workspace.folder / "registry.db").rename(workspace.folder / "moved.db")
+    for owner in ("platform", "risk"):
+        FeatureStore(workspace.folder / owner).apply(partial=False)
+    assert "another one" in skipped(workspace)
+    assert workspace.run("risk").success
+
+    assert_in_sync(workspace, "risk", 2)

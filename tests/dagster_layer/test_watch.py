@@ -238,3 +238,11 @@ def test_a_sensor_of_a_user_may_return_what_any_sensor_may(workspace) -> None:
     results = [tick(start) for _ in range(4)]
     assert [len(result.run_requests or ()) for result in results] == [0, 2, 0, 0]
     assert len({result.cursor for result in results}) == 1
+
+
+def test_a_repo_that_was_never_applied_has_no_drift(workspace) -> None:
+    """Its sensor waits; that is no fault of its objects."""
+    events = Watcher(workspace, "risk").tick()
+
+    assert events.keys() == {"risk:audit"}
+    assert events["risk:audit"][0].passed
