@@ -36,6 +36,8 @@ def overflowed(
     import pandas as pd
 
     integers = [name for name in names if pd.api.types.is_integer_dtype(result[name])]
+    if not integers:
+        return ""
     frame = to_pandas(inputs, nullable=True)
     frame[large] = frame[large].astype("Float64")
     try:
@@ -44,7 +46,9 @@ def overflowed(
             values = pd.to_numeric(doubles[name]).astype("Float64").abs()
             if bool((values >= 2.0**63).any()):
                 return name
-    except Exception:  # noqa: BLE001 - the function needs integers; its result stands
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - the function needs integers; its result stands
         return ""
     return ""
 
