@@ -24,7 +24,7 @@ test: check ## Check the code, then run every test
 	@echo "==> tests"
 	@$(BIN)/pytest -n 3 --dist loadgroup
 
-quick: $(VENV)/.installed ## The tests that need no server and no Spark, in under a minute
+quick: $(VENV)/.installed ## The tests that need no server and no Spark, in about three minutes
 	@$(BIN)/pytest -n 2 -m "not slow"
 
 check: $(VENV)/.installed ## Lint, types and import layers
