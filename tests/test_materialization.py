@@ -1,5 +1,6 @@
 """Offline to online: closed windows, a ledger, late rows, and what a change leaves of them."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from feature_platform.errors import (
     RequestError,
     StoreError,
 )
+from feature_platform.offline.duckdb import files
 from feature_platform.online import Window
 from feature_platform.table import Table
 from feature_platform.types import Decimal, FeatureType, Float32, Float64, Int64
@@ -108,6 +110,42 @@ def test_a_row_that_arrives_late_is_found_by_looking_back(platform, tmp_path: Pa
     assert trips(platform, 3) == [None]
     platform.materialize_incremental()
     assert trips(platform, 3) == [30]
+
+
+def test_rows_of_an_unchanged_source_are_not_read_again(
+    open_store, driver, driver_source, driver_view, monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(files, "_SETTLED", timedelta(days=-9999))  # also files written just now
+    store = open_store()
+    store.apply([driver, driver_source, driver_view])
+    assert store.materialize_incremental() == {"driver_stats": 2}
+    assert store.materialize_incremental(NOON + MICROSECOND) == {"driver_stats": 0}
+
+    file = tmp_path / "driver.parquet"
+    times = file.stat()
+    late = tmp_path / "late.parquet"
+    pd.concat([pd.read_parquet(file), rows((3, NOON - 5 * HOUR, 30))]).to_parquet(late)
+    os.utime(late, ns=(times.st_atime_ns, times.st_mtime_ns))
+    late.replace(file)  # it brings its older modification time along
+    assert store.materialize_incremental(NOON + 2 * MICROSECOND) == {"driver_stats": 3}
+    assert store.materialize_incremental(NOON + 3 * MICROSECOND) == {"driver_stats": 0}
+    assert trips(store, 1, 2, 3) == [11, 20, 30]
+
+
+def test_a_longer_lookback_reads_what_no_load_of_this_state_has_read(
+    open_store, driver, driver_source, driver_view, monkeypatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(files, "_SETTLED", timedelta(days=-9999))
+    store = open_store()
+    store.apply([driver, driver_source, driver_view])
+    store.materialize_incremental()
+    file = tmp_path / "driver.parquet"
+    pd.concat([pd.read_parquet(file), rows((3, NOON - 5 * HOUR, 30))]).to_parquet(file)
+
+    store.materialize_incremental(NOON + MICROSECOND, lookback=HOUR)
+    assert trips(store, 3) == [None]
+    store.materialize_incremental(NOON + 2 * MICROSECOND)
+    assert trips(store, 3) == [30]
 
 
 def test_the_next_increment_loads_what_was_added_or_retyped(

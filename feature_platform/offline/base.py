@@ -197,6 +197,14 @@ class OfflineStore(ABC):
         """
 
     @abstractmethod
+    def source_state(self, table: Table, now: datetime) -> str:
+        """Return a hash that changes whenever a table's source does; empty if it is unknown.
+
+        It is unknown for engines whose sources do not tell, and for a source that cannot be read
+        or changed a moment ago: another change within the resolution of its times would not show.
+        """
+
+    @abstractmethod
     def latest(self, table: Table, start: datetime, end: datetime) -> Query:
         """Return the newest row of each key observed from `start` to `end`, both inclusive.
 

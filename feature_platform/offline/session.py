@@ -4,6 +4,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -178,7 +179,9 @@ class Engine:
     Attributes:
         session_type: Class of its sessions: which of the capabilities above it has.
         open: Opens a session.
+        source_state: See `OfflineStore.source_state`.
     """
 
     session_type: type[Session]
     open: Callable[[Progress | None], Session]
+    source_state: Callable[[SourceTable, datetime], str] = lambda _source, _now: ""

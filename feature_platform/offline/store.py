@@ -83,6 +83,9 @@ class SqlOfflineStore(OfflineStore):
     def latest(self, table: Table, start: datetime, end: datetime) -> Query:
         return _LatestQuery(self._engine, table, microseconds(start), microseconds(end))
 
+    def source_state(self, table: Table, now: datetime) -> str:
+        return self._engine.source_state(table.source, now) if table.source else ""
+
     def append(self, table: Table, rows: pa.Table) -> str:
         with closing(self._engine.open(None)) as session:
             return session.append(source_of(table), rows)

@@ -64,8 +64,8 @@ class Window:
 class LedgerEntry(NamedTuple):
     """A loaded window, in microseconds since 1970 UTC.
 
-    `layout` is the layout id of its rows in hex (`EXPIRED` if they were removed), a dot, and the
-    content that was loaded.
+    `layout` is the layout id of its rows in hex (`EXPIRED` if they were removed), perhaps `@` and
+    the state of the source when they were read, a dot, and the content that was loaded.
     """
 
     start: int
@@ -143,26 +143,37 @@ class OnlineStore(ABC):
         stored = self._get([(table.identity, keys) for table, keys in reads])
         return [self._decode(table, rows) for (table, _), rows in zip(reads, stored, strict=True)]
 
-    def windows(self, table: Table) -> list[Window]:
+    def windows(self, table: Table, source_state: str = "") -> list[Window]:
         """Return the windows loaded with all current features of a table, merged, oldest first.
 
         Windows loaded before a feature was added or retyped are excluded: their rows lack it.
+
+        Args:
+            table: The table.
+            source_state: Only windows that were read from the source in this state.
         """
         entries = _past(self._ledger(table))
-        layouts = {entry.layout for entry in entries if entry.layout.endswith(f".{table.content}")}
+        ending = f"@{source_state}.{table.content}" if source_state else f".{table.content}"
+        layouts = {entry.layout for entry in entries if entry.layout.endswith(ending)}
         complete = {label for label in layouts if self._has_all_features(table, label[:12])}
         spans = _merge_spans((e.start, e.end) for e in entries if e.layout in complete)
         return [Window(from_microseconds(start), from_microseconds(end)) for start, end in spans]
 
-    def record(self, table: Table, window: Window) -> None:
+    def record(self, table: Table, window: Window, source_state: str = "") -> None:
         """Add a window to the ledger, as far as it lies in the past.
 
         Call this only after its rows are stored.
+
+        Args:
+            table: The table.
+            window: The window.
+            source_state: State of the source before it was read; empty if it is unknown.
         """
         start, end = microseconds(window.start), min(microseconds(window.end), _latest())
         if start >= end:
             return
-        layout = f"{table.layout_id.hex()}.{table.content}"
+        state = f"@{source_state}" if source_state else ""
+        layout = f"{table.layout_id.hex()}{state}.{table.content}"
         self._add_to_ledger(table, LedgerEntry(start, end, layout))
 
     def forget(self, table: Table, before: int) -> None:
@@ -255,10 +266,16 @@ def merge_ledger(entries: Iterable[Sequence[Any]], new: LedgerEntry) -> list[Led
 
     The new entry replaces other layouts within its window, because a reload rewrites the rows. A
     load of other content invalidates all earlier loads: it may have replaced any of their rows.
-    Windows in the future, which a wrong clock added, are removed.
+    Only the last state of the source is remembered: with another one, earlier windows may lack
+    rows. Windows in the future, which a wrong clock added, are removed.
     """
-    content = new.layout.partition(".")[2]
-    entries = [entry for entry in _past(entries) if entry[2].endswith(f".{content}")]
+    label, _, content = new.layout.partition(".")
+    state = label.partition("@")[2]
+    entries = [
+        entry if entry.layout.endswith(f"@{state}.{content}") else _without_state(entry)
+        for entry in _past(entries)
+        if entry.layout.endswith(f".{content}")
+    ]
     by_layout: dict[str, list[tuple[int, int]]] = {new.layout: [(new.start, new.end)]}
     for start, end, layout in entries:
         spans = [(start, end)]
@@ -271,6 +288,11 @@ def merge_ledger(entries: Iterable[Sequence[Any]], new: LedgerEntry) -> list[Led
         for layout, spans in sorted(by_layout.items())
         for span in _merge_spans(spans)
     ]
+
+
+def _without_state(entry: LedgerEntry) -> LedgerEntry:
+    label, _, content = entry.layout.partition(".")
+    return entry._replace(layout=f"{label.partition('@')[0]}.{content}")
 
 
 def _latest() -> int:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
@@ -36,12 +36,14 @@ class Load:
         target: The written table, whose ledger records the load.
         write: Writes batches of the source's rows, and returns how many.
         deliver: Writes from the workers of a distributed engine; `None` if it cannot.
+        source_state: State of the source before it is read; empty if it is unknown.
     """
 
     source: Table
     target: Table
     write: Callable[[Iterator[pa.RecordBatch]], int]
     deliver: Deliver | None = None
+    source_state: str = ""
 
 
 def materialize(
@@ -77,7 +79,7 @@ def materialize_incremental(
     errors: list[FeaturePlatformError] = []
     loads: list[tuple[Load, datetime | None]] = []
     for load in _loads(call, views, errors):
-        start = incremental_start(call.stores.online, load.target, last, lookback)
+        start = incremental_start(call.stores.online, load, last, lookback)
         loads.append((load, start if start < last else None))
     return _load_all(call, loads, last, on_progress, errors)
 
@@ -176,19 +178,23 @@ def table_writer(
 
 
 def incremental_start(
-    online: OnlineStore, table: Table, end: datetime, lookback: timedelta
+    online: OnlineStore, load: Load, end: datetime, lookback: timedelta
 ) -> datetime:
     """Return where an incremental load up to `end` starts.
 
-    That is where the loaded windows end, less `lookback` for rows that arrive late; for a table
-    that was never loaded, one ttl before `end`, or the beginning of time.
+    That is where the loaded windows end, less `lookback` for rows that arrive late, unless the
+    source is as it was when these windows were read; for a table that was never loaded, one ttl
+    before `end`, or the beginning of time.
     """
+    table = load.target
     if not isinstance(lookback, timedelta):
         raise RequestError(f"lookback is {lookback!r}, not a timedelta.")
     windows = online.windows(table)
     if windows:
         last = min(windows[-1].end, end)
-        return max(last - min(lookback, last - BEGINNING), BEGINNING)
+        late = max(last - min(lookback, last - BEGINNING), BEGINNING)
+        read = online.windows(table, load.source_state) if load.source_state else []
+        return last if any(w.start <= late and last <= w.end for w in read) else late
     reach = end - BEGINNING
     return BEGINNING if table.ttl is None or table.ttl > reach else end - table.ttl
 
@@ -225,7 +231,7 @@ def load_window(
         with query.reader() as reader:
             count = load.write(_counted(reader, on_progress))
     if start < now:
-        online.record(load.target, Window(start, min(end, now)))
+        online.record(load.target, Window(start, min(end, now)), load.source_state)
     return count
 
 
@@ -260,10 +266,13 @@ def _loads(
     loads = [
         Load(t, t, table_writer(call.stores, t, writers.get(t.name, ())), _delivery(call.stores, t))
         for t in tables
-    ]
-    return loads + [
+    ] + [
         Load(writer.source, writer.table, writer.writing(call.stores.online))
         for writer in computed.values()
+    ]
+    offline = call.stores.offline
+    return [
+        replace(load, source_state=offline.source_state(load.source, call.now)) for load in loads
     ]
 
 

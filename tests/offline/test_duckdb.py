@@ -20,6 +20,7 @@ from feature_platform.offline.duckdb.join import DuckDBJoin
 from feature_platform.offline.duckdb.session import DuckDBSession
 from feature_platform.table import SourceTable, Table, ViewRead
 from feature_platform.types.arrow import TIMESTAMP
+from feature_platform.types.times import utc_now
 from offline.engines import Files
 from offline.test_contract import HISTORY, SPINE, ask, read, row
 
@@ -112,6 +113,38 @@ def test_every_way_to_join_gives_one_answer(
     parts = ways.count("nearest")
     assert (parts > 1) == bool(limit)
     assert len(told) >= parts  # each is told
+
+
+def test_the_state_of_a_source_changes_with_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "history"
+    folder.mkdir()
+    store = Files(tmp_path).store
+    table = read("v", {"path": "history", "format": "parquet", "endpoint": ""}, ["a"]).table
+    later = utc_now() + timedelta(minutes=2)
+    assert store.source_state(table, later) == ""  # nothing is there: reading says so
+
+    parquet.write_table(pa.table({"a": [1]}), folder / "a.parquet")
+    assert store.source_state(table, utc_now()) == ""  # it may change again, unnoticed
+    state = store.source_state(table, later)
+    assert state
+    assert state == store.source_state(table, later)
+    parquet.write_table(pa.table({"a": [1]}), folder / "b.parquet")
+    assert store.source_state(table, later) not in {"", state}
+    (folder / "b.parquet").unlink()
+    assert store.source_state(table, later) == state
+
+
+def test_the_state_of_a_delta_table_is_its_version(tmp_path: Path) -> None:
+    deltalake = pytest.importorskip("deltalake")
+    rows = pa.table({"a": [1]})
+    deltalake.write_deltalake(str(tmp_path / "history"), rows)
+    store = Files(tmp_path).store
+    table = read("v", {"path": "history", "format": "delta", "endpoint": ""}, ["a"]).table
+    state = store.source_state(table, NOON)
+    assert state
+    assert state == store.source_state(table, NOON)
+    deltalake.write_deltalake(str(tmp_path / "history"), rows, mode="append")
+    assert store.source_state(table, NOON) not in {"", state}
 
 
 def test_s3_gives_the_same_and_only_what_is_needed_is_read(

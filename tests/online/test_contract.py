@@ -327,6 +327,21 @@ def test_a_window_counts_for_the_features_it_was_loaded_with(store: OnlineStore)
     assert store.windows(fewer) == store.windows(first)
 
 
+def test_windows_of_another_state_of_the_source_do_not_count_as_read(store: OnlineStore) -> None:
+    first, second, third = (Window(NOON + n * HOUR, NOON + (n + 1) * HOUR) for n in range(3))
+    store.record(ONE, first, "a1")
+    store.record(ONE, second, "a1")
+    assert store.windows(ONE, "a1") == [Window(first.start, second.end)]
+
+    store.record(ONE, third, "b2")
+    assert store.windows(ONE, "a1") == []
+    assert store.windows(ONE, "b2") == [third]
+    assert store.windows(ONE) == [Window(first.start, third.end)]
+    store.record(ONE, second)
+    assert store.windows(ONE, "b2") == []
+    assert store.windows(ONE) == [Window(first.start, third.end)]
+
+
 def test_windows_recorded_at_once_are_all_kept(store: OnlineStore) -> None:
     with ThreadPoolExecutor(4) as pool:
         hours = [Window(NOON + 2 * n * HOUR, NOON + (2 * n + 1) * HOUR) for n in range(8)]

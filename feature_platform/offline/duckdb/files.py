@@ -4,14 +4,19 @@ import glob
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from pyarrow import fs
 
 from feature_platform.errors import StoreError
 from feature_platform.offline.paths import check_path
+from feature_platform.offline.s3 import s3_client
+from feature_platform.types.times import microseconds
 
 _WILD = re.compile(r"[*?\[]")
+_SETTLED = timedelta(minutes=1)
 _SUFFIXES = {"parquet": (".parquet",), "csv": (".csv", ".tsv", ".csv.gz", ".tsv.gz")}
 
 
@@ -33,6 +38,33 @@ class Files:
         """Return path, size and modification time of each file."""
         infos = self.client.get_file_info(list(self.paths))
         return [(info.path, info.size or 0, info.mtime_ns or 0) for info in infos]
+
+    def settled_state(self, now: datetime) -> str:
+        """Return a hash of the state; empty if a file changed less than a minute ago.
+
+        Raises:
+            OSError: A file is gone.
+        """
+        state: list[tuple[str, int, int]] = self.state()
+        if isinstance(self.client, fs.LocalFileSystem):
+            # A file that is moved here, or copied with its times, has a new one in its inode.
+            stats = [Path(path).stat() for path in self.paths]
+            state += [(str(stat.st_ino), stat.st_dev, stat.st_ctime_ns) for stat in stats]
+        latest = max(changed for *_, changed in state) // 1_000
+        if latest > microseconds(now - _SETTLED):
+            return ""
+        return blake2b(repr(state).encode(), digest_size=12).hexdigest()
+
+
+def list_files(label: str, location: Mapping[str, str], root: Path) -> Files:
+    """List the files of a path, glob or folder, local or on S3.
+
+    Raises:
+        StoreError: There are none, they cannot be listed, or the path leaves its root.
+    """
+    if location["path"].startswith("s3://"):
+        return s3_files(label, location, s3_client(location["endpoint"]))
+    return local_files(label, location, root)
 
 
 def local_files(label: str, location: Mapping[str, str], root: Path) -> Files:

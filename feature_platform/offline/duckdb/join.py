@@ -4,7 +4,7 @@ Only keys and times are sorted and searched. Features are read last, once, and o
 rows, by row number.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ from feature_platform.offline.point_in_time import (
     Search,
 )
 from feature_platform.offline.source_sql import JoinSql, SourceSql
-from feature_platform.offline.time_ranges import conjunction
+from feature_platform.offline.time_ranges import conjunction, within
 
 
 class Tables(Protocol):
@@ -100,9 +100,10 @@ class DuckDBJoin(PointInTime):
         newest = f"SELECT {', '.join([*names, f'max({VALUE}) AS {VALUE}'])} FROM {narrow} {group}"
         self._table("nearest0", f"SELECT row_number() OVER () AS {ROW}, * FROM ({newest})")
         self._table("match0", self._candidates(search, narrow, "nearest0"))
-        match = self._settled("match0", source, "settled0")
+        ties, where = self._survey(search, "match0")
+        match = self._settled("match0", source, "settled0") if ties else "match0"
         listed = ", ".join(self.sql.quote(name) for name in columns)
-        return f"SELECT {listed} FROM ({self._fetched(source, match, columns)})"
+        return f"SELECT {listed} FROM ({self._fetched(source, match, columns, where)})"
 
     def _few(self, number: int, search: Search) -> None:
         """Filter the history by the requested keys, and compare all pairs if they are few."""
@@ -166,27 +167,35 @@ class DuckDBJoin(PointInTime):
     def _fetch(self, number: int, search: Search) -> None:
         """Read the features: once for all tables of a search, unless there are ties."""
         match, fetched = f"match{number}", f"found{number}"
-        if not self._ties(match):
+        ties, where = self._survey(search, match)
+        if not ties:
             joins = [_renamed(join, f"{j}:") for j, join in enumerate(search.joins)]
             features = {n: e for join in joins for n, e in join.source.features.items()}
-            self._parts[fetched] = self._fetched(search.source, match, features)
+            self._parts[fetched] = self._fetched(search.source, match, features, where)
             self._found += [(search, join, fetched) for join in joins]
             return
         for j, join in enumerate(search.joins):
             settled = self._settled(match, join.source, f"settled{number}_{j}")
             self._parts[f"{fetched}_{j}"] = self._fetched(
-                join.source, settled, join.source.features
+                join.source, settled, join.source.features, where
             )
             self._found.append((search, join, f"{fetched}_{j}"))
 
-    def _ties(self, match: str) -> bool:
-        [ties] = self._session.row(f"SELECT count(*) > count(DISTINCT {ROW}) FROM {match}")
-        return bool(ties)
+    def _survey(self, search: Search, match: str) -> tuple[bool, list[str]]:
+        """Return whether a row has several candidates, and conditions that all candidates meet.
+
+        The conditions spare reading the features of all other row groups.
+        """
+        ties, low, high = self._session.row(
+            f"SELECT count(*) > count(DISTINCT {ROW}), min({VALUE}), max({VALUE}) FROM {match}"
+        )
+        if low is None:
+            return False, ["false"]
+        times = [] if search.known_only else within(self.sql, search.source, low, high)
+        return bool(ties), times
 
     def _settled(self, match: str, source: SourceSql, name: str) -> str:
         """Keep one candidate per row: the one with the greatest features."""
-        if not self._ties(match):
-            return match
         ids = list(source.row_id)
         many = f"SELECT {ROW} FROM {match} GROUP BY {ROW} HAVING count(*) > 1"
         ties = [f"{expression} AS __fp_tie{i}" for i, expression in enumerate(source.ties)]
@@ -202,14 +211,17 @@ class DuckDBJoin(PointInTime):
         )
         return name
 
-    def _fetched(self, source: SourceSql, match: str, columns: Mapping[str, str]) -> str:
+    def _fetched(
+        self, source: SourceSql, match: str, columns: Mapping[str, str], where: Sequence[str]
+    ) -> str:
         """Return row number, value and columns over the relation of matched rows."""
         ids = list(source.row_id)
         selected = ", ".join([*ids, *(f"{e} AS {self.sql.quote(n)}" for n, e in columns.items())])
         names = "".join(f", h.{self.sql.quote(name)}" for name in columns)
         return (
             f"SELECT m.{ROW}, m.{VALUE}{names} FROM {match} m JOIN (SELECT {selected} FROM "
-            f"{source.relation}) h ON {conjunction(f'm.{c} = h.{c}' for c in ids)}"
+            f"{source.relation} WHERE {conjunction(where)}) h "
+            f"ON {conjunction(f'm.{c} = h.{c}' for c in ids)}"
         )
 
     def _table(self, name: str, sql: str, *, add: bool = False) -> None:

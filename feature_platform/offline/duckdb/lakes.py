@@ -1,6 +1,7 @@
 """Delta and Iceberg tables, opened by their libraries and scanned as Arrow datasets."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,28 @@ def lake_dataset(label: str, location: Mapping[str, str], root: Path) -> Any:
         ConfigError: The library is not installed.
         StoreError: There is no such table, or the library cannot read it.
     """
-    path = location["path"]
-    uri = path if "://" in path else str(root / path)
-    try:
+    with _translated(label, location):
         if location["format"] == "delta":
-            return _delta(uri, location["endpoint"])
-        return _iceberg(uri, location["endpoint"])
+            return _delta(location, root).to_pyarrow_dataset()
+        return _iceberg(_uri(location, root), location["endpoint"])
+
+
+def delta_version(label: str, location: Mapping[str, str], root: Path) -> str:
+    """Return the identity and version of a Delta table.
+
+    Raises:
+        ConfigError: The library is not installed.
+        StoreError: There is no such table, or the library cannot read it.
+    """
+    with _translated(label, location):
+        table = _delta(location, root)
+        return f"{table.metadata().id}/{table.version()}"
+
+
+@contextmanager
+def _translated(label: str, location: Mapping[str, str]) -> Iterator[None]:
+    try:
+        yield
     except ImportError as error:
         raise ConfigError(
             f"Source {label!r} is in {location['format']}: install feature-platform[lakes]."
@@ -36,11 +53,17 @@ def lake_dataset(label: str, location: Mapping[str, str], root: Path) -> Any:
         raise StoreError(f"Source {label!r} cannot be read: {reason}") from error
 
 
-def _delta(uri: str, endpoint: str) -> Any:
+def _uri(location: Mapping[str, str], root: Path) -> str:
+    path = location["path"]
+    return path if "://" in path else str(root / path)
+
+
+def _delta(location: Mapping[str, str], root: Path) -> Any:
     from deltalake import DeltaTable
 
+    endpoint = location["endpoint"]
     options = {"AWS_ENDPOINT_URL": endpoint, "AWS_ALLOW_HTTP": "true"} if endpoint else None
-    return DeltaTable(uri, storage_options=options).to_pyarrow_dataset()
+    return DeltaTable(_uri(location, root), storage_options=options)
 
 
 def _iceberg(uri: str, endpoint: str) -> pa.Table:

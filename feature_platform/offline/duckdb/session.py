@@ -6,6 +6,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,13 +21,13 @@ from feature_platform.offline.duckdb.append import append_files
 from feature_platform.offline.duckdb.csv import CSV_OPTIONS, column_types, only_integers, parse
 from feature_platform.offline.duckdb.dialect import DuckDBDialect
 from feature_platform.offline.duckdb.errors import first_line, translated
-from feature_platform.offline.duckdb.files import Files, literal_path, local_files, s3_files
+from feature_platform.offline.duckdb.files import Files, list_files, literal_path
 from feature_platform.offline.duckdb.join import DuckDBJoin
 from feature_platform.offline.duckdb.remote import ArrowFiles
+from feature_platform.offline.duckdb.source_state import source_state
 from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
 from feature_platform.offline.point_in_time import ROW, TIME, EntityRowsSql, Search
-from feature_platform.offline.s3 import s3_client
 from feature_platform.offline.session import Engine, Session
 from feature_platform.offline.source_sql import Relation, SourceSql, source_of
 from feature_platform.offline.store import SqlOfflineStore
@@ -53,7 +54,7 @@ def duckdb_store(
             temp_directory=temp_directory,
         )
 
-    return SqlOfflineStore(Engine(DuckDBSession, open_session))
+    return SqlOfflineStore(Engine(DuckDBSession, open_session, partial(source_state, root)))
 
 
 class DuckDBSession(Session):
@@ -298,13 +299,9 @@ class DuckDBSession(Session):
             )
 
     def _list(self, label: str, location: Mapping[str, str]) -> tuple[list[str], Files]:
-        if not location["path"].startswith("s3://"):
-            files = local_files(label, location, self._root)
-            names = list(files.paths)
-        else:
-            client = s3_client(location["endpoint"])
-            files = s3_files(label, location, client)
-            names = self._mount(files, location)
+        files = list_files(label, location, self._root)
+        is_local = isinstance(files.client, fs.LocalFileSystem)
+        names = list(files.paths) if is_local else self._mount(files, location)
         self._listed.append((label, files, files.state()))
         return names, files
 
