@@ -65,8 +65,10 @@ def test_dagsters_context_annotation_is_not_deferred() -> None:
 @pytest.mark.parametrize(
     ("module", "heavy"),
     [
-        ("feature_platform", {"dagster", "pandas", "duckdb", "boto3", "polars"}),
-        ("feature_platform.cli", {"dagster", "pandas", "duckdb", "boto3"}),
+        ("feature_platform", {"pyarrow", "pydantic", "feature_platform.store"}),
+        ("feature_platform.store", {"dagster", "pandas", "duckdb", "boto3", "polars"}),
+        ("feature_platform.store", {"pyarrow.compute", "sqlglot", "rich", "fsspec"}),
+        ("feature_platform.cli", {"pyarrow", "pydantic", "feature_platform.store", "rich"}),
     ],
 )
 def test_imports_stay_light(module: str, heavy: set[str]) -> None:
@@ -76,6 +78,14 @@ def test_imports_stay_light(module: str, heavy: set[str]) -> None:
     )
 
     assert result.stdout.split() == []
+
+
+def test_every_public_name_can_be_imported() -> None:
+    import feature_platform
+
+    assert "FeatureStore" in feature_platform.__all__
+    for name in feature_platform.__all__:
+        assert getattr(feature_platform, name) is not None
 
 
 def test_docstring_examples_are_true() -> None:

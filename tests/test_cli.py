@@ -3,11 +3,13 @@
 import json
 from pathlib import Path
 
+import click
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
 from feature_platform.cli import main
+from feature_platform.cli.commands import SECTIONS
 
 
 @pytest.fixture
@@ -371,3 +373,14 @@ def test_only_the_platform_imports_a_registry(folders: Path, team: str) -> None:
 
     assert "team: platform" in run("-C", other, "import", backup, code=1).stderr
     assert not (other / "new.db").exists()
+
+
+def test_the_help_says_what_each_command_says_of_itself() -> None:
+    listed = CliRunner().invoke(main, ["--help"]).output
+    for title, section in SECTIONS.items():
+        assert f"{title}:" in listed
+        for name, (_, summary) in section.items():
+            command = main.get_command(click.Context(main), name)
+            assert command is not None
+            assert command.name == name
+            assert summary.startswith(command.get_short_help_str(limit=1000).rstrip("."))

@@ -33,7 +33,7 @@ LINES = [(1 * M, 9_900), (10 * M, 99_000), (10 * M, 1 * M)]
 MOST_SECONDS = 150
 PAGE = """# Loading an online store beside the raw engines and Feast
 
-`make bench-materialize` made this page on {day}: {machine}, Feast 0.67.0 with its DuckDB store, Valkey 9.1 as the Redis. Cpu seconds of the process that loads - without imports, and without the Redis server's - wall seconds, and the peak of its memory. A row of history has {features} features; about 1% of the rows tie on key and time. All systems of a line then answer 200 entities with equal sums. *raw* is DuckDB's newest row of each key and a bulk write into an empty store: no guard against older rows, no ledger. A dash is a load that was not done after {most} seconds.
+`make bench-materialize` made this page on {day}: {machine}, Feast 0.67.0 with its DuckDB store, Valkey 9.1 as the Redis. Cpu seconds of the process that loads - without imports, and without the Redis server's - wall seconds, and the peak of its memory. A row of history has {features} features; about 1% of the rows tie on key and time. All systems of a line then answer 200 entities with equal sums. *raw* is DuckDB's newest row of each key and a bulk write into an empty store: no guard against older rows, no ledger. *increment* is `materialize_incremental` over one more hour, in which the source has nothing: ours does not read a day of late rows again, because no file has changed. A dash is a load that was not done after {most} seconds.
 
 {table}
 
@@ -118,7 +118,9 @@ def shown(line: Cell) -> list[str]:
     walls = [f"{line[name]['wall']:.1f}" if line[name] else "–" for name in SYSTEMS]
     memory = [f"{line[name]['gb']:.2f}" if line[name] else "–" for name in SYSTEMS]
     costs = [f"{cost:.2f}" if cost else "–" for cost in cpu.values()]
-    return [f"{line['rows'] // M}M", size, line["store"], *costs, *walls, *memory]
+    later = [line[name].get("increment") for name in ("ours", "Feast")]
+    increments = [f"{cost:.3f}" if cost else "–" for cost in later]
+    return [f"{line['rows'] // M}M", size, line["store"], *costs, *walls, *memory, *increments]
 
 
 def page(found: list[Cell]) -> str:
@@ -126,6 +128,7 @@ def page(found: list[Cell]) -> str:
     names = list(SYSTEMS)
     heads = ["history", "entities", "store"]
     heads += [f"{name}, {unit}" for unit in ("cpu s", "wall s", "GB") for name in names]
+    heads += ["increment, ours, cpu s", "increment, Feast, cpu s"]
     rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     rows += [f"| {' | '.join(shown(line))} |" for line in found]
     return PAGE.format(

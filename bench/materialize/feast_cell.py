@@ -12,7 +12,7 @@ from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConf
 from feast.types import Float64  # noqa: E402
 from feast.value_type import ValueType  # noqa: E402
 
-from bench.materialize.cell import END, FEATURES, START, asked, measured  # noqa: E402
+from bench.materialize.cell import END, FEATURES, NEXT, START, asked, measured  # noqa: E402
 
 
 def main() -> None:
@@ -43,7 +43,8 @@ def main() -> None:
         schema=[Field(name=f"f{n}", dtype=Float64) for n in range(FEATURES)],
     )
     store.apply([key, view])
-    start, end = (datetime.fromisoformat(at).replace(tzinfo=UTC) for at in (START, END))
+    times = (datetime.fromisoformat(at).replace(tzinfo=UTC) for at in (START, END, NEXT))
+    start, end, following = times
 
     def look():  # noqa: ANN202
         rows = [{"key": k} for k in asked(int(keys))]
@@ -54,7 +55,11 @@ def main() -> None:
     import feast.infra.offline_stores.duckdb  # noqa: F401 - imports are not counted
     import ibis  # noqa: F401
 
-    measured(lambda: store.materialize(start, end), look)
+    measured(
+        lambda: store.materialize(start, end),
+        look,
+        lambda: store.materialize_incremental(following),
+    )
 
 
 if __name__ == "__main__":

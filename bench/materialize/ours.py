@@ -4,7 +4,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.materialize.cell import END, FEATURES, START, asked, measured
+from bench.materialize.cell import END, FEATURES, NEXT, START, asked, measured
 from feature_platform import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig
 from feature_platform.types import Float64, Int64
 
@@ -24,7 +24,8 @@ def main() -> None:
         schema=[Field(name=f"f{n}", dtype=Float64) for n in range(FEATURES)],
     )
     store.apply([key, view])
-    start, end = (datetime.fromisoformat(at).replace(tzinfo=UTC) for at in (START, END))
+    times = (datetime.fromisoformat(at).replace(tzinfo=UTC) for at in (START, END, NEXT))
+    start, end, following = times
 
     def look() -> float:
         rows = {"key": asked(int(keys))}
@@ -32,7 +33,11 @@ def main() -> None:
         return sum(v or 0 for n in range(FEATURES) for v in columns[f"f{n}"])
 
     store.offline  # noqa: B018 - imports are not counted
-    measured(lambda: store.materialize(start, end), look)
+    measured(
+        lambda: store.materialize(start, end),
+        look,
+        lambda: store.materialize_incremental(following),
+    )
 
 
 if __name__ == "__main__":

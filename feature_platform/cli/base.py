@@ -1,4 +1,4 @@
-"""What all commands share: the group, error reporting, and types of arguments."""
+"""What all commands share: error reporting, and types of arguments."""
 
 import json
 import sys
@@ -11,10 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 import click
-from rich.markup import escape
 
-from feature_platform.cli.printing import console
-from feature_platform.config import FILE_NAME
 from feature_platform.errors import FeaturePlatformError, RequestError, UnknownOutcomeError
 
 CLIENT = "feature-platform"
@@ -49,27 +46,6 @@ class Point(click.ParamType[int | datetime]):
         return Instant().convert(value, param, ctx)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option(
-    "-C",
-    "--repo",
-    default=".",
-    show_default="this folder",
-    type=click.Path(file_okay=False, path_type=Path),
-    help=f"Folder with the {FILE_NAME}.",
-)
-@click.version_option(package_name="feature-platform")
-@click.pass_context
-def main(context: click.Context, repo: Path) -> None:
-    """Share one feature store among a platform team and many product teams.
-
-    Exit codes: 0 done; 1 an error, a refused plan or a damaged registry; 2 wrong usage; 3 there
-    are changes to apply (`plan --detailed-exitcode`); 4 the registry did not confirm a commit:
-    apply again, which is safe.
-    """
-    context.obj = repo
-
-
 def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     """Make a command whose errors are one clear message, and whose output may be JSON."""
 
@@ -79,7 +55,8 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
             with _reported(as_json=arguments.get("as_json", False)):
                 function(click.get_current_context().obj, **arguments)
 
-        return main.command(**settings)(run)
+        made: click.Command = click.command(**settings)(run)
+        return made
 
     return decorate
 
@@ -102,6 +79,10 @@ def _tell(error: FeaturePlatformError, *, as_json: bool) -> NoReturn:
     if as_json:
         click.echo(json.dumps({"error": type(error).__name__, "message": str(error)}), err=True)
     else:
+        from rich.markup import escape
+
+        from feature_platform.cli.printing import console
+
         console(stderr=True).print(f"[red]{type(error).__name__}[/]: {escape(str(error))}")
     sys.exit(_UNKNOWN if isinstance(error, UnknownOutcomeError) else _ERROR)
 

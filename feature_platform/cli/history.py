@@ -185,7 +185,7 @@ def describe(repo: Path, *, name: str, as_json: bool) -> None:
 @command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 def export(repo: Path, *, file: Path) -> None:
-    """Write the whole registry, all projects and all history, to FILE (- for standard output)."""
+    """Write the registry, with all projects and all history, to FILE (- for output)."""
     log = FeatureStore(repo).registry.log
     version = Registry(log).snapshot().version  # what does not verify is no backup
     lines = export_records(log.read(0, version))

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-from pyarrow import compute
 
 from feature_platform.retrieval.convert import to_pandas
 
@@ -56,5 +55,7 @@ def overflowed(
 def _has_large_integers(column: pa.ChunkedArray) -> bool:
     if column.type != pa.int64():
         return False
+    from pyarrow import compute
+
     extremes = compute.min_max(column).as_py()
     return any(value is not None and not -_LARGE < value < _LARGE for value in extremes.values())

@@ -125,12 +125,12 @@ def _is_own_or_free(project: Project, change: Change, owner: str) -> bool:
 
 def review(call: Call, plan: Plan, *, costs: bool = True) -> PlanReport:
     """Report a plan's effects and problems; see `FeatureStore.review`."""
-    offline = online = None
+    online = None
     if costs:
         with suppress(ConfigError):  # a store that cannot be opened here has no costs
             online = call.stores.online
-            offline = call.stores.offline
-    reviewed = report(PlanContext.of(plan, call.project.snapshot, call.now), offline, online)
+    context = PlanContext.of(plan, call.project.snapshot, call.now)
+    reviewed = report(context, lambda: call.stores.offline, online)
     problems = tuple(identity_problems(call.stores.settings, plan))
     return replace(reviewed, problems=(*problems, *reviewed.problems)) if problems else reviewed
 

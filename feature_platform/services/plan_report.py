@@ -1,6 +1,6 @@
 """Plan reports: effects, problems and costs of a plan before it is applied."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -51,13 +51,13 @@ class PlanReport:
 
 
 def report(
-    context: PlanContext, offline: OfflineStore | None, online: OnlineStore | None
+    context: PlanContext, offline: Callable[[], OfflineStore], online: OnlineStore | None
 ) -> PlanReport:
     """Report a plan's effects and problems.
 
     Args:
         context: The plan, and the project before and after it.
-        offline: Where history is, to count rows; `None` if it cannot be read from here.
+        offline: Opens where history is, if there are rows to count.
         online: Where the newest values are, to know what was loaded; `None` without one.
     """
     plan = context.plan
@@ -75,7 +75,7 @@ def report(
 
 
 def _backfills(
-    context: PlanContext, offline: OfflineStore | None, online: OnlineStore
+    context: PlanContext, offline: Callable[[], OfflineStore], online: OnlineStore
 ) -> Iterator[Backfill]:
     for name in sorted(Contracts(context).altered_views()):
         old, new = _online_table(context.before, name), _online_table(context.after, name)
@@ -121,10 +121,12 @@ def _to_load(new: Table, old: Table, windows: tuple[Window, ...]) -> tuple[Windo
     return (Window(min(start, windows[0].start), end),)
 
 
-def _count(offline: OfflineStore | None, table: Table, windows: tuple[Window, ...]) -> int | None:
-    if offline is None or table.source is None:
+def _count(
+    offline: Callable[[], OfflineStore], table: Table, windows: tuple[Window, ...]
+) -> int | None:
+    if table.source is None:
         return None
     try:
-        return sum(offline.count(table, window.start, window.end) for window in windows)
+        return sum(offline().count(table, window.start, window.end) for window in windows)
     except FeaturePlatformError:
         return None

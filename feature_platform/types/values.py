@@ -7,7 +7,6 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import pyarrow as pa
-from pyarrow import compute
 
 from feature_platform.errors import abbreviate
 from feature_platform.types.arrow import is_list
@@ -200,6 +199,8 @@ def _hint(column: Column, dtype: pa.DataType) -> str:
 
 def _prepared(column: Column, dtype: pa.DataType) -> Column:
     """Return a column in a form that Arrow casts exactly."""
+    from pyarrow import compute
+
     if pa.types.is_timestamp(dtype) and pa.types.is_timestamp(column.type):
         if column.type.tz:  # local times may be ambiguous, UTC is not
             column = column.cast(pa.timestamp(column.type.unit, "UTC"))
@@ -212,6 +213,8 @@ def _prepared(column: Column, dtype: pa.DataType) -> Column:
 
 
 def _infinities(column: Column) -> int:
+    from pyarrow import compute
+
     while is_list(column.type):
         column = compute.list_flatten(column)
     return compute.sum(compute.is_inf(column)).as_py() or 0 if _is_float(column.type) else 0

@@ -1,0 +1,111 @@
+"""The command line: its commands in sections. A command's module is imported when it runs."""
+
+from importlib import import_module
+from pathlib import Path
+
+import click
+
+SECTIONS = {
+    "Change the registry": {
+        "init": ("applying", "Make a repo folder with an example."),
+        "plan": (
+            "applying",
+            "Show what apply would change, who is affected, and whether it is allowed.",
+        ),
+        "apply": (
+            "applying",
+            "Register what the folder defines, all or nothing; or apply only the plan file SAVED.",
+        ),
+        "restore": (
+            "applying",
+            "Restore your own objects to their state AT a version or time, in a new commit.",
+        ),
+    },
+    "Read the registry": {
+        "list": ("history", "List what is registered, by kind and owner."),
+        "describe": ("history", "Show every object with this name."),
+        "history": ("history", "List commits, newest first."),
+        "show": ("history", "Show what one commit changed."),
+        "diff": (
+            "history",
+            "Show what changed from one version or time to another, by owner; to now if left out.",
+        ),
+    },
+    "Load and serve features": {
+        "materialize": ("features", "Load rows from START to END into the online store."),
+        "materialize-incremental": ("features", "Load rows since the last load."),
+        "ingest": (
+            "features",
+            "Push the broker's messages for the stream source SOURCE, until Ctrl-C.",
+        ),
+        "get-online-features": ("features", "Read the newest features of entities."),
+        "expire-online": ("features", "Remove online rows that are older than their view's ttl."),
+    },
+    "Check": {
+        "check": ("features", "Check the rows of VIEWS against what their owners declared."),
+        "verify-parity": (
+            "features",
+            "Compare served features with history. Exits with 1 if anything differs.",
+        ),
+        "fsck": ("history", "Check the whole registry and report what is recoverable."),
+    },
+    "Back up": {
+        "export": (
+            "history",
+            "Write the registry, with all projects and all history, to FILE (- for output).",
+        ),
+        "import": ("history", "Fill an empty registry from a FILE that `export` wrote."),
+    },
+}
+"""Section → command → its module and summary: listing the commands imports none of them."""
+
+_MODULES = {name: module for section in SECTIONS.values() for name, (module, _) in section.items()}
+
+
+class Commands(click.Group):
+    """The commands of `SECTIONS`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the commands."""
+        return list(_MODULES)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; underscores in its name are hyphens."""
+        name = cmd_name.replace("_", "-")
+        if name not in _MODULES:
+            return None
+        module = import_module(f"feature_platform.cli.{_MODULES[name]}")
+        command: click.Command = getattr(module, name.replace("-", "_"), None) or getattr(
+            module, f"{name}_"
+        )
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the sections of the help text."""
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, summary) for name, (_, summary) in section.items()])
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "-C",
+    "--repo",
+    default=".",
+    show_default="this folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder with the feature_store.yaml.",
+)
+@click.version_option(package_name="feature-platform")
+@click.pass_context
+def main(context: click.Context, repo: Path) -> None:
+    """Share one feature store among a platform team and many product teams.
+
+    Exit codes: 0 done; 1 an error, a refused plan or a damaged registry; 2 wrong usage; 3 there
+    are changes to apply (`plan --detailed-exitcode`); 4 the registry did not confirm a commit:
+    apply again, which is safe.
+    """
+    context.obj = repo
