@@ -1,4 +1,4 @@
-"""What owners declare of their rows, for `Field(checks=...)` and `FeatureView(checks=...)`.
+"""What owners declare of their rows: `checks=` of `Field`, `FeatureView` and `FeatureService`.
 
 `FeatureStore.check`, `feature-platform check` and asset checks in Dagster evaluate it.
 
@@ -15,8 +15,9 @@ from feature_platform.definitions.checks import (
     Fresh,
     NotNull,
     OneOf,
+    Parity,
     RowCount,
     UniqueRows,
 )
 
-__all__ = ["Between", "Drift", "Fresh", "NotNull", "OneOf", "RowCount", "UniqueRows"]
+__all__ = ["Between", "Drift", "Fresh", "NotNull", "OneOf", "Parity", "RowCount", "UniqueRows"]

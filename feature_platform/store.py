@@ -704,14 +704,15 @@ class FeatureStore:
 
     def check(
         self,
-        feature_views: Sequence[str] | None = None,
+        names: Sequence[str] | None = None,
         start_date: datetime | None = None,
         end_date: datetime | None = None,
     ) -> list[CheckResult]:
         """Evaluate what owners declared of their rows, in one pass over each view's window.
 
         Args:
-            feature_views: Names of views; all with a history if left out.
+            names: Names of views and services; all views with a history, and one's own services,
+                if left out.
             start_date: Rows observed from here, inclusive; all if left out,
             end_date: to here, exclusive; now if left out.
 
@@ -720,10 +721,10 @@ class FeatureStore:
             declared columns.
 
         Raises:
-            NotFoundError: A view is not registered.
+            NotFoundError: A view or service is not registered.
             StoreError: A source cannot be read.
         """
-        return checking.check_views(self._call(), feature_views, start_date, end_date)
+        return checking.check_rows(self._call(), names, start_date, end_date)
 
     def create_saved_dataset(
         self,

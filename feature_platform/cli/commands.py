@@ -42,7 +42,10 @@ SECTIONS = {
         "expire-online": ("features", "Remove online rows that are older than their view's ttl."),
     },
     "Check": {
-        "check": ("features", "Check the rows of VIEWS against what their owners declared."),
+        "check": (
+            "features",
+            "Check the rows of views and services (NAMES) against what their owners declared.",
+        ),
         "verify-parity": (
             "features",
             "Compare served features with history. Exits with 1 if anything differs.",

@@ -138,23 +138,25 @@ def verify_parity(repo: Path, *, features: tuple[str, ...], file: Path, as_json:
 
 
 @command()
-@click.argument("views", nargs=-1)
+@click.argument("names", nargs=-1)
 @click.option("--start", type=Instant(), help="Rows observed from here.  [default: all]")
 @click.option("--end", type=Instant(), help="Rows observed before.  [default: now]")
 @json_option
 def check(
     repo: Path,
     *,
-    views: tuple[str, ...],
+    names: tuple[str, ...],
     start: datetime | None,
     end: datetime | None,
     as_json: bool,
 ) -> None:
-    """Check the rows of VIEWS against what their owners declared.
+    """Check the rows of NAMES against what their owners declared.
+
+    NAMES are views and feature services; all views, and your own services, if left out.
 
     Exits with 1 if a check fails that is not a warning.
     """
-    results = FeatureStore(repo).check(list(views) or None, start, end)
+    results = FeatureStore(repo).check(list(names) or None, start, end)
     if as_json:
         print_json([asdict(result) for result in results])
     else:

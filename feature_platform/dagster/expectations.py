@@ -9,7 +9,7 @@ import dagster as dg
 from feature_platform.dagster.apply import retried
 from feature_platform.dagster.online import OnlineLoads
 from feature_platform.dagster.repo_context import RepoContext
-from feature_platform.definitions import FeatureView, PushSource
+from feature_platform.definitions import FeatureService, FeatureView, PushSource
 from feature_platform.services.checking import CheckResult, declared_checks
 
 _MOST_BINS = 50
@@ -22,7 +22,7 @@ def row_checks(target: RepoContext, loads: OnlineLoads) -> list[dg.AssetChecksDe
     newest complete one. A failed blocking check keeps what is downstream in the same run from
     running, such as the load of the online table.
     """
-    views = {target.key(view.kind, view.name): view for view in _views_with_history(target)}
+    views = {target.key(d.kind, d.name): d for d in _checked(target)}
     specs = [
         dg.AssetCheckSpec(name, asset=key, blocking=check.blocking)
         for key, view in views.items()
@@ -49,19 +49,22 @@ def row_checks(target: RepoContext, loads: OnlineLoads) -> list[dg.AssetChecksDe
     return [check]
 
 
-def _views_with_history(target: RepoContext) -> Iterator[FeatureView]:
+def _checked(target: RepoContext) -> Iterator[FeatureView | FeatureService]:
+    """Yield the repo's services, and its views with a history."""
     definitions = target.objects.values()
     pushed = {d.name for d in definitions if isinstance(d, PushSource) and d.history is None}
     for definition in definitions:
-        if isinstance(definition, FeatureView) and definition.source not in pushed:
+        if isinstance(definition, FeatureService) or (
+            isinstance(definition, FeatureView) and definition.source not in pushed
+        ):
             yield definition
 
 
 def _newest_window(
-    loads: OnlineLoads, view: FeatureView
+    loads: OnlineLoads, checked: FeatureView | FeatureService
 ) -> tuple[datetime | None, datetime | None]:
     """Return the newest complete window of a view with windows; everything of others."""
-    partitions = loads.of(view.name)
+    partitions = loads.of(checked.name) if isinstance(checked, FeatureView) else None
     window = partitions.get_last_partition_window() if partitions else None
     return (window.start, window.end) if window else (None, None)
 

@@ -14,6 +14,7 @@ from feature_platform.definitions.checks import FieldCheck as FieldCheck
 from feature_platform.definitions.checks import Fresh as Fresh
 from feature_platform.definitions.checks import NotNull as NotNull
 from feature_platform.definitions.checks import OneOf as OneOf
+from feature_platform.definitions.checks import Parity as Parity
 from feature_platform.definitions.checks import RowCount as RowCount
 from feature_platform.definitions.checks import UniqueRows as UniqueRows
 from feature_platform.definitions.checks import ViewCheck as ViewCheck

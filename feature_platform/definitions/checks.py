@@ -175,5 +175,23 @@ class Drift(Check):
         return "" if suits else f"drift needs a number, text or a boolean, not {dtype}."
 
 
+class Parity(Check):
+    """The features of a service are served as history has them, as `verify_parity` compares them.
+
+    Attributes:
+        rows: Size of the sample: the newest keys of the service's views.
+        max_share: Greatest share of values that differ, 0 to 1.
+
+    Example:
+        >>> Parity(rows=1_000, max_share=0.001).label
+        'parity'
+    """
+
+    type: Literal["parity"] = "parity"
+    rows: Annotated[int, Strict(), pydantic.Field(ge=1, le=100_000)] = 1_000
+    max_share: Share = 0.0
+
+
 FieldCheck = Annotated[NotNull | Between | OneOf, Discriminator("type")]
 ViewCheck = Annotated[RowCount | Fresh | UniqueRows | Drift, Discriminator("type")]
+ServiceCheck = Parity

@@ -1,10 +1,13 @@
 """Feature services: the features of one model."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import pydantic
+from pydantic import BeforeValidator, field_validator
 
 from feature_platform.definitions.base import Definition
+from feature_platform.definitions.checks import ServiceCheck
+from feature_platform.definitions.field import as_tuple, check_labels
 from feature_platform.definitions.reference import References, ViewReference
 
 
@@ -13,6 +16,7 @@ class FeatureService(Definition):
 
     Attributes:
         features: Views, `view` or `view:feature` strings, or `view[["a", "b"]]`, in order.
+        checks: What is expected of served values: `Parity`.
 
     Raises:
         DefinitionError: Arguments are invalid; all of them are listed.
@@ -29,6 +33,13 @@ class FeatureService(Definition):
 
     type: Literal["feature_service"] = "feature_service"
     features: References = pydantic.Field(min_length=1)
+    checks: Annotated[tuple[ServiceCheck, ...], BeforeValidator(as_tuple)] = ()
+
+    @field_validator("checks")
+    @classmethod
+    def _check_checks(cls, checks: tuple[ServiceCheck, ...]) -> tuple[ServiceCheck, ...]:
+        check_labels(checks)
+        return checks
 
     @property
     def references(self) -> tuple[ViewReference, ...]:

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
@@ -21,13 +21,12 @@ from feature_platform.online.codec import (
 )
 from feature_platform.table import Table
 from feature_platform.types.times import (
+    BEGINNING,
     MAX_AHEAD,
     from_microseconds,
     microseconds,
     utc_now,
 )
-
-_BEGINNING = microseconds(datetime(1, 1, 1, tzinfo=UTC))
 
 
 class StoredRows(NamedTuple):
@@ -183,7 +182,7 @@ class OnlineStore(ABC):
         """
         if any(not entry.layout.endswith(f".{table.content}") for entry in self._ledger(table)):
             layout = f"{EXPIRED}.{table.content}"
-            self._add_to_ledger(table, LedgerEntry(_BEGINNING, before, layout))
+            self._add_to_ledger(table, LedgerEntry(microseconds(BEGINNING), before, layout))
 
     @abstractmethod
     def expire(self, table: Table, before: int) -> int:

@@ -2,27 +2,31 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import log, log2, sqrt
 
 from feature_platform.definitions import (
     Between,
     Check,
     Drift,
+    FeatureService,
     FeatureView,
     Fresh,
     NotNull,
     OneOf,
+    Parity,
     RowCount,
     UniqueRows,
 )
-from feature_platform.errors import FeaturePlatformError, RequestError, SchemaError
+from feature_platform.errors import FeaturePlatformError, RequestError, SchemaError, StoreError
 from feature_platform.offline import Histogram, Measure
-from feature_platform.project import table_of
+from feature_platform.project import resolve, table_of
+from feature_platform.retrieval import Parity as Comparison
 from feature_platform.services.loading import view_names
 from feature_platform.services.stores import Call
+from feature_platform.services.training import compare, sample_rows
 from feature_platform.table import Table
-from feature_platform.types.times import from_microseconds, utc_time
+from feature_platform.types.times import earlier, from_microseconds, utc_time
 
 SCHEMA = "schema"
 """The check of every view that its source has the declared columns, in types that fit."""
@@ -38,7 +42,7 @@ class CheckResult:
     """The outcome of a check.
 
     Attributes:
-        view: The view.
+        view: The view or service.
         check: Name of the check; `<field>_<check>` for one of a field.
         passed: Whether the rows are as declared.
         severity: `error` or `warn`.
@@ -67,26 +71,98 @@ class CheckResult:
         return not self.passed and self.severity == "error"
 
 
-def declared_checks(view: FeatureView) -> dict[str, Check]:
-    """Return check name → check of a view and its fields; every view has `SCHEMA`."""
+def declared_checks(checked: FeatureView | FeatureService) -> dict[str, Check]:
+    """Return check name → check of a service, or of a view and its fields.
+
+    Every view has `SCHEMA`.
+    """
+    if isinstance(checked, FeatureService):
+        return {check.label: check for check in checked.checks}
+    view = checked
     of_fields = {f"{f.name}_{c.label}": c for f in view.fields for c in f.checks}
     return {SCHEMA: Check(blocking=True), **of_fields, **{c.label: c for c in view.checks}}
 
 
-def check_views(
-    call: Call, views: Sequence[str] | None, start: datetime | None, end: datetime | None
+def check_rows(
+    call: Call, names: Sequence[str] | None, start: datetime | None, end: datetime | None
 ) -> list[CheckResult]:
-    """Evaluate the checks of views; see `FeatureStore.check`."""
+    """Evaluate the checks of views and services; see `FeatureStore.check`."""
     last = utc_time(call.now if end is None else end, "end_date")
     first = None if start is None else utc_time(start, "start_date")
     if first is not None and first >= last:
         raise RequestError(f"The window from {first} to {last} is empty.")
-    names = view_names(views)
+    results: list[CheckResult] = []
+    for checked in _listed(call, view_names(names)):
+        if isinstance(checked, FeatureView):
+            results += _ViewWindow(call, checked, first, last).results()
+        else:
+            results += [parity_result(call, checked, c, first, last) for c in checked.checks]
+    return results
+
+
+def _listed(call: Call, names: Sequence[str] | None) -> list[FeatureView | FeatureService]:
+    """Return views and services by name; all with a history, and one's own services, if left out.
+
+    A service reads with its owner's functions, which are not here if it is another team's.
+    """
+    project = call.project
     if names is None:
-        listed = [view for view, _ in call.project.of(FeatureView) if _has_history(call, view)]
+        views = [view for view, _ in project.of(FeatureView) if _has_history(call, view)]
+        owner = call.stores.settings.team
+        own = [service for service, e in project.of(FeatureService) if e.owner == owner]
+        return [*views, *own]
+    services = {service.name: service for service, _ in project.of(FeatureService)}
+    views_by_name = {view.name: view for view, _ in project.of(FeatureView)}
+    return [
+        views_by_name.get(name) or services.get(name) or project.get(FeatureView, name)
+        for name in names
+    ]
+
+
+def parity_result(
+    call: Call, service: FeatureService, check: Parity, start: datetime | None, end: datetime
+) -> CheckResult:
+    """Compare a sample of what a service serves with history."""
+    limit = f"at most {check.max_share:.1%} of {check.rows:,} rows differ"
+    value, passed, rows = None, False, None
+    try:
+        retrieval = resolve(call.project, service.references)
+        sample = sample_rows(call, retrieval, check.rows, start, end)
+        compared = compare(call, retrieval, sample)
+    except StoreError:
+        raise
+    except FeaturePlatformError as error:
+        message = str(error)
     else:
-        listed = [call.project.get(FeatureView, name) for name in names]
-    return [r for view in listed for r in _ViewWindow(call, view, first, last).results()]
+        rows = compared.rows
+        value = compared.mismatches / (rows * len(compared.features)) if rows else 0.0
+        passed = value <= check.max_share
+        message = _parity_message(compared)
+    return CheckResult(
+        view=service.name,
+        check=check.label,
+        passed=passed,
+        severity=check.severity,
+        blocking=check.blocking,
+        value=value,
+        limit=limit,
+        message=message,
+        rows=rows,
+    )
+
+
+def _parity_message(compared: Comparison) -> str:
+    if not compared.rows:
+        return "There is no row to compare."
+    if not compared.mismatches:
+        return f"{compared.rows:,} rows are served as history has them."
+    counts = ", ".join(f"{n} {count:,}" for n, count in compared.features.items() if count)
+    first = compared.examples[0]
+    return (
+        f"Of {compared.rows:,} rows differ: {counts}. For example {first.feature} of "
+        f"{dict(first.entity)}: served {first.online!r} ({first.status.value}), in history "
+        f"{first.offline!r}."
+    )
 
 
 def _has_history(call: Call, view: FeatureView) -> bool:
@@ -166,8 +242,8 @@ class _ViewWindow:
 
     def _drift(self, table: Table, check: Drift) -> CheckResult:
         name, limit = check.label, f"{check.method} at most {check.max}"
-        start = _earlier(self._end, check.reference) if self._start is None else self._start
-        reference, window = (_earlier(start, check.reference), start), (start, self._end)
+        start = earlier(self._end, check.reference) if self._start is None else self._start
+        reference, window = (earlier(start, check.reference), start), (start, self._end)
         offline = self._call.stores.offline
         try:
             histogram = offline.histogram(table, check.feature, reference, window, check.bins)
@@ -231,11 +307,6 @@ def _limit(check: Check) -> str:
         case OneOf():
             return f"among {len(check.values)} values"
     return "unique"
-
-
-def _earlier(time: datetime, span: timedelta) -> datetime:
-    beginning = datetime.min.replace(tzinfo=time.tzinfo)
-    return beginning if time - beginning < span else time - span
 
 
 def psi(histogram: Histogram) -> float:

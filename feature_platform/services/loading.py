@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 import pyarrow as pa
@@ -16,11 +16,10 @@ from feature_platform.project import Project, online_table, precomputed_of, reso
 from feature_platform.retrieval import PrecomputedWriter
 from feature_platform.services.stores import Call, Stores
 from feature_platform.table import Table
-from feature_platform.types.times import utc_time
+from feature_platform.types.times import earlier, utc_time
 
 _log = logging.getLogger("feature_platform.online")
 DEFAULT_LOOKBACK = timedelta(days=1)
-BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 OnProgress = Callable[[str, int], None]
@@ -192,11 +191,10 @@ def incremental_start(
     windows = online.windows(table)
     if windows:
         last = min(windows[-1].end, end)
-        late = max(last - min(lookback, last - BEGINNING), BEGINNING)
+        late = earlier(last, lookback)
         read = online.windows(table, load.source_state) if load.source_state else []
         return last if any(w.start <= late and last <= w.end for w in read) else late
-    reach = end - BEGINNING
-    return BEGINNING if table.ttl is None or table.ttl > reach else end - table.ttl
+    return earlier(end, table.ttl)
 
 
 def load_window(

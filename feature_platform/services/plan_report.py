@@ -10,8 +10,8 @@ from feature_platform.governance import Contracts, Effect, Plan, PlanContext, ch
 from feature_platform.offline import OfflineStore
 from feature_platform.online import OnlineStore, Window, unreadable_features
 from feature_platform.project import Advisory, Project, advisories, table_of
-from feature_platform.services.loading import BEGINNING
 from feature_platform.table import Table
+from feature_platform.types.times import earlier
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,7 @@ def _to_load(new: Table, old: Table, windows: tuple[Window, ...]) -> tuple[Windo
     if not windows or not _is_longer(new.ttl, old.ttl):
         return windows
     end = windows[-1].end
-    reach = end - BEGINNING
-    start = BEGINNING if new.ttl is None or new.ttl > reach else end - new.ttl
-    return (Window(min(start, windows[0].start), end),)
+    return (Window(min(earlier(end, new.ttl), windows[0].start), end),)
 
 
 def _count(

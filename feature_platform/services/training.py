@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from feature_platform.definitions import FeatureView, is_name
 from feature_platform.errors import RequestError
@@ -29,7 +32,7 @@ from feature_platform.retrieval import (
     verify,
 )
 from feature_platform.services.stores import Call, Stores
-from feature_platform.types.times import utc_time
+from feature_platform.types.times import earlier, utc_time
 
 
 def training_set(
@@ -69,9 +72,61 @@ def parity(
 ) -> Parity:
     """Compare online features with history; see `FeatureStore.verify_parity`."""
     retrieval = _resolve(call.project, features, full_feature_names=full_feature_names)
+    return compare(call, retrieval, to_arrow(entities, "entity_rows"))
+
+
+def compare(call: Call, retrieval: Retrieval, rows: pa.Table) -> Parity:
+    """Compare a request's online features with history."""
     reader = OnlineReader(call.stores.online, retrieval, call.stores.functions)
-    rows = to_arrow(entities, "entity_rows")
     return verify(reader, call.stores.offline, retrieval, rows, call.stores.functions, now=call.now)
+
+
+def sample_rows(
+    call: Call, retrieval: Retrieval, most: int, start: datetime | None, end: datetime
+) -> pa.Table:
+    """Return entity rows of a request: the newest keys of each table, side by side.
+
+    Args:
+        call: The call.
+        retrieval: The request.
+        most: Number of rows; fewer if no table has as many keys.
+        start: Rows observed from here; from one ttl before `end` if left out,
+        end: to here.
+
+    Raises:
+        RequestError: The request needs values that history does not have.
+    """
+    if retrieval.request_fields:
+        names = ", ".join(retrieval.request_fields)
+        raise RequestError(f"History has no request values: {names}. Use verify_parity with them.")
+    columns: dict[str, list[Any]] = {}
+    # Keys that belong together first: the others only fill up what these lack.
+    for read in sorted(retrieval.reads, key=lambda read: -len(read.keys)):
+        if all(name in columns for name in read.keys.values()):
+            continue
+        first = start or earlier(end, read.table.ttl)
+        with call.stores.offline.latest(read.table, first, end).reader() as reader:
+            keys = _first_rows(reader, list(read.keys), most)
+        for key, name in read.keys.items():
+            columns.setdefault(name, keys[key].to_pylist())
+    size = max(map(len, columns.values()), default=1)
+    if not all(columns.values()):
+        size = 0
+    types = retrieval.join_keys
+    return pa.table(
+        {n: pa.array([v[i % len(v)] for i in range(size)], types[n]) for n, v in columns.items()}
+    )
+
+
+def _first_rows(reader: pa.RecordBatchReader, columns: list[str], most: int) -> pa.Table:
+    batches, count = [], 0
+    for batch in reader:
+        batches.append(batch.select(columns))
+        count += batch.num_rows
+        if count >= most:
+            break
+    schema = pa.schema([reader.schema.field(name) for name in columns])
+    return pa.Table.from_batches(batches, schema).slice(0, most)
 
 
 def statistics(

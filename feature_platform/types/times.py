@@ -7,6 +7,7 @@ from typing import Final
 from feature_platform.errors import RequestError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+BEGINNING: Final = datetime(1, 1, 1, tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
 MAX_AHEAD: Final = timedelta(days=366)
@@ -29,6 +30,11 @@ def from_microseconds(value: int) -> datetime:
 def later(time: datetime, by: timedelta) -> datetime:
     """Return an aware time plus a duration, at most the last time that can be represented."""
     return time + min(by, _LAST - time)
+
+
+def earlier(time: datetime, by: timedelta | None) -> datetime:
+    """Return an aware time minus a duration, at least the beginning of time; that for `None`."""
+    return BEGINNING if by is None else time - min(by, time - BEGINNING)
 
 
 def utc_now() -> datetime:

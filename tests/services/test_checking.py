@@ -14,11 +14,14 @@ from tests_support import HOUR, NOON, raises
 
 from feature_platform import (
     Entity,
+    FeatureService,
     FeatureStore,
     FeatureView,
     Field,
     FileSource,
+    OnDemandFeatureView,
     PushSource,
+    RequestSource,
     checks,
 )
 from feature_platform.cli import main
@@ -30,6 +33,7 @@ from feature_platform.types import Array, Float64, Int64, String, UnixTimestamp
 
 DAY = timedelta(days=1)
 KEY = Entity(name="k", value_type=Int64)
+PARITY = checks.Parity()
 DRIFT = checks.Drift(feature="x", reference=DAY)
 
 
@@ -224,3 +228,88 @@ def test_drifts_are_symmetric_not_negative_and_zero_for_the_same(pairs) -> None:
         assert drift(there) >= 0
         assert drift(Histogram(labels, tuple(window), tuple(window))) == pytest.approx(0, abs=1e-9)
     assert js_distance(there) <= 1 + 1e-9
+
+
+@pytest.fixture
+def served(store: FeatureStore) -> FeatureStore:
+    """The store with the view loaded."""
+    store.apply([KEY, view({"x": (Float64, []), "t": (String, [])})])
+    store.materialize(NOON - 3 * DAY, NOON)
+    return store
+
+
+def test_parity_of_a_service_is_checked_on_a_sample_of_its_keys(served: FeatureStore) -> None:
+    declared = [checks.Parity(rows=10, max_share=0.2)]
+    served.apply(FeatureService(name="s", features=["v"], checks=declared))
+    [result] = [r for r in served.check() if r.view == "s"]
+    assert (result.check, result.passed, result.value, result.rows) == ("parity", True, 0.0, 10)
+
+    wrong = {"k": [*range(48)], "event_timestamp": [NOON] * 48, "x": [9.0] * 48, "t": ["a"] * 48}
+    served.write_to_online_store("v", pd.DataFrame(wrong))
+    [result] = served.check(["s"])
+    assert not result.passed
+    assert result.value is not None
+    assert result.value >= 0.5
+    for part in ("x", "9.0", "10"):
+        assert part in result.message
+
+
+def test_keys_of_several_tables_are_asked_side_by_side(served: FeatureStore, tmp_path) -> None:
+    pairs = pd.DataFrame(
+        {"k": [1, 2, 3], "p": ["a", "b", "c"], "event_timestamp": [NOON] * 3, "y": [1.0, 2.0, 3.0]}
+    )
+    pairs.to_parquet(tmp_path / "pairs.parquet")
+    other = Entity(name="p", value_type=String)
+    of_pairs = FeatureView(
+        name="w",
+        entities=[KEY, other],
+        schema=[Field(name="y", dtype=Float64)],
+        source=FileSource(name="pairs", path="pairs.parquet"),
+    )
+    service = FeatureService(name="s", features=["v", "w"], checks=[checks.Parity()])
+    served.apply([other, of_pairs, service])
+    served.materialize(NOON - 3 * DAY, NOON, ["w"])
+
+    [result] = served.check(["s"])
+    assert (result.passed, result.rows) == (True, 3)  # only keys that exist together
+
+
+@pytest.mark.parametrize("missing", ["request", "history", "rows"])
+def test_parity_that_cannot_be_checked_fails_with_the_reason(
+    served: FeatureStore, missing: str
+) -> None:
+    if missing == "request":
+        on_demand = OnDemandFeatureView(
+            name="o",
+            sources=[RequestSource(name="r", schema=[Field(name="now", dtype=Float64)])],
+            schema=[Field(name="z", dtype=Float64)],
+            mode="sql",
+            expressions={"z": "now + 1"},
+        )
+        served.apply([on_demand, FeatureService(name="s", features=["v", "o"], checks=[PARITY])])
+    elif missing == "history":
+        pushed = FeatureView(
+            name="o",
+            entities=[KEY],
+            schema=[Field(name="z", dtype=Float64)],
+            source=PushSource(name="p"),
+        )
+        served.apply([pushed, FeatureService(name="s", features=["o"], checks=[PARITY])])
+    else:
+        served.apply(FeatureService(name="s", features=["v"], checks=[PARITY]))
+    window = (NOON - 900 * DAY, NOON - 800 * DAY) if missing == "rows" else ()
+    [result] = served.check(["s"], *window)
+
+    assert not result.passed or missing == "rows"
+    assert {"request": "now", "history": "o", "rows": "no row"}[missing] in result.message
+
+
+def test_a_service_keeps_its_checks_in_the_registry(served: FeatureStore) -> None:
+    service = FeatureService(name="s", features=["v"], checks=[checks.Parity(rows=5)])
+    served.apply(service)
+    assert served.get_feature_service("s") == service
+    assert from_json(service.model_dump_json()) == service
+    with raises(DefinitionError, "parity"):
+        FeatureService(name="s", features=["v"], checks=[checks.Parity(), checks.Parity(rows=2)])
+    with raises(DefinitionError, "checks"):
+        FeatureService(name="s", features=["v"], checks=[checks.RowCount()])
