@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Self, TypeVar
@@ -55,6 +54,7 @@ from feature_platform.services.reconciling import Assessment
 from feature_platform.services.stores import Call, Defined, Stores
 from feature_platform.services.watching import Interest, Watched
 from feature_platform.services.writing import PushMode
+from feature_platform.streams import StreamState
 from feature_platform.types.times import read_clock, utc_now
 
 D = TypeVar("D", bound=Definition)
@@ -106,7 +106,7 @@ class FeatureStore:
         self.config = self.repo.config
         self.project = self.config.project
         self.owner = self.config.team
-        self._clock = partial(read_clock, clock)
+        self._clock: Callable[[], datetime] = lambda: read_clock(clock)
         self.stores = Stores(self.repo, registry=registry, offline=offline, now=self._clock)
         self._registry_version = registry_version
         self._pinned: Snapshot | None = None
@@ -588,6 +588,19 @@ class FeatureStore:
             stop=stop,
             on_progress=on_progress,
         )
+
+    def stream_state(self, source_name: str) -> StreamState:
+        """Return how far the ingestion of a stream source is.
+
+        Returns:
+            Messages that are not stored yet, those put aside, and when the newest was sent.
+
+        Raises:
+            ConfigError: `feature_store.yaml` names no broker.
+            NotFoundError: No such stream source is registered.
+            StoreError: The broker cannot be read.
+        """
+        return writing.stream_state(self._call(), source_name)
 
     def write_to_offline_store(self, feature_view_name: str, df: object) -> str:
         """Append rows to a view's source.

@@ -14,6 +14,7 @@ from feature_platform.dagster.online import HOURLY, OnlineLoads, Partitions, onl
 from feature_platform.dagster.reconcile import reconcile_sensor
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.dagster.resources import FeatureStoreResource
+from feature_platform.dagster.streams import stream_sensor, streamed_views
 from feature_platform.dagster.translator import FeatureStoreTranslator
 from feature_platform.dagster.watch import watch_sensor
 from feature_platform.errors import ConfigError
@@ -123,6 +124,8 @@ def _definitions(
     sensors = [reconcile_sensor(target, status), watch_sensor(target)]
     if online.assets:
         sensors.append(ledger_sensor(target, loads))
+    if streams := streamed_views(target):
+        sensors.append(stream_sensor(target, streams))
     return dg.Definitions.merge(
         dg.Definitions(assets=[register], asset_checks=checks, jobs=[job], sensors=sensors),
         online,

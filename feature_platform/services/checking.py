@@ -109,12 +109,12 @@ def _listed(call: Call, names: Sequence[str] | None) -> list[FeatureView | Featu
     if names is None:
         views = [view for view, _ in project.of(FeatureView) if _has_history(call, view)]
         owner = call.stores.settings.team
-        own = [service for service, e in project.of(FeatureService) if e.owner == owner]
-        return [*views, *own]
-    services = {service.name: service for service, _ in project.of(FeatureService)}
+        services = [service for service, e in project.of(FeatureService) if e.owner == owner]
+        return [*views, *services]
+    services_by_name = {service.name: service for service, _ in project.of(FeatureService)}
     views_by_name = {view.name: view for view, _ in project.of(FeatureView)}
     return [
-        views_by_name.get(name) or services.get(name) or project.get(FeatureView, name)
+        views_by_name.get(name) or services_by_name.get(name) or project.get(FeatureView, name)
         for name in names
     ]
 
@@ -135,8 +135,9 @@ def parity_result(
         message = str(error)
     else:
         rows = compared.rows
-        value = compared.mismatches / (rows * len(compared.features)) if rows else 0.0
-        passed = value <= check.max_share
+        if rows:
+            value = compared.mismatches / (rows * len(compared.features))
+            passed = value <= check.max_share
         message = _parity_message(compared)
     return CheckResult(
         view=service.name,

@@ -28,6 +28,7 @@ from feature_platform.services.loading import (
 )
 from feature_platform.services.rows import columns_for, deletions, online_rows, source_rows
 from feature_platform.services.stores import Call
+from feature_platform.streams import Stream, StreamState
 from feature_platform.table import Table
 from feature_platform.types.times import microseconds
 
@@ -154,6 +155,23 @@ def ingest(
     on_progress: Callable[[Ingested], None] | None,
 ) -> Ingested:
     """Push what a broker delivers for a stream source; see `FeatureStore.ingest`."""
+    with _stream(call, source) as stream:
+        return ingest_stream(
+            stream,
+            push_rows,
+            until_empty=until_empty,
+            stop=stop or Event(),
+            on_progress=on_progress,
+        )
+
+
+def stream_state(call: Call, source: str) -> StreamState:
+    """Return how far the ingestion of a stream source is; see `FeatureStore.stream_state`."""
+    with _stream(call, source) as stream:
+        return stream.state()
+
+
+def _stream(call: Call, source: str) -> Stream:
     sources = {each.name: each for each, _ in call.project.of(StreamSource)}
     if call.project.find(StreamSource.kind, source) is None or source not in sources:
         raise NotFoundError(call.project.not_found("stream source", source, list(sources)))
@@ -163,11 +181,4 @@ def ingest(
             "`broker: {type: redis, connection_string: 'localhost:6379'}`."
         )
     group = f"{call.project.name}.{source}"
-    with call.stores.settings.broker.open(sources[source].topic, group) as stream:
-        return ingest_stream(
-            stream,
-            push_rows,
-            until_empty=until_empty,
-            stop=stop or Event(),
-            on_progress=on_progress,
-        )
+    return call.stores.settings.broker.open(sources[source].topic, group)

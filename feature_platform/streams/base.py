@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, Self
 
 
@@ -15,6 +16,20 @@ class Message(NamedTuple):
 
     position: Any
     body: bytes
+
+
+class StreamState(NamedTuple):
+    """How far the readers of a stream are.
+
+    Attributes:
+        unread: Messages that are not acknowledged; `None` if the broker does not know.
+        rejected: Messages in `<topic>.rejected`.
+        last_message: When the newest message was sent; `None` if there is none.
+    """
+
+    unread: int | None
+    rejected: int
+    last_message: datetime | None
 
 
 class Stream(ABC):
@@ -43,6 +58,14 @@ class Stream(ABC):
     @abstractmethod
     def pending(self) -> bool:
         """Return whether delivered messages of the group are unacknowledged."""
+
+    @abstractmethod
+    def state(self) -> StreamState:
+        """Return how far the group is, without reading for it.
+
+        Raises:
+            StoreError: The broker cannot be read.
+        """
 
     @abstractmethod
     def close(self) -> None:

@@ -1,16 +1,19 @@
 """Stream in a Kafka topic; the values of its messages are JSON objects."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from time import monotonic
 from typing import Any
 
 from feature_platform.errors import ConfigError, StoreError
 from feature_platform.lazy import Lazy
-from feature_platform.streams.base import Message, Stream
+from feature_platform.streams.base import Message, Stream, StreamState
+from feature_platform.types.times import from_microseconds
 
 _FLUSH_SECONDS = 10
 _MAX_BYTES = 500_000
 _JOIN_SECONDS = 30
+_ANSWER_SECONDS = 10
 
 
 class KafkaStream(Stream):
@@ -105,23 +108,64 @@ class KafkaStream(Stream):
     def pending(self) -> bool:
         return False  # Kafka reassigns a member's messages when it leaves the group
 
+    def state(self) -> StreamState:
+        library = _confluent()
+        # A consumer of its own that joins no group: the members keep their partitions.
+        consumer = library.Consumer(self._settings())
+        try:
+            topics = consumer.list_topics(timeout=_ANSWER_SECONDS).topics
+            parts = self._ends(consumer, topics, self._topic)
+            stored = consumer.committed([part for part, _, _ in parts], _ANSWER_SECONDS)
+            read = {each.partition: each.offset for each in stored}
+            unread = sum(high - max(read[p.partition], low) for p, low, high in parts)
+            rejected = self._ends(consumer, topics, f"{self._topic}.rejected")
+            dead = sum(high - low for _, low, high in rejected)
+            return StreamState(unread, dead, self._last_message(consumer, parts))
+        except library.KafkaException as error:
+            raise StoreError(f"Topic {self._topic!r}: {error.args[0].str()}.") from error
+        finally:
+            consumer.close()
+
+    @staticmethod
+    def _ends(consumer: Any, topics: Any, topic: str) -> list[tuple[Any, int, int]]:
+        """Return the partitions of a topic, their first offsets and their ends."""
+        partitions = topics[topic].partitions if topic in topics else ()
+        parts = [_confluent().TopicPartition(topic, n) for n in partitions]
+        return [(p, *consumer.get_watermark_offsets(p, timeout=_ANSWER_SECONDS)) for p in parts]
+
+    @staticmethod
+    def _last_message(consumer: Any, parts: Sequence[tuple[Any, int, int]]) -> datetime | None:
+        last = [
+            _confluent().TopicPartition(part.topic, part.partition, high - 1)
+            for part, low, high in parts
+            if high > low
+        ]
+        if not last:
+            return None
+        consumer.assign(last)
+        messages = consumer.consume(len(last), _ANSWER_SECONDS)
+        times = [message.timestamp()[1] for message in messages if message.error() is None]
+        return from_microseconds(max(times) * 1_000) if times else None
+
     def close(self) -> None:
         self._consumer.close()
 
-    def _subscribe(self) -> Any:
+    def _settings(self) -> dict[str, Any]:
+        if not self._servers:
+            raise ConfigError("broker: kafka requires the setting bootstrap.servers.")
+        quiet = {"log_level": 2, **self._options}  # our errors contain its messages
         fixed = {
             "group.id": self._group,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
             "error_cb": self._save_error,
         }
-        if not self._servers:
-            raise ConfigError("broker: kafka requires the setting bootstrap.servers.")
+        return {**quiet, **fixed}
+
+    def _subscribe(self) -> Any:
         library = _confluent()
         try:
-            quiet = {"log_level": 2, **self._options}  # our errors contain its messages
-            consumer = library.Consumer({**quiet, **fixed})
+            consumer = library.Consumer({**self._settings(), "enable.partition.eof": True})
         except library.KafkaException as error:
             raise ConfigError(f"broker: {error.args[0].str()}.") from None
         consumer.subscribe([self._topic], on_assign=self._set_partitions)

@@ -8,7 +8,8 @@ from typing import Any
 from feature_platform.connections import connect_redis, describe_redis
 from feature_platform.errors import StoreError
 from feature_platform.lazy import Lazy
-from feature_platform.streams.base import Message, Stream
+from feature_platform.streams.base import Message, Stream, StreamState
+from feature_platform.types.times import from_microseconds
 
 _FIELD = b"row"
 _ABANDONED_MS = 60_000
@@ -62,6 +63,17 @@ class RedisStream(Stream):
     def pending(self) -> bool:
         with self._errors() as client:
             return bool(client.xpending(self._topic, self._group)["pending"])
+
+    def state(self) -> StreamState:
+        with self._errors() as client:
+            groups = client.xinfo_groups(self._topic)
+            [group] = [g for g in groups if g["name"].decode() == self._group]
+            newest = client.xrevrange(self._topic, count=1)
+            rejected = client.xlen(f"{self._topic}.rejected")
+        lag = group.get("lag")
+        unread = None if lag is None else lag + group["pending"]
+        sent = from_microseconds(int(newest[0][0].split(b"-")[0]) * 1_000) if newest else None
+        return StreamState(unread, rejected, sent)
 
     def close(self) -> None:
         if self._client.is_open:

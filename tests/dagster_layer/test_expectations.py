@@ -1,12 +1,14 @@
 """Declared checks of rows as asset checks."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 import pytest
-from dagster_support import PLATFORM
+from dagster_support import PLATFORM, TEAM
 
+from feature_platform import FeatureStore
 from feature_platform.dagster import platform_definitions
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -92,3 +94,25 @@ def test_applying_evaluates_no_rows(checked) -> None:
     assert {e.check_name for e in result.get_asset_check_evaluations()} == {
         "registry_rules", "audit",
     }  # fmt: skip
+
+
+def test_parity_of_a_service_is_a_check_of_its_asset(workspace) -> None:
+    code = TEAM.format(team="risk").replace('"risk_double"]', '"risk_double"], checks=[PARITY]')
+    head = "from feature_platform import checks\nPARITY = checks.Parity()\n"
+    workspace.write("risk", head + code)
+    now = datetime.now(UTC)
+    row = {"driver_id": [1], "event_timestamp": [now - timedelta(hours=1)], "trips": [7]}
+    pd.DataFrame(row).to_parquet(workspace.folder / "trips.parquet")
+    for owner in ("platform", "risk"):
+        assert workspace.run(owner).success
+    with FeatureStore(workspace.folder / "platform") as store:
+        store.materialize(now - timedelta(days=1), now)
+
+    location = workspace.location("risk")
+    job = location.resolve_implicit_global_asset_job_def()
+    key = dg.AssetCheckKey(dg.AssetKey(["shop", "feature_service", "risk_v1"]), "parity")
+    subset = job.get_subset(asset_selection=set(), asset_check_selection={key})
+    result = subset.execute_in_process(instance=workspace.instance)
+    [check] = result.get_asset_check_evaluations()
+    assert check.passed
+    assert check.metadata["rows"].value == 1

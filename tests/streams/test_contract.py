@@ -1,6 +1,7 @@
 """What every broker's adapter does."""
 
 import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from streams.conftest import Broker, bodies, drained
@@ -59,6 +60,33 @@ def test_every_group_reads_all(broker: Broker, topic: str) -> None:
     for group in ("one", "other"):
         with broker.open(topic, group) as stream:
             assert bodies(drained(lambda stream=stream: stream.read(10, 0.2))) == SENT
+
+
+def test_the_state_says_how_far_the_group_is(broker: Broker, topic: str) -> None:
+    started = datetime.now(UTC) - timedelta(seconds=5)
+    broker.send(topic, SENT)
+    with broker.open(topic) as stream:
+        assert drained(lambda: stream.read(10, 0.2))
+        assert stream.state()[:2] == (5, 0)  # none is acknowledged
+
+    time.sleep(0.4)
+    with broker.open(topic) as stream:
+        [first, *_] = messages = drained(lambda: stream.read(10, 0.2))
+        stream.reject(first, "for the test")
+        stream.acknowledge(messages)
+        state = stream.state()
+    assert (state.unread, state.rejected) == (0, 1)
+    assert state.last_message is not None
+    assert started < state.last_message < datetime.now(UTC) + timedelta(seconds=5)
+
+    with broker.open(topic, "another") as stream:
+        assert stream.state().unread == 5
+
+
+def test_the_state_of_a_stream_without_messages(broker: Broker, topic: str) -> None:
+    broker.send(topic, [])
+    with broker.open(topic) as stream:
+        assert stream.state() == (0, 0, None)
 
 
 def test_rejected_messages_are_kept_with_the_reason(broker: Broker, topic: str) -> None:
