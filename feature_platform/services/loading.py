@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -261,16 +261,21 @@ def _loads(
     else:
         tables = online_tables(call.project, [name for name in listed if name not in computed])
     writers = precomputed_writers(call)
+    stores = call.stores
     loads = [
-        Load(t, t, table_writer(call.stores, t, writers.get(t.name, ())), _delivery(call.stores, t))
-        for t in tables
-    ] + [
-        Load(writer.source, writer.table, writer.writing(call.stores.online))
-        for writer in computed.values()
+        Load(
+            source=table,
+            target=table,
+            write=table_writer(stores, table, writers.get(table.name, ())),
+            deliver=_delivery(stores, table),
+            source_state=stores.offline.source_state(table, call.now),
+        )
+        for table in tables
     ]
-    offline = call.stores.offline
-    return [
-        replace(load, source_state=offline.source_state(load.source, call.now)) for load in loads
+    # What is computed also depends on code, so no state of the source says that it is unchanged.
+    return loads + [
+        Load(writer.source, writer.table, writer.writing(stores.online))
+        for writer in computed.values()
     ]
 
 
