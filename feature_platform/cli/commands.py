@@ -44,7 +44,7 @@ SECTIONS = {
     "Check": {
         "check": (
             "features",
-            "Check the rows of views and services (NAMES) against what their owners declared.",
+            "Check the rows of NAMES against what their owners declared.",
         ),
         "verify-parity": (
             "features",
