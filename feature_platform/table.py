@@ -110,7 +110,9 @@ class Table:
             return _digest([list(self.keys), self.ttl])
         columns = {name: source.column(name) for name in (*self.keys, *self.features.names)}
         renamed = {name: column for name, column in columns.items() if name != column}
-        times = source.event_timestamp, source.created_timestamp
+        times: tuple[str | None, ...] = (source.event_timestamp, source.created_timestamp)
+        if source.day_column:
+            times += (source.day_column,)
         return _digest([list(self.keys), dict(source.location), times, renamed, self.ttl])
 
     @cached_property

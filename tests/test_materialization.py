@@ -132,6 +132,11 @@ def test_rows_of_an_unchanged_source_are_not_read_again(
     assert trips(store, 1, 2, 3) == [11, 20, 30]
 
 
+def test_a_lookback_into_the_future_is_refused(platform: FeatureStore) -> None:
+    with raises(RequestError, "lookback"):
+        platform.materialize_incremental(lookback=timedelta(minutes=-30))
+
+
 def test_a_longer_lookback_reads_what_no_load_of_this_state_has_read(
     open_store, driver, driver_source, driver_view, monkeypatch, tmp_path: Path
 ) -> None:

@@ -18,7 +18,7 @@ from feature_platform.dagster.checks import (
 from feature_platform.dagster.metadata import change_metadata, commit_metadata, problem_table
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.definitions import Definition
-from feature_platform.errors import ConflictError, FeaturePlatformError, RefusedError
+from feature_platform.errors import ConflictError, FeaturePlatformError, Problem, RefusedError
 from feature_platform.governance import Plan
 from feature_platform.project import Cursor, Project
 from feature_platform.registry import Commit
@@ -43,7 +43,7 @@ def apply_assets(target: RepoContext) -> dg.AssetsDefinition:
     Selecting all its assets, or the registration alone, is a full sync of the owner's objects;
     selecting some applies those. Ownership, references and contracts are checked before anything
     is written: a refused plan is a failed blocking check, nothing is committed and nothing
-    downstream runs.
+    downstream runs. Selecting checks alone evaluates them and applies nothing.
     """
     objects, registration = target.objects, target.registration
 
@@ -59,7 +59,11 @@ def apply_assets(target: RepoContext) -> dg.AssetsDefinition:
     def register(context: dg.AssetExecutionContext) -> Events:
         selected = {k: d for k, d in objects.items() if k in context.selected_asset_keys}
         with retried(context, ConflictError), target.open() as store:
-            yield from _Registration(target, context, store, selected or objects).events()
+            registration_run = _Registration(target, context, store, selected or objects)
+            if context.selected_asset_keys:
+                yield from registration_run.events()
+            else:
+                yield from registration_run.evaluations()
 
     return register
 
@@ -120,6 +124,11 @@ class _Registration:
         self._report_deletions(plan, commit)
         yield from self._materializations(plan, commit, project)
         yield from self._checks()
+
+    def evaluations(self) -> Iterator[dg.AssetCheckResult]:
+        """Evaluate the selected checks, without applying anything."""
+        plan = self._store.plan(list(self._objects.values()), partial=False)
+        yield from self._checks(self._store.review(plan, costs=False).problems)
 
     def _obstacle(self) -> str:
         """Return why a run that a sensor asked for applies nothing any more."""
@@ -200,7 +209,7 @@ class _Registration:
                 unseen.append(key)
         return unseen
 
-    def _checks(self) -> Iterator[dg.AssetCheckResult]:
+    def _checks(self, problems: Sequence[Problem] = ()) -> Iterator[dg.AssetCheckResult]:
         selected = self._selected_checks()
         if not selected:
             return
@@ -208,7 +217,7 @@ class _Registration:
         since = (RULES, AUDIT)
         self._report(changed_faults(self._target, self._context.instance, findings, since=since))
         if RULES in selected:
-            yield rules_result(self._target, ())
+            yield rules_result(self._target, problems)
         if AUDIT in selected:
             yield audit_result(self._target, findings)
 

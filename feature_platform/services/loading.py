@@ -186,8 +186,8 @@ def incremental_start(
     before `end`, or the beginning of time.
     """
     table = load.target
-    if not isinstance(lookback, timedelta):
-        raise RequestError(f"lookback is {lookback!r}, not a timedelta.")
+    if not isinstance(lookback, timedelta) or lookback < timedelta(0):
+        raise RequestError(f"lookback is {lookback!r}, not a timedelta of zero or more.")
     windows = online.windows(table)
     if windows:
         last = min(windows[-1].end, end)

@@ -84,7 +84,7 @@ def compare(call: Call, retrieval: Retrieval, rows: pa.Table) -> Parity:
 def sample_rows(
     call: Call, retrieval: Retrieval, most: int, start: datetime | None, end: datetime
 ) -> pa.Table:
-    """Return entity rows of a request: the newest keys of each table, side by side.
+    """Return entity rows of a request: some keys of each table, side by side.
 
     Args:
         call: The call.

@@ -397,3 +397,35 @@ def test_a_change_that_is_taken_back_is_emitted_too(workspace) -> None:
     workspace.write("platform", PLATFORM)
 
     assert emitted(workspace.run("platform")) == {"stats"}
+
+
+@pytest.mark.parametrize("names", [("audit",), ("registry_rules",), ("audit", "registry_rules")])
+@pytest.mark.parametrize("is_applied", [True, False])
+def test_evaluating_checks_applies_nothing(workspace, names, is_applied: bool) -> None:
+    if is_applied:
+        assert workspace.run("platform").success
+        workspace.write("platform", PLATFORM.partition("stats =")[0])
+    with FeatureStore(workspace.folder / "platform") as store:
+        before = store.load_project().version
+        registration = dg.AssetKey(["shop", "registration", "platform"])
+        job = workspace.location("platform").resolve_implicit_global_asset_job_def()
+        keys = {dg.AssetCheckKey(registration, name) for name in names}
+        subset = job.get_subset(asset_selection=set(), asset_check_selection=keys)
+        result = subset.execute_in_process(instance=workspace.instance)
+
+        evaluated = {e.check_name: e.passed for e in result.get_asset_check_evaluations()}
+        assert evaluated.keys() == set(names)
+        assert store.load_project().version == before
+        assert result.get_asset_materialization_events() == []
+
+
+def test_a_job_of_all_checks_applies_nothing(workspace) -> None:
+    assert workspace.run("platform").success
+    workspace.write("platform", PLATFORM.partition("stats =")[0])
+    every = dg.define_asset_job("every_check", dg.AssetSelection.all_asset_checks())
+    location = dg.Definitions.merge(workspace.location("platform"), dg.Definitions(jobs=[every]))
+    job = location.resolve_job_def("every_check")
+    job.execute_in_process(instance=workspace.instance, raise_on_error=False)
+
+    with FeatureStore(workspace.folder / "platform") as store:
+        assert [view.name for view in store.list_feature_views()] == ["stats"]

@@ -1,8 +1,10 @@
 """What only the engine for files does."""
 
 import random
+import shutil
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -143,8 +145,27 @@ def test_the_state_of_a_delta_table_is_its_version(tmp_path: Path) -> None:
     state = store.source_state(table, NOON)
     assert state
     assert state == store.source_state(table, NOON)
+    shutil.copytree(tmp_path / "history", tmp_path / "backup")
     deltalake.write_deltalake(str(tmp_path / "history"), rows, mode="append")
-    assert store.source_state(table, NOON) not in {"", state}
+    appended = store.source_state(table, NOON)
+    assert appended not in {"", state}
+
+    shutil.rmtree(tmp_path / "history")
+    shutil.copytree(tmp_path / "backup", tmp_path / "history")
+    assert store.source_state(table, NOON) == state
+    deltalake.write_deltalake(str(tmp_path / "history"), rows, mode="append")  # the same version
+    assert store.source_state(table, NOON) not in {"", state, appended}
+
+
+def test_windows_read_by_another_day_column_do_not_count() -> None:
+    location = {"path": "history", "format": "parquet", "endpoint": ""}
+    table = read("v", location, ["a"]).table
+    assert table.source is not None
+    by_day = [
+        replace(table, source=replace(table.source, day_column=column)).content
+        for column in ("published", "day")
+    ]
+    assert len({table.content, *by_day}) == 3
 
 
 def test_s3_gives_the_same_and_only_what_is_needed_is_read(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ def lake_dataset(label: str, location: Mapping[str, str], root: Path) -> Any:
         return _iceberg(_uri(location, root), location["endpoint"])
 
 
-def delta_version(label: str, location: Mapping[str, str], root: Path) -> str:
-    """Return the identity and version of a Delta table.
+def delta_state(label: str, location: Mapping[str, str], root: Path) -> str:
+    """Return a hash of a Delta table's identity, version and files.
+
+    A table that is restored from a backup and written again has the version of another content.
 
     Raises:
         ConfigError: The library is not installed.
@@ -37,7 +40,8 @@ def delta_version(label: str, location: Mapping[str, str], root: Path) -> str:
     """
     with _translated(label, location):
         table = _delta(location, root)
-        return f"{table.metadata().id}/{table.version()}"
+        state = (table.metadata().id, table.version(), sorted(table.file_uris()))
+        return blake2b(repr(state).encode(), digest_size=12).hexdigest()
 
 
 @contextmanager

@@ -15,10 +15,10 @@ def source_state(root: Path, source: SourceTable, now: datetime) -> str:
     try:
         match location["format"]:
             case "delta":
-                from feature_platform.offline.duckdb.lakes import delta_version
+                from feature_platform.offline.duckdb.lakes import delta_state
 
                 check_path(label, location["path"])
-                return delta_version(label, location, root)
+                return delta_state(label, location, root)
             case "parquet" | "csv":
                 return list_files(label, location, root).settled_state(now)
             case _:
