@@ -18,7 +18,7 @@ from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
 
 views_option = click.option(
-    "-v", "--view", "views", multiple=True, help="View to load; repeatable (default: all)."
+    "-v", "--view", "views", multiple=True, help="Name of a view; repeatable (default: all)."
 )
 
 
