@@ -35,6 +35,9 @@ def ledger_sensor(target: RepoContext, loads: OnlineLoads) -> dg.SensorDefinitio
         with target.open() as store:
             for view, partitions in views:
                 try:
+                    if not target.owns(store.load_project(), view):
+                        problems.append(f"{view} is registered by another owner.")
+                        continue
                     windows = store.online_windows(view.name)
                 except NotFoundError:  # it is not registered, so it has no rows
                     windows = []

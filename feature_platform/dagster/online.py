@@ -12,7 +12,7 @@ from feature_platform.dagster import beta
 from feature_platform.dagster.apply import retried
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.definitions import FeatureView, OnDemandFeatureView, Source, View
-from feature_platform.errors import ConfigError, did_you_mean
+from feature_platform.errors import ConfigError, RequestError, did_you_mean
 from feature_platform.project import PLATFORM
 from feature_platform.services.loading import DEFAULT_LOOKBACK
 from feature_platform.store import FeatureStore
@@ -141,7 +141,7 @@ def _online_asset(target: RepoContext, view: View, loads: OnlineLoads) -> dg.Ass
     def load(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
         started = perf_counter()
         with retried(context), target.open() as store:
-            metadata = _registered(context, store, view)
+            metadata = _registered(context, target, store, view)
             if partitions:
                 metadata |= _load_windows(context, store, view)
             else:
@@ -173,10 +173,19 @@ def _load_windows(
 
 
 def _registered(
-    context: dg.AssetExecutionContext, store: FeatureStore, view: View
+    context: dg.AssetExecutionContext, target: RepoContext, store: FeatureStore, view: View
 ) -> dict[str, Any]:
-    """Return what is loaded: the registered view, even if the code defines another one by now."""
+    """Return what is loaded: the registered view, even if the code defines another one by now.
+
+    Raises:
+        RequestError: Another owner has registered the name.
+    """
     project = store.load_project()
+    if not target.owns(project, view):
+        raise RequestError(
+            f"{view} is not loaded from here: the name is registered by another owner than "
+            f"{target.owner!r}. Rename the view."
+        )
     registered = project.view(view.reference())
     if registered != view:
         context.log.warning(

@@ -112,6 +112,14 @@ class RepoContext:
         """Return the asset key of a view's online table."""
         return self.translator.get_asset_key(self.project, "online", view)
 
+    def owns(self, project: Project, definition: Definition) -> bool:
+        """Return whether the owner may act on an object: the name is free, or its own.
+
+        Another owner's object with the name has the asset key, too.
+        """
+        entry = project.find(namespace_of(definition.kind), definition.name)
+        return entry is None or (entry.owner, entry.key.kind) == (self.owner, definition.kind)
+
     def lineage(self, project: Project, definition: Definition) -> dict[str, Any]:
         """Return metadata about the columns that an object's columns come from."""
         key_of = self.translator.get_asset_key

@@ -50,12 +50,14 @@ def stream_sensor(
             for source, views in streams.items():
                 try:
                     state = store.stream_state(source)
+                    project = store.load_project()
                 except FeaturePlatformError as error:
                     problems.append(str(error))
                     continue
                 states[source] = state
                 metadata = _metadata(source, state)
-                keys = [target.key(view.kind, view.name) for view in views]
+                registered = [view for view in views if target.owns(project, view)]
+                keys = [target.key(view.kind, view.name) for view in registered]
                 events += [dg.AssetObservation(key, metadata=metadata) for key in keys]
         cursor = repr(sorted(states.items()))
         if cursor == context.cursor:

@@ -364,3 +364,33 @@ def test_partitions_of_other_windows_than_before_are_forgotten(workspace) -> Non
         workspace.instance.report_runless_asset_event(event)
 
     assert shown(workspace) == {"2026-01-01-00:00", "2026-01-01-01:00"}
+
+
+CLASH = """
+from feature_platform import Field, OnDemandFeatureView
+from feature_platform.types import Int64
+
+@OnDemandFeatureView(sources=["raw:trips"], schema=[Field(name="y", dtype=Int64)],
+                     write_to_online_store=True)
+def stats(inputs):
+    return {"y": 1}
+"""
+
+
+def test_a_name_that_another_owner_has_is_neither_loaded_nor_mirrored(workspace) -> None:
+    assert workspace.run("platform").success
+    assert workspace.run("platform", JOB, partition_key="2026-01-01").success
+    workspace.write("risk", CLASH)
+    windows = dg.DailyPartitionsDefinition("2026-01-01", hour_offset=6)
+    repo = workspace.folder / "risk"
+    location = team_definitions(repo, online_partitions=windows)
+    with FeatureStore(workspace.folder / "platform") as store:
+        before = store.online_windows("stats")
+        definition = location.resolve_job_def("materialize_shop_risk_online")
+        options = {"instance": workspace.instance, "raise_on_error": False}
+        assert not definition.execute_in_process(partition_key="2026-01-01", **options).success
+        assert store.online_windows("stats") == before
+
+    tick = workspace.tick_of(location, "risk", sensor="mirror_ledger")
+    assert "another owner" in tick.skip_message
+    assert workspace.instance.get_materialized_partitions(ONLINE) == {"2026-01-01"}
