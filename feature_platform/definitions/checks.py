@@ -179,7 +179,7 @@ class Parity(Check):
     """The features of a service are served as history has them, as `verify_parity` compares them.
 
     Attributes:
-        rows: Size of the sample: any keys of the service's views observed within their ttl.
+        rows: Size of the sample: random keys of the service's views, observed within their ttl.
         max_share: Greatest share of values that differ, 0 to 1.
 
     Example:

@@ -38,7 +38,7 @@ class FeatureService(Definition):
     @field_validator("checks")
     @classmethod
     def _check_checks(cls, checks: tuple[ServiceCheck, ...]) -> tuple[ServiceCheck, ...]:
-        check_labels(checks)
+        check_labels(check.label for check in checks)
         return checks
 
     @property

@@ -92,7 +92,8 @@ class FeatureView(View):
 
     @model_validator(mode="after")
     def _check_checks(self) -> Self:
-        check_labels(self.checks)
+        of_fields = [f"{f.name}_{check.label}" for f in self.fields for check in f.checks]
+        check_labels([*(check.label for check in self.checks), *of_fields])
         types = {f.name: f.dtype for f in self.fields}
         for drift in (check for check in self.checks if isinstance(check, Drift)):
             if drift.feature not in types:

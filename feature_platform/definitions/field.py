@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import BeforeValidator, model_validator
 
 from feature_platform.definitions.base import NO_LABELS, ColumnName, Deprecation, Labels, Value
-from feature_platform.definitions.checks import Check, FieldCheck
+from feature_platform.definitions.checks import FieldCheck
 from feature_platform.types import DType
 
 
@@ -42,19 +42,19 @@ class Field(Value):
 
     @model_validator(mode="after")
     def _check_checks(self) -> Self:
-        check_labels(self.checks)
+        check_labels(check.label for check in self.checks)
         if misfits := [m for m in (check.misfit(self.dtype) for check in self.checks) if m]:
             raise ValueError(f"{self.name!r}: checks: {misfits[0]}")
         return self
 
 
-def check_labels(checks: Iterable[Check]) -> None:
+def check_labels(labels: Iterable[str]) -> None:
     """Refuse two checks of one name.
 
     Raises:
         ValueError: There are two.
     """
-    counts = Counter(check.label for check in checks)
+    counts = Counter(labels)
     if twice := [label for label, count in counts.items() if count > 1]:
         raise ValueError(f"checks: {twice[0]!r} is declared twice.")
 

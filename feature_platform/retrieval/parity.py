@@ -107,13 +107,12 @@ def _from_history(
     """Return the columns of the request, and the history of each read."""
     columns, _ = RequestReader(retrieval).read(rows)
     types = {**retrieval.request_fields, **retrieval.join_keys}
-    table = pa.table({name: pa.array(values, types[name]) for name, values in columns.items()})
+    asked = {name: pa.array(values, types[name]) for name, values in columns.items()}
+    values: dict[str, pa.ChunkedArray] = {}
     for index, read in enumerate(retrieval.reads):
-        instants = _instants(answer, index, now)
-        answers = _as_of(offline, read, table, instants)
-        for column in read.columns.values():
-            table = table.append_column(column, answers[column])
-    return table
+        answers = _as_of(offline, read, asked, _instants(answer, index, now))
+        values |= {column: answers[column] for column in read.columns.values()}
+    return pa.table({**asked, **values})
 
 
 def _instants(answer: OnlineResponse, index: int, now: int) -> pa.Array:
@@ -123,7 +122,9 @@ def _instants(answer: OnlineResponse, index: int, now: int) -> pa.Array:
     return pa.array(times, pa.int64()).cast(TIMESTAMP)
 
 
-def _as_of(offline: OfflineStore, read: ViewRead, rows: pa.Table, instants: pa.Array) -> pa.Table:
+def _as_of(
+    offline: OfflineStore, read: ViewRead, rows: Mapping[str, pa.Array], instants: pa.Array
+) -> pa.Table:
     keys = {key: rows[column] for key, column in read.keys.items()}
     spine = pa.table({**keys, EVENT_TIMESTAMP: instants})
     by_own_keys = ViewRead(

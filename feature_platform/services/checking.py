@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from math import log, log2, sqrt
+from typing import Self
 
 from feature_platform.definitions import (
     Between,
@@ -65,6 +66,32 @@ class CheckResult:
     message: str
     rows: int | None = None
     histogram: Histogram | None = None
+
+    @classmethod
+    def of(
+        cls,
+        check: Check,
+        *,
+        view: str,
+        name: str,
+        passed: bool,
+        value: float | None,
+        limit: str,
+        message: str,
+        rows: int | None,
+    ) -> Self:
+        """Return the outcome of a check, with what was declared of it."""
+        return cls(
+            view=view,
+            check=name,
+            passed=passed,
+            severity=check.severity,
+            blocking=check.blocking,
+            value=value,
+            limit=limit,
+            message=message,
+            rows=rows,
+        )
 
     @property
     def is_failed_error(self) -> bool:
@@ -139,12 +166,11 @@ def parity_result(
             value = compared.mismatches / (rows * len(compared.features))
             passed = value <= check.max_share
         message = _parity_message(compared)
-    return CheckResult(
+    return CheckResult.of(
+        check,
         view=service.name,
-        check=check.label,
+        name=check.label,
         passed=passed,
-        severity=check.severity,
-        blocking=check.blocking,
         value=value,
         limit=limit,
         message=message,
@@ -271,12 +297,11 @@ class _ViewWindow:
         *,
         passed: bool,
     ) -> CheckResult:
-        return CheckResult(
+        return CheckResult.of(
+            check,
             view=self._view.name,
-            check=name,
+            name=name,
             passed=passed,
-            severity=check.severity,
-            blocking=check.blocking,
             value=value,
             limit=limit,
             message=message,

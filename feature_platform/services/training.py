@@ -1,10 +1,11 @@
 """Read history: training sets, saved datasets, statistics and parity checks."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from feature_platform.definitions import FeatureView, is_name
@@ -32,6 +33,7 @@ from feature_platform.retrieval import (
     verify,
 )
 from feature_platform.services.stores import Call, Stores
+from feature_platform.table import EVENT_TIMESTAMP
 from feature_platform.types.times import earlier, utc_time
 
 
@@ -82,14 +84,14 @@ def compare(call: Call, retrieval: Retrieval, rows: pa.Table) -> Parity:
 
 
 def sample_rows(
-    call: Call, retrieval: Retrieval, most: int, start: datetime | None, end: datetime
+    call: Call, retrieval: Retrieval, size: int, start: datetime | None, end: datetime
 ) -> pa.Table:
-    """Return entity rows of a request: some keys of each table, side by side.
+    """Return entity rows of a request: a random sample of each table's keys, side by side.
 
     Args:
         call: The call.
         retrieval: The request.
-        most: Number of rows; fewer if no table has as many keys.
+        size: Number of rows; fewer if no table has as many keys, one if none has keys.
         start: Rows observed from here; from one ttl before `end` if left out,
         end: to here.
 
@@ -99,34 +101,39 @@ def sample_rows(
     if retrieval.request_fields:
         names = ", ".join(retrieval.request_fields)
         raise RequestError(f"History has no request values: {names}. Use verify_parity with them.")
-    columns: dict[str, list[Any]] = {}
+    types = retrieval.join_keys
+    if not types:
+        return pa.table({EVENT_TIMESTAMP: [end]})  # a request has a row, also without keys
+    columns: dict[str, pa.ChunkedArray] = {}
     # Keys that belong together first: the others only fill up what these lack.
     for read in sorted(retrieval.reads, key=lambda read: -len(read.keys)):
         if all(name in columns for name in read.keys.values()):
             continue
+        keys_only = replace(read.table, features=pa.schema([]))
         first = start or earlier(end, read.table.ttl)
-        with call.stores.offline.latest(read.table, first, end).reader() as reader:
-            keys = _first_rows(reader, list(read.keys), most)
-        for key, name in read.keys.items():
-            columns.setdefault(name, keys[key].to_pylist())
-    size = max(map(len, columns.values()), default=1)
-    if not all(columns.values()):
-        size = 0
-    types = retrieval.join_keys
-    return pa.table(
-        {n: pa.array([v[i % len(v)] for i in range(size)], types[n]) for n, v in columns.items()}
-    )
+        with call.stores.offline.latest(keys_only, first, end).reader() as reader:
+            keys = _sample(reader, list(read.keys), size)
+        columns = {name: keys[key] for key, name in read.keys.items()} | columns
+    lengths = [len(values) for values in columns.values()]
+    rows = range(max(lengths) if all(lengths) else 0)
+    asked = {}
+    for name, values in columns.items():
+        chosen = pa.array([row % len(values) for row in rows], pa.int64())
+        asked[name] = values.take(chosen).cast(types[name] or values.type)
+    return pa.table(asked)
 
 
-def _first_rows(reader: pa.RecordBatchReader, columns: list[str], most: int) -> pa.Table:
-    batches, count = [], 0
-    for batch in reader:
-        batches.append(batch.select(columns))
-        count += batch.num_rows
-        if count >= most:
-            break
+def _sample(reader: pa.RecordBatchReader, columns: list[str], size: int) -> pa.Table:
+    """Return a random sample of rows, without holding many more."""
+    random = np.random.default_rng(0)
     schema = pa.schema([reader.schema.field(name) for name in columns])
-    return pa.Table.from_batches(batches, schema).slice(0, most)
+    kept, ranks = schema.empty_table(), np.empty(0)
+    for batch in reader:
+        rows = pa.concat_tables([kept, pa.Table.from_batches([batch.select(columns)], schema)])
+        ranks = np.concatenate([ranks, random.random(batch.num_rows)])
+        chosen = np.argsort(ranks)[:size]
+        kept, ranks = rows.take(chosen), ranks[chosen]
+    return kept
 
 
 def statistics(

@@ -274,6 +274,39 @@ def test_keys_of_several_tables_are_asked_side_by_side(served: FeatureStore, tmp
     assert (result.passed, result.rows) == (True, 3)  # only keys that exist together
 
 
+def test_parity_samples_all_keys(served: FeatureStore, tmp_path: Path) -> None:
+    rows = pd.read_parquet(tmp_path / "rows.parquet")
+    more = rows.assign(k=rows["k"] + 1000)  # as many that were never loaded, after the others
+    pd.concat([rows, more]).to_parquet(tmp_path / "rows.parquet")
+    served.apply(FeatureService(name="s", features=["v:x"], checks=[checks.Parity(rows=20)]))
+    [result] = served.check(["s"])
+    assert (result.passed, result.rows) == (False, 20)
+    assert result.value is not None
+    assert 0.1 < result.value < 0.9
+
+
+def test_parity_of_views_without_keys_compares_one_row(served: FeatureStore, tmp_path) -> None:
+    row = {"event_timestamp": [NOON - HOUR], "g": [5]}
+    pd.DataFrame(row).to_parquet(tmp_path / "all.parquet")
+    source = FileSource(name="all", path="all.parquet")
+    of_all = FeatureView(name="w", schema=[Field(name="g", dtype=Int64)], source=source)
+    served.apply([of_all, FeatureService(name="s", features=["w"], checks=[PARITY])])
+    [result] = served.check(["s"])
+    assert (result.passed, result.value) == (False, 1.0)  # it was not loaded
+
+    served.materialize(NOON - DAY, NOON, ["w"])
+    [result] = served.check(["s"])
+    assert (result.passed, result.rows) == (True, 1)
+
+
+def test_a_check_of_a_field_and_one_of_its_view_have_two_names() -> None:
+    with raises(DefinitionError, "drift_a_not_null"):
+        view(
+            {"drift_a": (Float64, [checks.NotNull()]), "a_not_null": (Float64, [])},
+            checks.Drift(feature="a_not_null", reference=DAY),
+        )
+
+
 @pytest.mark.parametrize("missing", ["request", "history", "rows"])
 def test_parity_that_cannot_be_checked_fails_with_the_reason(
     served: FeatureStore, missing: str
