@@ -132,6 +132,30 @@ def test_rows_of_an_unchanged_source_are_not_read_again(
     assert trips(store, 1, 2, 3) == [11, 20, 30]
 
 
+def test_loaded_rows_that_a_push_replaced_are_read_again(
+    open_store, driver, driver_source, monkeypatch
+) -> None:
+    """The pushed row was written before a feature came back, so it lacks it."""
+    monkeypatch.setattr(files, "_SETTLED", timedelta(days=-9999))
+    source = PushSource(name="events", batch_source=driver_source)
+    fields = [Field(name="trips", dtype=Int64), Field(name="rate", dtype=Float64)]
+    both, one = (
+        FeatureView(name="driver_stats", entities=[driver], source=source, schema=schema)
+        for schema in (fields, fields[:1])
+    )
+    store = open_store()
+    store.apply([driver, both])
+    store.materialize_incremental()
+    store.apply([one])
+    store.push("events", rows((2, NOON - HOUR, 20)).drop(columns="rate"))
+    store.apply([both])
+    read = [{"driver_id": 2}]
+    assert store.get_online_features("driver_stats", read).to_dict()["rate"] == [None]
+
+    store.materialize_incremental(NOON + MICROSECOND)
+    assert store.get_online_features("driver_stats", read).to_dict()["rate"] == [0.75]
+
+
 def test_a_lookback_into_the_future_is_refused(platform: FeatureStore) -> None:
     with raises(RequestError, "lookback"):
         platform.materialize_incremental(lookback=timedelta(minutes=-30))

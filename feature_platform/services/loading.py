@@ -268,7 +268,7 @@ def _loads(
             target=table,
             write=table_writer(stores, table, writers.get(table.name, ())),
             deliver=_delivery(stores, table),
-            source_state=stores.offline.source_state(table, call.now),
+            source_state=_source_state(call, table),
         )
         for table in tables
     ]
@@ -277,6 +277,12 @@ def _loads(
         Load(writer.source, writer.table, writer.writing(stores.online))
         for writer in computed.values()
     ]
+
+
+def _source_state(call: Call, table: Table) -> str:
+    """Return the state of a table's source; none for pushed rows, which may replace loaded ones."""
+    is_pushed = table.source is not None and table.source.is_pushed
+    return "" if is_pushed else call.stores.offline.source_state(table, call.now)
 
 
 def _delivery(stores: Stores, table: Table) -> Deliver | None:
