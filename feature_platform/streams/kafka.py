@@ -1,8 +1,9 @@
 """Stream in a Kafka topic; the values of its messages are JSON objects."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from time import monotonic
+from types import MappingProxyType
 from typing import Any
 
 from feature_platform.errors import ConfigError, StoreError
@@ -109,9 +110,8 @@ class KafkaStream(Stream):
         return False  # Kafka reassigns a member's messages when it leaves the group
 
     def state(self) -> StreamState:
-        library = _confluent()
         # A consumer of its own that joins no group: the members keep their partitions.
-        consumer = library.Consumer(self._settings())
+        consumer = self._open()
         try:
             topics = consumer.list_topics(timeout=_ANSWER_SECONDS).topics
             parts = self._ends(consumer, topics, self._topic)
@@ -121,7 +121,7 @@ class KafkaStream(Stream):
             rejected = self._ends(consumer, topics, f"{self._topic}.rejected")
             dead = sum(high - low for _, low, high in rejected)
             return StreamState(unread, dead, self._last_message(consumer, parts))
-        except library.KafkaException as error:
+        except _confluent().KafkaException as error:
             raise StoreError(f"Topic {self._topic!r}: {error.args[0].str()}.") from error
         finally:
             consumer.close()
@@ -150,26 +150,26 @@ class KafkaStream(Stream):
     def close(self) -> None:
         self._consumer.close()
 
-    def _settings(self) -> dict[str, Any]:
-        if not self._servers:
-            raise ConfigError("broker: kafka requires the setting bootstrap.servers.")
-        quiet = {"log_level": 2, **self._options}  # our errors contain its messages
+    def _subscribe(self) -> Any:
+        consumer = self._open({"enable.partition.eof": True})
+        consumer.subscribe([self._topic], on_assign=self._set_partitions)
+        return consumer
+
+    def _open(self, more: Mapping[str, Any] = MappingProxyType({})) -> Any:
         fixed = {
             "group.id": self._group,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "error_cb": self._save_error,
         }
-        return {**quiet, **fixed}
-
-    def _subscribe(self) -> Any:
+        if not self._servers:
+            raise ConfigError("broker: kafka requires the setting bootstrap.servers.")
         library = _confluent()
         try:
-            consumer = library.Consumer({**self._settings(), "enable.partition.eof": True})
+            quiet = {"log_level": 2, **self._options}  # our errors contain its messages
+            return library.Consumer({**quiet, **fixed, **more})
         except library.KafkaException as error:
             raise ConfigError(f"broker: {error.args[0].str()}.") from None
-        consumer.subscribe([self._topic], on_assign=self._set_partitions)
-        return consumer
 
 
 def _confluent() -> Any:

@@ -66,10 +66,10 @@ class RedisStream(Stream):
 
     def state(self) -> StreamState:
         with self._errors() as client:
-            groups = client.xinfo_groups(self._topic)
-            [group] = [g for g in groups if g["name"].decode() == self._group]
+            groups = {g["name"].decode(): g for g in client.xinfo_groups(self._topic)}
             newest = client.xrevrange(self._topic, count=1)
             rejected = client.xlen(f"{self._topic}.rejected")
+        group = groups.get(self._group, {})  # somebody may have deleted it
         lag = group.get("lag")
         unread = None if lag is None else lag + group["pending"]
         sent = from_microseconds(int(newest[0][0].split(b"-")[0]) * 1_000) if newest else None
