@@ -163,7 +163,11 @@ def write_team_repo(
     Raises:
         ConfigError: The folder is not empty, or the platform's repo is missing.
     """
-    config = RepoConfig.load(platform)
+    try:
+        config = RepoConfig.load(platform)
+    except ConfigError as error:
+        message = f"The platform's repo cannot be read; pass it with --platform. {error}"
+        raise ConfigError(message) from error
     _check_new(folder, project=project or config.project, team=team)
     if team == PLATFORM:
         raise ConfigError("init --team: 'platform' is the platform team. Omit --team.")

@@ -149,7 +149,11 @@ class TrainingSetComponent(dg.Component, dg.Model, dg.Resolvable):
     service: Annotated[str, Field(description="Name of the feature service.")]
     repo: Annotated[str, Field(description="The team's repo folder, relative to the component's.")]
     spine: Annotated[
-        str, Field(description="Entity rows: SQL of the offline store, or a Parquet file.")
+        str,
+        Field(
+            description="Entity rows: SQL of the offline store, or a Parquet file, relative to the "
+            "component's folder."
+        ),
     ]
     label: Annotated[str, Field(description="Column of the spine that the model learns.")] = ""
     key: Annotated[
@@ -160,10 +164,12 @@ class TrainingSetComponent(dg.Component, dg.Model, dg.Resolvable):
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Build the asset; see `training_set_asset`."""
+        folder, is_file = Path(context.path), self.spine.endswith(".parquet")
+        is_local = is_file and "://" not in self.spine
         asset = training_set_asset(
             self.service,
-            repo=Path(context.path) / self.repo,
-            spine=self.spine,
+            repo=folder / self.repo,
+            spine=str(folder / self.spine) if is_local else self.spine,
             label=self.label,
             key=dg.AssetKey.from_user_string(self.key) if self.key else None,
             deps=[dg.AssetKey.from_user_string(key) for key in self.deps],
