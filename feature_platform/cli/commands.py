@@ -42,10 +42,7 @@ SECTIONS = {
         "expire-online": ("features", "Remove online rows that are older than their view's ttl."),
     },
     "Check": {
-        "check": (
-            "features",
-            "Check the rows of NAMES against what their owners declared.",
-        ),
+        "check": ("features", "Check the rows of NAMES against what their owners declared."),
         "verify-parity": (
             "features",
             "Compare served features with history. Exits with 1 if anything differs.",

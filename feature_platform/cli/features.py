@@ -152,7 +152,8 @@ def check(
 ) -> None:
     """Check the rows of NAMES against what their owners declared.
 
-    NAMES are views and feature services; all views, and your own services, if left out.
+    NAMES are views and feature services; all views, and your own services, if left out. They
+    are checked as they are registered, not as the folder defines them.
 
     Exits with 1 if a check fails that is not a warning.
     """

@@ -22,6 +22,7 @@ from feature_platform.errors import ConflictError, FeaturePlatformError, Problem
 from feature_platform.governance import Plan
 from feature_platform.project import Cursor, Project
 from feature_platform.registry import Commit
+from feature_platform.services.auditing import AuditFinding
 from feature_platform.services.reconciling import Verdict, replaced, state_of
 from feature_platform.store import FeatureStore
 
@@ -215,7 +216,8 @@ class _Registration:
             return
         findings = self._store.audit(list(self._target.objects.values()))
         since = (RULES, AUDIT)
-        self._report(changed_faults(self._target, self._context.instance, findings, since=since))
+        faults: list[Problem | AuditFinding] = [*findings, *problems]
+        self._report(changed_faults(self._target, self._context.instance, faults, since=since))
         if RULES in selected:
             yield rules_result(self._target, problems)
         if AUDIT in selected:

@@ -93,7 +93,7 @@ def refusals(target: RepoContext, problems: Sequence[Problem]) -> list[dg.AssetC
 def changed_faults(
     target: RepoContext,
     instance: dg.DagsterInstance,
-    findings: Sequence[AuditFinding],
+    faults: Sequence[Problem | AuditFinding],
     *,
     since: Sequence[str] = (AUDIT,),
 ) -> list[dg.AssetCheckEvaluation]:
@@ -102,10 +102,10 @@ def changed_faults(
     Args:
         target: The repo.
         instance: Remembers who was at fault.
-        findings: Who is at fault.
+        faults: Who is at fault.
         since: The checks of the registration that say who was.
     """
-    current = _by_check(target, findings)
+    current = _by_check(target, faults)
     previous = {key: m for check in since for key, m in _previous(target, instance, check).items()}
     return [
         evaluation(_result(key, current.get(key, [])))

@@ -11,6 +11,7 @@ from feature_platform.dagster.checks import audit_result, changed_faults, evalua
 from feature_platform.dagster.metadata import change_metadata, commit_metadata
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.dagster.resources import FeatureStoreResource
+from feature_platform.errors import RequestError
 from feature_platform.governance import Change
 from feature_platform.project import Cursor
 from feature_platform.registry import Commit
@@ -57,7 +58,7 @@ def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
         description="Observes commits made elsewhere, and audits what is registered.",
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        seen = json.loads(context.cursor) if context.cursor else {}
+        seen = _seen(context.cursor)
         with target.open() as store:
             cursor = store.snapshot().cursor
             if seen == {"cursor": str(cursor), "state": state}:
@@ -75,6 +76,16 @@ def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
         return dg.SensorResult(asset_events=events, skip_reason=reason, cursor=json.dumps(new))
 
     return watch
+
+
+def _seen(text: str | None) -> dict[str, str]:
+    """Return what the last tick saw; nothing if its cursor cannot be read."""
+    try:
+        seen = json.loads(text or "{}")
+        Cursor.parse(seen["cursor"])
+    except (ValueError, KeyError, TypeError, RequestError):
+        return {}
+    return dict(seen)
 
 
 def _observations(target: RepoContext, watched: Watched) -> list[dg.AssetObservation]:

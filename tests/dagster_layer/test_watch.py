@@ -246,3 +246,15 @@ def test_a_repo_that_was_never_applied_has_no_drift(workspace) -> None:
 
     assert events.keys() == {"risk:audit"}
     assert events["risk:audit"][0].passed
+
+
+@pytest.mark.parametrize(
+    "cursor", ["x", '"a"', "[1]", '{"state": 1}', '{"cursor": 5}', '{"cursor": "x"}']
+)
+def test_a_cursor_that_cannot_be_read_starts_over(workspace, cursor: str) -> None:
+    assert workspace.run("platform").success
+    tick = workspace.tick_of(
+        workspace.location("platform"), "platform", sensor="watch", cursor=cursor
+    )
+    assert [event.check_name for event in tick.asset_events] == ["audit"]
+    assert workspace.cursor != cursor
