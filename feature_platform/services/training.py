@@ -5,7 +5,6 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
 from feature_platform.definitions import FeatureView, is_name
@@ -125,6 +124,8 @@ def sample_rows(
 
 def _sample(reader: pa.RecordBatchReader, columns: list[str], size: int) -> pa.Table:
     """Return a random sample of rows, without holding many more."""
+    import numpy as np
+
     random = np.random.default_rng(0)
     schema = pa.schema([reader.schema.field(name) for name in columns])
     kept, ranks = schema.empty_table(), np.empty(0)
