@@ -26,17 +26,26 @@ def raw(name: str) -> pd.DataFrame:
     return pd.read_csv(file)
 
 
+def whole_minutes(minutes: pd.Series) -> pd.Series:
+    """A duration of each, null where there is none.
+
+    pandas' own conversion of floats rounds memory it never filled where a value is missing, which
+    overflows by chance; so it is given integers.
+    """
+    durations = pd.to_timedelta(minutes.fillna(0).astype("int64"), unit="min")
+    return durations.where(minutes.notna())
+
+
 def instants(flights: pd.DataFrame, airports: pd.DataFrame) -> pd.DataFrame:
     """Add when each flight was due, left and arrived, UTC."""
-    due = pd.to_datetime(flights["time_hour"]) + pd.to_timedelta(flights["minute"], unit="min")
-    left = due + pd.to_timedelta(flights["dep_delay"], unit="min")
+    due = pd.to_datetime(flights["time_hour"]) + whole_minutes(flights["minute"])
+    left = due + whole_minutes(flights["dep_delay"])
     zone = flights["dest"].map(airports.set_index("faa")["tzone"]).fillna("America/Puerto_Rico")
     arrived = pd.Series(pd.NaT, index=flights.index, dtype="datetime64[ns, UTC]")
     minutes = flights["arr_time"] // 100 * 60 + flights["arr_time"] % 100
     for name, index in flights.groupby(zone).groups.items():
         local = left.loc[index].dt.tz_convert(name).dt.tz_localize(None)
-        clock = local.dt.normalize() + pd.to_timedelta(minutes.loc[index].fillna(0), unit="min")
-        clock = clock.where(minutes.loc[index].notna())
+        clock = local.dt.normalize() + whole_minutes(minutes.loc[index])
         clock = clock.where(clock > local, clock + DAY)
         # In the hour that autumn repeats, the plane is taken to have come the second time.
         known = clock.dt.tz_localize(name, ambiguous=False, nonexistent="shift_forward")
