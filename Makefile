@@ -32,8 +32,8 @@ check: $(VENV)/.installed ## Lint, types and import layers
 	@echo "==> mypy"; $(BIN)/mypy
 	@echo "==> import layers"; $(BIN)/lint-imports
 
-contract: $(VENV)/.installed ## 20,000 random joins on DuckDB, 500 on Spark and Snowflake's emulator; 5,000 random writes online
-	@CONTRACT=1 $(BIN)/pytest tests/offline/test_contract.py tests/online/test_contract.py -k "plain_python or newest_row" --timeout 3000
+contract: $(VENV)/.installed ## 20,000 random joins on DuckDB, 500 on Spark and Snowflake's emulator, 2,100 over two stores; 5,000 random writes online
+	@CONTRACT=1 $(BIN)/pytest tests/offline/test_contract.py tests/offline/test_side_by_side.py tests/online/test_contract.py -k "plain_python or newest_row" --timeout 3000
 
 reliability: $(VENV)/.installed ## Try to make the registry lose something; writes docs/reliability.md
 	@PYTHONPATH=tests $(BIN)/python -m reliability

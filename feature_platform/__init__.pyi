@@ -2,6 +2,7 @@ from . import checks as checks
 from . import errors as errors
 from . import types as types
 from .config import RepoConfig as RepoConfig
+from .definitions import Acceptance as Acceptance
 from .definitions import Deprecation as Deprecation
 from .definitions import Entity as Entity
 from .definitions import FeatureService as FeatureService
@@ -12,6 +13,7 @@ from .definitions import OnDemandFeatureView as OnDemandFeatureView
 from .definitions import Policy as Policy
 from .definitions import PushSource as PushSource
 from .definitions import RequestSource as RequestSource
+from .definitions import Share as Share
 from .definitions import SnowflakeSource as SnowflakeSource
 from .definitions import SparkSource as SparkSource
 from .definitions import StreamFeatureView as StreamFeatureView

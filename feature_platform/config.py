@@ -4,7 +4,7 @@ import os
 import re
 import warnings
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import yaml
@@ -14,19 +14,35 @@ from feature_platform.definitions import is_name
 from feature_platform.errors import ConfigError
 from feature_platform.offline import AnyOfflineSettings, DuckDBSettings
 from feature_platform.online import AnyOnlineSettings, SqliteSettings
-from feature_platform.project import PLATFORM
+from feature_platform.project import PLATFORM, READER
 from feature_platform.settings import explain
 from feature_platform.streams import AnyBrokerSettings
 
 FILE_NAME = "feature_store.yaml"
-READER: Final = "none"
-"""The `team` of notebooks, model servers and others that only read."""
 _LEGACY = ("flags", "entity_key_serialization_version", "feature_server", "batch_engine", "auth")
 _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
 # What stands before and after a variable in the user and password of a URL.
 _USERINFO = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^@/]*$")
 _TO_HOST = re.compile(r"^[^/]*@")
 _MAX_BYTES = 1 << 20
+
+
+class ProjectStores(BaseModel):
+    """Where another project of the registry keeps the rows that it shares.
+
+    Attributes:
+        path: Folder that relative paths start at; the repo folder by default.
+        online_store: As for the repo; by default, the repo's own.
+        offline_store: As for the repo; by default, the repo's own.
+        repos: As for the repo: code of the other project's on-demand views.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    path: str = "."
+    online_store: AnyOnlineSettings | None = None
+    offline_store: AnyOfflineSettings | None = Field(default=None, repr=False)
+    repos: dict[str, str] = {}
 
 
 class RepoConfig(BaseModel):
@@ -41,6 +57,7 @@ class RepoConfig(BaseModel):
         provider: Accepted for compatibility with Feast; stores have settings of their own.
         repos: Owner → folder of that owner's repo, or `package:` and the name of the installed
             distribution that contains it, to compute its on-demand views here.
+        projects: Other project → where it keeps the rows that it shares with this one.
         online_store: `type` and the store's settings; `None` for none.
         broker: `type` (`redis` or `kafka`) and the settings of the broker that delivers the rows of
             stream sources: `connection_string`, or librdkafka's.
@@ -59,6 +76,7 @@ class RepoConfig(BaseModel):
     registry_cache_seconds: float = Field(default=1.0, ge=0)
     provider: str = "local"
     repos: dict[str, str] = {}
+    projects: dict[str, ProjectStores] = {}
     online_store: AnyOnlineSettings | None = SqliteSettings()
     broker: AnyBrokerSettings | None = Field(default=None, repr=False)
     offline_store: AnyOfflineSettings = Field(default=DuckDBSettings(), repr=False)
@@ -106,6 +124,26 @@ class RepoConfig(BaseModel):
         if not is_name(value):
             raise ValueError(f"{value!r} is invalid; use letters, digits and underscores.")
         return value
+
+    @field_validator("projects")
+    @classmethod
+    def _check_projects(cls, value: dict[str, ProjectStores]) -> dict[str, ProjectStores]:
+        for name in value:
+            cls._check_name(name)
+        return value
+
+    def for_project(self, name: str) -> "RepoConfig":
+        """Return the settings with which a reader of this repo uses another project's stores."""
+        other = self.projects.get(name, ProjectStores())
+        changes = {
+            "project": name,
+            "team": READER,
+            "repos": other.repos,
+            "projects": {},
+            "online_store": other.online_store or self.online_store,
+            "offline_store": other.offline_store or self.offline_store,
+        }
+        return self.model_copy(update=changes)
 
     @field_validator("registry", mode="before")
     @classmethod

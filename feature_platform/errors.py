@@ -30,6 +30,10 @@ class NotFoundError(FeaturePlatformError, LookupError):
     """A referenced object is not registered. Correct the reference, or register the object."""
 
 
+class AccessError(NotFoundError):
+    """Another project does not share an object. Ask its platform team, or accept its share."""
+
+
 class ConflictError(FeaturePlatformError):
     """Another commit changed the same objects first. Plan again."""
 

@@ -51,6 +51,7 @@ from feature_platform.services.ingestion import Ingested
 from feature_platform.services.loading import DEFAULT_LOOKBACK, OnProgress
 from feature_platform.services.plan_report import PlanReport
 from feature_platform.services.reconciling import Assessment
+from feature_platform.services.sharing import Sharing
 from feature_platform.services.stores import Call, Defined, Stores
 from feature_platform.services.watching import Interest, Watched
 from feature_platform.services.writing import PushMode
@@ -131,6 +132,11 @@ class FeatureStore:
         """
         return self.stores.online
 
+    @property
+    def sharing(self) -> Sharing:
+        """What the project shares with others, and they with it."""
+        return Sharing(self._call, self._commit)
+
     def close(self) -> None:
         """Close all connections; the store opens new ones when it is used again."""
         self.stores.close()
@@ -151,7 +157,7 @@ class FeatureStore:
 
     def load_project(self) -> Project:
         """Return the project in the newest snapshot, or in the pinned version."""
-        return Project(self.snapshot(), self.project)
+        return self._call().project
 
     def refresh_registry(self) -> None:
         """Read commits of other processes; every call already does."""
@@ -312,7 +318,7 @@ class FeatureStore:
         call = self._call()
         options = PlanOptions(partial, mass_delete, override)
         plan = applying.plan(call, desired, objects_to_delete, options)
-        return self._commit(call, plan, message=message, client=client)
+        return self._commit(call, plan, message, client)
 
     def commit(
         self, plan: Plan | SavedPlan, *, message: str = "", client: str = "python"
@@ -322,7 +328,7 @@ class FeatureStore:
         The online tables of views that it deletes are emptied. A saved plan is refused where
         anything that it rests on has changed since.
         """
-        return self._commit(self._call(), plan, message=message, client=client)
+        return self._commit(self._call(), plan, message, client)
 
     def teardown(self) -> Commit | None:
         """Remove the owner's objects from the project, and their online tables.
@@ -333,7 +339,7 @@ class FeatureStore:
         call = self._call()
         options = PlanOptions(partial=False, mass_delete=True)
         plan = applying.plan(call, [], options=options)
-        return self._commit(call, plan, message="teardown")
+        return self._commit(call, plan, "teardown")
 
     def restore(
         self, at: int | datetime, *, mass_delete: bool = False, message: str = ""
@@ -355,7 +361,7 @@ class FeatureStore:
         """
         call = self._call()
         plan = applying.plan_restore(call, at, mass_delete=mass_delete)
-        return self._commit(call, plan, message=message or f"restore {at}")
+        return self._commit(call, plan, message or f"restore {at}")
 
     def plan_restore(self, at: int | datetime, *, mass_delete: bool = False) -> Plan:
         """Return the plan that `restore` commits."""
@@ -392,7 +398,6 @@ class FeatureStore:
             RequestError: `start` is not before `end`.
             SchemaError, StoreError: Views could not be loaded; all others were.
         """
-        self._check_not_pinned()
         return loading.materialize(
             self._writing_call(),
             start=start_date,
@@ -422,7 +427,6 @@ class FeatureStore:
         Returns:
             View → rows loaded, at most one per key.
         """
-        self._check_not_pinned()
         return loading.materialize_incremental(
             self._writing_call(),
             end=end_date,
@@ -476,8 +480,9 @@ class FeatureStore:
         if self._prepared is None:
             pinned = None if self._registry_version is None else self.snapshot()
             self._prepared = serving.PreparedRequests(self.stores, self.project, pinned)
-        reader = self._prepared.reader(features, full_feature_names=full_feature_names)
-        return reader.read(entity_rows, self._clock())
+        now = self._clock()
+        reader = self._prepared.reader(features, now, full_feature_names=full_feature_names)
+        return reader.read(entity_rows, now)
 
     def write_to_online_store(self, feature_view_name: str, df: object) -> int:
         """Write rows to a view's online table; existing newer rows stay.
@@ -494,7 +499,6 @@ class FeatureStore:
             NotFoundError: The view is not registered.
             SchemaError: A column is missing, unknown or of the wrong type.
         """
-        self._check_not_pinned()
         return writing.write_online(self._writing_call(), view=feature_view_name, df=df)
 
     def delete_from_online_store(self, feature_view_name: str, df: object) -> int:
@@ -514,7 +518,6 @@ class FeatureStore:
             NotFoundError: The view is not registered.
             SchemaError: A column is missing or of the wrong type.
         """
-        self._check_not_pinned()
         return writing.delete_online(self._writing_call(), view=feature_view_name, df=df)
 
     def expire_online_store(self, feature_views: Sequence[str] | None = None) -> dict[str, int]:
@@ -526,7 +529,6 @@ class FeatureStore:
         Returns:
             View → rows removed; views without a ttl keep theirs.
         """
-        self._check_not_pinned()
         return writing.expire(self._writing_call(), feature_views)
 
     def push(self, push_source_name: str, df: object, to: PushMode = PushMode.ONLINE) -> int:
@@ -546,7 +548,6 @@ class FeatureStore:
             RequestError: The batch source is missing or cannot grow.
             SchemaError: A column is missing, unknown or of the wrong type.
         """
-        self._check_not_pinned()
         return writing.push(self._writing_call(), push_source_name, df=df, to=to)
 
     def ingest(
@@ -579,7 +580,6 @@ class FeatureStore:
             NotFoundError: No registered view has that stream source.
             StoreError: The broker or a store failed; what was not stored is delivered again.
         """
-        self._check_not_pinned()
         return writing.ingest(
             self._writing_call(),
             source_name,
@@ -620,7 +620,6 @@ class FeatureStore:
             SchemaError: A column is missing, unknown or of the wrong type.
             StoreError: The source cannot be written; nothing was.
         """
-        self._check_not_pinned()
         return writing.write_offline(self._writing_call(), feature_view_name, df)
 
     def get_historical_features(
@@ -774,18 +773,20 @@ class FeatureStore:
         return training.saved_dataset(self.stores, name)
 
     def _commit(
-        self, call: Call, plan: Plan | SavedPlan, *, message: str, client: str = "python"
+        self, call: Call, plan: Plan | SavedPlan, message: str, client: str = "python"
     ) -> Commit | None:
         self._check_not_pinned()
         return applying.commit(call, plan, message=message, client=client)
 
     def _writing_call(self) -> Call:
+        self._check_not_pinned()
         check_may_write(self.config)
         return self._call()
 
     def _call(self) -> Call:
         """Read the registry and the clock once for a whole call."""
-        return Call(self.load_project(), self.stores, self._clock())
+        snapshot, now = self.snapshot(), self._clock()
+        return Call(Project(snapshot, self.project, now), self.stores, now)
 
     def _check_not_pinned(self) -> None:
         if self._registry_version is not None:

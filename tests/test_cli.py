@@ -384,3 +384,65 @@ def test_the_help_says_what_each_command_says_of_itself() -> None:
             assert command is not None
             assert command.name == name
             assert summary.startswith(command.get_short_help_str(limit=1000).rstrip("."))
+
+
+@pytest.fixture
+def dev(folders: Path) -> Path:
+    """A development project beside the platform's, in the same registry."""
+    folder = folders / "dev"
+    folder.mkdir()
+    (folder / "feature_store.yaml").write_text(
+        "project: dev\nteam: platform\nregistry: ../platform/data/registry.db\n"
+        "online_store: {type: sqlite, path: dev.db}\n"
+        "projects:\n"
+        "  rides: {path: ../platform, online_store: {type: sqlite, path: data/online.db}}\n"
+    )
+    (folder / "features.py").write_text(
+        "from feature_platform import FeatureService\n"
+        "risk = FeatureService(name='risk', features=['rides/driver_stats:trips_today'])\n"
+    )
+    return folder
+
+
+def test_a_share_from_offer_to_end(folders: Path, dev: Path) -> None:
+    platform = folders / "platform"
+    run("-C", platform, "apply")
+    run("-C", platform, "materialize", "2026-01-01", "2026-01-01T12:00:00")
+    assert "accept rides" not in run("-C", dev, "plan", code=1).output
+    assert "+ share dev" in run("-C", platform, "share", "dev", "driver_stats").output
+    assert "accept rides" in run("-C", dev, "plan", code=1).output
+    assert "+ acceptance rides" in run("-C", dev, "accept", "rides").output
+    run("-C", dev, "apply")
+    asked = ["get-online-features", "-s", "risk", "-e", '{"driver_id": 1}']
+    answer = run("-C", dev, *asked, "--as-of", "2026-01-01T13:00").output
+    assert ["trips_today", "12", "PRESENT"] in [line.split() for line in answer.splitlines()]
+
+    [listed] = json.loads(run("-C", dev, "shares", "--json").output)
+    assert (listed["owner"], listed["reader"], listed["state"]) == ("rides", "dev", "accepted")
+    assert (listed["views"], listed["access"]) == (["driver_stats"], "read")
+    assert listed["shared_by"] == listed["answered_by"] == "platform"
+    line = run("-C", platform, "shares").output.splitlines()[-1]
+    assert line.startswith("shared with  dev      accepted  read    driver_stats")
+
+    asked_first = CliRunner().invoke(main, ["-C", str(platform), "revoke", "dev"], input="n\n")
+    assert asked_first.exit_code == 1
+    assert "feature service risk" in asked_first.output
+    assert json.loads(run("-C", dev, "shares", "--json").output)[0]["state"] == "accepted"
+    narrower = ["-C", str(platform), "share", "dev", "driver_stats:conv_rate"]
+    assert "risk" in CliRunner().invoke(main, narrower, input="n\n").output
+    run("-C", platform, "revoke", "dev", "--yes")
+    assert "AccessError" in run("-C", dev, *asked, code=1).output
+    assert "dev" in run("-C", platform, "revoke", "dev", code=1).output
+
+
+def test_a_share_is_asked_for_first(folders: Path, dev: Path) -> None:
+    platform = folders / "platform"
+    run("-C", platform, "apply")
+    assert "rides" in run("-C", dev, "accept", "rides", code=1).output
+    run("-C", dev, "request", "rides")
+    assert "requested" in run("-C", platform, "shares").output
+    run("-C", platform, "share", "dev", "--until", "2099-12-31", "--write")
+    shared = run("-C", dev, "shares").output
+    assert shared.splitlines()[-1].split()[4:8] == ["write", "whole", "store", "2099-12-31"]
+    run("-C", dev, "reject", "rides")
+    assert "rejected" in run("-C", platform, "shares").output

@@ -31,6 +31,14 @@ SECTIONS = {
             "Show what changed from one version or time to another, by owner; to now if left out.",
         ),
     },
+    "Share with other projects": {
+        "share": ("sharing", "Offer PROJECT the VIEWS, or the whole store."),
+        "accept": ("sharing", "Accept what PROJECT shares, so that this project can read it."),
+        "reject": ("sharing", "Reject what PROJECT shares, also after accepting it."),
+        "request": ("sharing", "Ask PROJECT for a share; what it then offers is accepted at once."),
+        "revoke": ("sharing", "End the share with PROJECT at once. Says first who loses what."),
+        "shares": ("sharing", "List what the project shares, and what is shared with it."),
+    },
     "Load and serve features": {
         "materialize": ("features", "Load rows from START to END into the online store."),
         "materialize-incremental": ("features", "Load rows since the last load."),

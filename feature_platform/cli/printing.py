@@ -48,7 +48,8 @@ def _print_effects(effects: Sequence[Effect]) -> None:
         return
     out = console()
     out.print("\nReaders, by owner")
-    for owner, by_owner in groupby(sorted(effects, key=lambda e: (e.owner, e.reader)), _owner):
+    ordered = sorted(effects, key=lambda e: (e.reader_owner, e.reader))
+    for owner, by_owner in groupby(ordered, _owner):
         out.print(f"  {escape(owner)}")
         for reader, by_reader in groupby(by_owner, lambda e: e.reader):
             name = f"{label_of(reader.kind)} {reader.name}"
@@ -61,7 +62,7 @@ def _print_effects(effects: Sequence[Effect]) -> None:
 
 
 def _owner(effect: Effect) -> str:
-    return effect.owner
+    return effect.reader_owner
 
 
 def _print_backfills(backfills: Sequence[Backfill]) -> None:
@@ -87,7 +88,7 @@ def _summary(report: PlanReport, snapshot: Snapshot) -> str:
     counts = Counter[str](change.action for change in report.plan.changes)
     verbs = {"create": "to add", "update": "to change", "delete": "to delete"}
     parts = [f"{counts[action]} {verb}" for action, verb in verbs.items() if counts[action]]
-    broken = {(e.reader, e.owner) for e in report.effects if e.breaks}
+    broken = {(e.reader, e.reader_owner) for e in report.effects if e.breaks}
     owners = sorted({owner for _, owner in broken})
     if broken:
         objects = f"{len(broken)} object{'s' if len(broken) > 1 else ''}"
@@ -235,6 +236,7 @@ def report_json(report: PlanReport) -> dict[str, Any]:
         {
             "change": e.change.subject,
             "kind": e.reader.kind,
+            "project": e.reader.project,
             "name": e.reader.name,
             "owner": e.owner,
             "breaks": e.kind if e.breaks else None,

@@ -38,6 +38,8 @@ from feature_platform.definitions.policy import Policy as Policy
 from feature_platform.definitions.reference import View as View
 from feature_platform.definitions.reference import ViewReference as ViewReference
 from feature_platform.definitions.reference import reference as reference
+from feature_platform.definitions.sharing import Acceptance as Acceptance
+from feature_platform.definitions.sharing import Share as Share
 from feature_platform.definitions.source import BatchSource as BatchSource
 from feature_platform.definitions.source import FileSource as FileSource
 from feature_platform.definitions.source import PushSource as PushSource

@@ -166,6 +166,8 @@ class Definition(Value):
     kind: ClassVar[str]
     namespace: ClassVar[str] = ""
     """Names are unique within it; the kind if empty."""
+    joins: ClassVar[bool] = True
+    """Whether the rows of its references are joined, so that their keys must agree."""
 
     name: Name
     description: str = ""

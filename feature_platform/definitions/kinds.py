@@ -11,6 +11,7 @@ from feature_platform.definitions.feature_service import FeatureService
 from feature_platform.definitions.feature_view import FeatureView, StreamFeatureView
 from feature_platform.definitions.on_demand_view import OnDemandFeatureView
 from feature_platform.definitions.policy import Policy
+from feature_platform.definitions.sharing import Acceptance, Share
 from feature_platform.definitions.source import (
     FileSource,
     PushSource,
@@ -33,6 +34,8 @@ TYPES: list[type[Definition]] = [
     FeatureService,
     Policy,
     Transfer,
+    Share,
+    Acceptance,
 ]
 """All types of definitions; each kind follows the kinds it can depend on."""
 

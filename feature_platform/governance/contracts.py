@@ -3,13 +3,22 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from feature_platform.definitions import Dependency, Source, View, ViewReference, namespace_of
+from feature_platform.definitions import (
+    Acceptance,
+    Dependency,
+    Share,
+    Source,
+    View,
+    ViewReference,
+    namespace_of,
+)
 from feature_platform.governance.plan import Change
 from feature_platform.governance.plan_context import PlanContext
 from feature_platform.project import Key, Project, Registered, broken_references, interface
 from feature_platform.project.interface import ViewName, ambiguous_names, losses
 
 _MAX_CHANGES_WITHOUT_INDEX = 10
+_OWNERS_RIGHT = "a project may end its shares at any time"
 
 
 @dataclass(frozen=True)
@@ -17,16 +26,19 @@ class Effect:
     """The effect of a change on one reader.
 
     Attributes:
+        project: The project of the change.
         change: The change.
         reader: The affected object.
         owner: Owner of the reader.
         kind: `none` if the reader loses nothing. Otherwise the loss: `removed`, `retyped`, `keys`,
-            `request`, `ttl`, `source`, `history`, `online`, `ambiguous`, or `reference` if a
-            dependency is deleted.
+            `request`, `ttl`, `source`, `history`, `online`, `ambiguous`, `reference` if a
+            dependency is deleted, or `access` if a project no longer shares it.
         message: Description of the loss.
-        excuse: The passed deprecation that allows the loss; empty if there is none.
+        excuse: Why the loss is allowed: the passed deprecation, or that a share ends; empty if
+            it is not.
     """
 
+    project: str
     change: Change
     reader: Key
     owner: str
@@ -39,7 +51,13 @@ class Effect:
         return self.kind != "none"
 
     def __str__(self) -> str:
-        return f"{self.reader.subject} of {self.owner!r}"
+        return f"{self.reader.subject} of {self.reader_owner!r}"
+
+    @property
+    def reader_owner(self) -> str:
+        """The owner of the reader; in another project, with its name."""
+        is_here = self.reader.project == self.project
+        return self.owner if is_here else f"{self.reader.project}/{self.owner}"
 
 
 class Contracts:
@@ -62,12 +80,57 @@ class Contracts:
         for change in self.plan.changes:
             if change.before is None:
                 continue
+            if change.kind in {Share.kind, Acceptance.kind}:
+                yield from self._access_effects(change)
+                continue
             # Effects through another changed view are attributed to the change of that view.
             changed_view = {self._name(change)} if _is_view(change) else set()
             views = self._affected_views(change) - (changed_views - changed_view)
             for key in self._readers(change, views):
                 if key not in changed_keys:
                     yield from self._effects_on(self._entry(key), change, views)
+
+    def _access_effects(self, change: Change) -> Iterator[Effect]:
+        """Yield the effects of less access on its readers, and on those who read from them."""
+        excuse = _OWNERS_RIGHT if change.kind == Share.kind else ""
+        lost: dict[Key, str] = {}
+        pending = [entry for entry in self.before.snapshot.entries.values() if _is_reader(entry)]
+        while True:
+            views = {(key.project, key.name) for key in lost if _is_view(key)}
+            losses_ = {entry.key: self._access_loss(entry, views) for entry in pending}
+            new = {key: message for key, message in losses_.items() if message and key not in lost}
+            if not new:
+                break
+            lost |= new
+        for key, message in sorted(lost.items()):
+            yield self._effect(change, self._entry(key), "access", message, excuse)
+
+    def _effect(
+        self,
+        change: Change,
+        entry: Registered,
+        kind: str = "none",
+        message: str = "",
+        excuse: str = "",
+    ) -> Effect:
+        project = self.plan.project
+        return Effect(project, change, entry.key, entry.owner, kind, message, excuse)
+
+    def _access_loss(self, entry: Registered, views: set[ViewName]) -> str:
+        """Return what a reader loses, directly or because it reads one of the views."""
+        before, after = (p.at(entry.key.project) for p in (self.before, self.after))
+        for ref in entry.definition.references:
+            if before.may_read(ref) != after.may_read(ref):
+                previous = set(broken_references(before, entry.definition))
+                for problem in broken_references(after, entry.definition):
+                    if problem not in previous:
+                        return problem.message.rstrip(".")
+                old, new = interface(before, ref), interface(after, ref)
+                fewer = old.features.keys() - new.features.keys() if old and new else set()
+                if ref.features is None and fewer:
+                    return f"{ref.view!r} loses {', '.join(sorted(fewer))}"
+        through = [ref for ref in entry.definition.references if _view_name(ref, entry) in views]
+        return f"it reads {through[0].view!r}, which loses it" if through else ""
 
     def altered_views(self) -> set[str]:
         """Return the names of the project's views that the plan can affect, even indirectly."""
@@ -76,6 +139,10 @@ class Contracts:
 
     def _name(self, change: Change) -> ViewName:
         return self.plan.project, change.name
+
+    def _is_own(self, entry: Registered) -> bool:
+        """Return whether a reader belongs to the owner of the plan, not to its namesake."""
+        return (entry.key.project, entry.owner) == (self.plan.project, self.plan.owner)
 
     def _entry(self, key: Key) -> Registered:
         return self.before.snapshot.entries[key]
@@ -100,11 +167,11 @@ class Contracts:
             return
         reader_losses = dict.fromkeys(self._losses(entry, change, views, is_direct=is_direct))
         if not reader_losses:
-            yield Effect(change, entry.key, entry.owner)
+            yield self._effect(change, entry)
         for kind, message, feature in reader_losses:
             # Deprecations do not excuse an owner's own readers: the same plan can update them.
-            excuse = self._excuse(change, feature) if entry.owner != self.plan.owner else ""
-            yield Effect(change, entry.key, entry.owner, kind, message, excuse)
+            excuse = "" if self._is_own(entry) else self._excuse(change, feature)
+            yield self._effect(change, entry, kind, message, excuse)
 
     def _losses(
         self, entry: Registered, change: Change, views: set[ViewName], *, is_direct: bool
@@ -126,7 +193,7 @@ class Contracts:
                 yield "removed", message, problem.feature
             else:
                 yield "reference", problem.message.rstrip("."), ""
-        if broken or entry.owner == self.plan.owner:
+        if broken or self._is_own(entry):
             return
         references = entry.definition.references
         new = ambiguous_names(after, references) - ambiguous_names(before, references)
@@ -194,6 +261,10 @@ def _reads(entry: Registered, views: Iterable[ViewName]) -> bool:
 def _dependencies(entry: Registered) -> set[Dependency]:
     project = entry.key.project
     return {d._replace(project=d.project or project) for d in entry.definition.dependencies()}
+
+
+def _is_reader(entry: Registered) -> bool:
+    return bool(entry.definition.references) and entry.key.kind != Share.kind
 
 
 def _view_name(ref: ViewReference, entry: Registered) -> ViewName:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from feature_platform.definitions import Policy
+from feature_platform.definitions import Acceptance, Policy, Share
 from feature_platform.errors import Problem
 from feature_platform.governance.plan import Change
 from feature_platform.governance.plan_context import PlanContext, problem_of
@@ -11,6 +11,8 @@ from feature_platform.project import PLATFORM, Key
 from feature_platform.project.snapshot import Removed
 from feature_platform.types.times import later
 
+_NAMED_AFTER = {Policy.kind, Share.kind, Acceptance.kind}
+"""Kinds whose names are not chosen: `policy`, or another project."""
 _RESERVED_FOR = timedelta(days=30)
 
 
@@ -20,7 +22,7 @@ def names(context: PlanContext) -> Iterator[Problem]:
     prefixes = policy.prefixes.get(owner, ())
     reserved = {p.casefold(): team for team, ps in policy.prefixes.items() for p in ps}
     for change, _ in context.changed:
-        if change.kind == Policy.kind or change.before is not None:
+        if change.kind in _NAMED_AFTER or change.before is not None:
             continue
         folded = change.name.casefold()
         if owner != PLATFORM and folded in {name.casefold() for name in policy.reserved}:

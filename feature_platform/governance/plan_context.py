@@ -49,7 +49,8 @@ class PlanContext:
         if present and snapshot.at - max(now, present) > MAX_AHEAD:
             at = now
         after = snapshot.with_entries(plan.entries(snapshot.version + 1), at)
-        return cls(plan, Project(snapshot, plan.project), Project(after, plan.project), now, at)
+        before = Project(snapshot, plan.project, now)
+        return cls(plan, before, Project(after, plan.project, now), now, at)
 
     @cached_property
     def changed(self) -> tuple[tuple[Change, Definition], ...]:

@@ -7,7 +7,6 @@ from feature_platform.definitions import (
     Definition,
     Transfer,
     View,
-    ViewReference,
     is_name,
     kinds,
     label_of,
@@ -18,7 +17,8 @@ from feature_platform.governance.names import collisions, names, owners
 from feature_platform.governance.ownership import may_change, offers_to
 from feature_platform.governance.plan import Change, Plan
 from feature_platform.governance.plan_context import PlanContext, problem_of
-from feature_platform.project import PLATFORM, Key, broken_references
+from feature_platform.project import PLATFORM, Key, Project, broken_references
+from feature_platform.project.interface import ViewName
 from feature_platform.types.times import later
 
 # A full sync may delete three objects, or more if they are at most 20 and at most 30 percent.
@@ -178,7 +178,8 @@ def _remedy(context: PlanContext, change: Change) -> str:
 
 
 def _is_overridden(plan: Plan, effect: Effect) -> bool:
-    return bool(plan.override) and effect.owner != plan.owner
+    is_own = (effect.reader.project, effect.owner) == (plan.project, plan.owner)
+    return bool(plan.override) and not is_own
 
 
 def _notice(context: PlanContext) -> Iterator[Problem]:
@@ -208,22 +209,22 @@ def _cycles(context: PlanContext) -> Iterator[Problem]:
 
 def _cycle(context: PlanContext, start: Definition) -> list[str]:
     """Return the names on the shortest cycle through an object; empty if there is none."""
-    path_to: dict[str, list[str]] = {start.name: [start.name]}
-    pending: list[Definition] = [start]
+    project = context.after
+    first = (project.name, start.name)
+    path_to: dict[ViewName, list[str]] = {first: [start.name]}
+    pending: list[tuple[Project, Definition]] = [(project, start)]
     while pending:
-        view = pending.pop(0)
-        for ref in _project_references(context, view):
-            if ref.view == start.name and start.namespace == View.namespace:
-                return [*path_to[view.name], start.name]
-            upstream = context.after.find_view(ref)
-            if upstream is not None and ref.view not in path_to:
-                path_to[ref.view] = [*path_to[view.name], ref.view]
-                pending.append(upstream)
+        reader, view = pending.pop(0)
+        for ref in view.references:
+            name = (ref.project or reader.name, ref.view)
+            path = path_to[reader.name, view.name]
+            if name == first and start.namespace == View.namespace:
+                return [*path, start.name]
+            upstream = reader.find_view(ref)
+            if upstream is not None and name not in path_to:
+                path_to[name] = [*path, "/".join(name) if name[0] != project.name else ref.view]
+                pending.append((reader.at(ref.project), upstream))
     return []
-
-
-def _project_references(context: PlanContext, reader: Definition) -> list[ViewReference]:
-    return [ref for ref in reader.references if ref.project in {None, context.plan.project}]
 
 
 def _brake(context: PlanContext) -> Iterator[Problem]:

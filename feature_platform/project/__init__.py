@@ -1,5 +1,14 @@
 """Read access to one project: snapshots, view interfaces and references, without I/O."""
 
+from feature_platform.project.access import READER as READER
+from feature_platform.project.access import Action as Action
+from feature_platform.project.access import Caller as Caller
+from feature_platform.project.access import Decision as Decision
+from feature_platform.project.access import Grant as Grant
+from feature_platform.project.access import ShareState as ShareState
+from feature_platform.project.access import decide as decide
+from feature_platform.project.access import grant as grant
+from feature_platform.project.access import grants as grants
 from feature_platform.project.advisories import Advisory as Advisory
 from feature_platform.project.advisories import advisories as advisories
 from feature_platform.project.describe import signature as signature

@@ -56,6 +56,8 @@ def _deprecations(project: Project, entry: Registered) -> Iterator[Advisory]:
 
 def _cause(project: Project, name: ViewName) -> str:
     """Return a hint that names the last change or the deletion of a view."""
+    if not project.may_read_object(Key(name[0], View.namespace, name[1])).allowed:
+        return ""
     for kind in kinds_in(View.namespace):
         key = Key(name[0], kind, name[1])
         if entry := project.snapshot.entries.get(key):

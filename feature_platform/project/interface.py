@@ -5,7 +5,7 @@ Unregistered dependencies are left out; `references` reports them.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -60,7 +60,10 @@ class Input(NamedTuple):
 
 
 def interface(project: Project, reference: ViewReference) -> ViewInterface | None:
-    """Return the interface of a referenced view; `None` if it is not registered."""
+    """Return the interface of a referenced view; `None` if it is not registered.
+
+    Of a view that another project shares in part, it has the shared features.
+    """
     home = project.at(reference.project)
     key = ("interface", home.name, reference.view)
     if key not in home.memo:
@@ -68,7 +71,13 @@ def interface(project: Project, reference: ViewReference) -> ViewInterface | Non
         view = project.find_view(reference)
         home.memo[key] = interface_of(home, view) if view else None
     cached: ViewInterface | None = home.memo[key]
-    return cached
+    if cached is None or home is project:
+        return cached
+    shared = project.may_read(reference).features
+    if shared is None:
+        return cached
+    features = {name: dtype for name, dtype in cached.features.items() if name in shared}
+    return replace(cached, features=features)
 
 
 def interface_of(project: Project, view: View) -> ViewInterface:

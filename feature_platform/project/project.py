@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 from feature_platform.definitions import (
@@ -14,11 +15,13 @@ from feature_platform.definitions import (
     label_of,
 )
 from feature_platform.errors import (
+    AccessError,
     CorruptLogError,
     NotFoundError,
     abbreviate,
     did_you_mean,
 )
+from feature_platform.project.access import READER, Caller, Decision, decide
 from feature_platform.project.snapshot import Key, Registered, Snapshot
 
 D = TypeVar("D", bound=Definition)
@@ -34,11 +37,14 @@ class Project:
     Attributes:
         snapshot: The registry, with all projects.
         name: The project's name.
+        now: Time of the call, which decides whether shares of other projects have expired; without
+            it, those with an end have.
         memo: Cache for values computed from the snapshot.
     """
 
     snapshot: Snapshot
     name: str
+    now: datetime | None = None
     memo: dict[object, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -74,6 +80,27 @@ class Project:
     def at(self, project: str | None) -> "Project":
         """Return a project of the same snapshot; this project for an empty name."""
         return self if project in {None, "", self.name} else replace(self, name=str(project))
+
+    def may_read_object(self, key: Key) -> Decision:
+        """Decide whether this project may read an object of any project; see `access.decide`."""
+        return decide(self.snapshot, "read", key, Caller(self.name, READER), self.now)
+
+    def may_read(self, reference: ViewReference) -> Decision:
+        """Decide whether this project may read a referenced view."""
+        home = reference.project or self.name
+        return self.may_read_object(Key(home, View.namespace, reference.view))
+
+    def check_may_read(self, reference: ViewReference) -> Decision:
+        """Return the decision to read a view.
+
+        Raises:
+            AccessError: It may not be read.
+        """
+        decision = self.may_read(reference)
+        if not decision.allowed:
+            reason = decision.reason
+            raise AccessError(f"View {str(reference)!r} cannot be read: {reason}.")
+        return decision
 
     def get(self, kind: type[D], name: str) -> D:
         """Return a definition by kind and name.

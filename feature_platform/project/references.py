@@ -65,7 +65,7 @@ def broken_references(project: Project, definition: Definition) -> Iterator[Brok
         for problem in _broken_view_reference(project, reference)
     ]
     yield from broken
-    if not broken:
+    if not broken and definition.joins:
         yield from map(BrokenReference, _shared_key_problems(project, definition))
     if isinstance(definition, OnDemandFeatureView) and not broken:
         yield from map(BrokenReference, _computation_problems(project, definition))
@@ -80,26 +80,32 @@ def _missing_dependency(project: Project, dependency: Dependency) -> Iterator[Br
 
 
 def _broken_view_reference(project: Project, reference: ViewReference) -> Iterator[BrokenReference]:
-    name = reference.project or project.name, reference.view
-    if name[0] != project.name:
-        message = f"project {reference.project!r} does not share view {reference.view!r}."
-        yield BrokenReference(message, name)
+    home = project.at(reference.project)
+    name = home.name, reference.view
+    path = reference.view if home is project else "/".join(name)
+    decision = project.may_read(reference)
+    if not decision.allowed:
+        message = f"view {path!r} cannot be read: {decision.reason}."
+        yield BrokenReference(message, name, f"view {path!r}")
         return
     view = interface(project, reference)
     if view is None:
-        hint = did_you_mean(reference.view, project.names(View.namespace))
-        message = f"view {reference.view!r} is not registered.{hint}"
-        yield BrokenReference(message, name, f"view {reference.view!r}")
+        hint = (
+            did_you_mean(reference.view, project.names(View.namespace)) if home is project else ""
+        )
+        yield BrokenReference(f"view {path!r} is not registered.{hint}", name, f"view {path!r}")
         return
     for feature in reference.features or ():
         if feature not in view.features:
             hint = did_you_mean(feature, view.features)
-            message = f"view {reference.view!r} has no feature {feature!r}.{hint}"
-            yield BrokenReference(message, name, f"{reference.view}:{feature}", feature)
-    keys = _join_keys(project, project.view(reference))
+            message = f"view {path!r} has no feature {feature!r}.{hint}"
+            if decision.features is not None and feature not in decision.features:
+                message = f"project {home.name!r} does not share feature {feature!r} of {path!r}."
+            yield BrokenReference(message, name, f"{path}:{feature}", feature)
+    keys = _join_keys(home, project.view(reference))
     for key in reference.join_key_map:
         if key not in keys:
-            message = f"view {reference.view!r} has no join key {key!r}. Its join keys are {keys}."
+            message = f"view {path!r} has no join key {key!r}. Its join keys are {keys}."
             yield BrokenReference(message, name)
 
 
@@ -199,6 +205,8 @@ def _expression_problems(
 def _precomputing_problems(project: Project, view: OnDemandFeatureView) -> Iterator[str]:
     exposed = interface(project, view.reference())
     stored = sorted(name for _, name in exposed.sources) if exposed else []
+    if any(home != project.name for home, _ in (exposed.sources if exposed else ())):
+        yield "write_to_online_store: it reads a view of another project, which is loaded there."
     if len(stored) > 1:
         yield f"write_to_online_store: it reads {', '.join(stored)}; only one view is allowed."
     dependencies = (project.snapshot.entries[key].definition for key in upstream(project, view))

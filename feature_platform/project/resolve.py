@@ -1,7 +1,8 @@
 """Resolve feature references to tables and transformations."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
@@ -19,9 +20,16 @@ from feature_platform.definitions import (
     ViewReference,
     reference,
 )
-from feature_platform.errors import NotFoundError, RequestError, TransformationError, did_you_mean
+from feature_platform.errors import (
+    AccessError,
+    NotFoundError,
+    RequestError,
+    TransformationError,
+    did_you_mean,
+)
 from feature_platform.project.interface import ViewInterface, inputs_of, interface
 from feature_platform.project.project import Project
+from feature_platform.project.snapshot import Key
 from feature_platform.table import SourceTable, Table, ViewRead, column
 from feature_platform.types import FeatureType
 from feature_platform.types.arrow import arrow_type
@@ -58,6 +66,7 @@ class Transformation:
 
     Attributes:
         view: Name of the view, for messages.
+        project: Project of the view.
         owner: Owner of the view; its repo contains the code.
         code: The function, imported where it is computed; `None` in mode `sql`.
         expressions: Feature → SQL expression over the inputs, in mode `sql`.
@@ -70,6 +79,7 @@ class Transformation:
     """
 
     view: str
+    project: str
     owner: str
     code: Code | None
     expressions: Mapping[str, str]
@@ -97,16 +107,20 @@ class Retrieval:
     """The resolved reads and transformations of a request.
 
     Attributes:
+        project: The project of the reader.
         version: Registry version of the definitions.
         reads: Tables to read.
         transformations: On-demand views; each follows its inputs.
         outputs: Result column → column of the intermediate result, in request order.
+        until: The last day on which other projects share what it reads; `None` for no end.
     """
 
+    project: str
     version: int
     reads: tuple[ViewRead, ...]
     transformations: tuple[Transformation, ...]
     outputs: Mapping[str, str]
+    until: date | None = None
 
     @property
     def join_keys(self) -> dict[str, pa.DataType | None]:
@@ -139,6 +153,7 @@ def resolve(
         use_precomputed: Include the precomputed features of on-demand views.
 
     Raises:
+        AccessError: Another project does not share a view.
         NotFoundError: A view, feature or dependency is not registered.
         RequestError: Two features would have the same name in the result, or there are none.
     """
@@ -147,7 +162,7 @@ def resolve(
     resolver = _Resolver(project, use_precomputed)
     outputs: dict[str, str] = {}
     for ref in references:
-        for feature in resolver.add(ref):
+        for feature in resolver.add(ref, project):
             name = f"{ref.label}__{feature}" if full_feature_names else feature
             internal = column(ref.label, feature)
             if outputs.setdefault(name, internal) != internal:
@@ -155,10 +170,12 @@ def resolve(
                 message = f"Feature {feature!r} is requested from both {other!r} and {ref.label!r}."
                 raise RequestError(f"{message} Pass full_feature_names=True to distinguish them.")
     return Retrieval(
+        project=project.name,
         version=project.version,
         reads=tuple(resolver.reads()),
         transformations=tuple(resolver.transformations.values()),
         outputs=outputs,
+        until=min(resolver.ends, default=None),
     )
 
 
@@ -263,22 +280,31 @@ class _Resolver:
     use_precomputed: bool
     lookups: dict[str, _Lookup] = field(default_factory=dict)
     transformations: dict[str, Transformation] = field(default_factory=dict)
-    labels: dict[str, ViewReference] = field(default_factory=dict)
+    labels: dict[str, object] = field(default_factory=dict)
+    ends: set[date] = field(default_factory=set)
 
-    def add(self, ref: ViewReference) -> tuple[str, ...]:
-        """Add a reference to the request and return its features."""
-        if ref.project not in {None, self.project.name}:
-            raise NotFoundError(f"Project {ref.project!r} does not share view {ref.view!r}.")
-        view = self.project.view(ref)
-        if self.labels.setdefault(ref.label, ref).lookup != ref.lookup:
+    def add(self, ref: ViewReference, reader: Project) -> tuple[str, ...]:
+        """Add a reference to the request and return its features.
+
+        Args:
+            ref: The reference.
+            reader: The project that makes it: that of the request, or of an on-demand view.
+        """
+        decision = reader.check_may_read(ref)
+        if decision.until is not None:
+            self.ends.add(decision.until)
+        home, view, label = reader.at(ref.project), reader.view(ref), self._label(ref, reader)
+        lookup = home.name, ref.view, ref.join_key_map
+        if self.labels.setdefault(label, lookup) != lookup:
             message = "Two views, or two joins of one view, have the name"
             raise RequestError(f"{message} {ref.label!r}. Rename one of them with with_name.")
         if isinstance(view, OnDemandFeatureView):
             if ref.join_key_map:
                 message = "has no join keys to map. Map the join keys of its input views."
                 raise RequestError(f"On-demand view {ref.view!r} {message}")
-            return self._add_transformation(ref, view)
-        return self._add_lookup(ref, self.project.get(FeatureView, ref.view))
+            self._add_transformation(label, home, view)
+            return _select_features(ref, view.feature_names, decision.features)
+        return self._add_lookup(label, ref, home, decision.features)
 
     def reads(self) -> Iterator[ViewRead]:
         for label, lookup in self.lookups.items():
@@ -286,53 +312,71 @@ class _Resolver:
             keys = {key: lookup.reference.join_key_map.get(key, key) for key in lookup.table.keys}
             yield ViewRead(label=label, table=lookup.table, features=tuple(features), keys=keys)
 
-    def _add_lookup(self, ref: ViewReference, view: FeatureView) -> tuple[str, ...]:
-        lookup = self.lookups.get(ref.label)
+    def _label(self, ref: ViewReference, reader: Project) -> str:
+        """Return a label that no reference of another project can have."""
+        return ref.label if reader is self.project else f"{reader.name}/{ref.label}"
+
+    def _add_lookup(
+        self, label: str, ref: ViewReference, home: Project, shared: Sequence[str] | None
+    ) -> tuple[str, ...]:
+        lookup = self.lookups.get(label)
         if lookup is None:
-            lookup = self.lookups[ref.label] = _Lookup(ref, table_of(self.project, view))
+            table = table_of(home, home.get(FeatureView, ref.view))
+            lookup = self.lookups[label] = _Lookup(ref, table)
         if unknown := set(ref.join_key_map) - set(lookup.table.keys):
             raise RequestError(f"View {ref.view!r} has no join key {min(unknown)!r}.")
-        features = _select_features(ref, lookup.table.features.names)
+        features = _select_features(ref, lookup.table.features.names, shared)
         lookup.features |= dict.fromkeys(features)
         return features
 
-    def _add_transformation(self, ref: ViewReference, view: OnDemandFeatureView) -> tuple[str, ...]:
-        features = _select_features(ref, view.feature_names)
-        if ref.label not in self.transformations:
-            inputs = self._inputs(view)
-            columns = {name: column(ref.label, name) for name in view.feature_names}
-            entry = self.project.find(view.namespace, view.name)
-            if entry is None or not view.is_complete:
-                raise NotFoundError(f"{view} has no code.")
-            precompute = view.write_to_online_store and self.use_precomputed
-            self.transformations[ref.label] = Transformation(
-                view=view.name,
-                owner=entry.owner,
-                code=view.code,
-                expressions=view.expressions,
-                mode=view.mode,
-                inputs=inputs | {f.name: f.name for f in view.request},
-                request=_schema(_types(view.request)),
-                outputs=_schema({columns[n]: t for n, t in _types(view.fields).items()}),
-                features=columns,
-                precomputed=precomputed_of(self.project, view) if precompute else None,
-            )
-        return features
+    def _add_transformation(self, label: str, home: Project, view: OnDemandFeatureView) -> None:
+        if label in self.transformations:
+            return
+        inputs = self._inputs(view, home)
+        columns = {name: column(label, name) for name in view.feature_names}
+        entry = home.find(view.namespace, view.name)
+        if entry is None or not view.is_complete:
+            raise NotFoundError(f"{view} has no code.")
+        self.transformations[label] = Transformation(
+            view=view.name,
+            project=home.name,
+            owner=entry.owner,
+            code=view.code,
+            expressions=view.expressions,
+            mode=view.mode,
+            inputs=inputs | {f.name: f.name for f in view.request},
+            request=_schema(_types(view.request)),
+            outputs=_schema({columns[n]: t for n, t in _types(view.fields).items()}),
+            features=columns,
+            precomputed=self._precomputed(view, home),
+        )
 
-    def _inputs(self, view: OnDemandFeatureView) -> dict[str, str]:
+    def _precomputed(self, view: OnDemandFeatureView, home: Project) -> Precomputed | None:
+        if not (view.write_to_online_store and self.use_precomputed):
+            return None
+        precomputed = precomputed_of(home, view)
+        label = ViewReference(view=precomputed.label)
+        return replace(precomputed, label=self._label(label, home))
+
+    def _inputs(self, view: OnDemandFeatureView, home: Project) -> dict[str, str]:
         """Add the inputs of a view to the request and return input name → column."""
         try:
             for ref in view.inputs:
-                self.add(ref)
+                self.add(ref, home)
         except NotFoundError as error:  # the platform broke a contract; `plan` reports since when
             raise NotFoundError(f"{view} cannot be computed: {error}") from error
-        inputs = inputs_of(self.project, view)
-        return {i.name: column(i.reference.label, i.feature) for i in inputs}
+        inputs = inputs_of(home, view)
+        return {i.name: column(self._label(i.reference, home), i.feature) for i in inputs}
 
 
-def _select_features(ref: ViewReference, names: Iterable[str]) -> tuple[str, ...]:
-    available = list(names)
+def _select_features(
+    ref: ViewReference, names: Iterable[str], shared: Sequence[str] | None
+) -> tuple[str, ...]:
+    every = list(names)
+    available = [name for name in every if shared is None or name in shared]
     for name in ref.features or ():
+        if name in every and name not in available:
+            raise AccessError(f"Project {ref.project!r} does not share {name!r} of {ref.view!r}.")
         if name not in available:
             hint = did_you_mean(name, available)
             raise NotFoundError(f"View {ref.view!r} has no feature {name!r}.{hint}")
@@ -367,10 +411,29 @@ def parse_features(project: Project, features: object) -> Sequence[ViewReference
 
 
 def _service_or_reference(project: Project, name: str) -> object:
-    if (service := project.look_up(FeatureService, name)) is not None:
-        return service
+    path, colon, _ = name.partition(":")
+    other, slash, short = path.rpartition("/")
+    home = project.at(other)
+    if not colon and (service := home.look_up(FeatureService, short)) is not None:
+        return service if home is project else list(_shared_service(project, home, service))
     names = project.names(FeatureService.kind, View.namespace)
-    if ":" not in name and "/" not in name and name not in names:
+    if not colon and not slash and name not in names:
         hint = did_you_mean(name, names)
         raise NotFoundError(f"Project {project.name!r} has no feature service {name!r}.{hint}")
     return name
+
+
+def _shared_service(
+    project: Project, home: Project, service: FeatureService
+) -> Iterator[ViewReference]:
+    """Yield the references of another project's service, as this project writes them.
+
+    Raises:
+        AccessError: The other project does not share all that the service reads.
+    """
+    decision = project.may_read_object(Key(home.name, service.kind, service.name))
+    if not decision.allowed:
+        path = f"{home.name}/{service.name}"
+        raise AccessError(f"Feature service {path!r} cannot be read: {decision.reason}.")
+    for ref in service.references:
+        yield ViewReference(**{**dict(ref), "project": ref.project or home.name})

@@ -1,5 +1,7 @@
 """Retrieval: historical, online and on-demand features."""
 
+from feature_platform.retrieval.backends import Backends as Backends
+from feature_platform.retrieval.backends import point_in_time as point_in_time
 from feature_platform.retrieval.convert import to_arrow as to_arrow
 from feature_platform.retrieval.convert import to_pandas as to_pandas
 from feature_platform.retrieval.datasets import RandomSplit as RandomSplit

@@ -1,16 +1,18 @@
 """Read online features: the newest values and their statuses."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, cast
 
 from feature_platform.errors import RequestError
 from feature_platform.online import OnlineStore, StoredRows, encode_keys
 from feature_platform.project import Retrieval
-from feature_platform.retrieval.on_demand import Functions, Steps
+from feature_platform.retrieval.backends import Backends
+from feature_platform.retrieval.on_demand import Steps
 from feature_platform.retrieval.precomputed import PrecomputedReader, Values, decoder_of
 from feature_platform.retrieval.request import Columns, RequestReader
 from feature_platform.retrieval.response import FieldStatus, OnlineResponse, Rows, Shape, known
-from feature_platform.table import ViewRead
+from feature_platform.table import Table, ViewRead
 from feature_platform.types.times import microseconds
 
 
@@ -18,19 +20,17 @@ class OnlineReader:
     """A request resolved once and answered many times, from any number of threads.
 
     Args:
-        store: The online store.
+        backends: The stores and functions of every project.
         retrieval: The requested features.
-        functions: Loads the functions of on-demand views.
 
     Raises:
         RequestError: A feature has the name of a join key.
     """
 
-    def __init__(self, store: OnlineStore, retrieval: Retrieval, functions: Functions) -> None:
-        self._store = store
+    def __init__(self, backends: Backends, retrieval: Retrieval) -> None:
         self._request = RequestReader(retrieval)
         self._tables = [_TableReader(read) for read in retrieval.reads]
-        self._steps = Steps(retrieval.transformations, functions, retrieval.join_keys)
+        self._steps = Steps(retrieval.transformations, backends.function_of, retrieval.join_keys)
         labels = [read.label for read in retrieval.reads]
         self._precomputed = {
             id(step): PrecomputedReader(
@@ -45,6 +45,7 @@ class OnlineReader:
             (table.table, names) for table, names in zip(self._tables, keys, strict=True)
         ]
         self._reads += [(each.table, keys[each.position]) for each in self._precomputed.values()]
+        self._stores = _by_store(backends, [table for table, _ in self._reads])
         self._types: dict[str, Any] = {
             **self._request.keys,
             **retrieval.request_fields,
@@ -84,7 +85,7 @@ class OnlineReader:
             for names in self._keys  # no key of a request is null
         }
         reads = [(read, keys[names]) for read, names in self._reads]
-        stored = self._store.read(reads)
+        stored = self._read(reads)
         instant = microseconds(now)
         raw, origins = [], [known(size)]
         for table, stored_rows in zip(self._tables, stored, strict=False):
@@ -102,6 +103,25 @@ class OnlineReader:
             columns.update(zip(step.output_names, outputs, strict=True))
         answer = {name: columns[column] for name, column in self._outputs}
         return OnlineResponse(self._shape, answer, origins)
+
+    def _read(self, reads: list[tuple[Table, list[bytes]]]) -> Sequence[StoredRows]:
+        """Read each store once; the stores of several projects, one after another."""
+        if len(self._stores) == 1:
+            return self._stores[0][0].read(reads)
+        stored: dict[int, StoredRows] = {}
+        for store, positions in self._stores:
+            rows = store.read([reads[position] for position in positions])
+            stored |= zip(positions, rows, strict=True)
+        return [stored[position] for position in range(len(reads))]
+
+
+def _by_store(backends: Backends, tables: Sequence[Table]) -> list[tuple[OnlineStore, list[int]]]:
+    """Return the stores of tables, each with the positions of its tables."""
+    stores: dict[int, tuple[OnlineStore, list[int]]] = {}
+    for position, table in enumerate(tables):
+        store = backends.online_of(table.project)
+        stores.setdefault(id(store), (store, []))[1].append(position)
+    return list(stores.values())
 
 
 class _TableReader:

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from feature_platform.offline import OfflineStore
 from feature_platform.project import Retrieval
-from feature_platform.retrieval.on_demand import Functions, Steps
+from feature_platform.retrieval.backends import Backends
+from feature_platform.retrieval.on_demand import Steps
 from feature_platform.retrieval.online_reader import OnlineReader
 from feature_platform.retrieval.request import RequestReader
 from feature_platform.retrieval.response import FieldStatus, OnlineResponse
@@ -63,10 +63,9 @@ class Parity:
 
 def verify(
     reader: OnlineReader,
-    offline: OfflineStore,
+    backends: Backends,
     retrieval: Retrieval,
     rows: pa.Table,
-    functions: Functions,
     *,
     now: datetime,
 ) -> Parity:
@@ -77,19 +76,19 @@ def verify(
 
     Args:
         reader: Reads the online features.
-        offline: The offline store.
+        backends: The stores and functions of every project.
         retrieval: The requested features.
         rows: Join keys and request values.
-        functions: Loads the functions of on-demand views.
         now: Time from which ages are measured.
     """
     counts = Counter(dict.fromkeys(retrieval.outputs, 0))
     examples: list[Mismatch] = []
+    steps = Steps(retrieval.transformations, backends.function_of, retrieval.join_keys)
     for start in range(0, rows.num_rows, _ROWS_AT_ONCE):
         part = rows.slice(start, _ROWS_AT_ONCE)
         answer = reader.read(part, now)
-        table = _from_history(offline, retrieval, part, answer, microseconds(now))
-        truth = Steps(retrieval.transformations, functions, retrieval.join_keys).extend(table)
+        table = _from_history(backends, retrieval, part, answer, microseconds(now))
+        truth = steps.extend(table)
         for mismatch in _differences(answer, truth, retrieval):
             counts[mismatch.feature] += 1
             if len(examples) < _MOST_EXAMPLES:
@@ -98,7 +97,7 @@ def verify(
 
 
 def _from_history(
-    offline: OfflineStore,
+    backends: Backends,
     retrieval: Retrieval,
     rows: pa.Table,
     answer: OnlineResponse,
@@ -110,7 +109,7 @@ def _from_history(
     asked = {name: pa.array(values, types[name]) for name, values in columns.items()}
     values: dict[str, pa.ChunkedArray] = {}
     for index, read in enumerate(retrieval.reads):
-        answers = _as_of(offline, read, asked, _instants(answer, index, now))
+        answers = _as_of(backends, read, asked, _instants(answer, index, now))
         values |= {column: answers[column] for column in read.columns.values()}
     return pa.table({**asked, **values})
 
@@ -123,13 +122,14 @@ def _instants(answer: OnlineResponse, index: int, now: int) -> pa.Array:
 
 
 def _as_of(
-    offline: OfflineStore, read: ViewRead, rows: Mapping[str, pa.Array], instants: pa.Array
+    backends: Backends, read: ViewRead, rows: Mapping[str, pa.Array], instants: pa.Array
 ) -> pa.Table:
     keys = {key: rows[column] for key, column in read.keys.items()}
     spine = pa.table({**keys, EVENT_TIMESTAMP: instants})
     by_own_keys = ViewRead(
         label=read.label, table=read.table, features=read.features, keys={k: k for k in keys}
     )
+    offline = backends.offline_of(read.table.project)
     return offline.point_in_time(spine, [by_own_keys]).reader().read_all()
 
 

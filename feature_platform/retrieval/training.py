@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 import pyarrow as pa
 
 from feature_platform.errors import RequestError
-from feature_platform.offline import EntityRows, OfflineStore, Progress, Query, Span
+from feature_platform.offline import EntityRows, Progress, Query, Span
 from feature_platform.offline.files import Location
 from feature_platform.project import Retrieval
+from feature_platform.retrieval.backends import Backends, point_in_time
 from feature_platform.retrieval.convert import to_arrow, to_pandas
 from feature_platform.retrieval.datasets import (
     SavedDataset,
@@ -262,20 +263,18 @@ def _with_types(rows: pa.Table, types: Mapping[str, pa.DataType | None]) -> pa.T
 
 
 def historical(
-    store: OfflineStore,
+    backends: Backends,
     retrieval: Retrieval,
     rows: EntityRows,
-    functions: Functions,
     *,
     known_only: bool = False,
 ) -> RetrievalJob:
     """Prepare a training set; nothing is read before a method of the job is called.
 
     Args:
-        store: The offline store.
+        backends: The stores and functions of every project.
         retrieval: The requested features.
         rows: The entity rows.
-        functions: Loads the functions of on-demand views.
         known_only: Use only rows that had been created by each entity row's time.
 
     Raises:
@@ -284,10 +283,10 @@ def historical(
     if isinstance(rows, pa.Table):
         rows = _with_types(rows, {**retrieval.join_keys, EVENT_TIMESTAMP: TIMESTAMP})
         check_request(rows.column_names, retrieval.transformations)
-    query = store.point_in_time(rows, retrieval.reads, known_only=known_only)
+    query = point_in_time(backends, retrieval.project, rows, retrieval.reads, known_only=known_only)
 
     def answer(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-        return _answer(reader, retrieval, functions)
+        return _answer(reader, retrieval, backends.function_of)
 
     return RetrievalJob(
         query,

@@ -102,7 +102,7 @@ def checked_objects(objects: Objects, *, partial: bool) -> tuple[Definition, ...
 
 def plan_restore(call: Call, at: int | datetime, *, mass_delete: bool = False) -> Plan:
     """Return the plan that registers the owner's objects as they were; see `restore`."""
-    earlier = Project(call.stores.registry.snapshot(at), call.project.name)
+    earlier = Project(call.stores.registry.snapshot(at), call.project.name, call.now)
     if not earlier.version:
         raise RequestError(f"Nothing was registered at {at}; nothing can be restored.")
     owner = call.stores.settings.team

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from feature_platform.config import FILE_NAME, RepoConfig
-from feature_platform.definitions import Policy, Transfer
+from feature_platform.definitions import Acceptance, Policy, Share, Transfer
 from feature_platform.errors import Problem, RequestError
 from feature_platform.governance import Plan
 from feature_platform.project import PLATFORM
@@ -26,7 +26,7 @@ def identity_problems(settings: RepoConfig, plan: Plan) -> Iterator[Problem]:
     for change in plan.changes:
         if change.after is None:
             yield Problem("identity", change.subject, f"it would be deleted. {remedy}")
-        elif change.kind in {Policy.kind, Transfer.kind}:
+        elif change.kind in {Policy.kind, Transfer.kind, Share.kind, Acceptance.kind}:
             message = f"only a repo that names its team may register this. {remedy}"
             yield Problem("identity", change.subject, message)
 

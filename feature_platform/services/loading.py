@@ -85,6 +85,7 @@ def materialize_incremental(
 
 def windows(call: Call, view: str) -> list[Window]:
     """Return the loaded ranges of a view; see `FeatureStore.online_windows`."""
+    call, view = call.at("read", FeatureView.kind, view)
     table = online_table(call.project, call.project.view(ViewReference(view=view)))
     return call.stores.online.windows(table) if table else []
 

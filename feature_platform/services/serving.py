@@ -1,12 +1,30 @@
 """Serve online features."""
 
+from datetime import datetime
+from typing import NamedTuple
+
 from feature_platform.definitions import FeatureView
 from feature_platform.errors import NotFoundError, RequestError
-from feature_platform.project import Features, Project, Snapshot, parse_features, resolve
+from feature_platform.project import Features, Project, Retrieval, Snapshot, parse_features, resolve
 from feature_platform.retrieval import OnlineReader, identity_of
 from feature_platform.services.stores import Stores
 
 _MAX_PREPARED = 1000
+
+
+class _Prepared(NamedTuple):
+    """A resolved request.
+
+    Attributes:
+        features: The request as it was written, whose identity is its key: it is kept, so that no
+            other object can take that identity.
+        retrieval: What it reads.
+        reader: Answers it.
+    """
+
+    features: object
+    retrieval: Retrieval
+    reader: OnlineReader
 
 
 class PreparedRequests:
@@ -23,15 +41,18 @@ class PreparedRequests:
         self._project = project
         self._pinned = pinned
         self._snapshot: Snapshot | None = None
-        self._readers: dict[object, tuple[object, OnlineReader]] = {}
+        self._readers: dict[object, _Prepared] = {}
 
-    def reader(self, features: Features, *, full_feature_names: bool) -> OnlineReader:
+    def reader(
+        self, features: Features, now: datetime, *, full_feature_names: bool
+    ) -> OnlineReader:
         """Return the reader of a request.
 
         Other processes' commits are seen within `registry_cache_seconds`, own ones at once;
         an unknown name triggers a refresh.
 
         Raises:
+            AccessError: Another project does not share a view, or no longer.
             NotFoundError: A referenced object is not registered.
             RequestError: A view is not served online, or two features share a name.
         """
@@ -40,35 +61,40 @@ class PreparedRequests:
         if self._snapshot is not snapshot:
             self._snapshot, self._readers = snapshot, (readers := {})
         key = (identity_of(features), full_feature_names)
-        if (prepared := readers.get(key)) is not None:
-            return prepared[1]
+        prepared = readers.get(key)
+        if prepared is not None and _is_shared(prepared.retrieval, now):
+            return prepared.reader
+        project = Project(snapshot, self._project, now)
         try:
-            reader = self._resolve(snapshot, features, full_feature_names=full_feature_names)
-        except NotFoundError:  # it may have been registered a moment ago
+            prepared = self._prepare(project, features, full_feature_names=full_feature_names)
+        except NotFoundError:  # it may have been registered or shared a moment ago
             if self._pinned is not None:
                 raise
-            newest = self._stores.registry.snapshot()
-            reader = self._resolve(newest, features, full_feature_names=full_feature_names)
+            project = Project(self._stores.registry.snapshot(), self._project, now)
+            prepared = self._prepare(project, features, full_feature_names=full_feature_names)
         if len(readers) < _MAX_PREPARED:
-            # Keys hold identities: the objects are kept, so that no other can take theirs.
-            kept = tuple(features) if isinstance(features, (list, tuple)) else features
-            readers[key] = (kept, reader)
-        return reader
+            readers[key] = prepared
+        return prepared.reader
 
     def _recent(self) -> Snapshot:
         if self._pinned is not None:
             return self._pinned
         return self._stores.registry.recent(self._stores.settings.registry_cache_seconds)
 
-    def _resolve(
-        self, snapshot: Snapshot, features: Features, *, full_feature_names: bool
-    ) -> OnlineReader:
-        project = Project(snapshot, self._project)
+    def _prepare(
+        self, project: Project, features: Features, *, full_feature_names: bool
+    ) -> _Prepared:
         references = parse_features(project, features)
         retrieval = resolve(project, references, full_feature_names=full_feature_names)
         for read in retrieval.reads:
-            if not project.get(FeatureView, read.table.name).online:
+            if not project.at(read.table.project).get(FeatureView, read.table.name).online:
                 raise RequestError(
                     f"View {read.table.name!r} is not served online, because it has online=False."
                 )
-        return OnlineReader(self._stores.online, retrieval, self._stores.functions)
+        kept = tuple(features) if isinstance(features, (list, tuple)) else features
+        return _Prepared(kept, retrieval, OnlineReader(self._stores, retrieval))
+
+
+def _is_shared(retrieval: Retrieval, now: datetime) -> bool:
+    """Return whether other projects still share what a request reads."""
+    return retrieval.until is None or now.date() <= retrieval.until

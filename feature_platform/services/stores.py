@@ -4,16 +4,16 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple, Self, TypeAlias
 
-from feature_platform.definitions import Definition
-from feature_platform.errors import ConfigError
+from feature_platform.definitions import Definition, namespace_of
+from feature_platform.errors import AccessError, ConfigError
 from feature_platform.functions import FunctionLoader
 from feature_platform.lazy import Lazy
 from feature_platform.offline import OfflineStore
 from feature_platform.online import OnlineStore
-from feature_platform.project import Project, Retrieval
+from feature_platform.project import Action, Caller, Key, Project, Retrieval, Transformation, decide
 from feature_platform.registry import Registry, open_log
 from feature_platform.repo import Repo
-from feature_platform.retrieval import Steps
+from feature_platform.retrieval import Function, Steps
 from feature_platform.services.workers import Extend, Workers, needs_worker
 
 Defined: TypeAlias = Sequence[Definition] | None
@@ -52,9 +52,10 @@ class Stores:
         )
         self._offline = Lazy(lambda: offline or self.settings.offline_store.open(repo.path))
         self._online = Lazy(self._open_online, lambda store: store.close())
+        self._now = now
         self.loader = FunctionLoader(repo)
-        self.functions = self.loader.load
         self._workers = Lazy(lambda: Workers(repo), Workers.close)
+        self._others: dict[str, Stores] = {}
 
     @property
     def registry(self) -> Registry:
@@ -80,6 +81,49 @@ class Stores:
         """Whether the settings name an online store."""
         return self.settings.online_store is not None
 
+    def of(self, project: str) -> "Stores":
+        """Return the stores of a project of the same registry, for what it shares with this one.
+
+        Stores that have the same settings are the same stores.
+        """
+        if project == self.settings.project:
+            return self
+        if project not in self._others:
+            self._others[project] = self._of_other(project)  # nothing is opened yet
+        return self._others[project]
+
+    def _of_other(self, project: str) -> "Stores":
+        settings, listed = self.settings.for_project(project), self.settings.projects.get(project)
+        folder = (self.repo.path / listed.path).resolve() if listed else self.repo.path
+        is_here = folder == self.repo.path
+        stores = Stores(Repo(folder, settings), now=self._now)
+        stores._registry = Lazy(lambda: self.registry)
+        if is_here and settings.offline_store == self.settings.offline_store:
+            stores._offline = Lazy(lambda: self.offline)
+        if is_here and settings.online_store == self.settings.online_store:
+            stores._online = Lazy(lambda: self.online)
+        return stores
+
+    def offline_of(self, project: str) -> OfflineStore:
+        """Return where the history of a project's views is read."""
+        return self.of(project).offline
+
+    def online_of(self, project: str) -> OnlineStore:
+        """Return where the newest rows of a project's views are.
+
+        Raises:
+            ConfigError: The settings name no online store for it.
+        """
+        return self.of(project).online
+
+    def function_of(self, transformation: Transformation) -> Function:
+        """Return the function of an on-demand view, from the repo of its owner.
+
+        Raises:
+            TransformationError: It is not there.
+        """
+        return self.of(transformation.project).loader.load(transformation)
+
     def computing(self, retrieval: Retrieval) -> Extend:
         """Return a function that computes on-demand views of written rows.
 
@@ -88,10 +132,12 @@ class Stores:
         if needs_worker(retrieval.transformations, self.settings.team):
             return self._workers.get().extend(retrieval)
         [read] = retrieval.reads
-        return Steps(retrieval.transformations, self.functions, read.table.keys).extend
+        return Steps(retrieval.transformations, self.function_of, read.table.keys).extend
 
     def close(self) -> None:
         """Close all connections; the next use reopens them."""
+        for stores in self._others.values():
+            stores.close()
         self._workers.close()
         self._online.close()
         self._registry.close()
@@ -120,6 +166,28 @@ class Call(NamedTuple):
     project: Project
     stores: Stores
     now: datetime
+
+    def at(self, action: Action, kind: str, path: str) -> tuple["Call", str]:
+        """Return the call as one of the project of an object, and the object's name.
+
+        Args:
+            action: What is done with the object.
+            kind: Its kind.
+            path: Its name; `project/name` for an object that another project shares.
+
+        Raises:
+            AccessError: The other project does not share it.
+        """
+        other, slash, name = path.rpartition("/") if isinstance(path, str) else ("", "", path)
+        if not slash or other == self.project.name:
+            return self, name
+        key = Key(other, namespace_of(kind), name)
+        caller = Caller(self.project.name, self.stores.settings.team)
+        decision = decide(self.project.snapshot, action, key, caller, self.now)
+        if not decision.allowed:
+            verb = {"read": "read", "write": "written"}[action]
+            raise AccessError(f"{path!r} cannot be {verb}: {decision.reason}.")
+        return Call(self.project.at(other), self.stores.of(other), self.now), name
 
     def defined(self, definitions: Defined) -> Sequence[Definition]:
         """Return what the repo defines."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from feature_platform.definitions import FeatureView, is_name
+from feature_platform.definitions import FeatureView, ViewReference, is_name
 from feature_platform.errors import RequestError
 from feature_platform.offline import FeatureStatistics, Span
 from feature_platform.offline.files import Location
@@ -59,9 +59,7 @@ def training_set(
             raise RequestError(f"start_date {start} is after end_date {end}.")
         entity_df = Span(start, end)
     rows = entity_rows(entity_df)
-    return historical(
-        call.stores.offline, retrieval, rows, call.stores.functions, known_only=known_only
-    )
+    return historical(call.stores, retrieval, rows, known_only=known_only)
 
 
 def parity(
@@ -78,8 +76,8 @@ def parity(
 
 def compare(call: Call, retrieval: Retrieval, rows: pa.Table) -> Parity:
     """Compare a request's online features with history."""
-    reader = OnlineReader(call.stores.online, retrieval, call.stores.functions)
-    return verify(reader, call.stores.offline, retrieval, rows, call.stores.functions, now=call.now)
+    reader = OnlineReader(call.stores, retrieval)
+    return verify(reader, call.stores, retrieval, rows, now=call.now)
 
 
 def sample_rows(
@@ -110,7 +108,8 @@ def sample_rows(
             continue
         keys_only = replace(read.table, features=pa.schema([]))
         first = start or earlier(end, read.table.ttl)
-        with call.stores.offline.latest(keys_only, first, end).reader() as reader:
+        offline = call.stores.offline_of(read.table.project)
+        with offline.latest(keys_only, first, end).reader() as reader:
             keys = _sample(reader, list(read.keys), size)
         columns = {name: keys[key] for key, name in read.keys.items()} | columns
     lengths = [len(values) for values in columns.values()]
@@ -144,10 +143,14 @@ def statistics(
     end_date: datetime | None,
 ) -> dict[str, FeatureStatistics]:
     """Describe the features of a view's history; see `FeatureStore.get_statistics`."""
-    table = table_of(call.project, call.project.get(FeatureView, view))
+    home, name = call.at("read", FeatureView.kind, view)
+    table = table_of(home.project, home.project.get(FeatureView, name))
+    shared = call.project.may_read(ViewReference(view=name, project=home.project.name)).features
+    if shared is not None:
+        table = replace(table, features=pa.schema([f for f in table.features if f.name in shared]))
     start = utc_time(start_date, "start_date") if start_date is not None else None
     end = utc_time(end_date, "end_date") if end_date is not None else None
-    return call.stores.offline.statistics(table, start, end)
+    return home.stores.offline.statistics(table, start, end)
 
 
 def save_dataset(

@@ -57,7 +57,7 @@ def watch(call: Call, since: Cursor, interest: Interest) -> Watched:
     registry = call.stores.registry
     if since.version and _was_replaced(call, since):
         return Watched((), cursor, is_replaced=True)
-    before = Project(registry.snapshot(since.version), project.name)
+    before = Project(registry.snapshot(since.version), project.name, call.now)
     read = _read_by(interest.reads, before, project) if interest.reads else None
     commits = registry.history(project=project.name, after=since.version)
     concerned = ((c, tuple(_changes(c, interest, read))) for c in commits)

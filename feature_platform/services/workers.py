@@ -234,6 +234,7 @@ def pack(step: Transformation) -> dict[str, Any]:
     """Return a transformation as JSON."""
     return {
         "view": step.view,
+        "project": step.project,
         "owner": step.owner,
         "code": step.code and step.code.model_dump(),
         "expressions": dict(step.expressions),

@@ -48,6 +48,7 @@ class PushMode(Enum):
 
 def write_online(call: Call, view: str, df: object) -> int:
     """Write rows to a view's online table; see `FeatureStore.write_to_online_store`."""
+    call, view = call.at("write", FeatureView.kind, view)
     [table] = online_tables(call.project, [view])
     rows = online_rows(table, to_arrow(df, "df"), call.now)
     beside = precomputed_writers(call).get(table.name, ())
@@ -56,6 +57,7 @@ def write_online(call: Call, view: str, df: object) -> int:
 
 def write_offline(call: Call, view: str, df: object) -> str:
     """Add rows to a view's source; see `FeatureStore.write_to_offline_store`."""
+    call, view = call.at("write", FeatureView.kind, view)
     table = table_of(call.project, call.project.get(FeatureView, view))
     rows = online_rows(table, to_arrow(df, "df"), call.now)
     return call.stores.offline.append(table, source_rows([table], [rows]))
@@ -63,6 +65,7 @@ def write_offline(call: Call, view: str, df: object) -> str:
 
 def delete_online(call: Call, view: str, df: object) -> int:
     """Delete entities from a view's online table; see `FeatureStore.delete_from_online_store`."""
+    call, view = call.at("write", FeatureView.kind, view)
     [table] = online_tables(call.project, [view])
     batches = deletions(table, to_arrow(df, "df"), call.now).to_batches()
     for writer in precomputed_writers(call).get(table.name, ()):
@@ -94,6 +97,7 @@ def push(call: Call, source: str, *, df: object, to: PushMode) -> int:
     """Send rows to the views that a push source feeds; see `FeatureStore.push`."""
     if not isinstance(to, PushMode):
         raise RequestError(f"to is {to!r}, not one of {', '.join(map(str, PushMode))}.")
+    call, source = call.at("write", PushSource.kind, source)
     tables = _tables_fed_by(call.project, source, online=to is not PushMode.OFFLINE)
     rows = to_arrow(df, "df")
     # All rows are checked before any is written.

@@ -47,7 +47,7 @@ TEXT = """# Reliability
 - A process with write access to the storage can write anything. Readers detect commits that break the chain or ownership, and `fsck` those that break the rules, but a log rewritten from its start by someone who knows the format is valid. Only cursors, saved plans, and processes that read it before detect that.
 - An outcome can be unknown (no response for 20 seconds). Applying again is always safe.
 - A commit that is visible on disk but not yet acknowledged may be lost in a power failure.
-- Projects do not share objects yet, so I8 covers ownership only.
+- I8 covers ownership; access between projects has a matrix of its own (`tests/project/test_access.py`).
 """  # noqa: E501
 
 
