@@ -22,6 +22,8 @@ from .definitions import Transfer as Transfer
 from .definitions import ViewReference as ViewReference
 from .definitions import on_demand_feature_view as on_demand_feature_view
 from .errors import FeaturePlatformError as FeaturePlatformError
+from .handles import Connection as Connection
+from .handles import connection as connection
 from .retrieval import FieldStatus as FieldStatus
 from .retrieval import OnlineResponse as OnlineResponse
 from .retrieval import Parity as Parity

@@ -59,7 +59,7 @@ from feature_platform.streams import StreamState
 from feature_platform.types.times import read_clock, utc_now
 
 D = TypeVar("D", bound=Definition)
-Tags = Mapping[str, str]
+Tags = Mapping[str, str] | None
 
 
 class FeatureStore:
@@ -165,45 +165,43 @@ class FeatureStore:
 
     # The catalog: `tags` keeps the objects that have all of them.
 
-    def list_entities(self, *, tags: Tags | None = None) -> list[Entity]:
+    def list_entities(self, *, tags: Tags = None) -> list[Entity]:
         return _list(self.load_project(), Entity, tags)
 
     def get_entity(self, name: str) -> Entity:
         return self.load_project().get(Entity, name)
 
-    def list_data_sources(self, *, tags: Tags | None = None) -> list[Source]:
+    def list_data_sources(self, *, tags: Tags = None) -> list[Source]:
         return _list(self.load_project(), Source, tags)
 
     def get_data_source(self, name: str) -> Source:
         return self.load_project().get(Source, name)
 
-    def list_feature_views(self, *, tags: Tags | None = None) -> list[FeatureView]:
+    def list_feature_views(self, *, tags: Tags = None) -> list[FeatureView]:
         """Return batch and stream feature views."""
         return _list(self.load_project(), FeatureView, tags)
 
     def get_feature_view(self, name: str) -> FeatureView:
         return self.load_project().get(FeatureView, name)
 
-    def list_stream_feature_views(self, *, tags: Tags | None = None) -> list[StreamFeatureView]:
+    def list_stream_feature_views(self, *, tags: Tags = None) -> list[StreamFeatureView]:
         return _list(self.load_project(), StreamFeatureView, tags)
 
     def get_stream_feature_view(self, name: str) -> StreamFeatureView:
         return self.load_project().get(StreamFeatureView, name)
 
-    def list_on_demand_feature_views(
-        self, *, tags: Tags | None = None
-    ) -> list[OnDemandFeatureView]:
+    def list_on_demand_feature_views(self, *, tags: Tags = None) -> list[OnDemandFeatureView]:
         return _list(self.load_project(), OnDemandFeatureView, tags)
 
     def get_on_demand_feature_view(self, name: str) -> OnDemandFeatureView:
         return self.load_project().get(OnDemandFeatureView, name)
 
-    def list_all_feature_views(self, *, tags: Tags | None = None) -> list[View]:
+    def list_all_feature_views(self, *, tags: Tags = None) -> list[View]:
         """Return batch, stream and on-demand feature views."""
         project = self.load_project()
         return [*_list(project, FeatureView, tags), *_list(project, OnDemandFeatureView, tags)]
 
-    def list_feature_services(self, *, tags: Tags | None = None) -> list[FeatureService]:
+    def list_feature_services(self, *, tags: Tags = None) -> list[FeatureService]:
         return _list(self.load_project(), FeatureService, tags)
 
     def get_feature_service(self, name: str) -> FeatureService:
@@ -631,6 +629,7 @@ class FeatureStore:
         start_date: datetime | None = None,
         end_date: datetime | None = None,
         filter_by_created_timestamp: bool = False,
+        as_of: datetime | None = None,
     ) -> RetrievalJob:
         """Prepare a training set: the features known at the time of each entity row.
 
@@ -644,6 +643,8 @@ class FeatureStore:
             end_date: to here (now if left out), each as of its own time.
             filter_by_created_timestamp: Use only rows that had been created by then, where the
                 source has a created timestamp.
+            as_of: Use only rows that had been created by this time, as if asked then. Needs
+                sources with a created timestamp.
 
         Returns:
             A job that runs when its result is asked for: one row per entity row, in their order,
@@ -661,6 +662,7 @@ class FeatureStore:
             start_date=start_date,
             end_date=end_date,
             known_only=filter_by_created_timestamp,
+            as_of=as_of,
         )
 
     def verify_parity(
@@ -796,6 +798,6 @@ class FeatureStore:
             )
 
 
-def _list(project: Project, kind: type[D], tags: Tags | None) -> list[D]:
+def _list(project: Project, kind: type[D], tags: Tags) -> list[D]:
     required = dict(tags or {}).items()
     return [definition for definition, _ in project.of(kind) if required <= definition.tags.items()]

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from hashlib import blake2b
 from typing import Final
@@ -148,12 +148,14 @@ class ViewRead:
         table: Table to read.
         features: Required features, in column order.
         keys: Join key of the table → column of the request.
+        as_of: Read only rows that had been created by then; `None` for all.
     """
 
     label: str
     table: Table
     features: tuple[str, ...]
     keys: Mapping[str, str]
+    as_of: datetime | None = None
 
     @property
     def columns(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """A table's source as SQL expressions of its declared types."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
@@ -58,6 +58,19 @@ class SourceSql:
     event_column: tuple[str, pa.DataType]
     day_column: str = ""
     row_id: Sequence[str] = ()
+
+    def created_by(self, time: int) -> "SourceSql":
+        """Return the rows that had been created by a time, in microseconds.
+
+        Raises:
+            RequestError: The source has no created timestamp.
+        """
+        if self.created is None:
+            raise RequestError(
+                "as_of needs sources with a created_timestamp_column, and a source has none."
+            )
+        rows = f"(SELECT * FROM {self.relation} WHERE {self.created} <= {time}) AS created_by"
+        return replace(self, relation=rows, row_id=())
 
     def same_times(self, other: "SourceSql") -> bool:
         """Return whether one search can serve both."""

@@ -304,6 +304,8 @@ class _PointInTimeQuery(_SqlQuery):
         joins = []
         for i, (read, opened) in enumerate(zip(self._reads, relations, strict=True)):
             source = source_sql(session.sql, read.table, read.features, opened)
+            if read.as_of is not None:
+                source = source.created_by(microseconds(read.as_of))
             joins.append(JoinSql(source, read.keys, read.columns, i))
         relation, columns = session.entity_rows(self._entity_rows(session, joins))
         check_entity_rows(columns, self._reads)

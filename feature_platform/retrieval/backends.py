@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from feature_platform.offline import EntityRows, OfflineStore, Query
+import pyarrow as pa
+
+from feature_platform.offline import EntityRows, OfflineStore, Query, Span
 from feature_platform.online import OnlineStore
 from feature_platform.project import Transformation
 from feature_platform.retrieval.on_demand import Function
@@ -51,4 +53,7 @@ def point_in_time(
         by_store.setdefault(id(store), (store, []))[1].append(read)
     if set(by_store) <= {id(home)}:
         return home.point_in_time(rows, reads, known_only=known_only)
+    if len(by_store) == 1 and isinstance(rows, (pa.Table, Span)):
+        [(store, _)] = by_store.values()
+        return store.point_in_time(rows, reads, known_only=known_only)
     return SideBySideQuery(home, rows, list(by_store.values()), known_only=known_only)

@@ -45,6 +45,7 @@ def training_set(
     start_date: datetime | None,
     end_date: datetime | None,
     known_only: bool,
+    as_of: datetime | None = None,
 ) -> RetrievalJob:
     """Prepare a training set; see `FeatureStore.get_historical_features`."""
     retrieval = _resolve(call.project, features, full_feature_names=full_feature_names)
@@ -59,6 +60,10 @@ def training_set(
             raise RequestError(f"start_date {start} is after end_date {end}.")
         entity_df = Span(start, end)
     rows = entity_rows(entity_df)
+    if as_of is not None:
+        time = utc_time(as_of, "as_of")
+        reads = tuple(replace(read, as_of=time) for read in retrieval.reads)
+        retrieval = replace(retrieval, reads=reads)
     return historical(call.stores, retrieval, rows, known_only=known_only)
 
 

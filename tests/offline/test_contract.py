@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -25,6 +26,7 @@ FULL = "CONTRACT" in os.environ  # as `make contract` sets it
 ANSWERED: Counter[str] = Counter()
 US = timedelta(microseconds=1)
 BIG = 2**53 + 1
+LATER = NOON + timedelta(days=1)
 Rows = list[dict[str, Any]]
 
 HISTORY = pa.schema(
@@ -79,11 +81,12 @@ def join(
     ttl: timedelta | None = None,
     *,
     known_only: bool = False,
+    as_of: datetime | None = None,
 ) -> list[int | None]:
     location = engine.table("v", pa.Table.from_pylist(history, schema=HISTORY))
     query = engine.store.point_in_time(
         pa.Table.from_pylist(spine, schema=SPINE),
-        [read("v", location, keys, ttl)],
+        [replace(read("v", location, keys, ttl), as_of=as_of)],
         known_only=known_only,
     )
     answer = engine.answer(query)
@@ -257,8 +260,16 @@ def test_the_join_is_what_plain_python_says(engine: Engine) -> None:
     cases = engine.enough if FULL else engine.some
 
     @settings(max_examples=-(-cases // engine.cases))
-    @given(data=st.data(), ttl=ttls, keys=key_lists, known_only=st.booleans())
-    def check(data: Any, ttl: timedelta | None, keys: list[str], known_only: bool) -> None:
+    @given(
+        data=st.data(),
+        ttl=ttls,
+        keys=key_lists,
+        known_only=st.booleans(),
+        as_of=st.none() | minutes,
+    )
+    def check(
+        data: Any, ttl: timedelta | None, keys: list[str], known_only: bool, as_of: datetime | None
+    ) -> None:
         history: Rows = []
         spine: Rows = []
         expected: list[Any] = []
@@ -267,10 +278,12 @@ def test_the_join_is_what_plain_python_says(engine: Engine) -> None:
             history += [{"case": case, **r} for r in past]
             for question in questions:
                 spine.append({"row": len(spine), "case": case, **question})
-                found = newest_known(question, past, keys, ttl, known_only=known_only)
-                expected.append(found and found["value"])
+                rows = [r for r in past if as_of is None or (r["created"] or LATER) <= as_of]
+                answer = newest_known(question, rows, keys, ttl, known_only=known_only)
+                expected.append(answer and answer["value"])
         by = ["case", *keys]
-        assert join(engine, spine, history, by, ttl, known_only=known_only) == expected
+        options: dict[str, Any] = {"known_only": known_only, "as_of": as_of}
+        assert join(engine, spine, history, by, ttl, **options) == expected
         ANSWERED[type(engine).__name__] += engine.cases
 
     check()
