@@ -15,7 +15,8 @@ from feature_platform.errors import ConfigError
 from feature_platform.offline import AnyOfflineSettings, DuckDBSettings
 from feature_platform.online import AnyOnlineSettings, SqliteSettings
 from feature_platform.project import PLATFORM, READER
-from feature_platform.settings import explain
+from feature_platform.server_client import ConnectionSettings, is_server_url, project_of
+from feature_platform.settings import Settings, explain
 from feature_platform.streams import AnyBrokerSettings
 
 FILE_NAME = "feature_store.yaml"
@@ -25,6 +26,48 @@ _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
 _USERINFO = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^@/]*$")
 _TO_HOST = re.compile(r"^[^/]*@")
 _MAX_BYTES = 1 << 20
+
+
+class OidcSettings(Settings):
+    """An identity provider whose tokens a feature server accepts, beside API keys.
+
+    Attributes:
+        issuer: URL of the provider, as in the `iss` claim; its keys are read from
+            `/.well-known/openid-configuration`.
+        audience: The `aud` claim that tokens must have.
+        owner_claim: Claim with the owner that the token acts for.
+        projects_claim: Claim with the list of projects.
+        scopes_claim: Claim with the scopes, as a list or separated by spaces.
+    """
+
+    issuer: str
+    audience: str
+    owner_claim: str = "team"
+    projects_claim: str = "projects"
+    scopes_claim: str = "scope"
+
+
+class ServerSettings(Settings):
+    """Settings of `feature-platform serve`.
+
+    Attributes:
+        keys: SQLite file of the API keys, relative to the repo folder. Without it, and without
+            `oidc`, the server listens on this machine only and lets everybody in.
+        oidc: Identity provider.
+        requests_per_second: Most requests of one key per second and worker; 0 for no limit.
+        max_body_mb: Largest body of a request, in MiB.
+        max_seconds: Longest time until the body of a request has come, in seconds.
+        max_concurrent: Most requests at work in a worker; more are answered with 503.
+        threads: Threads of a worker.
+    """
+
+    keys: str = ""
+    oidc: OidcSettings | None = None
+    requests_per_second: float = Field(default=0.0, ge=0)
+    max_body_mb: int = Field(default=64, ge=1, le=4096)
+    max_seconds: float = Field(default=30.0, gt=0)
+    max_concurrent: int = Field(default=256, ge=1)
+    threads: int = Field(default=16, ge=1, le=1024)
 
 
 class ProjectStores(BaseModel):
@@ -52,7 +95,10 @@ class RepoConfig(BaseModel):
         project: Namespace of everything that this repo registers.
         team: Owner of the repo. `none` may only read. If left out, the repo may create and update
             objects of the platform team, but not delete, override, transfer or set the policy.
-        registry: Path of a SQLite file, or a URL such as `s3://bucket/prefix`.
+        registry: Path of a SQLite file, or a URL such as `s3://bucket/prefix`, or the
+            `https://host/project` of a feature server.
+        connection: API key and certificates for a feature server.
+        server: What `feature-platform serve` needs: keys, identity provider, limits.
         registry_cache_seconds: Seconds until online requests see other processes' commits.
         provider: Accepted for compatibility with Feast; stores have settings of their own.
         repos: Owner → folder of that owner's repo, or `package:` and the name of the installed
@@ -74,6 +120,8 @@ class RepoConfig(BaseModel):
     team: str = PLATFORM
     registry: str = Field(default="data/registry.db", repr=False)
     registry_cache_seconds: float = Field(default=1.0, ge=0)
+    connection: ConnectionSettings = ConnectionSettings()
+    server: ServerSettings = ServerSettings()
     provider: str = "local"
     repos: dict[str, str] = {}
     projects: dict[str, ProjectStores] = {}
@@ -125,6 +173,20 @@ class RepoConfig(BaseModel):
             raise ValueError(f"{value!r} is invalid; use letters, digits and underscores.")
         return value
 
+    @model_validator(mode="after")
+    def _check_server(self) -> Self:
+        stores = (self.online_store, self.offline_store)
+        if is_server_url(self.registry):
+            if (named := project_of(self.registry)) != self.project:
+                raise ConfigError(
+                    f"registry: its URL names project {named!r}, but project is {self.project!r}."
+                )
+        elif any(store is not None and store.type == "remote" for store in stores):
+            raise ConfigError(
+                "A remote store needs the registry of its server: `registry: https://host/project`."
+            )
+        return self
+
     @field_validator("projects")
     @classmethod
     def _check_projects(cls, value: dict[str, ProjectStores]) -> dict[str, ProjectStores]:
@@ -132,13 +194,13 @@ class RepoConfig(BaseModel):
             cls._check_name(name)
         return value
 
-    def for_project(self, name: str) -> "RepoConfig":
-        """Return the settings with which a reader of this repo uses another project's stores."""
+    def for_project(self, name: str, team: str = READER) -> "RepoConfig":
+        """Return the settings with which an owner, or a reader, uses a project's stores."""
         other = self.projects.get(name, ProjectStores())
         changes = {
             "project": name,
-            "team": READER,
-            "repos": other.repos,
+            "team": team,
+            "repos": self.repos if name == self.project else other.repos,
             "projects": {},
             "online_store": other.online_store or self.online_store,
             "offline_store": other.offline_store or self.offline_store,

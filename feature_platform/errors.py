@@ -81,6 +81,7 @@ class PartialWriteError(StoreError):
     def __init__(self, *, written: tuple[str, ...], failed: tuple[str, ...], reason: str) -> None:
         self.written = written
         self.failed = failed
+        self.reason = reason
         super().__init__(
             f"Views {', '.join(failed)} were not written: {reason} Views {', '.join(written)} were "
             "written. Send the rows again; rows that are already stored are not duplicated."
@@ -119,6 +120,8 @@ class RefusedError(FeaturePlatformError):
     """A plan breaks the registry's rules, and nothing was written. Correct the listed problems."""
 
     def __init__(self, owner: str, project: str, problems: Iterable[Problem]) -> None:
+        self.owner = owner
+        self.project = project
         self.problems = tuple(problems)
         count = len(self.problems)
         lines = "".join(f"\n  - {problem} [{problem.rule}]" for problem in self.problems)

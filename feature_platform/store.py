@@ -72,6 +72,7 @@ class FeatureStore:
         config: Settings, instead of the folder's.
         registry: A registry, instead of the one the settings name.
         offline: An offline store, instead of the one the settings name.
+        stores: Stores of another feature store to share, as a server does.
         registry_version: Registry version to read; the store is then read-only.
         clock: Returns the current time with its time zone, for replays and tests.
 
@@ -99,6 +100,7 @@ class FeatureStore:
         config: RepoConfig | None = None,
         registry: Registry | None = None,
         offline: OfflineStore | None = None,
+        stores: Stores | None = None,
         registry_version: int | None = None,
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
@@ -108,7 +110,9 @@ class FeatureStore:
         self.project = self.config.project
         self.owner = self.config.team
         self._clock: Callable[[], datetime] = lambda: read_clock(clock)
-        self.stores = Stores(self.repo, registry=registry, offline=offline, now=self._clock)
+        self.stores = stores or Stores(
+            self.repo, registry=registry, offline=offline, now=self._clock
+        )
         self._registry_version = registry_version
         self._pinned: Snapshot | None = None
         self._prepared: serving.PreparedRequests | None = None
@@ -319,14 +323,25 @@ class FeatureStore:
         return self._commit(call, plan, message, client)
 
     def commit(
-        self, plan: Plan | SavedPlan, *, message: str = "", client: str = "python"
+        self,
+        plan: Plan | SavedPlan,
+        *,
+        message: str = "",
+        client: str = "python",
+        commit_id: str = "",
     ) -> Commit | None:
         """Write a plan that `plan` made, perhaps some time ago; raises as `apply` does.
 
         The online tables of views that it deletes are emptied. A saved plan is refused where
         anything that it rests on has changed since.
+
+        Args:
+            plan: The plan.
+            message: Description of the commit, for the history.
+            client: Program that commits, for the history.
+            commit_id: 32 hexadecimal digits: a call that is repeated with them writes once.
         """
-        return self._commit(self._call(), plan, message, client)
+        return self._commit(self._call(), plan, message, client, commit_id)
 
     def teardown(self) -> Commit | None:
         """Remove the owner's objects from the project, and their online tables.
@@ -775,10 +790,15 @@ class FeatureStore:
         return training.saved_dataset(self.stores, name)
 
     def _commit(
-        self, call: Call, plan: Plan | SavedPlan, message: str, client: str = "python"
+        self,
+        call: Call,
+        plan: Plan | SavedPlan,
+        message: str,
+        client: str = "python",
+        commit_id: str = "",
     ) -> Commit | None:
         self._check_not_pinned()
-        return applying.commit(call, plan, message=message, client=client)
+        return applying.commit(call, plan, message=message, client=client, commit_id=commit_id)
 
     def _writing_call(self) -> Call:
         self._check_not_pinned()

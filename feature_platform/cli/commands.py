@@ -57,6 +57,10 @@ SECTIONS = {
         ),
         "fsck": ("history", "Check the whole registry and report what is recoverable."),
     },
+    "Run the server": {
+        "serve": ("server", "Serve the registry, features and training sets over HTTP."),
+        "keys": ("server", "Create, list, rotate and revoke API keys of the server."),
+    },
     "Back up": {
         "export": (
             "history",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr
 
+from feature_platform.errors import ConfigError
 from feature_platform.offline.base import OfflineStore
 from feature_platform.settings import Settings, named
 
@@ -112,6 +113,18 @@ class SnowflakeSettings(OfflineSettings):
         return snowflake_store(connect or connector(options))
 
 
+class RemoteOfflineSettings(OfflineSettings):
+    """The offline stores of a feature server, which names it in `registry`."""
+
+    type: Literal["remote"] = "remote"
+
+    def open(self, folder: Path, connect: Callable[[], Any] | None = None) -> OfflineStore:
+        raise ConfigError(
+            "offline_store is remote: the server gives training sets and takes rows, but this call "
+            "needs the store itself. Run it where the store's settings are."
+        )
+
+
 def _known_name(value: Any) -> Any:
     """Accept Feast's names: its `file` and `dask` read files, as DuckDB does here."""
     settings = named(value)
@@ -123,7 +136,7 @@ def _known_name(value: Any) -> Any:
 
 
 AnyOfflineSettings = Annotated[
-    DuckDBSettings | SparkSettings | SnowflakeSettings,
+    DuckDBSettings | SparkSettings | SnowflakeSettings | RemoteOfflineSettings,
     Field(discriminator="type"),
     BeforeValidator(_known_name),
 ]

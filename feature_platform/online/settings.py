@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr
 
 from feature_platform.connections import RedisAddress
+from feature_platform.errors import ConfigError
 from feature_platform.online.base import OnlineStore
 from feature_platform.settings import Settings, named
 from feature_platform.types.endpoint import Endpoint
@@ -112,8 +113,24 @@ class PostgresSettings(OnlineSettings):
         return PostgresOnlineStore(parameters, self.db_schema)
 
 
+class RemoteOnlineSettings(OnlineSettings):
+    """The online stores of a feature server, which names it in `registry`."""
+
+    type: Literal["remote"] = "remote"
+
+    @property
+    def is_reachable(self) -> bool:
+        return False
+
+    def open(self, folder: Path) -> OnlineStore:
+        raise ConfigError(
+            "online_store is remote: the server serves features and takes rows, but this call "
+            "needs the store itself. Run it where the store's settings are."
+        )
+
+
 AnyOnlineSettings = Annotated[
-    SqliteSettings | RedisSettings | DynamoDBSettings | PostgresSettings,
+    SqliteSettings | RedisSettings | DynamoDBSettings | PostgresSettings | RemoteOnlineSettings,
     Field(discriminator="type"),
     BeforeValidator(named),
 ]

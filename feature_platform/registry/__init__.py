@@ -8,6 +8,7 @@ from feature_platform.registry.fsck import Report as Report
 from feature_platform.registry.fsck import compare as compare
 from feature_platform.registry.fsck import examine as examine
 from feature_platform.registry.fsck import repair as repair
+from feature_platform.registry.logs import LAST as LAST
 from feature_platform.registry.logs import CommitLog as CommitLog
 from feature_platform.registry.logs import FilesLog as FilesLog
 from feature_platform.registry.logs import MemoryLog as MemoryLog

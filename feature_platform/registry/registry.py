@@ -35,7 +35,7 @@ from feature_platform.registry.commit import (
     read_commit,
     replay,
 )
-from feature_platform.registry.logs import LAST, CommitLog
+from feature_platform.registry.logs import LAST, CommitLog, SigningLog
 from feature_platform.registry.saved_plan import SavedPlan
 from feature_platform.types.times import MAX_AHEAD, MAX_BEHIND, read_clock, utc_now
 
@@ -125,6 +125,7 @@ class Registry:
         client: str = "python",
         message: str = "",
         head: Snapshot | None = None,
+        commit_id: str = "",
     ) -> Commit | None:
         """Commit a plan.
 
@@ -138,6 +139,8 @@ class Registry:
             message: Reason for the change, for the history.
             head: The newest snapshot, to save reading the log on the first attempt. The log
                 refuses commits to an outdated snapshot.
+            commit_id: Id of the commit: a call that is repeated with it writes nothing, and
+                returns the commit. A new one if left out.
 
         Returns:
             The commit; `None` if the registry already contains the changes.
@@ -160,6 +163,11 @@ class Registry:
             raise RefusedError(plan.owner, plan.project, [problem])
         if not plan:
             return None
+        stamp = {
+            "commit_id": commit_id or uuid.uuid4().hex, "client": client, "message": message,
+        }  # fmt: skip
+        if isinstance(self.log, SigningLog):
+            return self._send(self.log, saved or plan, stamp)
         # Random pauses spread concurrent writers out, which would otherwise collide again.
         retrying = Retrying(
             retry=retry_if_result(lambda outcome: outcome == "taken"),
@@ -167,11 +175,15 @@ class Registry:
             stop=stop_after_delay(self._deadline_seconds),
             retry_error_callback=lambda _: "taken",
         )
-        stamp = {"commit_id": uuid.uuid4().hex, "client": client, "message": message}
         heads = iter([head] if head else [])
-        outcome = retrying(
-            lambda: self._attempt(plan, saved, next(heads, None) or self.snapshot(), stamp)
-        )
+
+        def attempt() -> Commit | str | None:
+            base = next(heads, None) or self.snapshot()
+            # Read after the head: what was written since makes the attempt fail, not repeat.
+            earlier = self._earlier(plan, commit_id) if commit_id else None
+            return earlier or self._attempt(plan, saved, base, stamp)
+
+        outcome = retrying(attempt)
         if isinstance(outcome, str):
             message = (
                 f"Other writers kept the registry busy for {self._deadline_seconds:.0f} seconds."
@@ -275,6 +287,19 @@ class Registry:
                 "continue from its cursor."
             )
         return commits[1:]
+
+    def _send(
+        self, log: SigningLog, plan: Plan | SavedPlan, stamp: dict[str, str]
+    ) -> Commit | None:
+        """Send a plan to the server that writes the log."""
+        kind = "saved" if isinstance(plan, SavedPlan) else "plan"
+        record = log.commit({kind: plan.model_dump(mode="json"), **stamp})
+        return read_commit(record, after=self._newest.version) if record else None
+
+    def _earlier(self, plan: Plan, commit_id: str) -> Commit | None:
+        """Return the commit of an earlier call with the same id."""
+        same = (c for c in self._commits(plan.version) if c.commit_id == commit_id)
+        return next(same, None)
 
     def _attempt(
         self, plan: Plan, saved: SavedPlan | None, head: Snapshot, stamp: dict[str, str]

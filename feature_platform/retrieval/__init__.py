@@ -21,6 +21,8 @@ from feature_platform.retrieval.precomputed import PrecomputedWriter as Precompu
 from feature_platform.retrieval.request import identity_of as identity_of
 from feature_platform.retrieval.response import FieldStatus as FieldStatus
 from feature_platform.retrieval.response import OnlineResponse as OnlineResponse
+from feature_platform.retrieval.response import Rows as Rows
+from feature_platform.retrieval.response import Shape as Shape
 from feature_platform.retrieval.training import RetrievalJob as RetrievalJob
 from feature_platform.retrieval.training import entity_rows as entity_rows
 from feature_platform.retrieval.training import historical as historical

@@ -54,6 +54,9 @@ class OnlineResponse:
 
     Attributes:
         registry_version: Registry version that the request was resolved from.
+        shape: What all responses to the request share.
+        values: Name → values.
+        rows: Statuses and times of the rows that the values come from.
 
     Source: Feast's `OnlineResponse`.
     """
@@ -61,9 +64,9 @@ class OnlineResponse:
     def __init__(
         self, shape: Shape, values: Mapping[str, Sequence[Any]], rows: Sequence[Rows]
     ) -> None:
-        self._shape = shape
-        self._values = values
-        self._rows = rows
+        self.shape = shape
+        self.values = values
+        self.rows = rows
         self.registry_version = shape.version
 
     def to_dict(self, *, include_event_timestamps: bool = False) -> dict[str, list[Any]]:
@@ -73,17 +76,17 @@ class OnlineResponse:
             include_event_timestamps: Add `<feature>__ts`, seconds since 1970 UTC; `None` where
                 nothing was found.
         """
-        answer = {name: list(values) for name, values in self._values.items()}
+        answer = {name: list(values) for name, values in self.values.items()}
         if include_event_timestamps:
-            for name in self._values:
-                events = self._origin(name).events
+            for name in self.values:
+                events = self.of(name).events
                 answer[f"{name}__ts"] = [event and event // 1_000_000 for event in events]
         return answer
 
     def to_arrow(self) -> pa.Table:
         """Return join keys and features in their declared types."""
-        types = self._shape.types
-        return pa.table({name: pa.array(v, types[name]) for name, v in self._values.items()})
+        types = self.shape.types
+        return pa.table({name: pa.array(v, types[name]) for name, v in self.values.items()})
 
     def to_df(self) -> "pd.DataFrame":
         """Return join keys and features as pandas."""
@@ -95,17 +98,18 @@ class OnlineResponse:
         return {
             name: [
                 null if value is None and status is present else status
-                for value, status in zip(values, self._origin(name).statuses, strict=True)
+                for value, status in zip(values, self.of(name).statuses, strict=True)
             ]
-            for name, values in self._values.items()
+            for name, values in self.values.items()
         }
+
+    def of(self, name: str) -> Rows:
+        """Return statuses and timestamps of the rows behind a name."""
+        return self.rows[self.shape.origins[name]]
 
     def origin(self, read: int) -> Rows:
         """Return statuses and timestamps of the rows of the nth table."""
-        return self._rows[read + 1]
-
-    def _origin(self, name: str) -> Rows:
-        return self._rows[self._shape.origins[name]]
+        return self.rows[read + 1]
 
 
 def known(size: int) -> Rows:

@@ -136,7 +136,12 @@ def review(call: Call, plan: Plan, *, costs: bool = True) -> PlanReport:
 
 
 def commit(
-    call: Call, plan: Plan | SavedPlan, *, message: str = "", client: str = "python"
+    call: Call,
+    plan: Plan | SavedPlan,
+    *,
+    message: str = "",
+    client: str = "python",
+    commit_id: str = "",
 ) -> Commit | None:
     """Write a plan; see `FeatureStore.commit`."""
     changes = plan.plan if isinstance(plan, SavedPlan) else plan
@@ -148,7 +153,12 @@ def commit(
         context = PlanContext.of(changes, project.snapshot, call.now)
         raise RefusedError(changes.owner, changes.project, [*problems, *check(context)])
     written = stores.registry.commit(
-        plan, principal=owner, client=client, message=message, head=project.snapshot
+        plan,
+        principal=owner,
+        client=client,
+        message=message,
+        head=project.snapshot,
+        commit_id=commit_id,
     )
     if written is not None:
         deleted = [change for change in changes.changes if change.after is None]
@@ -167,7 +177,7 @@ def commit(
 
 def _drop_tables(project: Project, stores: Stores, changes: Iterable[Change]) -> None:
     """Remove the online rows of views."""
-    if not stores.has_online:
+    if not stores.has_online or stores.online_server is not None:  # the server does it
         return
     # A store that cannot be opened here holds nothing of ours, and a view that refers to an
     # unregistered object is refused.

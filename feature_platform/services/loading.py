@@ -14,6 +14,7 @@ from feature_platform.offline import Deliver, OfflineStore
 from feature_platform.online import OnlineStore, Window, write_rows
 from feature_platform.project import Project, online_table, precomputed_of, resolve, table_of
 from feature_platform.retrieval import PrecomputedWriter
+from feature_platform.services import remote
 from feature_platform.services.stores import Call, Stores
 from feature_platform.table import Table
 from feature_platform.types.times import earlier, utc_time
@@ -56,6 +57,10 @@ def materialize(
 ) -> dict[str, int]:
     """Load rows observed from `start` to `end`; see `FeatureStore.materialize`."""
     first, last = utc_time(start, "start_date"), utc_time(end, "end_date")
+    if client := call.stores.online_server:
+        period = remote.times(start=first, end=last)
+        content = {"views": views, "include_end": include_end, **period}
+        return dict(remote.call(client, "materialize", content))
     call.stores.registry.check_clock(call.now, call.project.snapshot)
     errors: list[FeaturePlatformError] = []
     loads: list[tuple[Load, datetime | None]] = [
@@ -74,6 +79,10 @@ def materialize_incremental(
 ) -> dict[str, int]:
     """Load what is new since the last load; see `FeatureStore.materialize_incremental`."""
     last = utc_time(call.now if end is None else end, "end_date")
+    if client := call.stores.online_server:
+        seconds = lookback.total_seconds()
+        content = {"views": views, "lookback_seconds": seconds, **remote.times(end=last)}
+        return dict(remote.call(client, "materialize-incremental", content))
     call.stores.registry.check_clock(call.now, call.project.snapshot)
     errors: list[FeaturePlatformError] = []
     loads: list[tuple[Load, datetime | None]] = []

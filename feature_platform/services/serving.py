@@ -7,6 +7,7 @@ from feature_platform.definitions import FeatureView
 from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.project import Features, Project, Retrieval, Snapshot, parse_features, resolve
 from feature_platform.retrieval import OnlineReader, identity_of
+from feature_platform.services.remote import RemoteReader
 from feature_platform.services.stores import Stores
 
 _MAX_PREPARED = 1000
@@ -45,7 +46,7 @@ class PreparedRequests:
 
     def reader(
         self, features: Features, now: datetime, *, full_feature_names: bool
-    ) -> OnlineReader:
+    ) -> OnlineReader | RemoteReader:
         """Return the reader of a request.
 
         Other processes' commits are seen within `registry_cache_seconds`, own ones at once;
@@ -56,6 +57,8 @@ class PreparedRequests:
             NotFoundError: A referenced object is not registered.
             RequestError: A view is not served online, or two features share a name.
         """
+        if client := self._stores.online_server:
+            return RemoteReader(client, features, full_feature_names=full_feature_names)
         snapshot = self._recent()
         readers = self._readers
         if self._snapshot is not snapshot:

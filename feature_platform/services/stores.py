@@ -11,9 +11,10 @@ from feature_platform.lazy import Lazy
 from feature_platform.offline import OfflineStore
 from feature_platform.online import OnlineStore
 from feature_platform.project import Action, Caller, Key, Project, Retrieval, Transformation, decide
-from feature_platform.registry import Registry, open_log
+from feature_platform.registry import CommitLog, Registry, open_log
 from feature_platform.repo import Repo
 from feature_platform.retrieval import Function, Steps
+from feature_platform.server_client import ServerClient, is_server_url
 from feature_platform.services.workers import Extend, Workers, needs_worker
 
 Defined: TypeAlias = Sequence[Definition] | None
@@ -42,13 +43,11 @@ class Stores:
     ) -> None:
         self.repo = repo
         self.settings = repo.config
+        self._server = Lazy(self._open_server, lambda client: client.close())
         self._registry = (
             Lazy(lambda: registry)
             if registry
-            else Lazy(
-                lambda: Registry(open_log(self.settings.registry, repo.path), now=now),
-                Registry.close,
-            )
+            else Lazy(lambda: Registry(self._open_log(), now=now), Registry.close)
         )
         self._offline = Lazy(lambda: offline or self.settings.offline_store.open(repo.path))
         self._online = Lazy(self._open_online, lambda store: store.close())
@@ -56,6 +55,7 @@ class Stores:
         self.loader = FunctionLoader(repo)
         self._workers = Lazy(lambda: Workers(repo), Workers.close)
         self._others: dict[str, Stores] = {}
+        self._root: Stores | None = None
 
     @property
     def registry(self) -> Registry:
@@ -86,11 +86,29 @@ class Stores:
 
         Stores that have the same settings are the same stores.
         """
+        if self._root is not None:
+            return self._root.of(project)
         if project == self.settings.project:
             return self
         if project not in self._others:
             self._others[project] = self._of_other(project)  # nothing is opened yet
         return self._others[project]
+
+    def acting_for(self, project: str, owner: str) -> "Stores":
+        """Return the stores of a project for one of its owners, as a server needs them."""
+        home = self.of(project)
+        stores = Stores(
+            Repo(home.repo.path, self.settings.for_project(project, owner)), now=self._now
+        )
+        stores._share(self, home)
+        return stores
+
+    def _share(self, root: "Stores", home: "Stores") -> None:
+        """Use the registry of a root, and the stores of a project."""
+        self._root = root
+        self._registry = Lazy(lambda: root.registry)
+        self._offline = Lazy(lambda: home.offline)
+        self._online = Lazy(lambda: home.online)
 
     def _of_other(self, project: str) -> "Stores":
         settings, listed = self.settings.for_project(project), self.settings.projects.get(project)
@@ -103,6 +121,18 @@ class Stores:
         if is_here and settings.online_store == self.settings.online_store:
             stores._online = Lazy(lambda: self.online)
         return stores
+
+    @property
+    def online_server(self) -> ServerClient | None:
+        """The server that reads and writes online rows; `None` if this process does."""
+        store = self.settings.online_store
+        return self._server.get() if store is not None and store.type == "remote" else None
+
+    @property
+    def offline_server(self) -> ServerClient | None:
+        """The server that reads and writes history; `None` if this process does."""
+        is_remote = self.settings.offline_store.type == "remote"
+        return self._server.get() if is_remote else None
 
     def offline_of(self, project: str) -> OfflineStore:
         """Return where the history of a project's views is read."""
@@ -141,12 +171,21 @@ class Stores:
         self._workers.close()
         self._online.close()
         self._registry.close()
+        self._server.close()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _open_server(self) -> ServerClient:
+        settings = self.settings
+        return ServerClient(settings.registry, settings.connection, self.repo.path)
+
+    def _open_log(self) -> CommitLog:
+        client = self._server.get() if is_server_url(self.settings.registry) else None
+        return open_log(self.settings.registry, self.repo.path, client=client)
 
     def _open_online(self) -> OnlineStore:
         if self.settings.online_store is None:

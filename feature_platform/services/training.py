@@ -31,6 +31,7 @@ from feature_platform.retrieval import (
     to_arrow,
     verify,
 )
+from feature_platform.services import remote
 from feature_platform.services.stores import Call, Stores
 from feature_platform.table import EVENT_TIMESTAMP
 from feature_platform.types.times import earlier, utc_time
@@ -48,7 +49,6 @@ def training_set(
     as_of: datetime | None = None,
 ) -> RetrievalJob:
     """Prepare a training set; see `FeatureStore.get_historical_features`."""
-    retrieval = _resolve(call.project, features, full_feature_names=full_feature_names)
     if (entity_df is None) == (start_date is None) or (
         entity_df is not None and end_date is not None
     ):
@@ -60,6 +60,14 @@ def training_set(
             raise RequestError(f"start_date {start} is after end_date {end}.")
         entity_df = Span(start, end)
     rows = entity_rows(entity_df)
+    if client := call.stores.offline_server:
+        content = {
+            "full_feature_names": full_feature_names,
+            "filter_by_created_timestamp": known_only,
+            **remote.times(as_of=as_of and utc_time(as_of, "as_of")),
+        }
+        return remote.training_set(client, rows, features, content)
+    retrieval = _resolve(call.project, features, full_feature_names=full_feature_names)
     if as_of is not None:
         time = utc_time(as_of, "as_of")
         reads = tuple(replace(read, as_of=time) for read in retrieval.reads)

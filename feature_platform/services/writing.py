@@ -1,6 +1,6 @@
 """Write rows from applications and brokers; delete and expire rows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from threading import Event
 
@@ -18,6 +18,7 @@ from feature_platform.errors import (
 )
 from feature_platform.project import Project, table_of
 from feature_platform.retrieval import to_arrow
+from feature_platform.services import remote
 from feature_platform.services.ingestion import Ingested, ingest_stream
 from feature_platform.services.loading import (
     all_online_tables,
@@ -29,7 +30,8 @@ from feature_platform.services.loading import (
 from feature_platform.services.rows import columns_for, deletions, online_rows, source_rows
 from feature_platform.services.stores import Call
 from feature_platform.streams import Stream, StreamState
-from feature_platform.table import Table
+from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
+from feature_platform.types.arrow import TIMESTAMP
 from feature_platform.types.times import microseconds
 
 _OLDEST = -(2**62)  # a ttl may reach further back than stores can count
@@ -48,6 +50,8 @@ class PushMode(Enum):
 
 def write_online(call: Call, view: str, df: object) -> int:
     """Write rows to a view's online table; see `FeatureStore.write_to_online_store`."""
+    if client := call.stores.online_server:
+        return int(remote.write(client, "write-online", view, df))
     call, view = call.at("write", FeatureView.kind, view)
     [table] = online_tables(call.project, [view])
     rows = online_rows(table, to_arrow(df, "df"), call.now)
@@ -57,6 +61,8 @@ def write_online(call: Call, view: str, df: object) -> int:
 
 def write_offline(call: Call, view: str, df: object) -> str:
     """Add rows to a view's source; see `FeatureStore.write_to_offline_store`."""
+    if client := call.stores.offline_server:
+        return str(remote.write(client, "write-offline", view, df))
     call, view = call.at("write", FeatureView.kind, view)
     table = table_of(call.project, call.project.get(FeatureView, view))
     rows = online_rows(table, to_arrow(df, "df"), call.now)
@@ -65,6 +71,8 @@ def write_offline(call: Call, view: str, df: object) -> str:
 
 def delete_online(call: Call, view: str, df: object) -> int:
     """Delete entities from a view's online table; see `FeatureStore.delete_from_online_store`."""
+    if client := call.stores.online_server:
+        return int(remote.write(client, "delete-online", view, df))
     call, view = call.at("write", FeatureView.kind, view)
     [table] = online_tables(call.project, [view])
     batches = deletions(table, to_arrow(df, "df"), call.now).to_batches()
@@ -97,6 +105,8 @@ def push(call: Call, source: str, *, df: object, to: PushMode) -> int:
     """Send rows to the views that a push source feeds; see `FeatureStore.push`."""
     if not isinstance(to, PushMode):
         raise RequestError(f"to is {to!r}, not one of {', '.join(map(str, PushMode))}.")
+    if client := call.stores.online_server:
+        return int(remote.write(client, "push", source, df, to=to.name))
     call, source = call.at("write", PushSource.kind, source)
     tables = _tables_fed_by(call.project, source, online=to is not PushMode.OFFLINE)
     rows = to_arrow(df, "df")
@@ -107,6 +117,28 @@ def push(call: Call, source: str, *, df: object, to: PushMode) -> int:
     if to is PushMode.OFFLINE:
         return int(rows.num_rows)
     return _write_all(call, tables, checked)
+
+
+def column_types(
+    call: Call, *, view: str = "", source: str = ""
+) -> Mapping[str, pa.DataType | None]:
+    """Return the columns that rows of a view, or of a push source, may have, and their types."""
+    kind = FeatureView.kind if view else PushSource.kind
+    call, name = call.at("write", kind, view or source)
+    if view:
+        tables = [table_of(call.project, call.project.get(FeatureView, name))]
+    else:
+        tables = _tables_fed_by(call.project, name, online=False)
+    types: dict[str, pa.DataType | None] = dict.fromkeys(
+        (EVENT_TIMESTAMP, CREATED_TIMESTAMP), TIMESTAMP
+    )
+    for table in tables:
+        if table.source is not None:
+            times = (table.source.event_timestamp, table.source.created_timestamp)
+            types |= {time: TIMESTAMP for time in times if time}
+        types |= table.keys
+        types |= {field.name: field.type for field in table.features}
+    return types
 
 
 def _tables_fed_by(project: Project, source: str, *, online: bool) -> list[Table]:

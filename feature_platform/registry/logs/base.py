@@ -1,8 +1,11 @@
 """The interface of registry backends."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
+from feature_platform.errors import StoreError
 from feature_platform.types.times import utc_now
 
 LAST = 10**20 - 1
@@ -81,3 +84,29 @@ class CommitLog(ABC):
 
     def close(self) -> None:  # noqa: B027 - most logs have no connections
         """Close connections; the next use opens new ones."""
+
+
+class SigningLog(CommitLog):
+    """A log behind a server, which checks plans and writes the commits itself."""
+
+    @abstractmethod
+    def commit(self, request: Mapping[str, Any]) -> bytes | None:
+        """Send a plan to the server.
+
+        Args:
+            request: The plan, the id of the commit, the message and the program, as JSON.
+
+        Returns:
+            The record of the commit; `None` if the registry already contains the changes.
+
+        Raises:
+            RefusedError: The plan breaks rules, or the key does not act for its owner.
+            ConflictError: An object changed since the plan.
+            UnknownOutcomeError: The outcome is unknown; sending the same request again is safe.
+        """
+
+    def append(self, number: int, commit_id: str, record: bytes) -> bool:
+        raise StoreError(f"{self} takes plans, not records.")
+
+    def keep(self, number: int, checkpoint: bytes) -> None:
+        """The server keeps checkpoints."""

@@ -1,0 +1,371 @@
+"""The application: what each path does, for whom."""
+
+from collections.abc import Callable
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from feature_platform.config import RepoConfig
+from feature_platform.definitions import is_name
+from feature_platform.errors import RequestError, StoreError
+from feature_platform.server import feast_format
+from feature_platform.server.authentication import Authenticator, DeniedError, Principal
+from feature_platform.server.http import Gate, Handler, answered, failed, parsed
+from feature_platform.server.keys import SCOPES, KeyStore
+from feature_platform.server.registry import RegistryEndpoints
+from feature_platform.server_client import ARROW, JSON, PROJECT_HEADER
+from feature_platform.services import remote, writing
+from feature_platform.services.loading import DEFAULT_LOOKBACK
+from feature_platform.services.stores import Call, Stores
+from feature_platform.services.writing import PushMode
+from feature_platform.store import FeatureStore
+from feature_platform.types.times import utc_now
+
+_MIB: Final = 1 << 20
+_MOST_STORES: Final = 1000
+Verb = Callable[[FeatureStore, Request, bytes], Response]
+
+
+class FeatureServer:
+    """Serves the projects of one registry.
+
+    Args:
+        folder: The repo folder of the server, whose settings name the stores of all projects.
+
+    Raises:
+        ConfigError: A setting is missing or wrong.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._store = FeatureStore(folder)
+        self.settings: RepoConfig = self._store.config
+        options = self.settings.server
+        self.is_open = not options.keys and options.oidc is None
+        everybody = Principal("open", self.settings.team, (), frozenset(SCOPES))
+        keys = KeyStore(self._store.repo.path / options.keys) if options.keys else None
+        self._authenticator = Authenticator(
+            keys, options.oidc, everybody if self.is_open else None, options.requests_per_second
+        )
+        self._gate = Gate(
+            max_body=options.max_body_mb * _MIB,
+            max_seconds=options.max_seconds,
+            max_concurrent=options.max_concurrent,
+            threads=options.threads,
+        )
+        self._stores: dict[tuple[str, str], FeatureStore] = {}
+        self._registry = RegistryEndpoints()
+
+    @property
+    def stores(self) -> Stores:
+        """The stores of the server's repo."""
+        return self._store.stores
+
+    def app(self) -> Starlette:
+        """Return the application."""
+        read, write = "features:read", "features:write"
+        posts: dict[str, tuple[str, Verb]] = {
+            "/get-online-features": (read, _feast_online),
+            "/push": (write, _feast_push),
+            "/write-to-online-store": (write, _feast_write),
+            "/materialize": (write, _feast_materialize),
+            "/materialize-incremental": (write, _feast_incremental),
+            "/v1/online-features": (read, _online),
+            "/v1/training-set": (read, _training_set),
+            "/v1/write-online": (write, _rows_verb("write_to_online_store")),
+            "/v1/write-offline": (write, _rows_verb("write_to_offline_store")),
+            "/v1/delete-online": (write, _rows_verb("delete_from_online_store")),
+            "/v1/push": (write, _push),
+            "/v1/materialize": (write, _materialize),
+            "/v1/materialize-incremental": (write, _incremental),
+            "/v1/registry/commits": ("registry:apply", self._registry.commit),
+        }
+        gets: dict[str, tuple[str, Verb]] = {
+            f"/v1/registry/{name}": ("registry:read", verb)
+            for name, verb in self._registry.reads.items()
+        }
+        routes = [
+            Route(path, self._endpoint(path, scope, verb), methods=[method])
+            for method, paths in (("POST", posts), ("GET", gets))
+            for path, (scope, verb) in paths.items()
+        ]
+        routes += [
+            Route("/health", _healthy),
+            Route("/health/live", _healthy),
+            Route("/health/ready", self._gate.endpoint("/health/ready", self._ready)),
+            Route("/metrics", self._metrics),
+        ]
+        return Starlette(routes=routes, lifespan=self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> Any:
+        yield
+        self._store.close()
+
+    def _endpoint(self, path: str, scope: str, verb: Verb) -> Any:
+        def handle(request: Request, body: bytes) -> Response:
+            principal = self._authenticator.principal(request.headers.get("authorization"))
+            request.state.principal = principal.id
+            project = self._project(request, principal)
+            request.state.project = project
+            principal.check(scope, project)
+            return verb(self._store_of(project, principal), request, body)
+
+        handler: Handler = handle
+        return self._gate.endpoint(path, handler)
+
+    def _project(self, request: Request, principal: Principal) -> str:
+        """Return the project of a request: that of its header, or the only one of its key."""
+        named = request.headers.get(PROJECT_HEADER, "")
+        if named:
+            if not is_name(named):
+                raise DeniedError(400, f"{PROJECT_HEADER} is not the name of a project.")
+            return named
+        if len(principal.projects) == 1:
+            return principal.projects[0]
+        if principal.projects:
+            raise DeniedError(400, f"Name the project in the header {PROJECT_HEADER}.")
+        return self.settings.project
+
+    def _store_of(self, project: str, principal: Principal) -> FeatureStore:
+        """Return the feature store of a project for an owner."""
+        key = (project, principal.owner)
+        store = self._stores.get(key)
+        if store is None:
+            stores = self.stores.acting_for(project, principal.owner)
+            store = FeatureStore(stores.repo.path, config=stores.settings, stores=stores)
+            if len(self._stores) < _MOST_STORES:
+                self._stores[key] = store
+        return store
+
+    def _ready(self, _request: Request, _body: bytes) -> Response:
+        """Say whether the registry can be read."""
+        try:
+            self._store.snapshot()
+        except StoreError as error:
+            return failed(error)
+        return answered({"status": "ready"})
+
+    async def _metrics(self, _request: Request) -> Response:
+        return self._gate.metrics.page()
+
+
+async def _healthy(_request: Request) -> Response:
+    return answered({"status": "healthy"})
+
+
+def _feast_online(store: FeatureStore, _: Request, body: bytes) -> Response:
+    content = parsed(body)
+    entities = content.get("entities")
+    if not isinstance(entities, dict):
+        raise RequestError("entities must be an object: join key → list of values.")
+    response = store.get_online_features(
+        feast_format.features_of(content),
+        entities,
+        full_feature_names=bool(content.get("full_feature_names", False)),
+    )
+    return answered(feast_format.answer(response))
+
+
+def _feast_push(store: FeatureStore, _: Request, body: bytes) -> Response:
+    content = parsed(body)
+    name, modes = _name(content, "push_source_name"), {m.name.lower(): m for m in PushMode}
+    mode = content.get("to", "online")
+    if mode not in modes:
+        raise RequestError(f"to is {mode!r}, not one of {', '.join(modes)}.")
+    store.push(name, _feast_rows(store, content, fed_by=name), modes[mode])
+    return answered({})
+
+
+def _feast_write(store: FeatureStore, _: Request, body: bytes) -> Response:
+    content = parsed(body)
+    name = _name(content, "feature_view_name")
+    store.write_to_online_store(name, _feast_rows(store, content, view=name))
+    return answered({})
+
+
+def _feast_rows(
+    store: FeatureStore, content: dict[str, Any], *, view: str = "", fed_by: str = ""
+) -> pa.Table:
+    call = Call(store.load_project(), store.stores, utc_now())
+    types = writing.column_types(call, view=view, source=fed_by)
+    return feast_format.rows_of(content.get("df"), types)
+
+
+def _feast_materialize(store: FeatureStore, _: Request, body: bytes) -> Response:
+    content = parsed(body)
+    start, end = (_time(content, name) for name in ("start_ts", "end_ts"))
+    if start is None or end is None:
+        raise RequestError("Send start_ts and end_ts, as ISO 8601.")
+    store.materialize(start, end, _views(content, "feature_views"))
+    return answered({})
+
+
+def _feast_incremental(store: FeatureStore, _: Request, body: bytes) -> Response:
+    content = parsed(body)
+    store.materialize_incremental(_time(content, "end_ts"), _views(content, "feature_views"))
+    return answered({})
+
+
+def _online(store: FeatureStore, request: Request, body: bytes) -> Response:
+    if request.headers.get("content-type", "").startswith(ARROW):
+        rows, content = remote.unpacked(body)
+        entities: Any = rows
+    else:
+        content = parsed(body)
+        entities = content.get("entities")
+        if not isinstance(entities, (dict, list)):
+            raise RequestError("entities must be columns (an object) or rows (a list).")
+    response = store.get_online_features(
+        remote.features_of(content.get("features")),
+        entities,
+        full_feature_names=bool(content.get("full_feature_names", False)),
+    )
+    if ARROW in request.headers.get("accept", JSON):
+        return Response(remote.response_body(response), media_type=ARROW)
+    statuses = {name: [s.value for s in values] for name, values in response.statuses().items()}
+    return answered(
+        {
+            "registry_version": response.registry_version,
+            "columns": response.to_dict(),
+            "statuses": statuses,
+        }
+    )
+
+
+def _training_set(store: FeatureStore, _: Request, body: bytes) -> Response:
+    rows, content = remote.unpacked(body)
+    options: dict[str, Any] = {
+        "full_feature_names": bool(content.get("full_feature_names", False)),
+        "filter_by_created_timestamp": bool(content.get("filter_by_created_timestamp", False)),
+        "as_of": _time(content, "as_of"),
+    }
+    features = remote.features_of(content.get("features"))
+    if (start := _time(content, "start")) is not None:
+        end = _time(content, "end")
+        job = store.get_historical_features(
+            features=features, start_date=start, end_date=end, **options
+        )
+    else:
+        job = store.get_historical_features(rows, features, **options)
+    return _streamed(job.to_batches(), job.cancel)
+
+
+def _streamed(reader: pa.RecordBatchReader, cancel: Callable[[], None]) -> Response:
+    """Stream batches; a reader that goes away ends the query."""
+    sink = _Chunks()
+
+    def chunks() -> Any:
+        is_done = False
+        try:
+            with pa.ipc.new_stream(sink, reader.schema) as writer:
+                for batch in reader:
+                    writer.write_batch(batch)
+                    yield from sink.take()
+            yield from sink.take()
+            is_done = True
+        finally:
+            if not is_done:
+                cancel()
+            reader.close()
+
+    return StreamingResponse(chunks(), media_type=ARROW)
+
+
+class _Chunks:
+    """A file that keeps what is written until it is taken."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.closed = False
+
+    def write(self, part: Any) -> int:
+        """Keep bytes."""
+        self._parts.append(bytes(part))
+        return len(part)
+
+    def take(self) -> list[bytes]:
+        """Return what was written since the last call."""
+        parts, self._parts = self._parts, []
+        return parts
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def close(self) -> None:
+        """End the file; what it keeps can still be taken."""
+        self.closed = True
+
+
+def _rows_verb(method: str) -> Verb:
+    def run(store: FeatureStore, _: Request, body: bytes) -> Response:
+        rows, content = remote.unpacked(body)
+        return answered({"result": getattr(store, method)(_name(content, "name"), rows)})
+
+    return run
+
+
+def _push(store: FeatureStore, _: Request, body: bytes) -> Response:
+    rows, content = remote.unpacked(body)
+    modes = PushMode.__members__
+    mode = str(content.get("to"))
+    if mode not in modes:
+        raise RequestError(f"to is {mode!r}, not one of {', '.join(modes)}.")
+    return answered({"result": store.push(_name(content, "name"), rows, modes[mode])})
+
+
+def _materialize(store: FeatureStore, _: Request, body: bytes) -> Response:
+    content = parsed(body)
+    start, end = (_time(content, name) for name in ("start", "end"))
+    if start is None or end is None:
+        raise RequestError("Send start and end, as ISO 8601.")
+    counts = store.materialize(
+        start, end, _views(content, "views"), include_end=bool(content.get("include_end", True))
+    )
+    return answered({"result": counts})
+
+
+def _incremental(store: FeatureStore, _: Request, body: bytes) -> Response:
+    content = parsed(body)
+    seconds = content.get("lookback_seconds", DEFAULT_LOOKBACK.total_seconds())
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool):
+        raise RequestError("lookback_seconds must be a number.")
+    try:
+        lookback = timedelta(seconds=seconds)
+    except (OverflowError, ValueError):
+        raise RequestError(f"lookback_seconds={seconds!r} is out of range.") from None
+    counts = store.materialize_incremental(
+        _time(content, "end"), _views(content, "views"), lookback=lookback
+    )
+    return answered({"result": counts})
+
+
+def _name(content: dict[str, Any], field: str) -> str:
+    value = content.get(field)
+    if not isinstance(value, str):
+        raise RequestError(f"{field} must be a name.")
+    return value
+
+
+def _views(content: dict[str, Any], field: str) -> list[str] | None:
+    value = content.get(field)
+    is_list = isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if value is not None and not is_list:
+        raise RequestError(f"{field} must be a list of names.")
+    return value
+
+
+def _time(content: dict[str, Any], field: str) -> datetime | None:
+    value = content.get(field)
+    if value is None:
+        return None
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise RequestError(f"{field} is not a time in ISO 8601.") from None

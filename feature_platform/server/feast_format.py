@@ -1,0 +1,138 @@
+"""The requests and answers of Feast's feature server."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import pyarrow as pa
+
+from feature_platform.errors import RequestError, SchemaError
+from feature_platform.retrieval import FieldStatus, OnlineResponse
+from feature_platform.table import CREATED_TIMESTAMP
+from feature_platform.types.arrow import TIMESTAMP
+
+_STATUS: Final = {
+    FieldStatus.PRESENT: "PRESENT",
+    FieldStatus.NULL: "NULL_VALUE",
+    FieldStatus.NOT_FOUND: "NOT_FOUND",
+    FieldStatus.OUTSIDE_MAX_AGE: "OUTSIDE_MAX_AGE",
+}
+_NEVER: Final = "1970-01-01T00:00:00Z"
+_CREATED: Final = "created"  # what Feast's client calls the created timestamp
+
+
+def features_of(request: dict[str, Any]) -> Any:
+    """Return the features of a request: a service, or a list of references.
+
+    Raises:
+        RequestError: It has neither, or both.
+    """
+    service, features = request.get("feature_service"), request.get("features")
+    if bool(service) == bool(features):
+        raise RequestError("Send either feature_service or features.")
+    if service and not isinstance(service, str):
+        raise RequestError("feature_service must be the name of a feature service.")
+    if features and not (isinstance(features, list) and all(isinstance(f, str) for f in features)):
+        raise RequestError("features must be a list of 'view:feature'.")
+    return service or features
+
+
+def answer(response: OnlineResponse) -> dict[str, Any]:
+    """Return a response as Feast's server does: one result per name, in the order of the names."""
+    shared: dict[int, tuple[list[str], list[str]]] = {}
+    results = []
+    for name, values in response.values.items():
+        origin = response.shape.origins[name]
+        if origin not in shared:
+            rows = response.rows[origin]
+            shared[origin] = [_STATUS[s] for s in rows.statuses], [_time(e) for e in rows.events]
+        statuses, times = shared[origin]
+        if None in values:
+            statuses = [
+                "NULL_VALUE" if value is None and status == "PRESENT" else status
+                for value, status in zip(values, statuses, strict=True)
+            ]
+        results.append({"values": _plain(values), "statuses": statuses, "event_timestamps": times})
+    return {"metadata": {"feature_names": list(response.values)}, "results": results}
+
+
+def _time(event: int | None) -> str:
+    if event is None:
+        return _NEVER
+    seconds, micros = divmod(event, 1_000_000)
+    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{micros:06d}Z" if micros else f"{text}Z"
+
+
+def _plain(values: Sequence[Any]) -> Sequence[Any]:
+    """Return values as JSON has them: times as seconds since 1970, bytes as Base64."""
+    sample = next((value for value in values if value is not None), None)
+    if isinstance(sample, (datetime, bytes, Decimal, list)):
+        return [_plain_value(value) for value in values]
+    return values
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return int(value.timestamp())
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Decimal):
+        return str(value)
+    return [_plain_value(item) for item in value] if isinstance(value, list) else value
+
+
+def rows_of(content: Any, types: Mapping[str, pa.DataType | None]) -> pa.Table:
+    """Return the rows of a JSON object of columns, in the declared types.
+
+    Args:
+        content: Column → values; times in ISO 8601 or seconds since 1970, bytes in Base64.
+        types: Column → declared type.
+
+    Raises:
+        RequestError: It is no such object.
+        SchemaError: A value does not fit its type.
+    """
+    if not isinstance(content, dict) or not all(isinstance(v, list) for v in content.values()):
+        raise RequestError("df must be an object of columns: name → list of values.")
+    if len({len(values) for values in content.values()}) > 1:
+        raise RequestError("df: the columns have different lengths.")
+    columns: dict[str, Any] = {}
+    for name, values in content.items():
+        dtype = types.get(name)
+        if name == _CREATED and _CREATED not in types:
+            if any(value is not None for value in values):
+                columns[CREATED_TIMESTAMP] = _column(name, values, TIMESTAMP)
+            continue
+        columns[name] = _column(name, values, dtype)
+    return pa.table(columns)
+
+
+def _column(name: str, values: list[Any], dtype: pa.DataType | None) -> pa.Array:
+    try:
+        if dtype is not None and pa.types.is_timestamp(dtype):
+            return pa.array([_instant(value) for value in values], TIMESTAMP)
+        if dtype is not None and pa.types.is_binary(dtype):
+            return pa.array(
+                [v if v is None else base64.b64decode(v, validate=True) for v in values], dtype
+            )
+        if dtype is not None and pa.types.is_decimal(dtype):
+            return pa.array([v if v is None else Decimal(str(v)) for v in values], dtype)
+        if dtype is not None and pa.types.is_floating(dtype):
+            return pa.array([v if v is None else float(v) for v in values], pa.float64())
+        return pa.array(values)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError, ArithmeticError) as error:
+        raise SchemaError(f"df: column {name!r} cannot be read as {dtype}: {error}.") from None
+
+
+def _instant(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise TypeError(f"{value!r} is no time")
+    if isinstance(value, str):
+        time = datetime.fromisoformat(value)
+        return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return datetime.fromtimestamp(value, UTC)

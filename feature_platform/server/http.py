@@ -1,0 +1,223 @@
+"""What all endpoints share: bodies with limits, errors as JSON, metrics, logs."""
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import msgspec
+from anyio import CapacityLimiter, to_thread
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from feature_platform.errors import (
+    AccessError,
+    BusyError,
+    ConfigError,
+    ConflictError,
+    DefinitionError,
+    FeaturePlatformError,
+    NotFoundError,
+    RefusedError,
+    RequestError,
+    SchemaError,
+    StoreError,
+)
+from feature_platform.server.authentication import DeniedError
+from feature_platform.server_client import JSON
+from feature_platform.wire import error_content
+
+_log = logging.getLogger("feature_platform.server")
+_MOST_IN_LINE: Final = 200  # characters of a path in a log line
+_STATUS: Final[tuple[tuple[type[FeaturePlatformError], int], ...]] = (
+    (AccessError, 403),
+    (NotFoundError, 404),
+    (ConflictError, 409),
+    (RefusedError, 422),
+    (RequestError, 400),
+    (SchemaError, 400),
+    (DefinitionError, 400),
+    (ConfigError, 501),
+    (BusyError, 503),
+    (StoreError, 502),
+)
+
+Handler = Callable[[Request, bytes], Response]
+
+
+class Metrics:
+    """Prometheus metrics of one worker."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "feature_platform_requests", "Answered requests", ["endpoint", "status"],
+            registry=self.registry,
+        )  # fmt: skip
+        self.seconds = Histogram(
+            "feature_platform_request_seconds", "Time to answer", ["endpoint"],
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30),
+            registry=self.registry,
+        )  # fmt: skip
+        self.active = Gauge(
+            "feature_platform_active_requests", "Requests at work", registry=self.registry
+        )
+
+    def page(self) -> Response:
+        """Return the metrics as Prometheus reads them."""
+        return Response(generate_latest(self.registry), media_type="text/plain; version=0.0.4")
+
+
+class Gate:
+    """Admits requests: reads their bodies, runs them in threads, answers errors.
+
+    Args:
+        max_body: Largest body, bytes.
+        max_seconds: Longest time until a body has come.
+        max_concurrent: Most requests at work; more are answered with 503.
+        threads: Threads that run them.
+    """
+
+    def __init__(
+        self, *, max_body: int, max_seconds: float, max_concurrent: int, threads: int
+    ) -> None:
+        self._max_body = max_body
+        self._max_seconds = max_seconds
+        self._max_concurrent = max_concurrent
+        self._threads = threads
+        self._limiter: CapacityLimiter | None = None
+        self._active = 0
+        self.metrics = Metrics()
+
+    def endpoint(self, name: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+        """Return an endpoint that runs a handler in a thread."""
+
+        async def run(request: Request) -> Response:
+            started = time.perf_counter()
+            request.state.id = uuid.uuid4().hex[:16]
+            response = await self._answer(request, handler)
+            elapsed = time.perf_counter() - started
+            self.metrics.requests.labels(name, str(response.status_code)).inc()
+            self.metrics.seconds.labels(name).observe(elapsed)
+            response.headers["X-Request-Id"] = request.state.id
+            if _log.isEnabledFor(logging.INFO):
+                _log.info(_line(request, name, response.status_code, elapsed))
+            return response
+
+        return run
+
+    async def _answer(self, request: Request, handler: Handler) -> Response:
+        if self._active >= self._max_concurrent:
+            busy = BusyError("The server is at work on as many requests as it may. Retry.")
+            return problem(503, error_content(busy), retry_after=1)
+        self._active += 1
+        self.metrics.active.set(self._active)
+        try:
+            body = await self._body(request)
+            if self._limiter is None:
+                self._limiter = CapacityLimiter(self._threads)
+            return await to_thread.run_sync(handler, request, body, limiter=self._limiter)
+        except DeniedError as error:
+            return denied(error)
+        except FeaturePlatformError as error:
+            return failed(error)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception:  # noqa: BLE001 - whatever it is, its text stays here
+            _log.exception("request %s failed", request.state.id)
+            content = {
+                "error": "StoreError",
+                "message": f"The request failed in the server; its log has {request.state.id}.",
+            }
+            return problem(500, content)
+        finally:
+            self._active -= 1
+            self.metrics.active.set(self._active)
+
+    async def _body(self, request: Request) -> bytes:
+        length = request.headers.get("content-length", "")
+        if length and (not length.isdecimal() or int(length) > self._max_body):
+            raise DeniedError(413, self._too_large())
+        if not length and request.method == "GET":
+            return b""
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(self._max_seconds):
+                async for part in request.stream():
+                    size += len(part)
+                    if size > self._max_body:
+                        raise DeniedError(413, self._too_large())
+                    parts.append(part)
+        except TimeoutError:
+            raise DeniedError(
+                408, f"The body did not come within {self._max_seconds:.0f} seconds."
+            ) from None
+        return b"".join(parts)
+
+    def _too_large(self) -> str:
+        return f"The body may have {self._max_body:,} bytes. Send it in parts."
+
+
+def _line(request: Request, name: str, status: int, seconds: float) -> str:
+    """Return a line for the log: never a header, a body or a query."""
+    principal = getattr(request.state, "principal", "")
+    return json.dumps(
+        {
+            "id": request.state.id,
+            "endpoint": name,
+            "path": request.url.path[:_MOST_IN_LINE],
+            "status": status,
+            "ms": round(seconds * 1000, 3),
+            "key": principal,
+            "project": getattr(request.state, "project", ""),
+        }
+    )
+
+
+def answered(content: Any, status: int = 200) -> Response:
+    """Return JSON."""
+    return Response(msgspec.json.encode(content, enc_hook=str), status, media_type=JSON)
+
+
+def problem(status: int, content: Any, *, retry_after: int = 0) -> Response:
+    """Return an error as JSON."""
+    response = answered(content, status)
+    if retry_after:
+        response.headers["Retry-After"] = str(retry_after)
+    return response
+
+
+def denied(error: DeniedError) -> Response:
+    """Return the answer to a request that is not allowed."""
+    names = {400: "RequestError", 401: "AccessError", 403: "AccessError", 413: "RequestError"}
+    names |= {408: "RequestError", 415: "RequestError", 429: "BusyError", 503: "BusyError"}
+    content = {"error": names.get(error.status, "RequestError"), "message": error.message}
+    response = problem(error.status, content, retry_after=int(error.status in {429, 503}))
+    if error.status == 401:  # noqa: PLR2004
+        response.headers["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+def failed(error: FeaturePlatformError) -> Response:
+    """Return the answer to a request that failed for a reason that users are told."""
+    status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
+    return problem(status, error_content(error), retry_after=int(status == 503))  # noqa: PLR2004
+
+
+def parsed(body: bytes) -> dict[str, Any]:
+    """Return the JSON object of a body.
+
+    Raises:
+        RequestError: It is none.
+    """
+    try:
+        content = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(f"The body is not JSON: {error}.") from None
+    if not isinstance(content, dict):
+        raise RequestError("The body must be a JSON object.")
+    return content

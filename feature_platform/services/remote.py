@@ -1,0 +1,276 @@
+"""What a feature server does in place of this process: its requests, and their format."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, NoReturn
+
+import pyarrow as pa
+
+from feature_platform.definitions import FeatureService, ViewReference, reference
+from feature_platform.errors import RequestError, StoreError
+from feature_platform.offline import Deliver, EntityRows, Progress, Query, Span
+from feature_platform.project import Features
+from feature_platform.retrieval import (
+    FieldStatus,
+    OnlineResponse,
+    RetrievalJob,
+    Rows,
+    Shape,
+    to_arrow,
+)
+from feature_platform.server_client import ARROW, ServerClient
+
+REQUEST, RESPONSE = b"feature_platform.request", b"feature_platform.response"
+_STATUSES = list(FieldStatus)
+
+
+def features_content(features: Features) -> Any:
+    """Return the `features` of a request as JSON."""
+    if isinstance(features, str):
+        return features
+    items = features.references if isinstance(features, FeatureService) else features
+    every: list[Any] = list(items) if isinstance(items, (list, tuple)) else [items]
+    listed = [item if isinstance(item, str) else reference(item) for item in every]
+    if wrong := [item for item in listed if not isinstance(item, (str, ViewReference))]:
+        raise RequestError(f"features: {wrong[0]!r} is not a reference.")
+    return [
+        item if isinstance(item, str) else item.model_dump(mode="json", exclude_defaults=True)
+        for item in listed
+    ]
+
+
+def features_of(content: Any) -> Features:
+    """Return the `features` that `features_content` described.
+
+    Raises:
+        RequestError: It is no such content.
+    """
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list) or not content:
+        raise RequestError("features must be the name of a service, or a list of references.")
+    return [item if isinstance(item, str) else ViewReference(**_mapping(item)) for item in content]
+
+
+def _mapping(content: Any) -> Mapping[str, Any]:
+    if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+        raise RequestError("features: a reference is a text, or an object with a view.")
+    return content
+
+
+def packed(table: pa.Table, content: Mapping[str, Any], key: bytes = REQUEST) -> bytes:
+    """Return a table with JSON beside it as one Arrow stream."""
+    sink = pa.BufferOutputStream()
+    schema = table.schema.with_metadata({key: json.dumps(content).encode()})
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_table(table.replace_schema_metadata(schema.metadata))
+    return bytes(sink.getvalue())
+
+
+def unpacked(body: bytes, key: bytes = REQUEST) -> tuple[pa.Table, dict[str, Any]]:
+    """Return what `packed` made.
+
+    Raises:
+        RequestError: It is no such stream.
+    """
+    try:
+        with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
+            table = reader.read_all()
+        table.validate(full=True)
+        content = json.loads((table.schema.metadata or {})[key])
+    except (pa.ArrowException, OSError, KeyError, ValueError, RecursionError) as error:
+        raise RequestError(f"The body is not an Arrow stream with a request: {error!r}.") from None
+    if not isinstance(content, dict):
+        raise RequestError("The request beside the rows is not an object.")
+    return table.replace_schema_metadata(None), content
+
+
+class RemoteReader:
+    """An online request that a server answers.
+
+    Args:
+        client: The server.
+        features: The requested features.
+        full_feature_names: Name features `view__feature`.
+    """
+
+    def __init__(
+        self, client: ServerClient, features: Features, *, full_feature_names: bool
+    ) -> None:
+        self._client = client
+        self._content = {
+            "features": features_content(features),
+            "full_feature_names": full_feature_names,
+        }
+
+    def read(self, rows: object, now: datetime) -> OnlineResponse:
+        """Read the newest features; ages are measured with the server's clock."""
+        del now
+        body = packed(entity_table(rows), self._content)
+        answer = self._client.request(
+            "POST", "/v1/online-features", body, content_type=ARROW, accept=ARROW
+        )
+        return response_of(answer)
+
+
+def entity_table(rows: object) -> pa.Table:
+    """Return the rows of an online request as Arrow.
+
+    Raises:
+        RequestError: They are none.
+    """
+    try:
+        if isinstance(rows, Mapping):
+            return pa.table({str(name): pa.array(list(v)) for name, v in rows.items()})
+        if isinstance(rows, (list, tuple)):
+            names = dict.fromkeys(str(name) for row in rows for name in row)
+            lacking = [n for n in names for row in rows if n not in row]
+            if lacking:
+                raise RequestError(f"entity_rows: a row lacks {lacking[0]!r}.")
+            return pa.table({name: pa.array([row[name] for row in rows]) for name in names})
+    except (pa.ArrowException, TypeError, OverflowError) as error:
+        raise RequestError(f"entity_rows cannot be sent: {error}") from None
+    return to_arrow(rows, "entity_rows")
+
+
+def response_body(response: OnlineResponse) -> bytes:
+    """Return a response as an Arrow stream, with statuses and times beside it."""
+    shape = response.shape
+    rows = [
+        {"statuses": [_STATUSES.index(s) for s in each.statuses], "events": list(each.events)}
+        for each in response.rows
+    ]
+    content = {"version": shape.version, "origins": dict(shape.origins), "rows": rows}
+    return packed(response.to_arrow(), content, RESPONSE)
+
+
+def response_of(body: bytes) -> OnlineResponse:
+    """Return the response of `response_body`.
+
+    Raises:
+        StoreError: The server answered with something else.
+    """
+    try:
+        table, content = unpacked(body, RESPONSE)
+        rows = [
+            Rows([_STATUSES[s] for s in each["statuses"]], each["events"])
+            for each in content["rows"]
+        ]
+        types = {field.name: field.type for field in table.schema}
+        shape = Shape(int(content["version"]), types, content["origins"])
+        return OnlineResponse(shape, table.to_pydict(), rows)
+    except (RequestError, KeyError, TypeError, IndexError, ValueError) as error:
+        raise StoreError(f"The answer of the feature server cannot be read: {error}") from None
+
+
+class RemoteQuery(Query):
+    """A training set that a server makes; only its rows pass through here.
+
+    Args:
+        client: The server.
+        rows: The entity rows; SQL and paths are not sent, because the server's are not ours.
+        content: The request.
+    """
+
+    def __init__(self, client: ServerClient, rows: EntityRows, content: Mapping[str, Any]) -> None:
+        if isinstance(rows, Span):
+            content = {**content, "start": rows.start.isoformat(), "end": rows.end.isoformat()}
+            rows = pa.table({})
+        if not isinstance(rows, pa.Table):
+            from pathlib import Path
+
+            from pyarrow import parquet
+
+            if not isinstance(rows, Path):
+                raise RequestError(
+                    "Entity rows in SQL run where the offline store is. Pass a frame, or the path "
+                    "of a Parquet file."
+                )
+            try:
+                rows = parquet.read_table(rows)
+            except (OSError, pa.ArrowException) as error:
+                raise RequestError(f"The entity rows {rows} cannot be read: {error}") from None
+        self._client = client
+        self._rows = rows
+        self._content = content
+        self._response: Any = None
+
+    def reader(self, progress: Progress | None = None) -> pa.RecordBatchReader:
+        if progress:
+            progress("asking the feature server")
+        body = packed(self._rows, self._content)
+        self._response = self._client.stream(
+            "/v1/training-set", body, content_type=ARROW, accept=ARROW
+        )
+        try:
+            return _checked(pa.ipc.open_stream(self._response))
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"The answer of the feature server is incomplete: {error}") from None
+
+    def cancel(self) -> None:
+        if self._response is not None:
+            self._response.close()
+
+    def explain(self) -> str:
+        return f"made by the feature server {self._client}"
+
+    def deliver(self, write: Deliver) -> int | None:
+        return None
+
+    def statement(self, names: Mapping[str, str] | None = None) -> str:
+        self._refuse("to_sql")
+
+    def frame(self, names: Mapping[str, str]) -> Any:
+        self._refuse("to_spark_df")
+
+    def create_table(self, table: str, names: Mapping[str, str]) -> None:
+        self._refuse("to_snowflake")
+
+    def _refuse(self, method: str) -> NoReturn:
+        raise RequestError(f"{method} needs the offline store itself; this one is a server's.")
+
+
+def _checked(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
+    """Return a reader that fails where a stream ends early."""
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from reader
+        except (pa.ArrowException, OSError) as error:
+            raise StoreError(f"The answer of the feature server ended early: {error}") from None
+
+    return pa.RecordBatchReader.from_batches(reader.schema, batches())
+
+
+def training_set(
+    client: ServerClient, rows: EntityRows, features: Features, content: Mapping[str, Any]
+) -> RetrievalJob:
+    """Prepare a training set that a server makes."""
+    query = RemoteQuery(client, rows, {**content, "features": features_content(features)})
+    identity: Callable[[pa.RecordBatchReader], pa.RecordBatchReader] = lambda reader: reader  # noqa: E731
+    return RetrievalJob(
+        query,
+        identity,
+        registry_version=0,
+        outputs={},
+        computed=[],
+        request={"features": content, "entity_rows": str(client)},
+    )
+
+
+def write(client: ServerClient, verb: str, name: str, df: object, **options: Any) -> Any:
+    """Send rows to a server: `write-online`, `write-offline`, `delete-online` or `push`."""
+    body = packed(to_arrow(df, "df"), {"name": name, **options})
+    answer = client.request("POST", f"/v1/{verb}", body, content_type=ARROW)
+    return json.loads(answer)["result"]
+
+
+def call(client: ServerClient, verb: str, content: Mapping[str, Any]) -> Any:
+    """Let a server do something, such as a load, and return the result."""
+    return client.json("POST", f"/v1/{verb}", content)["result"]
+
+
+def times(**named: datetime | None) -> dict[str, str | None]:
+    """Return times as ISO 8601."""
+    return {name: None if time is None else time.isoformat() for name, time in named.items()}
