@@ -22,6 +22,7 @@ JSON: Final = "application/json"
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 60.0
 _LONGEST_TRY_SECONDS = 30.0
 _BUSY = {429, 503}
+_UNAUTHORIZED = 401
 
 
 class ConnectionSettings(Settings):
@@ -216,6 +217,11 @@ class ServerClient:
         return UnknownOutcomeError(f"{message} The request may have been done.")
 
     def _error(self, response: Any) -> Exception:
+        if response.status == _UNAUTHORIZED and not self._settings.key(self._folder):
+            return ConfigError(
+                f"The feature server {self.address} needs an API key. Set connection.api_key_file "
+                "in feature_store.yaml, or the environment variable FEATURE_PLATFORM_API_KEY."
+            )
         try:
             error = error_of(msgspec.json.decode(response.data))
         except (msgspec.DecodeError, UnicodeDecodeError):

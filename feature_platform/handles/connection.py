@@ -4,9 +4,14 @@ import os
 from pathlib import Path
 from typing import Final, Self
 
+from pydantic import SecretStr
+
+from feature_platform.config import RepoConfig
 from feature_platform.errors import AccessError, ConfigError, RequestError
 from feature_platform.handles.project_store import ProjectStore
+from feature_platform.handles.secrets import STORES, api_key
 from feature_platform.project import ShareState, grant
+from feature_platform.server_client import ConnectionSettings, ServerClient
 from feature_platform.store import FeatureStore
 
 _SUFFIX: Final = "_featurestore"
@@ -22,8 +27,8 @@ class Connection:
     is the current folder otherwise.
 
     Args:
-        host: Host of a feature server; without one, the store is embedded: that of the folder's
-            `feature_store.yaml`.
+        host: Host of a feature server, or `http://localhost` for one without TLS on this machine;
+            without one, the store is embedded: that of the folder's `feature_store.yaml`.
         port: Its port.
         project: The project; that of the key or of the folder if left out.
         engine: `python`, `spark`, `hive` or `training`, for code that was written for Hopsworks.
@@ -62,16 +67,59 @@ class Connection:
         api_key_value: str | None = None,
     ) -> None:
         self.host = host or os.environ.get(f"{_PREFIX}HOST")
+        self.port = int(os.environ.get(f"{_PREFIX}PORT", port))
         self.project = project or os.environ.get(f"{_PREFIX}PROJECT")
         if engine not in _ENGINES:
             raise ConfigError(f"engine={engine!r} is not one of {_ENGINES[1:]}.")
+        if secrets_store not in STORES:
+            raise ConfigError(f"secrets_store={secrets_store!r} is not one of {', '.join(STORES)}.")
+        self._secrets = secrets_store, region_name
+        self._key_file = api_key_file or os.environ.get(f"{_PREFIX}API_KEY_FILE", "")
+        self._key_value = api_key_value or os.environ.get(f"{_PREFIX}API_KEY", "")
+        self._trust = {
+            "trust_store_path": str(Path(trust_store_path).resolve()) if trust_store_path else "",
+            "hostname_verification": hostname_verification,
+        }
         self._store: FeatureStore | None = None
         self.connect()
 
+    def __repr__(self) -> str:
+        return f"connection to {self.host or 'an embedded store'}, project {self.project!r}"
+
     def connect(self) -> None:
         """Open the connection again after `close`. A new connection is open."""
-        if self._store is not None:
-            return
+        if self._store is None:
+            self._store = self._served() if self.host else self._embedded()
+            self.project = self._store.project
+
+    def _served(self) -> FeatureStore:
+        """Open the store of a server, as the owner that its key acts for."""
+        key = self._key_value or self._key_of_file() or api_key(*self._secrets)
+        scheme, _, host = str(self.host).rpartition("://")
+        host = f"[{host}]" if ":" in host and not host.startswith("[") else host
+        address = f"{scheme or 'https'}://{host}:{self.port}"
+        settings = ConnectionSettings(api_key=SecretStr(key), **self._trust)  # type: ignore[arg-type]
+        client = ServerClient(f"{address}/{self.project or ''}", settings, Path())
+        try:
+            caller = client.json("GET", "/v1/caller")
+        finally:
+            client.close()
+        project = self.project or caller["project"]
+        config = RepoConfig(
+            project=project,
+            team=caller["owner"],
+            registry=f"{address}/{project}",
+            connection=settings,
+            online_store={"type": "remote"},
+            offline_store={"type": "remote"},
+        )
+        return FeatureStore(Path(), config=config)
+
+    def _key_of_file(self) -> str:
+        return ConnectionSettings(api_key_file=self._key_file).key(Path()) if self._key_file else ""
+
+    def _embedded(self) -> FeatureStore:
+        """Open the store of a folder."""
         folder = Path(os.environ.get(f"{_PREFIX}REPO", "."))
         store = FeatureStore(folder)
         if self.project not in {None, store.project}:
@@ -79,8 +127,7 @@ class Connection:
                 f"{folder.resolve()} is a repo of project {store.project!r}, not of "
                 f"{self.project!r}."
             )
-        self.project = store.project
-        self._store = store
+        return store
 
     def close(self) -> None:
         """Close the connection."""

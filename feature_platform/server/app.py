@@ -96,6 +96,7 @@ class FeatureServer:
             for path, (scope, verb) in paths.items()
         ]
         routes += [
+            Route("/v1/caller", self._gate.endpoint("/v1/caller", self._caller)),
             Route("/health", _healthy),
             Route("/health/live", _healthy),
             Route("/health/ready", self._gate.endpoint("/health/ready", self._ready)),
@@ -143,6 +144,16 @@ class FeatureServer:
             if len(self._stores) < _MOST_STORES:
                 self._stores[key] = store
         return store
+
+    def _caller(self, request: Request, _body: bytes) -> Response:
+        """Say who the caller is, so that a client need not know."""
+        principal = self._authenticator.principal(request.headers.get("authorization"))
+        request.state.principal = principal.id
+        project = self._project(request, principal)
+        if principal.projects and project not in principal.projects:
+            raise DeniedError(403, f"This key does not act in project {project!r}.")
+        scopes = sorted(principal.scopes)
+        return answered({"owner": principal.owner, "project": project, "scopes": scopes})
 
     def _ready(self, _request: Request, _body: bytes) -> Response:
         """Say whether the registry can be read."""
