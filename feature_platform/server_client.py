@@ -246,5 +246,6 @@ class ServerClient:
             maxsize=32,
             retries=False,
             ssl_context=context,
+            assert_hostname=None if self._settings.hostname_verification else False,
             timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
         )

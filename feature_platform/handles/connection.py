@@ -74,8 +74,10 @@ class Connection:
         if secrets_store not in STORES:
             raise ConfigError(f"secrets_store={secrets_store!r} is not one of {', '.join(STORES)}.")
         self._secrets = secrets_store, region_name
-        self._key_file = api_key_file or os.environ.get(f"{_PREFIX}API_KEY_FILE", "")
-        self._key_value = api_key_value or os.environ.get(f"{_PREFIX}API_KEY", "")
+        is_passed = bool(api_key_value or api_key_file)
+        environment = {} if is_passed else os.environ
+        self._key_value = api_key_value or environment.get(f"{_PREFIX}API_KEY", "")
+        self._key_file = api_key_file or environment.get(f"{_PREFIX}API_KEY_FILE", "")
         self._trust = {
             "trust_store_path": str(Path(trust_store_path).resolve()) if trust_store_path else "",
             "hostname_verification": hostname_verification,

@@ -41,6 +41,8 @@ def api_key(store: str, region_name: str) -> str:
         name = os.environ.get(_NAME) or _PARAMETER.format(role=_role(options))
         answer = boto3.client("ssm", **options).get_parameter(Name=name, WithDecryption=True)
         return str(answer["Parameter"]["Value"])
+    except ConfigError:
+        raise
     except (BotoCoreError, ClientError, KeyError, ValueError) as error:
         raise ConfigError(
             f"The API key cannot be read from {store}: {type(error).__name__}. Pass api_key_value "

@@ -112,12 +112,10 @@ class Authenticator:
         return principal
 
     def _of_text(self, text: str) -> Principal:
-        if self._keys is not None and text.startswith("fp_"):
-            key = self._keys.find(text)
-            if key is None or not key.is_valid(utc_now()):
-                raise DeniedError(401, "The API key is not valid: unknown, expired or revoked.")
+        key = self._keys.find(text) if self._keys is not None else None
+        if key is not None and key.is_valid(utc_now()):
             return principal_of(key)
-        if self._tokens is not None:
+        if key is None and self._tokens is not None:
             return self._tokens.principal(text)
         raise DeniedError(401, "The API key is not valid: unknown, expired or revoked.")
 
