@@ -103,6 +103,8 @@ class RepoConfig(BaseModel):
         provider: Accepted for compatibility with Feast; stores have settings of their own.
         repos: Owner → folder of that owner's repo, or `package:` and the name of the installed
             distribution that contains it, to compute its on-demand views here.
+        model_registry: Tracking URI of the MLflow server with the models; without it, that of the
+            environment variable `MLFLOW_TRACKING_URI`, or a SQLite file in `data/models`.
         projects: Other project → where it keeps the rows that it shares with this one.
         online_store: `type` and the store's settings; `None` for none.
         broker: `type` (`redis` or `kafka`) and the settings of the broker that delivers the rows of
@@ -124,6 +126,7 @@ class RepoConfig(BaseModel):
     server: ServerSettings = ServerSettings()
     provider: str = "local"
     repos: dict[str, str] = {}
+    model_registry: str = ""
     projects: dict[str, ProjectStores] = {}
     online_store: AnyOnlineSettings | None = SqliteSettings()
     broker: AnyBrokerSettings | None = Field(default=None, repr=False)

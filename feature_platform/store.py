@@ -4,18 +4,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
-from typing import Self, TypeVar
+from typing import Self
 
+from feature_platform.catalog import Catalog
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import (
     Definition,
-    Entity,
-    FeatureService,
-    FeatureView,
-    OnDemandFeatureView,
-    Source,
-    StreamFeatureView,
-    View,
 )
 from feature_platform.errors import RequestError
 from feature_platform.governance import Plan
@@ -58,11 +52,8 @@ from feature_platform.services.writing import PushMode
 from feature_platform.streams import StreamState
 from feature_platform.types.times import read_clock, utc_now
 
-D = TypeVar("D", bound=Definition)
-Tags = Mapping[str, str] | None
 
-
-class FeatureStore:
+class FeatureStore(Catalog):
     """One project, opened by the owner of one repo folder.
 
     Connections open on first use.
@@ -166,50 +157,6 @@ class FeatureStore:
     def refresh_registry(self) -> None:
         """Read commits of other processes; every call already does."""
         self.snapshot()
-
-    # The catalog: `tags` keeps the objects that have all of them.
-
-    def list_entities(self, *, tags: Tags = None) -> list[Entity]:
-        return _list(self.load_project(), Entity, tags)
-
-    def get_entity(self, name: str) -> Entity:
-        return self.load_project().get(Entity, name)
-
-    def list_data_sources(self, *, tags: Tags = None) -> list[Source]:
-        return _list(self.load_project(), Source, tags)
-
-    def get_data_source(self, name: str) -> Source:
-        return self.load_project().get(Source, name)
-
-    def list_feature_views(self, *, tags: Tags = None) -> list[FeatureView]:
-        """Return batch and stream feature views."""
-        return _list(self.load_project(), FeatureView, tags)
-
-    def get_feature_view(self, name: str) -> FeatureView:
-        return self.load_project().get(FeatureView, name)
-
-    def list_stream_feature_views(self, *, tags: Tags = None) -> list[StreamFeatureView]:
-        return _list(self.load_project(), StreamFeatureView, tags)
-
-    def get_stream_feature_view(self, name: str) -> StreamFeatureView:
-        return self.load_project().get(StreamFeatureView, name)
-
-    def list_on_demand_feature_views(self, *, tags: Tags = None) -> list[OnDemandFeatureView]:
-        return _list(self.load_project(), OnDemandFeatureView, tags)
-
-    def get_on_demand_feature_view(self, name: str) -> OnDemandFeatureView:
-        return self.load_project().get(OnDemandFeatureView, name)
-
-    def list_all_feature_views(self, *, tags: Tags = None) -> list[View]:
-        """Return batch, stream and on-demand feature views."""
-        project = self.load_project()
-        return [*_list(project, FeatureView, tags), *_list(project, OnDemandFeatureView, tags)]
-
-    def list_feature_services(self, *, tags: Tags = None) -> list[FeatureService]:
-        return _list(self.load_project(), FeatureService, tags)
-
-    def get_feature_service(self, name: str) -> FeatureService:
-        return self.load_project().get(FeatureService, name)
 
     def plan(
         self,
@@ -816,8 +763,3 @@ class FeatureStore:
                 f"This store is pinned to registry version {self._registry_version} and is "
                 "read-only. Leave registry_version out to write."
             )
-
-
-def _list(project: Project, kind: type[D], tags: Tags) -> list[D]:
-    required = dict(tags or {}).items()
-    return [definition for definition, _ in project.of(kind) if required <= definition.tags.items()]

@@ -34,6 +34,10 @@ def print_report(report: PlanReport, snapshot: Snapshot) -> None:
         out.print(f"Plan of {planned.owner!r} for {escape(base)}\n")
     print_plan(planned)
     _print_effects(report.effects)
+    if report.models:
+        out.print("\nModels trained on what is lost")
+        for model in report.models:
+            out.print(f"  {escape(str(model))}, on {escape(model.service)}")
     _print_backfills(report.backfills)
     if report.advisories:
         out.print("\nAdvisories")
@@ -260,6 +264,7 @@ def report_json(report: PlanReport) -> dict[str, Any]:
         "effects": effects,
         "advisories": [str(advisory) for advisory in report.advisories],
         "backfills": backfills,
+        "models": [str(model) for model in report.models],
     }
 
 

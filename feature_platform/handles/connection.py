@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from feature_platform.config import RepoConfig
 from feature_platform.errors import AccessError, ConfigError, RequestError
+from feature_platform.handles.model_registry import ModelRegistry
 from feature_platform.handles.project_store import ProjectStore
 from feature_platform.handles.secrets import STORES, api_key
 from feature_platform.project import ShareState, grant
@@ -170,6 +171,15 @@ class Connection:
             ShareState.REJECTED: f"project {project.name!r} rejected it",
         }.get(shared.state, shared.state.value)
         raise AccessError(f"The feature store of {name!r} cannot be opened: {reason}.")
+
+    def get_model_registry(self, project: str | None = None) -> ModelRegistry:
+        """Return the models of the project, or of another one that shares its whole store.
+
+        Raises:
+            AccessError: It does not.
+            RequestError: The connection is closed.
+        """
+        return ModelRegistry.open(self._open(), project)
 
     def _open(self) -> FeatureStore:
         if self._store is None:

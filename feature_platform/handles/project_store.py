@@ -60,7 +60,7 @@ class ProjectStore:
             AccessError: The project does not share it.
             NotFoundError: It does not exist; the message names a project that shares one.
         """
-        number = _version(version, f"feature group {name!r}")
+        number = version_of(version, f"feature group {name!r}")
         project = self.store.load_project()
         group = self._group(project, name, number)
         if group is None:
@@ -116,7 +116,7 @@ class ProjectStore:
         if version is None:
             version = max((g.version for g in self.get_feature_groups(name)), default=0) + 1
             _warn(f"feature group {name!r}", version)
-        number = _version(version, f"feature group {name!r}")
+        number = version_of(version, f"feature group {name!r}")
         if self._group(self.store.load_project(), name, number) is not None:
             raise RequestError(f"Feature group {name!r} has a version {number} already.")
         draft = Draft(
@@ -136,7 +136,7 @@ class ProjectStore:
         online_enabled: bool = True,
     ) -> FeatureGroup:
         """Return a feature group, or a new one as `create_feature_group` does."""
-        number = _version(version, f"feature group {name!r}")
+        number = version_of(version, f"feature group {name!r}")
         group = self._group(self.store.load_project(), name, number)
         return group or self.create_feature_group(
             name,
@@ -155,7 +155,7 @@ class ProjectStore:
             AccessError: The project does not share it, or not all that it reads.
             NotFoundError: It does not exist.
         """
-        number = _version(version, f"feature view {name!r}")
+        number = version_of(version, f"feature view {name!r}")
         project = self.store.load_project()
         home = project.at(self.name)
         for candidate in _candidates(name, number):
@@ -204,7 +204,7 @@ class ProjectStore:
             ]
             version = max(numbers, default=0) + 1
             _warn(f"feature view {name!r}", version)
-        number = _version(version, f"feature view {name!r}")
+        number = version_of(version, f"feature view {name!r}")
         if query.conditions or query.time is not None:
             raise RequestError(
                 "A feature view keeps no filter and no as_of. Pass extra_filter to training_data."
@@ -223,6 +223,13 @@ class ProjectStore:
         )
         self.store.apply([service], message=f"feature view {service.name}")
         return TrainingView(self, service, name, number)
+
+    def open_view(self, service: str) -> TrainingView:
+        """Return the feature view of a service's name."""
+        base, _, number = service.rpartition("_")
+        if base and number.isdecimal():
+            return self.get_feature_view(base, int(number))
+        return self.get_feature_view(service, 1)
 
     def open_group(self, path: str) -> FeatureGroup:
         """Return the feature group of a view, `project/view`.
@@ -280,7 +287,12 @@ def _candidates(name: str, version: int) -> list[str]:
     return [f"{name}_{version}", *([name] if version == 1 else [])]
 
 
-def _version(version: int | str | None, label: str) -> int:
+def version_of(version: int | str | None, label: str) -> int:
+    """Return a version as a number; 1, with a warning, for none.
+
+    Raises:
+        RequestError: It is none.
+    """
     if version is None:
         _warn(label, 1)
         return 1

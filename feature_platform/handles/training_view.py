@@ -58,10 +58,15 @@ class TrainingView:
         return f"feature view {self._path!r}"
 
     @property
+    def path(self) -> str:
+        """Project and name of the service."""
+        return f"{self._handle.name}/{self.service.name}"
+
+    @property
     def _path(self) -> str:
         if self._handle.is_own:
             return self.service.name
-        return f"{self._handle.name}/{self.service.name}"
+        return self.path
 
     @property
     def query(self) -> Query:
@@ -176,9 +181,17 @@ class TrainingView:
         Raises:
             NotFoundError: The version does not exist.
         """
-        dataset = SavedDataset.load(self._folder(training_dataset_version).result())
+        dataset = self.dataset(training_dataset_version)
         parts = dataset.splits or (None,)
         return self._features_and_labels([dataset.to_arrow(part) for part in parts])
+
+    def dataset(self, training_dataset_version: int) -> SavedDataset:
+        """Return saved training data, with its registry version and statistics.
+
+        Raises:
+            NotFoundError: The version does not exist.
+        """
+        return SavedDataset.load(self._folder(training_dataset_version).result())
 
     get_train_test_split = get_train_validation_test_split = get_training_data
 

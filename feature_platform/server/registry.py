@@ -74,8 +74,8 @@ def _plan(content: dict[str, Any]) -> Plan | SavedPlan:
         return Plan.model_validate(content.get("plan"))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        raise RequestError(f"The plan cannot be read: {place}: {first['msg']}.") from None
+        location = ".".join(map(str, first["loc"]))
+        raise RequestError(f"The plan cannot be read: {location}: {first['msg']}.") from None
 
 
 def _text(content: dict[str, Any], name: str) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from feature_platform.definitions import (
     Definition,
+    FeatureService,
     OnDemandFeatureView,
     RequestSource,
     View,
@@ -23,11 +24,12 @@ from feature_platform.errors import (
     StoreError,
     abbreviate,
 )
-from feature_platform.governance import Change, Plan, PlanContext, check, plans_between
+from feature_platform.governance import Change, Effect, Plan, PlanContext, check, plans_between
 from feature_platform.governance import plan as plan_changes
 from feature_platform.project import Project, online_table
 from feature_platform.registry import Commit, SavedPlan
 from feature_platform.services.identity import identity_problems
+from feature_platform.services.models import Models, ModelVersion
 from feature_platform.services.plan_report import PlanReport, report
 from feature_platform.services.stores import Call, Stores
 
@@ -131,8 +133,23 @@ def review(call: Call, plan: Plan, *, costs: bool = True) -> PlanReport:
             online = call.stores.online
     context = PlanContext.of(plan, call.project.snapshot, call.now)
     reviewed = report(context, lambda: call.stores.offline, online)
+    if costs:
+        reviewed = replace(reviewed, models=_models_at_risk(call, reviewed.effects))
     problems = tuple(identity_problems(call.stores.settings, plan))
     return replace(reviewed, problems=(*problems, *reviewed.problems)) if problems else reviewed
+
+
+def _models_at_risk(call: Call, effects: Iterable[Effect]) -> tuple[ModelVersion, ...]:
+    """Return the models that were trained on services which lose something."""
+    services = {
+        f"{effect.reader.project}/{effect.reader.name}"
+        for effect in effects
+        if effect.breaks and effect.reader.kind == FeatureService.kind
+    }
+    models = Models(call.stores.settings, call.stores.repo.path)
+    if not services or not models.is_configured:
+        return ()
+    return tuple(models.trained_on(services))
 
 
 def commit(

@@ -10,6 +10,7 @@ from feature_platform.governance import Contracts, Effect, Plan, PlanContext, ch
 from feature_platform.offline import OfflineStore
 from feature_platform.online import OnlineStore, Window, unreadable_features
 from feature_platform.project import Advisory, Project, advisories, table_of
+from feature_platform.services.models import ModelVersion
 from feature_platform.table import Table
 from feature_platform.types.times import earlier
 
@@ -41,6 +42,7 @@ class PlanReport:
         effects: What changes for each reader, whoever owns it.
         advisories: Deprecations and breakages that affect the owner's objects.
         backfills: Online tables to reload.
+        models: Models that were trained on services which lose something.
     """
 
     plan: Plan
@@ -48,6 +50,7 @@ class PlanReport:
     effects: tuple[Effect, ...]
     advisories: tuple[Advisory, ...]
     backfills: tuple[Backfill, ...]
+    models: tuple[ModelVersion, ...] = ()
 
 
 def report(

@@ -204,8 +204,9 @@ class RemoteQuery(Query):
             "/v1/training-set", body, content_type=ARROW, accept=ARROW
         )
         try:
-            return _checked(pa.ipc.open_stream(self._response))
+            return _checked(pa.ipc.open_stream(self._response), self._response)
         except (pa.ArrowException, OSError) as error:
+            self._response.close()
             raise StoreError(f"The answer of the feature server is incomplete: {error}") from None
 
     def cancel(self) -> None:
@@ -231,14 +232,17 @@ class RemoteQuery(Query):
         raise RequestError(f"{method} needs the offline store itself; this one is a server's.")
 
 
-def _checked(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-    """Return a reader that fails where a stream ends early."""
+def _checked(reader: pa.RecordBatchReader, response: Any) -> pa.RecordBatchReader:
+    """Return a reader that fails where a stream ends early, and then gives the connection back."""
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
             yield from reader
+            response.drain_conn()  # the end of the body, after the end of the rows
         except (pa.ArrowException, OSError) as error:
             raise StoreError(f"The answer of the feature server ended early: {error}") from None
+        finally:
+            response.close()
 
     return pa.RecordBatchReader.from_batches(reader.schema, batches())
 

@@ -245,3 +245,13 @@ def test_an_answer_that_ends_early_is_an_error(client, monkeypatch) -> None:
         remote.response_of(body)
     with raises(StoreError, "answer"):
         remote.response_of(body[:-20])
+
+
+def test_connections_are_given_back(client) -> None:
+    pool = client.stores.offline_server._pool.get()
+    for _ in range(3):
+        client.get_historical_features(ASKED, ["weather:temp"]).to_arrow()
+    reader = client.get_historical_features(ASKED, ["weather:temp"]).to_batches()
+    reader.close()
+    [host] = [pool.pools[key] for key in pool.pools.keys()]  # noqa: SIM118 - it is no dict
+    assert host.num_connections <= 3

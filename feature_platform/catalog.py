@@ -1,0 +1,78 @@
+"""The catalog: what is registered in a project, by kind."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TypeVar
+
+from feature_platform.definitions import (
+    Definition,
+    Entity,
+    FeatureService,
+    FeatureView,
+    OnDemandFeatureView,
+    Source,
+    StreamFeatureView,
+    View,
+)
+from feature_platform.project import Project
+
+D = TypeVar("D", bound=Definition)
+Tags = Mapping[str, str] | None
+
+
+class Catalog(ABC):
+    """Lists and gets definitions. With `tags`, lists keep the objects that have all of them.
+
+    Names that are not registered raise `NotFoundError`.
+    """
+
+    @abstractmethod
+    def load_project(self) -> Project:
+        """Return the project in the newest snapshot, or in the pinned version."""
+
+    def list_entities(self, *, tags: Tags = None) -> list[Entity]:
+        return _list(self.load_project(), Entity, tags)
+
+    def get_entity(self, name: str) -> Entity:
+        return self.load_project().get(Entity, name)
+
+    def list_data_sources(self, *, tags: Tags = None) -> list[Source]:
+        return _list(self.load_project(), Source, tags)
+
+    def get_data_source(self, name: str) -> Source:
+        return self.load_project().get(Source, name)
+
+    def list_feature_views(self, *, tags: Tags = None) -> list[FeatureView]:
+        """Return batch and stream feature views."""
+        return _list(self.load_project(), FeatureView, tags)
+
+    def get_feature_view(self, name: str) -> FeatureView:
+        return self.load_project().get(FeatureView, name)
+
+    def list_stream_feature_views(self, *, tags: Tags = None) -> list[StreamFeatureView]:
+        return _list(self.load_project(), StreamFeatureView, tags)
+
+    def get_stream_feature_view(self, name: str) -> StreamFeatureView:
+        return self.load_project().get(StreamFeatureView, name)
+
+    def list_on_demand_feature_views(self, *, tags: Tags = None) -> list[OnDemandFeatureView]:
+        return _list(self.load_project(), OnDemandFeatureView, tags)
+
+    def get_on_demand_feature_view(self, name: str) -> OnDemandFeatureView:
+        return self.load_project().get(OnDemandFeatureView, name)
+
+    def list_all_feature_views(self, *, tags: Tags = None) -> list[View]:
+        """Return batch, stream and on-demand feature views."""
+        project = self.load_project()
+        return [*_list(project, FeatureView, tags), *_list(project, OnDemandFeatureView, tags)]
+
+    def list_feature_services(self, *, tags: Tags = None) -> list[FeatureService]:
+        return _list(self.load_project(), FeatureService, tags)
+
+    def get_feature_service(self, name: str) -> FeatureService:
+        return self.load_project().get(FeatureService, name)
+
+
+def _list(project: Project, kind: type[D], tags: Tags) -> list[D]:
+    required = dict(tags or {}).items()
+    return [definition for definition, _ in project.of(kind) if required <= definition.tags.items()]
