@@ -23,6 +23,7 @@ _CONNECT_SECONDS, _READ_SECONDS = 5.0, 60.0
 _LONGEST_TRY_SECONDS = 30.0
 _BUSY = {429, 503}
 _UNAUTHORIZED = 401
+_WITHOUT_BODY = {204, 304}
 
 
 class ConnectionSettings(Settings):
@@ -189,6 +190,8 @@ class ServerClient:
                 )
             except HTTPError as error:
                 raise self._lost(error, is_repeatable=is_repeatable) from error
+            if not _is_whole(response):
+                raise self._lost(StoreError("the answer was cut off"), is_repeatable=is_repeatable)
             if response.status in _BUSY:
                 raise BusyError(f"The feature server {self.address} is busy.")
             return response
@@ -249,3 +252,12 @@ class ServerClient:
             assert_hostname=None if self._settings.hostname_verification else False,
             timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
         )
+
+
+def _is_whole(response: Any) -> bool:
+    """Return whether the head of an answer says where it ends; urllib3 checks that it does."""
+    return (
+        response.status in _WITHOUT_BODY
+        or "Content-Length" in response.headers
+        or "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+    )

@@ -3,7 +3,10 @@
 import ipaddress
 import logging
 import os
+from contextlib import suppress
+from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
+from queue import Full, Queue
 from typing import Any, Final
 
 from feature_platform.errors import ConfigError
@@ -11,12 +14,31 @@ from feature_platform.server.app import FeatureServer
 
 _FOLDER: Final = "FEATURE_PLATFORM_SERVER_FOLDER"
 _GRACE_SECONDS: Final = 30
+_MOST_LINES: Final = 10_000
 
 
 def application() -> Any:
     """Return the application of a worker; its folder comes from the environment."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    _log_aside()
     return FeatureServer(Path(os.environ[_FOLDER])).app()
+
+
+class _Aside(QueueHandler):
+    """Hands lines to a thread, and drops them where it cannot keep up."""
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Never wait: whoever reads the log slowly must not stop the requests."""
+        with suppress(Full):
+            self.queue.put_nowait(record)
+
+
+def _log_aside() -> None:
+    """Write the log on standard error, from a thread of its own."""
+    lines: Queue[logging.LogRecord] = Queue(_MOST_LINES)
+    writer = logging.StreamHandler()
+    writer.setFormatter(logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[_Aside(lines)])
+    QueueListener(lines, writer).start()
 
 
 def serve(

@@ -17,7 +17,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from reliability import ambiguous, crash, faults, kills, programs, tamper, writers
+from reliability import ambiguous, crash, faults, kills, programs, served, tamper, writers
 from reliability.rows import MEMORY, Row
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -77,6 +77,8 @@ def rows(scale: float, seed: int, folder: Path, databases: list[str]) -> Iterato
     yield writers.process_row("writers, PostgreSQL", "postgres", urls, count, n(250, 5))
     yield writers.fake_row(count, n(250, 5), seed)
     yield writers.server_row(count, n(20, 3))
+    yield served.lossy_row(count, n(50, 5), seed)
+    yield served.killed_row(n(40, 3), seed)
     yield programs.row(n(2000, 60), seed)
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests_support import environment
 
 from feature_platform.registry import FilesLog
-from reliability import ambiguous, crash, faults, kills, programs, tamper, writers
+from reliability import ambiguous, crash, faults, kills, programs, served, tamper, writers
 from reliability.rows import Row, Tried
 
 SEED = 7
@@ -178,3 +178,11 @@ def test_killed_writers(tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_writers_at_a_server_over_a_lossy_proxy() -> None:
+    check(served.lossy_row(4, 10, 1))
+
+
+def test_a_server_that_is_killed() -> None:
+    check(served.killed_row(3, 1))
