@@ -6,10 +6,12 @@ Everything runs through the Dagster code locations that `make dev` opens, withou
 import logging
 import shutil
 import socket
+import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from feature_platform import Entity, FeatureStore, FeatureView, Field, FileSource
-from feature_platform.errors import RefusedError
+from feature_platform import Entity, FeatureStore, FeatureView, Field, FileSource, connection
+from feature_platform.errors import AccessError, RefusedError
 from feature_platform.repo import Repo
+from feature_platform.server.keys import KeyStore
 from feature_platform.types import Int64
 
 ROOT = Path(__file__).parent
@@ -34,6 +37,19 @@ LOCATIONS = {
 }
 SERVICE = "delay_risk_departure_v1"
 LATE_MINUTES = 15
+SOME = 500
+SERVER = """
+project: flights
+team: platform
+registry: ../registry.db
+online_store: {type: sqlite, path: ../online.db}
+offline_store: {type: duckdb, root: ..}
+projects:
+  sandbox:
+    online_store: {type: sqlite, path: sandbox.db}
+    offline_store: {type: duckdb}
+server: {keys: keys.db}
+"""
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -229,6 +245,64 @@ def serve(demo: Demo) -> None:
         raise RuntimeError("online and offline features differ")
 
 
+def share(demo: Demo) -> None:
+    step("8. Another project reads production's features: by a share, a server and a key.")
+    folder = DATA / "server"
+    folder.mkdir()
+    (folder / "feature_store.yaml").write_text(SERVER)
+    keys = KeyStore(folder / "keys.db")
+    scopes = ["registry:read", "registry:apply", "features:read", "features:write"]
+    _, key = keys.create("platform", ["sandbox"], scopes, description="demo")
+    with served(folder) as port, connection("http://127.0.0.1", port, api_key_value=key) as sandbox:
+        say(f"`feature-platform serve` listens on port {port}; the key acts in project sandbox")
+        try:
+            sandbox.get_feature_store("flights")
+        except AccessError as error:
+            console.print(f"    [red]{escape(str(error))}[/]")
+        sandbox.store.sharing.accept("flights")
+        [shared] = sandbox.store.sharing.list()
+        say(f"{shared.owner} shares {', '.join(shared.views)} with {shared.reader}: {shared.state}")
+        weather = sandbox.get_feature_store("flights").get_feature_group("hourly_weather", 1)
+        flights = pd.read_parquet(DATA / "flights.parquet").sort_values("scheduled_departure")
+        middle = flights.iloc[len(flights) // 2 :][:SOME]
+        rows = middle[["flight_id", "origin", "scheduled_departure"]]
+        departures = sandbox.get_feature_store().create_feature_group(
+            "departures", 1, primary_key=["flight_id"], event_time="scheduled_departure"
+        )
+        departures.insert(rows)
+        query = departures.select_all().join(
+            weather.select(["temp", "visib"]), left_on=["origin"], right_on=["origin"]
+        )
+        for line in query.explain().splitlines():
+            say(escape(line))
+        answer = query.read()
+        say(f"{len(answer)} rows of sandbox, {answer['temp'].notna().sum()} with a temperature")
+        if len(answer) != len(rows) or not answer["temp"].notna().any():
+            raise RuntimeError("the join lost rows or values")
+    demo.summary.append(("shared with a sandbox", f"{len(answer)} rows joined over HTTP"))
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[int]:
+    """Run the feature server of a folder."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    program = Path(sys.executable).with_name("feature-platform")
+    command = [str(program), "-C", str(folder), "serve", "--port", str(port)]
+    quiet = subprocess.DEVNULL
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as server:  # noqa: S603
+        try:
+            while server.poll() is None:
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) == 0:
+                        break
+                time.sleep(0.05)
+            yield port
+        finally:
+            server.terminate()
+
+
 def main() -> None:
     """Run the demo from a clean state."""
     with socket.socket() as probe:
@@ -254,6 +328,7 @@ def main() -> None:
         materialize,
         train,
         serve,
+        share,
     ):
         act(demo)
     console.print("\n[bold]What happened[/]")

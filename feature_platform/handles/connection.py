@@ -145,6 +145,15 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def store(self) -> FeatureStore:
+        """The `FeatureStore` of the project.
+
+        Raises:
+            RequestError: The connection is closed.
+        """
+        return self._open()
+
     def get_feature_store(self, name: str | None = None) -> ProjectStore:
         """Return the feature store of the project, or of another one that shares with it.
 

@@ -1,12 +1,15 @@
 """Run the feature server: one port, many workers."""
 
+import atexit
 import ipaddress
 import logging
 import os
+import sys
+import time
+from collections import deque
 from contextlib import suppress
-from logging.handlers import QueueHandler, QueueListener
 from pathlib import Path
-from queue import Full, Queue
+from threading import Thread
 from typing import Any, Final
 
 from feature_platform.errors import ConfigError
@@ -15,6 +18,7 @@ from feature_platform.server.app import FeatureServer
 _FOLDER: Final = "FEATURE_PLATFORM_SERVER_FOLDER"
 _GRACE_SECONDS: Final = 30
 _MOST_LINES: Final = 10_000
+_SECONDS_BETWEEN_LINES: Final = 0.2
 
 
 def application() -> Any:
@@ -23,22 +27,43 @@ def application() -> Any:
     return FeatureServer(Path(os.environ[_FOLDER])).app()
 
 
-class _Aside(QueueHandler):
-    """Hands lines to a thread, and drops them where it cannot keep up."""
+class _Aside(logging.Handler):
+    """Writes lines on standard error from a thread, a few times a second.
 
-    def enqueue(self, record: logging.LogRecord) -> None:
-        """Never wait: whoever reads the log slowly must not stop the requests."""
-        with suppress(Full):
-            self.queue.put_nowait(record)
+    Whoever reads the log slowly must not stop the requests: the oldest lines are dropped then. A
+    thread that is woken for every line would cost as much as the rest of a small request.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: deque[logging.LogRecord] = deque(maxlen=_MOST_LINES)
+        Thread(target=self._write_on, daemon=True).start()
+        atexit.register(self._write)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a line."""
+        self._lines.append(record)
+
+    def _write_on(self) -> None:
+        while True:
+            time.sleep(_SECONDS_BETWEEN_LINES)
+            self._write()
+
+    def _write(self) -> None:
+        lines = []
+        with suppress(IndexError):
+            while True:
+                lines.append(self.format(self._lines.popleft()) + "\n")
+        with suppress(OSError):
+            sys.stderr.write("".join(lines))
+            sys.stderr.flush()
 
 
 def _log_aside() -> None:
-    """Write the log on standard error, from a thread of its own."""
-    lines: Queue[logging.LogRecord] = Queue(_MOST_LINES)
-    writer = logging.StreamHandler()
-    writer.setFormatter(logging.Formatter("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[_Aside(lines)])
-    QueueListener(lines, writer).start()
+    """Write the log of this process on standard error, aside from the requests."""
+    logging.basicConfig(level=logging.INFO, handlers=[_Aside()], format="%(message)s")
+    # What a line does not have need not be looked up.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def serve(
