@@ -457,3 +457,37 @@ def test_a_full_sync_keeps_the_shares_that_the_repo_defines(prod, shared) -> Non
     assert prod.plan([*definitions(), Share(to="dev")], partial=False).changes == ()
     [change] = prod.plan(definitions(), partial=False).changes
     assert (change.kind, change.action) == ("share", "delete")
+
+
+def test_online_over_stores_of_two_kinds(
+    open_project: Open, tmp_path: Path, redis_server: str, aws: None, s3_endpoint: str
+) -> None:
+    """Each view is read from the store of its own project, whatever kind it is of."""
+    redis = {"type": "redis", "connection_string": redis_server}
+    dynamo = {"type": "dynamodb", "region": "us-west-2", "endpoint_url": s3_endpoint}
+    prod = open_project("prod", online_store=redis)
+    stores = {"prod": {"path": "../prod", "online_store": redis}}
+    dev = open_project("dev", online_store=dynamo, projects=stores)
+    (tmp_path / "prod" / "weather").mkdir()
+    times = [NOON - HOUR] * 50
+    numbers = list(range(50))
+    frame = pd.DataFrame({"city": numbers, "event_timestamp": times, "temp": numbers, "wind": 1})
+    frame.to_parquet(tmp_path / "prod" / "weather" / "day.parquet")
+    own = pd.DataFrame({"city": numbers[::2], "event_timestamp": times[::2], "people": 7})
+    own.to_parquet(tmp_path / "dev" / "cities.parquet")
+    prod.apply(definitions())
+    prod.sharing.share("dev")
+    dev.sharing.accept("prod")
+    city = Entity(name="city", join_keys=["city"], value_type=Int64)
+    view = FeatureView(
+        name="cities", schema=[Field(name="people", dtype=Int64)], entities=[city],
+        source=FileSource(name="cities", path="cities.parquet"),
+    )  # fmt: skip
+    dev.apply([city, view, FeatureService(name="both", features=["prod/weather", "cities"])])
+    for store in (prod, dev):
+        store.materialize(NOON - timedelta(days=1), NOON)
+    asked = [{"city": number} for number in range(60)]
+    answer = dev.get_online_features("both", asked).to_dict()
+    assert answer["temp"] == [*numbers, *[None] * 10]
+    assert answer["people"] == [7 if n < 50 and n % 2 == 0 else None for n in range(60)]
+    assert dev.verify_parity("both", pd.DataFrame({"city": range(60)})).mismatches == 0
