@@ -17,13 +17,15 @@ from feature_platform.wire import error_of
 
 LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 PROJECT_HEADER: Final = "X-Feature-Project"
+REQUEST_HEADER: Final = "X-Request-Id"
+REQUEST_ID_LENGTH: Final = 16
 ARROW: Final = "application/vnd.apache.arrow.stream"
 JSON: Final = "application/json"
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 60.0
 _LONGEST_TRY_SECONDS = 30.0
 _BUSY = {429, 503}
 _UNAUTHORIZED = 401
-_WITHOUT_BODY = {204, 304}
+_UNHANDLED = {404, 405}  # of paths that the server does not have
 
 
 class ConnectionSettings(Settings):
@@ -255,9 +257,11 @@ class ServerClient:
 
 
 def _is_whole(response: Any) -> bool:
-    """Return whether the head of an answer says where it ends; urllib3 checks that it does."""
-    return (
-        response.status in _WITHOUT_BODY
-        or "Content-Length" in response.headers
-        or "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-    )
+    """Return whether the head of an answer came to its end.
+
+    A connection that is lost within the head leaves headers that look like all, and a length that
+    may have lost digits. The server writes the id of the request last, and it has a fixed size.
+    """
+    if response.status in _UNHANDLED:
+        return True
+    return len(response.headers.get(REQUEST_HEADER, "")) == REQUEST_ID_LENGTH

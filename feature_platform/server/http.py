@@ -27,10 +27,11 @@ from feature_platform.errors import (
     StoreError,
 )
 from feature_platform.server.authentication import DeniedError
-from feature_platform.server_client import JSON
+from feature_platform.server_client import JSON, REQUEST_HEADER, REQUEST_ID_LENGTH
 from feature_platform.wire import error_content
 
 _log = logging.getLogger("feature_platform.server")
+_REQUEST_HEADER: Final = REQUEST_HEADER.lower().encode()
 _MOST_IN_LINE: Final = 200  # characters of a path in a log line
 _STATUS: Final[tuple[tuple[type[FeaturePlatformError], int], ...]] = (
     (AccessError, 403),
@@ -108,11 +109,12 @@ class Gate:
 
         async def run(request: Request) -> Response:
             started = time.perf_counter()
-            request.state.id = request_id = os.urandom(8).hex()
+            request.state.id = request_id = os.urandom(REQUEST_ID_LENGTH // 2).hex()
             response = await self._answer(request, handler)
             elapsed = time.perf_counter() - started
             self.metrics.answered(name, response.status_code, elapsed)
-            response.raw_headers.append((b"x-request-id", request_id.encode()))
+            # The last header: a client sees by it that the head came to its end.
+            response.raw_headers.append((_REQUEST_HEADER, request_id.encode()))
             if _log.isEnabledFor(logging.INFO):
                 _log.info(_line(request, name, response.status_code, elapsed))
             return response
