@@ -140,6 +140,14 @@ class Contracts:
     def _name(self, change: Change) -> ViewName:
         return self.plan.project, change.name
 
+    def _has_no_access(self, entry: Registered, views: set[ViewName]) -> bool:
+        """Return whether a reader of another project may read none of the views any more."""
+        if entry.key.project == self.plan.project:
+            return False
+        reader = self.before.at(entry.key.project)
+        refs = [ref for ref in entry.definition.references if _view_name(ref, entry) in views]
+        return bool(refs) and not any(reader.may_read(ref).allowed for ref in refs)
+
     def _is_own(self, entry: Registered) -> bool:
         """Return whether a reader belongs to the owner of the plan, not to its namesake."""
         return (entry.key.project, entry.owner) == (self.plan.project, self.plan.owner)
@@ -164,6 +172,8 @@ class Contracts:
     ) -> Iterator[Effect]:
         is_direct = _depends(entry, self.plan.key(change))
         if not is_direct and not _reads(entry, views):
+            return
+        if self._has_no_access(entry, views):
             return
         reader_losses = dict.fromkeys(self._losses(entry, change, views, is_direct=is_direct))
         if not reader_losses:

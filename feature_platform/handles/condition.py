@@ -1,10 +1,14 @@
 """Conditions on features: what `filter` takes."""
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+
+from feature_platform.errors import RequestError
 
 Columns: TypeAlias = Mapping["Feature", str]
 """Feature → its column of a table."""
@@ -85,7 +89,11 @@ class Feature:
             from pyarrow import compute
 
             column = table[columns[self]]
-            return compute.is_in(column, value_set=pa.array(listed, column.type))
+            present = [value for value in map(_whole, listed) if value is not None]
+            if pa.types.is_integer(column.type):
+                present = [value for value in present if not isinstance(value, float)]
+            with _explained(self.name, listed, column.type):
+                return compute.is_in(column, value_set=pa.array(present, column.type))
 
         return Condition(frozenset({self}), f"{self.name} in {listed!r}", evaluate)
 
@@ -97,7 +105,9 @@ class Feature:
         def evaluate(table: pa.Table, columns: Columns) -> Any:
             from pyarrow import compute
 
-            return compute.match_like(table[columns[self]], pattern)
+            column = table[columns[self]]
+            with _explained(self.name, pattern, column.type):
+                return compute.match_like(column, pattern)
 
         return Condition(frozenset({self}), f"{self.name} like {pattern!r}", evaluate)
 
@@ -105,10 +115,43 @@ class Feature:
         def evaluate(table: pa.Table, columns: Columns) -> Any:
             from pyarrow import compute
 
-            column = table[columns[self]]
-            return getattr(compute, function)(column, pa.scalar(value, column.type))
+            column, limit = table[columns[self]], _whole(value)
+            with _explained(self.name, value, column.type):
+                if pa.types.is_integer(column.type) and isinstance(limit, float):
+                    return _compared_with_fraction(column, function, limit)
+                return getattr(compute, function)(column, pa.scalar(limit, column.type))
 
         return Condition(frozenset({self}), f"{self.name} {sign} {value!r}", evaluate)
+
+
+def _whole(value: Any) -> Any:
+    """Return a float without a fraction as an integer, which compares exactly."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _compared_with_fraction(column: pa.ChunkedArray, function: str, limit: float) -> Any:
+    """Compare integers with a fraction, an infinity or NaN, without rounding either."""
+    from pyarrow import compute
+
+    if math.isfinite(limit) and function not in {"equal", "not_equal"}:
+        is_below = function.startswith("less")
+        bound = math.floor(limit) if is_below else math.ceil(limit)
+        name = "less_equal" if is_below else "greater_equal"
+        return getattr(compute, name)(column, pa.scalar(bound, column.type))
+    return getattr(compute, function)(column.cast(pa.float64(), safe=False), limit)
+
+
+@contextmanager
+def _explained(name: str, value: object, dtype: pa.DataType) -> Iterator[None]:
+    """Say what does not fit, in our words.
+
+    Raises:
+        RequestError: A value does not fit the type of its feature.
+    """
+    try:
+        yield
+    except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+        raise RequestError(f"filter: {name!r} is {dtype}, and {value!r} does not fit.") from error
 
 
 def _both(one: Condition, other: Condition, word: str, function: str) -> Condition:

@@ -209,6 +209,11 @@ class ProjectStore:
             raise RequestError(
                 "A feature view keeps no filter and no as_of. Pass extra_filter to training_data."
             )
+        if any(join.is_inner for join in query.joins):
+            raise RequestError(
+                "A feature view joins from the left, because serving leaves out no row. Use "
+                "join_type='left', and pass extra_filter to training_data."
+            )
         if unknown := [label for label in labels if label not in query.names]:
             raise RequestError(
                 f"labels: {unknown[0]!r} is not a selected column of {query.group}, which is "

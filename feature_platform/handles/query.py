@@ -115,6 +115,7 @@ class Query:
             conditions=(*self.conditions, *sub_query.conditions),
         )
         made.columns()  # refuses names that two features share
+        _check_conditions(made)
         return made
 
     def filter(self, condition: Condition) -> "Query":
@@ -125,7 +126,9 @@ class Query:
         """
         if not isinstance(condition, Condition):
             raise RequestError(f"filter: {condition!r} is no condition. Write group['x'] > 1.")
-        return replace(self, conditions=(*self.conditions, condition))
+        made = replace(self, conditions=(*self.conditions, condition))
+        _check_conditions(made)
+        return made
 
     def as_of(self, wallclock_time: datetime) -> "Query":
         """Return a query of what had been written by a time, in all feature groups."""
@@ -245,16 +248,17 @@ class Query:
     def _needed_of_group(self) -> tuple[str, ...]:
         """Return the features of the first group that are selected, joined or compared."""
         names = {*self.names, *(column for join in self.joins for column in join.keys.values())}
-        names |= {f.name for f in self._compared() if f.group == self.group.path}
+        names |= {f.name for f in self.compared() if f.group == self.group.path}
         needed = tuple(name for name in self.group.feature_names if name in names)
         return needed or self.group.feature_names[:1]
 
     def _needed_of(self, join: Join) -> tuple[str, ...]:
-        compared = {f.name for f in self._compared() if f.group == join.group.path}
+        compared = {f.name for f in self.compared() if f.group == join.group.path}
         names = {*join.features, *compared}
         return tuple(n for n in join.group.feature_names if n in names) or join.features
 
-    def _compared(self) -> set[Feature]:
+    def compared(self) -> set[Feature]:
+        """Return the features that conditions read."""
         return {feature for condition in self.conditions for feature in condition.features}
 
     def _columns_of_features(self, labels: list[str]) -> dict[Feature, str]:
@@ -276,6 +280,21 @@ class Query:
             joined = join.group.reference(join.features).with_join_key_map(keys)
             references.append(joined.with_name(join.prefix) if join.prefix else joined)
         return references
+
+
+def _check_conditions(query: Query) -> None:
+    """Refuse conditions on a group that is in the query more than once.
+
+    Raises:
+        RequestError: There is one.
+    """
+    paths = [query.group.path, *(join.group.path for join in query.joins)]
+    for feature in query.compared():
+        if (count := paths.count(feature.group)) > 1:
+            raise RequestError(
+                f"filter: {feature.group} is in the query {count} times, so {feature.name!r} could "
+                "be that of either. Filter the result instead."
+            )
 
 
 def _join_keys(

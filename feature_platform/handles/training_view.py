@@ -270,7 +270,7 @@ class TrainingView:
         while self._folder(version).exists():
             version += 1
         manifest = {
-            "name": f"{self.service.name}_{version}",
+            "name": self._dataset_name(version),
             "registry_version": self._store.snapshot().version,
             "features": self.query.columns(),
             "entity_rows": {"start": start, "end": end},
@@ -282,11 +282,16 @@ class TrainingView:
         )
         return version, dataset
 
+    def _dataset_name(self, version: int) -> str:
+        """Return the name of a dataset; a name of another project's view has a dot."""
+        home = "" if self._handle.is_own else f"{self._handle.name}."
+        return f"{home}{self.service.name}_{version}"
+
     def _folder(self, version: int) -> Location:
         if not isinstance(version, int) or version < 1:
             raise NotFoundError(f"{self!r} has no training data of version {version!r}.")
         settings, repo = self._store.config.offline_store, self._store.repo
-        folder = repo.path / settings.root / "datasets" / f"{self.service.name}_{version}"
+        folder = repo.path / settings.root / "datasets" / self._dataset_name(version)
         return Location.parse(folder, "training data")
 
 

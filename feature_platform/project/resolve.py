@@ -162,7 +162,7 @@ def resolve(
     resolver = _Resolver(project, use_precomputed)
     outputs: dict[str, str] = {}
     for ref in references:
-        for feature in resolver.add(ref, project):
+        for feature in resolver.add(ref, project, ref.label):
             name = f"{ref.label}__{feature}" if full_feature_names else feature
             internal = column(ref.label, feature)
             if outputs.setdefault(name, internal) != internal:
@@ -283,17 +283,18 @@ class _Resolver:
     labels: dict[str, object] = field(default_factory=dict)
     ends: set[date] = field(default_factory=set)
 
-    def add(self, ref: ViewReference, reader: Project) -> tuple[str, ...]:
+    def add(self, ref: ViewReference, reader: Project, label: str) -> tuple[str, ...]:
         """Add a reference to the request and return its features.
 
         Args:
             ref: The reference.
             reader: The project that makes it: that of the request, or of an on-demand view.
+            label: Its label: as it is written in the request, or that of `_label`.
         """
         decision = reader.check_may_read(ref)
         if decision.until is not None:
             self.ends.add(decision.until)
-        home, view, label = reader.at(ref.project), reader.view(ref), self._label(ref, reader)
+        home, view = reader.at(ref.project), reader.view(ref)
         lookup = home.name, ref.view, ref.join_key_map
         if self.labels.setdefault(label, lookup) != lookup:
             message = "Two views, or two joins of one view, have the name"
@@ -313,8 +314,9 @@ class _Resolver:
             yield ViewRead(label=label, table=lookup.table, features=tuple(features), keys=keys)
 
     def _label(self, ref: ViewReference, reader: Project) -> str:
-        """Return a label that no reference of another project can have."""
-        return ref.label if reader is self.project else f"{reader.name}/{ref.label}"
+        """Return the label of an input of an on-demand view; that of another project names it."""
+        home = reader.at(ref.project).name
+        return ref.label if home == self.project.name else f"{home}/{ref.label}"
 
     def _add_lookup(
         self, label: str, ref: ViewReference, home: Project, shared: Sequence[str] | None
@@ -362,7 +364,7 @@ class _Resolver:
         """Add the inputs of a view to the request and return input name → column."""
         try:
             for ref in view.inputs:
-                self.add(ref, home)
+                self.add(ref, home, self._label(ref, home))
         except NotFoundError as error:  # the platform broke a contract; `plan` reports since when
             raise NotFoundError(f"{view} cannot be computed: {error}") from error
         inputs = inputs_of(home, view)
@@ -372,10 +374,9 @@ class _Resolver:
 def _select_features(
     ref: ViewReference, names: Iterable[str], shared: Sequence[str] | None
 ) -> tuple[str, ...]:
-    every = list(names)
-    available = [name for name in every if shared is None or name in shared]
+    available = [name for name in names if shared is None or name in shared]
     for name in ref.features or ():
-        if name in every and name not in available:
+        if shared is not None and name not in available:  # whether or not there is one
             raise AccessError(f"Project {ref.project!r} does not share {name!r} of {ref.view!r}.")
         if name not in available:
             hint = did_you_mean(name, available)
@@ -414,8 +415,13 @@ def _service_or_reference(project: Project, name: str) -> object:
     path, colon, _ = name.partition(":")
     other, slash, short = path.rpartition("/")
     home = project.at(other)
-    if not colon and (service := home.look_up(FeatureService, short)) is not None:
-        return service if home is project else list(_shared_service(project, home, service))
+    service = None if colon else home.look_up(FeatureService, short)
+    if service is not None and home is project:
+        return service
+    if service is not None:
+        key = Key(home.name, service.kind, service.name)
+        if project.may_read_object(key).allowed:  # otherwise it is a name like any other
+            return list(_shared_service(home, service))
     names = project.names(FeatureService.kind, View.namespace)
     if not colon and not slash and name not in names:
         hint = did_you_mean(name, names)
@@ -423,17 +429,7 @@ def _service_or_reference(project: Project, name: str) -> object:
     return name
 
 
-def _shared_service(
-    project: Project, home: Project, service: FeatureService
-) -> Iterator[ViewReference]:
-    """Yield the references of another project's service, as this project writes them.
-
-    Raises:
-        AccessError: The other project does not share all that the service reads.
-    """
-    decision = project.may_read_object(Key(home.name, service.kind, service.name))
-    if not decision.allowed:
-        path = f"{home.name}/{service.name}"
-        raise AccessError(f"Feature service {path!r} cannot be read: {decision.reason}.")
+def _shared_service(home: Project, service: FeatureService) -> Iterator[ViewReference]:
+    """Yield the references of another project's service, as this project writes them."""
     for ref in service.references:
         yield ViewReference(**{**dict(ref), "project": ref.project or home.name})

@@ -299,7 +299,10 @@ class Registry:
     def _earlier(self, plan: Plan, commit_id: str) -> Commit | None:
         """Return the commit of an earlier call with the same id."""
         same = (c for c in self._commits(plan.version) if c.commit_id == commit_id)
-        return next(same, None)
+        earlier = next(same, None)
+        if earlier is not None and _content(earlier.plan) != _content(plan):
+            raise ConflictError(f"The id {commit_id} belongs to another commit. Make a new one.")
+        return earlier
 
     def _attempt(
         self, plan: Plan, saved: SavedPlan | None, head: Snapshot, stamp: dict[str, str]
@@ -423,6 +426,10 @@ class Registry:
 
     def _no_version(self, version: int) -> str:
         return f"The registry has versions 1 to {self.snapshot().version}; there is no {version}."
+
+
+def _content(plan: Plan) -> tuple[object, ...]:
+    return plan.project, plan.owner, plan.changes
 
 
 def _check_version(version: object) -> None:

@@ -30,6 +30,7 @@ from feature_platform.types.times import utc_now
 
 _MIB: Final = 1 << 20
 _MOST_STORES: Final = 1000
+_MOST_ONLINE_ROWS: Final = 10_000
 Verb = Callable[[FeatureStore, Request, bytes], Response]
 
 
@@ -110,16 +111,20 @@ class FeatureServer:
         self._store.close()
 
     def _endpoint(self, path: str, scope: str, verb: Verb) -> Any:
-        def handle(request: Request, body: bytes) -> Response:
+        def admit(request: Request) -> None:
             principal = self._authenticator.principal(request.headers.get("authorization"))
             request.state.principal = principal.id
+            request.state.caller = principal
             project = self._project(request, principal)
             request.state.project = project
             principal.check(scope, project)
-            return verb(self._store_of(project, principal), request, body)
+
+        def handle(request: Request, body: bytes) -> Response:
+            state = request.state
+            return verb(self._store_of(state.project, state.caller), request, body)
 
         handler: Handler = handle
-        return self._gate.endpoint(path, handler)
+        return self._gate.endpoint(path, handler, admit)
 
     def _project(self, request: Request, principal: Principal) -> str:
         """Return the project of a request: that of its header, or the only one of its key."""
@@ -179,7 +184,7 @@ def _feast_online(store: FeatureStore, _: Request, body: bytes) -> Response:
     response = store.get_online_features(
         feast_format.features_of(content),
         entities,
-        full_feature_names=bool(content.get("full_feature_names", False)),
+        full_feature_names=_flag(content, "full_feature_names"),
     )
     return answered(feast_format.answer(response))
 
@@ -187,7 +192,7 @@ def _feast_online(store: FeatureStore, _: Request, body: bytes) -> Response:
 def _feast_push(store: FeatureStore, _: Request, body: bytes) -> Response:
     content = parsed(body)
     name, modes = _name(content, "push_source_name"), {m.name.lower(): m for m in PushMode}
-    mode = content.get("to", "online")
+    mode = str(content.get("to", "online"))
     if mode not in modes:
         raise RequestError(f"to is {mode!r}, not one of {', '.join(modes)}.")
     store.push(name, _feast_rows(store, content, fed_by=name), modes[mode])
@@ -226,7 +231,7 @@ def _feast_incremental(store: FeatureStore, _: Request, body: bytes) -> Response
 
 def _online(store: FeatureStore, request: Request, body: bytes) -> Response:
     if request.headers.get("content-type", "").startswith(ARROW):
-        rows, content = remote.unpacked(body)
+        rows, content = remote.unpacked(body, most_rows=_MOST_ONLINE_ROWS)
         entities: Any = rows
     else:
         content = parsed(body)
@@ -236,7 +241,7 @@ def _online(store: FeatureStore, request: Request, body: bytes) -> Response:
     response = store.get_online_features(
         remote.features_of(content.get("features")),
         entities,
-        full_feature_names=bool(content.get("full_feature_names", False)),
+        full_feature_names=_flag(content, "full_feature_names"),
     )
     if ARROW in request.headers.get("accept", JSON):
         return Response(remote.response_body(response), media_type=ARROW)
@@ -253,8 +258,8 @@ def _online(store: FeatureStore, request: Request, body: bytes) -> Response:
 def _training_set(store: FeatureStore, _: Request, body: bytes) -> Response:
     rows, content = remote.unpacked(body)
     options: dict[str, Any] = {
-        "full_feature_names": bool(content.get("full_feature_names", False)),
-        "filter_by_created_timestamp": bool(content.get("filter_by_created_timestamp", False)),
+        "full_feature_names": _flag(content, "full_feature_names"),
+        "filter_by_created_timestamp": _flag(content, "filter_by_created_timestamp"),
         "as_of": _time(content, "as_of"),
     }
     features = remote.features_of(content.get("features"))
@@ -337,7 +342,10 @@ def _materialize(store: FeatureStore, _: Request, body: bytes) -> Response:
     if start is None or end is None:
         raise RequestError("Send start and end, as ISO 8601.")
     counts = store.materialize(
-        start, end, _views(content, "views"), include_end=bool(content.get("include_end", True))
+        start,
+        end,
+        _views(content, "views"),
+        include_end=_flag(content, "include_end", default=True),
     )
     return answered({"result": counts})
 
@@ -361,6 +369,13 @@ def _name(content: dict[str, Any], field: str) -> str:
     value = content.get(field)
     if not isinstance(value, str):
         raise RequestError(f"{field} must be a name.")
+    return value
+
+
+def _flag(content: dict[str, Any], field: str, *, default: bool = False) -> bool:
+    value = content.get(field, default)
+    if not isinstance(value, bool):
+        raise RequestError(f"{field} must be true or false.")
     return value
 
 

@@ -123,7 +123,7 @@ def _column(name: str, values: list[Any], dtype: pa.DataType | None) -> pa.Array
         if dtype is not None and pa.types.is_floating(dtype):
             return pa.array([v if v is None else float(v) for v in values], pa.float64())
         return pa.array(values)
-    except (pa.ArrowException, ValueError, TypeError, OverflowError, ArithmeticError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OSError, ArithmeticError) as error:
         raise SchemaError(f"df: column {name!r} cannot be read as {dtype}: {error}.") from None
 
 

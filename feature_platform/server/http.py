@@ -21,6 +21,7 @@ from feature_platform.errors import (
     DefinitionError,
     FeaturePlatformError,
     NotFoundError,
+    PartialWriteError,
     RefusedError,
     RequestError,
     SchemaError,
@@ -47,6 +48,7 @@ _STATUS: Final[tuple[tuple[type[FeaturePlatformError], int], ...]] = (
 )
 
 Handler = Callable[[Request, bytes], Response]
+Admit = Callable[[Request], None]
 
 
 class Metrics:
@@ -104,13 +106,22 @@ class Gate:
         self._active = 0
         self.metrics = Metrics()
 
-    def endpoint(self, name: str, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
-        """Return an endpoint that runs a handler in a thread."""
+    def endpoint(
+        self, name: str, handler: Handler, admit: Admit | None = None
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Return an endpoint that runs a handler in a thread.
+
+        Args:
+            name: Its path, for metrics.
+            handler: Answers a request and its body.
+            admit: Decides by the head of a request, before anything of its body is read, and
+                before it counts as one at work.
+        """
 
         async def run(request: Request) -> Response:
             started = time.perf_counter()
             request.state.id = request_id = os.urandom(REQUEST_ID_LENGTH // 2).hex()
-            response = await self._answer(request, handler)
+            response = await self._answer(request, handler, admit)
             elapsed = time.perf_counter() - started
             self.metrics.answered(name, response.status_code, elapsed)
             # The last header: a client sees by it that the head came to its end.
@@ -121,21 +132,15 @@ class Gate:
 
         return run
 
-    async def _answer(self, request: Request, handler: Handler) -> Response:
-        if self._active >= self._max_concurrent:
-            busy = BusyError("The server is at work on as many requests as it may. Retry.")
-            return problem(503, error_content(busy), retry_after=1)
-        self._active += 1
-        self.metrics.active.set(self._active)
+    async def _answer(self, request: Request, handler: Handler, admit: Admit | None) -> Response:
         try:
-            body = await self._body(request)
-            if self._limiter is None:
-                self._limiter = CapacityLimiter(self._threads)
-            return await to_thread.run_sync(handler, request, body, limiter=self._limiter)
+            if admit is not None:
+                admit(request)
+            return await self._run(request, handler)
         except DeniedError as error:
             return denied(error)
         except FeaturePlatformError as error:
-            return failed(error)
+            return failed(error, request.state.id)
         except ClientDisconnect:
             return Response(status_code=499)
         except Exception:  # noqa: BLE001 - whatever it is, its text stays here
@@ -145,6 +150,18 @@ class Gate:
                 "message": f"The request failed in the server; its log has {request.state.id}.",
             }
             return problem(500, content)
+
+    async def _run(self, request: Request, handler: Handler) -> Response:
+        """Read the body and run the handler, as one of the requests at work."""
+        if self._active >= self._max_concurrent:
+            raise BusyError("The server is at work on as many requests as it may. Retry.")
+        self._active += 1
+        self.metrics.active.set(self._active)
+        try:
+            body = await self._body(request)
+            if self._limiter is None:
+                self._limiter = CapacityLimiter(self._threads)
+            return await to_thread.run_sync(handler, request, body, limiter=self._limiter)
         finally:
             self._active -= 1
             self.metrics.active.set(self._active)
@@ -212,8 +229,14 @@ def denied(error: DeniedError) -> Response:
     return response
 
 
-def failed(error: FeaturePlatformError) -> Response:
-    """Return the answer to a request that failed for a reason that users are told."""
+def failed(error: FeaturePlatformError, request_id: str = "") -> Response:
+    """Return the answer to a request that failed for a reason that users are told.
+
+    What a store says has paths and addresses of the server, so it goes into the log.
+    """
+    if isinstance(error, StoreError) and not isinstance(error, (BusyError, PartialWriteError)):
+        _log.error("request %s: %s", request_id, error)
+        error = StoreError(f"A store of the server failed; its log has {request_id}.")
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     return problem(status, error_content(error), retry_after=int(status == 503))  # noqa: PLR2004
 

@@ -106,6 +106,6 @@ def _time(store: FeatureStore, _: Request, __: bytes) -> Response:
 
 def _number(request: Request, name: str, default: int) -> int:
     text = request.query_params.get(name, str(default))
-    if not text.isdecimal() or int(text) > LAST:
+    if not text.isdecimal() or len(text) > len(str(LAST)) or int(text) > LAST:
         raise RequestError(f"{name}={text[:20]!r} is not a number from 0 to {LAST}.")
     return int(text)

@@ -23,6 +23,9 @@ from feature_platform.server_client import ARROW, ServerClient
 
 REQUEST, RESPONSE = b"feature_platform.request", b"feature_platform.response"
 _STATUSES = list(FieldStatus)
+MOST_ROWS = 10_000_000
+_FRAMES = (b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # of Zstandard and LZ4
+_LARGEST_BUFFER = 2**40
 
 
 def features_content(features: Features) -> Any:
@@ -68,22 +71,54 @@ def packed(table: pa.Table, content: Mapping[str, Any], key: bytes = REQUEST) ->
     return bytes(sink.getvalue())
 
 
-def unpacked(body: bytes, key: bytes = REQUEST) -> tuple[pa.Table, dict[str, Any]]:
+def unpacked(
+    body: bytes, key: bytes = REQUEST, *, most_rows: int = MOST_ROWS
+) -> tuple[pa.Table, dict[str, Any]]:
     """Return what `packed` made.
 
     Raises:
-        RequestError: It is no such stream.
+        RequestError: It is no such stream, has more rows, or would be much larger than it came.
     """
+    if _is_compressed(body):
+        raise RequestError("Compressed Arrow streams are not accepted. Send it as it is.")
+    most = min(most_rows, 8 * len(body))  # a row takes a bit at least
     try:
         with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
-            table = reader.read_all()
+            table = _limited(reader, most)
         table.validate(full=True)
         content = json.loads((table.schema.metadata or {})[key])
+    except RequestError:
+        raise
     except (pa.ArrowException, OSError, KeyError, ValueError, RecursionError) as error:
         raise RequestError(f"The body is not an Arrow stream with a request: {error!r}.") from None
     if not isinstance(content, dict):
         raise RequestError("The request beside the rows is not an object.")
     return table.replace_schema_metadata(None), content
+
+
+def _limited(reader: pa.RecordBatchReader, most: int) -> pa.Table:
+    """Read a stream that has no more rows, and no columns that are much larger than they came."""
+    if any(pa.types.is_run_end_encoded(dtype) for dtype in reader.schema.types):
+        raise RequestError("Run-end encoded columns are not accepted. Decode them first.")
+    batches, rows = [], 0
+    for batch in reader:
+        rows += batch.num_rows
+        if rows > most:
+            raise RequestError(f"The stream has more than {most:,} rows. Send it in parts.")
+        batches.append(batch)
+    return pa.Table.from_batches(batches, reader.schema)
+
+
+def _is_compressed(body: bytes) -> bool:
+    """Return whether a buffer of a stream is compressed: a frame after its length, aligned."""
+    for magic in _FRAMES:
+        start = body.find(magic)
+        while start >= 0:
+            size = int.from_bytes(body[max(start - 8, 0) : start], "little", signed=True)
+            if start % 8 == 0 and 0 < size < _LARGEST_BUFFER:
+                return True
+            start = body.find(magic, start + 1)
+    return False
 
 
 class RemoteReader:

@@ -12,7 +12,7 @@ from feature_platform.errors import RequestError, SchemaError, did_you_mean
 from feature_platform.online import encode_keys
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
 from feature_platform.types.arrow import TIMESTAMP
-from feature_platform.types.values import exact_cast, misplaced
+from feature_platform.types.values import check_times, exact_cast, misplaced
 
 
 def online_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
@@ -160,7 +160,10 @@ def _cast(
     table: Table, name: str, column: pa.ChunkedArray, dtype: pa.DataType | None
 ) -> pa.ChunkedArray:
     try:
-        return column if dtype is None else exact_cast(column, dtype)
+        made = column if dtype is None else exact_cast(column, dtype)
+        if dtype == TIMESTAMP:
+            check_times(made)
     except ValueError as error:
         label = ", ".join(filter(None, [f"column {name!r}", misplaced(column, dtype)]))
         raise SchemaError(f"View {table.name!r}, {label}: {error}.") from error
+    return made

@@ -12,6 +12,9 @@ from feature_platform.errors import abbreviate
 from feature_platform.types.arrow import is_list
 from feature_platform.types.decimals import exact_decimals, holds_decimals, is_lossless
 
+# Microseconds since 1970 of the first and the last moment that Python has.
+_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+
 Column: TypeAlias = Any
 """An Arrow array or chunked array."""
 
@@ -160,6 +163,20 @@ _PLAIN: Mapping[pa.DataType | None, Callable[[Any], Any]] = {
     pa.binary(): _is(bytes),
     pa.bool_(): _is(bool),
 }
+
+
+def check_times(column: Column) -> None:
+    """Check that times are of the years 1 to 9999, which Python and every store can give back.
+
+    Raises:
+        ValueError: One is not.
+    """
+    from pyarrow import compute
+
+    numbers = column.cast(pa.int64())
+    limits = compute.min_max(numbers).as_py()
+    if limits["min"] is not None and (limits["min"] < _FIRST_US or limits["max"] > _LAST_US):
+        raise ValueError("a time is outside of the years 1 to 9999 in UTC")
 
 
 def exact_cast(column: Column, dtype: pa.DataType) -> Column:

@@ -1,5 +1,7 @@
 """Connections, feature groups, queries and feature views, embedded, over two projects."""
 
+import contextlib
+import math
 import warnings
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -411,3 +413,56 @@ def test_a_connection_is_closed_and_opened(conn: Any, tmp_path: Path, monkeypatc
     monkeypatch.setenv("FEATURE_PLATFORM_REPO", str(empty))
     with raises(ConfigError, "feature_store.yaml"):
         feature_platform.connection()
+
+
+def test_integers_are_compared_with_fractions_exactly(trips: Any) -> None:
+    def matching(condition: Any) -> list[int]:
+        return sorted(trips.filter(condition).read()["distance"])
+
+    distance = trips["distance"]
+    assert matching(distance < 20.5) == [10, 20]
+    assert matching(distance <= 19.5) == [10]
+    assert matching(distance >= 20.5) == [30, 40]
+    assert matching(distance > 29.5) == [30, 40]
+    assert matching(distance == 20.5) == []
+    assert matching(distance == 20.0) == [20]
+    assert matching(distance != 20.5) == [10, 20, 30, 40]
+    assert matching(distance < float("inf")) == [10, 20, 30, 40]
+    assert matching(distance > math.nan) == []  # noqa: PLW0177
+    assert matching(distance.isin([20.5, 30.0, None])) == [30]
+    for wrong in (distance < 2**70, distance == "x", distance.isin(["x"]), distance.like("1%")):
+        with raises(RequestError, "distance"):
+            matching(wrong)
+
+
+def test_conditions_on_a_group_that_is_there_twice_are_refused(trips: Any, weather: Any) -> None:
+    keys: dict[str, Any] = {"left_on": ["city"], "right_on": ["city_id"]}
+    cold = weather.select(["temp"]).filter(weather["temp"] > 5)
+    once = trips.select(["trip_id"]).join(cold, prefix="a_", **keys)
+    with raises(RequestError, "prod/weather_1", "temp"):
+        once.join(weather.select(["temp"]), prefix="b_", **keys)
+    other = trips.select(["distance"]).filter(trips["distance"] > 20)
+    with raises(RequestError, "dev/trips_1"):
+        trips.select(["late"]).join(other, left_on=["trip_id"], right_on=["trip_id"], prefix="o_")
+
+
+def test_a_feature_view_keeps_no_inner_join(conn: Any, trips: Any, weather: Any) -> None:
+    query = trips.select(["distance"]).join(
+        weather.select(["temp"]), left_on=["city"], right_on=["city_id"], join_type="inner"
+    )
+    with raises(RequestError, "left"):
+        conn.get_feature_store().create_feature_view("v", query, 1)
+
+
+def test_datasets_of_two_projects_are_apart(conn: Any, trips: Any, weather: Any, prod: Any) -> None:
+    with contextlib.chdir(prod.repo.path), feature_platform.connection() as theirs:
+        group = theirs.get_feature_store().get_feature_group("weather", 1)
+        theirs.get_feature_store().create_feature_view("same", group.select(["temp"]), 1)
+    own = conn.get_feature_store().create_feature_view("same", trips.select(["distance"]), 1)
+    shared = conn.get_feature_store("prod").get_feature_view("same", 1)
+    assert own.create_training_data()[0] == 1
+    with raises(NotFoundError, "prod"):
+        shared.get_training_data(1)
+    assert shared.create_training_data()[0] == 1
+    assert list(own.get_training_data(1)[0].columns) == ["distance"]
+    assert list(shared.get_training_data(1)[0].columns) == ["temp"]

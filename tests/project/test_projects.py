@@ -6,12 +6,14 @@ import pytest
 from tests_support import raises
 
 from feature_platform import (
+    Acceptance,
     Entity,
     FeatureService,
     FeatureView,
     Field,
     FileSource,
     OnDemandFeatureView,
+    Share,
     ViewReference,
 )
 from feature_platform.definitions import Definition, Dependency, from_json
@@ -98,7 +100,9 @@ def test_contracts_see_readers_of_every_project() -> None:
     )  # fmt: skip
     second = FeatureService(name="s2", features=["d"])
     registry = snapshot(
-        prod=[ENTITY, SOURCE, view("a", "b")], dev=[reader, derived, second], other=[view("b")]
+        prod=[ENTITY, SOURCE, view("a", "b"), Share(to="dev")],
+        dev=[reader, derived, second, Acceptance(of="prod")],
+        other=[view("b")],
     )
     made = plan(Project(registry, "prod"), owner="owner_of_prod", desired=[view("b")])
     effects = {e.reader: e.kind for e in Contracts(PlanContext.of(made, registry, NOW)).effects()}

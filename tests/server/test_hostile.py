@@ -323,10 +323,60 @@ def test_secrets_are_in_no_log(served: Served, caplog: pytest.LogCaptureFixture)
     assert send(served, "/v1/online-features?token=hidden", body, key).status == 200
     send(served, "/v1/online-features", body, key + "x")
     assert '"endpoint":"/v1/online-features"' in caplog.text
-    for secret in (key, key.rpartition("_")[2], "hidden", "4711"):
+    for secret in (key, key.split("_", 2)[2], "hidden", "4711"):
         assert secret not in caplog.text
     page = send(served, "/metrics", None, "", "GET").data.decode()
     assert (
         'feature_platform_requests_total{endpoint="/v1/online-features",status="200"} 1.0' in page
     )
     assert key not in page
+
+
+def test_bodies_without_a_key_are_not_read(served: Served) -> None:
+    head = b"POST /v1/online-features HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{"
+    started = time.monotonic()
+    connections = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(300)]
+    for connection in connections:
+        connection.sendall(head)
+        connection.settimeout(10)
+    assert b"401" in connections[-1].recv(100)
+    body = json.dumps({"features": "forecast", "entities": {"city": [1]}})
+    assert send(served, "/v1/online-features", body, served.key()).status == 200
+    assert time.monotonic() - started < 10
+    for connection in connections:
+        connection.close()
+
+
+def test_streams_that_are_larger_than_they_look(served: Served) -> None:
+    key = served.key()
+    content = {"features": "forecast"}
+    nulls = pa.table({"city": pa.nulls(50_000_000)})
+    runs = pa.RunEndEncodedArray.from_arrays(pa.array([5_000], pa.int32()), pa.array([1]))
+    sink = pa.BufferOutputStream()
+    schema = pa.schema([("city", pa.int64())], {remote.REQUEST: json.dumps(content).encode()})
+    zeros = pa.RecordBatch.from_arrays([pa.array([0] * 1_000_000, pa.int64())], schema=schema)
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    with pa.ipc.new_stream(sink, schema, options=options) as writer:
+        writer.write_batch(zeros)
+    for body in (
+        remote.packed(nulls, content), remote.packed(pa.table({"city": runs}), content),
+        bytes(sink.getvalue()),
+        remote.packed(pa.table({"city": list(range(10_001))}), content),
+    ):  # fmt: skip
+        started = time.monotonic()
+        response = send(served, "/v1/online-features", body, key, **{"Content-Type": ARROW})
+        assert response.status == 400
+        check(response, served)
+        assert time.monotonic() - started < 5
+
+
+def test_the_id_of_anothers_commit_gives_nothing(served: Served, prod: FeatureStore) -> None:
+    commit = prod.apply([Entity(name="e", join_keys=["x"])])
+    assert commit is not None
+    made = plan(prod.load_project(), owner="risk", desired=[])
+    forged = {**made.model_dump(mode="json"), "version": 0}
+    forged["changes"] = [{"kind": "feature_service", "name": "s", "before": None, "after": "{}"}]
+    body = json.dumps({"plan": forged, "commit_id": commit.commit_id}).encode()
+    response = send(served, "/v1/registry/commits", body, served.key("risk"))
+    assert response.status == 409
+    check(response, served)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 from tests_support import HOUR, NOON, raises, refused
 
@@ -28,6 +29,7 @@ from feature_platform.errors import (
     NotFoundError,
     RefusedError,
     RequestError,
+    SchemaError,
 )
 from feature_platform.project import ShareState
 from feature_platform.types import Float64, Int64
@@ -491,3 +493,62 @@ def test_online_over_stores_of_two_kinds(
     assert answer["temp"] == [*numbers, *[None] * 10]
     assert answer["people"] == [7 if n < 50 and n % 2 == 0 else None for n in range(60)]
     assert dev.verify_parity("both", pd.DataFrame({"city": range(60)})).mismatches == 0
+
+
+def test_readers_without_access_do_not_hold_the_owner(prod, shared) -> None:
+    shared.apply([SERVICE])
+    prod.sharing.revoke("dev")
+    assert prod.apply(definitions(fields=("temp",)))
+
+
+def test_readers_of_other_features_do_not_hold_the_owner(prod, dev) -> None:
+    prod.sharing.share("dev", ["weather:temp"])
+    dev.sharing.accept("prod")
+    dev.apply([SERVICE])
+    assert prod.apply(definitions(fields=("temp",)))
+
+
+def test_on_demand_views_may_read_namesakes_of_two_projects(shared, tmp_path) -> None:
+    own = pd.DataFrame({"city": [1], "event_timestamp": [NOON - HOUR], "temp": [77]})
+    own.to_parquet(tmp_path / "dev" / "weather.parquet")
+    city = Entity(name="city", join_keys=["city"], value_type=Int64)
+
+    def derived(name: str, source: str) -> OnDemandFeatureView:
+        return OnDemandFeatureView(
+            name=name, mode="sql", sources=[source], expressions={name: "temp + 0"},
+            schema=[Field(name=name, dtype=Int64)],
+        )  # fmt: skip
+
+    view = FeatureView(
+        name="weather", schema=[Field(name="temp", dtype=Int64)], entities=[city],
+        source=FileSource(name="own", path="weather.parquet"),
+    )  # fmt: skip
+    both = FeatureService(name="both", features=["ours", "theirs"])
+    shared.apply([city, view, derived("ours", "weather"), derived("theirs", "prod/weather"), both])
+    table = shared.get_historical_features(ASKED.head(1), "both").to_arrow()
+    assert (table["ours"].to_pylist(), table["theirs"].to_pylist()) == ([77], [2])
+
+
+def test_existence_is_not_told(prod, dev) -> None:
+    prod.sharing.share("dev", ["weather:temp"])
+    dev.sharing.accept("prod")
+
+    def answer(features: object, name: str) -> str:
+        with pytest.raises(AccessError) as caught:
+            dev.get_online_features(features, ROW)
+        return str(caught.value).replace(name, "NAME")
+
+    assert answer(["prod/weather:wind"], "wind") == answer(["prod/weather:nope"], "nope")
+    assert answer("prod/forecast", "forecast") == answer("prod/nope", "nope")
+
+
+def test_times_that_no_reader_could_give_back_are_refused(prod) -> None:
+    table = pa.table(
+        {
+            "city": [1], "temp": [1], "wind": [1],
+            "event_timestamp": pa.array([253_402_300_800_000_000], pa.timestamp("us", "UTC")),
+        }
+    )  # fmt: skip
+    with raises(SchemaError, "9999"):
+        prod.write_to_online_store("weather", table)
+    assert prod.get_online_features(["weather:temp"], ROW).to_dict()["temp"] == [2]
