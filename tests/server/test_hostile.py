@@ -3,6 +3,7 @@
 import json
 import random
 import socket
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -19,7 +20,11 @@ from feature_platform.governance import plan
 from feature_platform.services import remote
 
 POOL = urllib3.PoolManager(retries=False)
-SECRETS = ("Traceback", ".py", "sqlite3", "/work/", "/tmp/", "hash", "fp_")  # noqa: S108
+CHECKOUT = Path(__file__).parents[2]
+SECRETS = (
+    "Traceback", ".py", "sqlite3", "hash", "fp_",
+    str(CHECKOUT), tempfile.gettempdir(),
+)  # fmt: skip
 PATHS = (
     "/get-online-features", "/push", "/write-to-online-store", "/materialize",
     "/materialize-incremental", "/v1/online-features", "/v1/training-set", "/v1/write-online",
