@@ -18,6 +18,7 @@ from feature_platform.retrieval.parity import Mismatch as Mismatch
 from feature_platform.retrieval.parity import Parity as Parity
 from feature_platform.retrieval.parity import verify as verify
 from feature_platform.retrieval.precomputed import PrecomputedWriter as PrecomputedWriter
+from feature_platform.retrieval.request import MOST_ONLINE_ROWS as MOST_ONLINE_ROWS
 from feature_platform.retrieval.request import identity_of as identity_of
 from feature_platform.retrieval.response import FieldStatus as FieldStatus
 from feature_platform.retrieval.response import OnlineResponse as OnlineResponse

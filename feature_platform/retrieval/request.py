@@ -11,7 +11,7 @@ from feature_platform.retrieval.convert import to_arrow
 from feature_platform.retrieval.on_demand import check_request
 from feature_platform.types.values import converter, first_misfit
 
-_MOST_ROWS = 10_000
+MOST_ONLINE_ROWS = 10_000
 
 Columns = dict[str, Sequence[Any]]
 
@@ -84,10 +84,10 @@ class RequestReader:
         if len(lengths) > 1:
             sizes = {name: len(values) for name, values in columns.items()}
             raise RequestError(f"entity_rows: columns have different lengths: {sizes}.")
-        if size > _MOST_ROWS:
+        if size > MOST_ONLINE_ROWS:
             raise RequestError(
                 f"entity_rows has {size:,} rows; the limit of an online request is "
-                f"{_MOST_ROWS:,}. Split the request, or use get_historical_features."
+                f"{MOST_ONLINE_ROWS:,}. Split the request, or use get_historical_features."
             )
         return columns, size
 

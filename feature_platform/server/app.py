@@ -9,17 +9,19 @@ from typing import Any, Final
 import pyarrow as pa
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import is_name
 from feature_platform.errors import RequestError, StoreError
+from feature_platform.retrieval import MOST_ONLINE_ROWS
 from feature_platform.server import feast_format
 from feature_platform.server.authentication import Authenticator, DeniedError, Principal
-from feature_platform.server.http import Gate, Handler, answered, failed, parsed
+from feature_platform.server.http import Admit, Endpoint, Gate, answered, failed, parsed
 from feature_platform.server.keys import SCOPES, KeyStore
-from feature_platform.server.registry import RegistryEndpoints
+from feature_platform.server.registry import READS, commit
+from feature_platform.server.streaming import StreamedRows
 from feature_platform.server_client import ARROW, JSON, PROJECT_HEADER
 from feature_platform.services import remote, writing
 from feature_platform.services.loading import DEFAULT_LOOKBACK
@@ -30,7 +32,6 @@ from feature_platform.types.times import utc_now
 
 _MIB: Final = 1 << 20
 _MOST_STORES: Final = 1000
-_MOST_ONLINE_ROWS: Final = 10_000
 Verb = Callable[[FeatureStore, Request, bytes], Response]
 
 
@@ -61,7 +62,6 @@ class FeatureServer:
             threads=options.threads,
         )
         self._stores: dict[tuple[str, str], FeatureStore] = {}
-        self._registry = RegistryEndpoints()
 
     @property
     def stores(self) -> Stores:
@@ -85,11 +85,10 @@ class FeatureServer:
             "/v1/push": (write, _push),
             "/v1/materialize": (write, _materialize),
             "/v1/materialize-incremental": (write, _incremental),
-            "/v1/registry/commits": ("registry:apply", self._registry.commit),
+            "/v1/registry/commits": ("registry:apply", commit),
         }
         gets: dict[str, tuple[str, Verb]] = {
-            f"/v1/registry/{name}": ("registry:read", verb)
-            for name, verb in self._registry.reads.items()
+            f"/v1/registry/{name}": ("registry:read", verb) for name, verb in READS.items()
         }
         routes = [
             Route(path, self._endpoint(path, scope, verb), methods=[method])
@@ -97,7 +96,7 @@ class FeatureServer:
             for path, (scope, verb) in paths.items()
         ]
         routes += [
-            Route("/v1/caller", self._gate.endpoint("/v1/caller", self._caller)),
+            Route("/v1/caller", self._gate.endpoint("/v1/caller", _caller, self._admission())),
             Route("/health", _healthy),
             Route("/health/live", _healthy),
             Route("/health/ready", self._gate.endpoint("/health/ready", self._ready)),
@@ -110,21 +109,24 @@ class FeatureServer:
         yield
         self._store.close()
 
-    def _endpoint(self, path: str, scope: str, verb: Verb) -> Any:
-        def admit(request: Request) -> None:
-            principal = self._authenticator.principal(request.headers.get("authorization"))
-            request.state.principal = principal.id
-            request.state.caller = principal
-            project = self._project(request, principal)
-            request.state.project = project
-            principal.check(scope, project)
-
+    def _endpoint(self, path: str, scope: str, verb: Verb) -> Endpoint:
         def handle(request: Request, body: bytes) -> Response:
             state = request.state
             return verb(self._store_of(state.project, state.caller), request, body)
 
-        handler: Handler = handle
-        return self._gate.endpoint(path, handler, admit)
+        return self._gate.endpoint(path, handle, self._admission(scope))
+
+    def _admission(self, scope: str = "") -> Admit:
+        """Return what admits the requests of principals with a scope, or with any key."""
+
+        async def admit(request: Request) -> None:
+            principal = await self._authenticator.principal(request.headers.get("authorization"))
+            request.state.principal = principal.id
+            request.state.caller = principal
+            request.state.project = project = self._project(request, principal)
+            principal.check(project, scope)
+
+        return admit
 
     def _project(self, request: Request, principal: Principal) -> str:
         """Return the project of a request: that of its header, or the only one of its key."""
@@ -150,16 +152,6 @@ class FeatureServer:
                 self._stores[key] = store
         return store
 
-    def _caller(self, request: Request, _body: bytes) -> Response:
-        """Say who the caller is, so that a client need not know."""
-        principal = self._authenticator.principal(request.headers.get("authorization"))
-        request.state.principal = principal.id
-        project = self._project(request, principal)
-        if principal.projects and project not in principal.projects:
-            raise DeniedError(403, f"This key does not act in project {project!r}.")
-        scopes = sorted(principal.scopes)
-        return answered({"owner": principal.owner, "project": project, "scopes": scopes})
-
     def _ready(self, _request: Request, _body: bytes) -> Response:
         """Say whether the registry can be read."""
         try:
@@ -170,6 +162,13 @@ class FeatureServer:
 
     async def _metrics(self, _request: Request) -> Response:
         return self._gate.metrics.page()
+
+
+def _caller(request: Request, _body: bytes) -> Response:
+    """Say who the caller is, so that a client need not know."""
+    principal: Principal = request.state.caller
+    scopes = sorted(principal.scopes)
+    return answered({"owner": principal.owner, "project": request.state.project, "scopes": scopes})
 
 
 async def _healthy(_request: Request) -> Response:
@@ -231,7 +230,7 @@ def _feast_incremental(store: FeatureStore, _: Request, body: bytes) -> Response
 
 def _online(store: FeatureStore, request: Request, body: bytes) -> Response:
     if request.headers.get("content-type", "").startswith(ARROW):
-        rows, content = remote.unpacked(body, most_rows=_MOST_ONLINE_ROWS)
+        rows, content = remote.unpacked(body, most_rows=MOST_ONLINE_ROWS)
         entities: Any = rows
     else:
         content = parsed(body)
@@ -270,53 +269,7 @@ def _training_set(store: FeatureStore, _: Request, body: bytes) -> Response:
         )
     else:
         job = store.get_historical_features(rows, features, **options)
-    return _streamed(job.to_batches(), job.cancel)
-
-
-def _streamed(reader: pa.RecordBatchReader, cancel: Callable[[], None]) -> Response:
-    """Stream batches; a reader that goes away ends the query."""
-    sink = _Chunks()
-
-    def chunks() -> Any:
-        is_done = False
-        try:
-            with pa.ipc.new_stream(sink, reader.schema) as writer:
-                for batch in reader:
-                    writer.write_batch(batch)
-                    yield from sink.take()
-            yield from sink.take()
-            is_done = True
-        finally:
-            if not is_done:
-                cancel()
-            reader.close()
-
-    return StreamingResponse(chunks(), media_type=ARROW)
-
-
-class _Chunks:
-    """A file that keeps what is written until it is taken."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self.closed = False
-
-    def write(self, part: Any) -> int:
-        """Keep bytes."""
-        self._parts.append(bytes(part))
-        return len(part)
-
-    def take(self) -> list[bytes]:
-        """Return what was written since the last call."""
-        parts, self._parts = self._parts, []
-        return parts
-
-    def flush(self) -> None:
-        """Nothing is buffered."""
-
-    def close(self) -> None:
-        """End the file; what it keeps can still be taken."""
-        self.closed = True
+    return StreamedRows(job)
 
 
 def _rows_verb(method: str) -> Verb:

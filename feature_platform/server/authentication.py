@@ -7,6 +7,8 @@ from hashlib import sha256
 from threading import Lock
 from typing import Any, Final
 
+from anyio import CapacityLimiter, to_thread
+
 from feature_platform.config import OidcSettings
 from feature_platform.definitions import is_name
 from feature_platform.project import READER
@@ -15,6 +17,7 @@ from feature_platform.types.times import utc_now
 
 _REMEMBERED_SECONDS: Final = 1.0
 _MOST_REMEMBERED: Final = 10_000
+_THREADS: Final = 4
 _ALGORITHMS: Final = ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "EdDSA"]
 
 
@@ -48,15 +51,15 @@ class Principal:
     projects: tuple[str, ...]
     scopes: frozenset[str]
 
-    def check(self, scope: str, project: str) -> None:
-        """Check that it may do something in a project.
+    def check(self, project: str, scope: str = "") -> None:
+        """Check that it may act in a project, and do something there.
 
         Raises:
             DeniedError: It may not.
         """
         if self.projects and project not in self.projects:
             raise DeniedError(403, f"This key does not act in project {project!r}.")
-        if scope not in self.scopes and "admin" not in self.scopes:
+        if scope and scope not in self.scopes and "admin" not in self.scopes:
             raise DeniedError(403, f"This key lacks the scope {scope!r}.")
         if self.owner == READER and scope in {"registry:apply", "features:write"}:
             raise DeniedError(403, "This key acts for `none`, which may only read.")
@@ -84,19 +87,23 @@ class Authenticator:
         self._open_to = open_to
         self._rates = Rates(requests_per_second)
         self._remembered: dict[bytes, tuple[float, Principal]] = {}
+        self._limiter = CapacityLimiter(_THREADS)
 
-    def principal(self, header: str | None) -> Principal:
+    async def principal(self, header: str | None) -> Principal:
         """Return who sends a request with an `Authorization` header.
+
+        Keys and tokens that are not remembered are looked up in threads of their own, so that
+        nobody's wait for a file or an identity provider stops the other requests.
 
         Raises:
             DeniedError: Nobody who may.
         """
-        principal = self._open_to or self._of_header(header)
+        principal = self._open_to or await self._of_header(header)
         if not self._rates.allow(principal.id):
             raise DeniedError(429, "Too many requests with this key. Send fewer per second.")
         return principal
 
-    def _of_header(self, header: str | None) -> Principal:
+    async def _of_header(self, header: str | None) -> Principal:
         scheme, _, text = (header or "").partition(" ")
         if scheme.lower() not in {"bearer", "apikey"} or not text:
             raise DeniedError(401, "Send the API key: `Authorization: Bearer fp_...`.")
@@ -105,7 +112,7 @@ class Authenticator:
         now = time.monotonic()
         if remembered and now - remembered[0] < _REMEMBERED_SECONDS:
             return remembered[1]
-        principal = self._of_text(text.strip())
+        principal = await to_thread.run_sync(self._of_text, text.strip(), limiter=self._limiter)
         if len(self._remembered) >= _MOST_REMEMBERED:
             self._remembered.clear()
         self._remembered[digest] = (now, principal)

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -12,6 +14,7 @@ from anyio import CapacityLimiter, to_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from feature_platform.errors import (
     AccessError,
@@ -48,7 +51,7 @@ _STATUS: Final[tuple[tuple[type[FeaturePlatformError], int], ...]] = (
 )
 
 Handler = Callable[[Request, bytes], Response]
-Admit = Callable[[Request], None]
+Admit = Callable[[Request], Awaitable[None]]
 
 
 class Metrics:
@@ -101,14 +104,11 @@ class Gate:
         self._max_body = max_body
         self._max_seconds = max_seconds
         self._max_concurrent = max_concurrent
-        self._threads = threads
-        self._limiter: CapacityLimiter | None = None
+        self._limiter = CapacityLimiter(threads)
         self._active = 0
         self.metrics = Metrics()
 
-    def endpoint(
-        self, name: str, handler: Handler, admit: Admit | None = None
-    ) -> Callable[[Request], Awaitable[Response]]:
+    def endpoint(self, name: str, handler: Handler, admit: Admit | None = None) -> "Endpoint":
         """Return an endpoint that runs a handler in a thread.
 
         Args:
@@ -117,61 +117,36 @@ class Gate:
             admit: Decides by the head of a request, before anything of its body is read, and
                 before it counts as one at work.
         """
+        return Endpoint(self, name, handler, admit)
 
-        async def run(request: Request) -> Response:
-            started = time.perf_counter()
-            request.state.id = request_id = os.urandom(REQUEST_ID_LENGTH // 2).hex()
-            response = await self._answer(request, handler, admit)
-            elapsed = time.perf_counter() - started
-            self.metrics.answered(name, response.status_code, elapsed)
-            # The last header: a client sees by it that the head came to its end.
-            response.raw_headers.append((_REQUEST_HEADER, request_id.encode()))
-            if _log.isEnabledFor(logging.INFO):
-                _log.info(_line(request, name, response.status_code, elapsed))
-            return response
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Count a request as one at work.
 
-        return run
-
-    async def _answer(self, request: Request, handler: Handler, admit: Admit | None) -> Response:
-        try:
-            if admit is not None:
-                admit(request)
-            return await self._run(request, handler)
-        except DeniedError as error:
-            return denied(error)
-        except FeaturePlatformError as error:
-            return failed(error, request.state.id)
-        except ClientDisconnect:
-            return Response(status_code=499)
-        except Exception:  # noqa: BLE001 - whatever it is, its text stays here
-            _log.exception("request %s failed", request.state.id)
-            content = {
-                "error": "StoreError",
-                "message": f"The request failed in the server; its log has {request.state.id}.",
-            }
-            return problem(500, content)
-
-    async def _run(self, request: Request, handler: Handler) -> Response:
-        """Read the body and run the handler, as one of the requests at work."""
+        Raises:
+            BusyError: There are as many as there may be.
+        """
         if self._active >= self._max_concurrent:
             raise BusyError("The server is at work on as many requests as it may. Retry.")
         self._active += 1
         self.metrics.active.set(self._active)
         try:
-            body = await self._body(request)
-            if self._limiter is None:
-                self._limiter = CapacityLimiter(self._threads)
-            return await to_thread.run_sync(handler, request, body, limiter=self._limiter)
+            yield
         finally:
             self._active -= 1
             self.metrics.active.set(self._active)
 
+    async def run(self, handler: Handler, request: Request) -> Response:
+        """Read the body and run the handler."""
+        body = await self._body(request)
+        return await to_thread.run_sync(handler, request, body, limiter=self._limiter)
+
     async def _body(self, request: Request) -> bytes:
+        if request.method != "POST":
+            return b""
         length = request.headers.get("content-length", "")
         if length and (not length.isdecimal() or int(length) > self._max_body):
             raise DeniedError(413, self._too_large())
-        if not length and request.method == "GET":
-            return b""
         parts, size = [], 0
         try:
             async with asyncio.timeout(self._max_seconds):
@@ -188,6 +163,51 @@ class Gate:
 
     def _too_large(self) -> str:
         return f"The body may have {self._max_body:,} bytes. Send it in parts."
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A path of the server, as an ASGI application; see `Gate.endpoint`."""
+
+    gate: Gate
+    name: str
+    handler: Handler
+    admit: Admit | None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; it is at work until the answer has been sent."""
+        started = time.perf_counter()
+        request = Request(scope, receive)
+        request.state.id = request_id = os.urandom(REQUEST_ID_LENGTH // 2).hex()
+        with ExitStack() as slot:
+            response = await self._answer(request, slot)
+            elapsed = time.perf_counter() - started
+            self.gate.metrics.answered(self.name, response.status_code, elapsed)
+            # The last header: a client sees by it that the head came to its end.
+            response.raw_headers.append((_REQUEST_HEADER, request_id.encode()))
+            if _log.isEnabledFor(logging.INFO):
+                _log.info(_line(request, self.name, response.status_code, elapsed))
+            await response(scope, receive, send)
+
+    async def _answer(self, request: Request, slot: ExitStack) -> Response:
+        try:
+            if self.admit is not None:
+                await self.admit(request)
+            slot.enter_context(self.gate.slot())
+            return await self.gate.run(self.handler, request)
+        except DeniedError as error:
+            return denied(error)
+        except FeaturePlatformError as error:
+            return failed(error, request.state.id)
+        except ClientDisconnect:
+            return Response(status_code=499)
+        except Exception:  # noqa: BLE001 - whatever it is, its text stays here
+            _log.exception("request %s failed", request.state.id)
+            content = {
+                "error": "StoreError",
+                "message": f"The request failed in the server; its log has {request.state.id}.",
+            }
+            return problem(500, content)
 
 
 def _line(request: Request, name: str, status: int, seconds: float) -> str:

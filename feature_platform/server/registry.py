@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 from starlette.requests import Request
@@ -23,48 +23,35 @@ _HEX = frozenset("0123456789abcdef")
 Verb = Callable[[FeatureStore, Request, bytes], Response]
 
 
-class RegistryEndpoints:
-    """Reads of the log, and commits of plans in the name of the caller."""
+def commit(store: FeatureStore, request: Request, body: bytes) -> Response:
+    """Check a plan, and write it in the name of the caller.
 
-    @property
-    def reads(self) -> Mapping[str, Verb]:
-        """Name → what is read."""
-        return {
-            "commits": _commits,
-            "last": _last,
-            "checkpoint": _checkpoint,
-            "time": _time,
-        }
-
-    def commit(self, store: FeatureStore, request: Request, body: bytes) -> Response:
-        """Check a plan, and write it in the name of the caller.
-
-        Raises:
-            RefusedError: The plan is of another owner or project, or breaks rules.
-            RequestError: It is no plan.
-        """
-        content = parsed(body)
-        plan = _plan(content)
-        changes = plan.plan if isinstance(plan, SavedPlan) else plan
-        if (changes.owner, changes.project) != (store.owner, store.project):
-            message = (
-                f"the key acts for {store.owner!r} in project {store.project!r}, and this is a "
-                f"plan of {changes.owner!r} for {changes.project!r}."
-            )
-            problem = Problem("ownership", "the plan", message)
-            raise RefusedError(changes.owner, changes.project, [problem])
-        client, message = (_text(content, name) for name in ("client", "message"))
-        commit_id = _text(content, "commit_id")
-        if len(commit_id) != 32 or not set(commit_id) <= _HEX:  # noqa: PLR2004
-            raise RequestError("commit_id must be 32 hexadecimal digits.")
-        key = getattr(request.state, "principal", "")
-        written = store.commit(
-            plan, message=message, client=f"{client} (key {key})", commit_id=commit_id
+    Raises:
+        RefusedError: The plan is of another owner or project, or breaks rules.
+        RequestError: It is no plan.
+    """
+    content = parsed(body)
+    plan = _plan(content)
+    changes = plan.plan if isinstance(plan, SavedPlan) else plan
+    if (changes.owner, changes.project) != (store.owner, store.project):
+        message = (
+            f"the key acts for {store.owner!r} in project {store.project!r}, and this is a "
+            f"plan of {changes.owner!r} for {changes.project!r}."
         )
-        if written is None:
-            return Response(status_code=204)
-        _log.info("commit %d by key %s: %s", written.version, key, written.summary())
-        return Response(written.to_bytes(), media_type=_OCTETS)
+        problem = Problem("ownership", "the plan", message)
+        raise RefusedError(changes.owner, changes.project, [problem])
+    client, message = (_text(content, name) for name in ("client", "message"))
+    commit_id = _text(content, "commit_id")
+    if len(commit_id) != 32 or not set(commit_id) <= _HEX:  # noqa: PLR2004
+        raise RequestError("commit_id must be 32 hexadecimal digits.")
+    key = getattr(request.state, "principal", "")
+    written = store.commit(
+        plan, message=message, client=f"{client} (key {key})", commit_id=commit_id
+    )
+    if written is None:
+        return Response(status_code=204)
+    _log.info("commit %d by key %s: %s", written.version, key, written.summary())
+    return Response(written.to_bytes(), media_type=_OCTETS)
 
 
 def _plan(content: dict[str, Any]) -> Plan | SavedPlan:
@@ -109,3 +96,12 @@ def _number(request: Request, name: str, default: int) -> int:
     if not text.isdecimal() or len(text) > len(str(LAST)) or int(text) > LAST:
         raise RequestError(f"{name}={text[:20]!r} is not a number from 0 to {LAST}.")
     return int(text)
+
+
+READS: Final[Mapping[str, Verb]] = {
+    "commits": _commits,
+    "last": _last,
+    "checkpoint": _checkpoint,
+    "time": _time,
+}
+"""Name → what is read of the log."""
