@@ -44,6 +44,12 @@ class UnknownOutcomeError(FeaturePlatformError):
     retryable = True
 
 
+class UnknownWriteError(UnknownOutcomeError):
+    """Nobody confirmed that rows were appended. Look for them before you send them again."""
+
+    retryable = False
+
+
 class CorruptLogError(FeaturePlatformError):
     """The registry's log failed verification. Run `feature-platform fsck`."""
 

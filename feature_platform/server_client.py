@@ -1,6 +1,7 @@
 """Requests to a feature server: TLS, keys, retries, errors."""
 
 import os
+import socket
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 from pydantic import SecretStr
 
-from feature_platform.errors import BusyError, ConfigError, StoreError, UnknownOutcomeError
+from feature_platform.errors import BusyError, ConfigError, StoreError, UnknownWriteError
 from feature_platform.lazy import Lazy
 from feature_platform.settings import Settings
 from feature_platform.wire import error_of
@@ -21,8 +22,15 @@ REQUEST_HEADER: Final = "X-Request-Id"
 REQUEST_ID_LENGTH: Final = 16
 ARROW: Final = "application/vnd.apache.arrow.stream"
 JSON: Final = "application/json"
-_CONNECT_SECONDS, _READ_SECONDS = 5.0, 60.0
+WORK_SECONDS: Final = 3600.0  # that a server may take for a load or a training set
+_CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
 _LONGEST_TRY_SECONDS = 30.0
+# A server that vanished is noticed while it is waited for.
+_KEEPALIVE: Final = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)] + [
+    (socket.IPPROTO_TCP, getattr(socket, name), value)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 6))
+    if hasattr(socket, name)
+]
 _BUSY = {429, 503}
 _UNAUTHORIZED = 401
 _UNHANDLED = {404, 405}  # of paths that the server does not have
@@ -125,6 +133,7 @@ class ServerClient:
         accept: str = JSON,
         query: Mapping[str, str] | None = None,
         is_repeatable: bool = True,
+        seconds: float = _ANSWER_SECONDS,
     ) -> bytes:
         """Send a request and return the body of the answer.
 
@@ -135,16 +144,20 @@ class ServerClient:
             content_type: Of the body.
             accept: Of the answer.
             query: Parameters of the URL.
-            is_repeatable: Whether it may be sent again after the connection was lost.
+            is_repeatable: Whether it may be sent again after the connection was lost; appending
+                rows may not.
+            seconds: How long the server may take.
 
         Raises:
             FeaturePlatformError: The server refused it, with its error.
             BusyError: The server stayed busy.
             StoreError: The server cannot be reached.
-            UnknownOutcomeError: The connection was lost, and it may have been done.
+            UnknownWriteError: The connection was lost, and rows may have been appended.
         """
         headers = {"Content-Type": content_type, "Accept": accept}
-        response = self._send(method, path, body, headers, query, is_repeatable=is_repeatable)
+        response = self._send(
+            method, path, body, headers, query, is_repeatable=is_repeatable, seconds=seconds
+        )
         if response.status < 300:  # noqa: PLR2004 - the class of success
             return bytes(response.data)
         raise self._error(response)
@@ -153,8 +166,9 @@ class ServerClient:
         """Send a request and return the answer as a file, which is read while it comes."""
         headers = {"Content-Type": content_type, "Accept": accept}
         response = self._send(
-            "POST", path, body, headers, None, is_repeatable=True, preload_content=False
-        )
+            "POST", path, body, headers, None,
+            is_repeatable=True, seconds=WORK_SECONDS, preload_content=False,
+        )  # fmt: skip
         if response.status >= 300:  # noqa: PLR2004
             raise self._error(response)
         response.auto_close = False
@@ -169,10 +183,12 @@ class ServerClient:
         query: Mapping[str, str] | None,
         *,
         is_repeatable: bool,
+        seconds: float,
         preload_content: bool = True,
     ) -> Any:
         from tenacity import Retrying, retry_if_exception_type, stop_after_delay
         from tenacity import wait_random_exponential as wait
+        from urllib3 import Timeout
         from urllib3.exceptions import HTTPError
 
         headers = {**headers, PROJECT_HEADER: self.project}
@@ -180,6 +196,7 @@ class ServerClient:
             headers["Authorization"] = f"Bearer {key}"
         url = self.address + path + (f"?{urlencode(query)}" if query else "")
         pool = self._pool.get()
+        timeout = Timeout(connect=_CONNECT_SECONDS, read=seconds)
 
         def send() -> Any:
             try:
@@ -189,18 +206,20 @@ class ServerClient:
                     body=body or None,
                     headers=headers,
                     preload_content=preload_content,
+                    timeout=timeout,
                 )
             except HTTPError as error:
                 raise self._lost(error, is_repeatable=is_repeatable) from error
             if not _is_whole(response):
+                response.close()
                 raise self._lost(StoreError("the answer was cut off"), is_repeatable=is_repeatable)
             if response.status in _BUSY:
+                response.close()
                 raise BusyError(f"The feature server {self.address} is busy.")
             return response
 
-        kinds: tuple[type[Exception], ...] = (StoreError,) if is_repeatable else (BusyError,)
         retrying = Retrying(
-            retry=retry_if_exception_type(kinds),
+            retry=retry_if_exception_type(StoreError),
             wait=wait(0.05, 2.0),
             stop=stop_after_delay(_LONGEST_TRY_SECONDS),
             reraise=True,
@@ -219,7 +238,9 @@ class ServerClient:
         message = f"The feature server {self.address} cannot be reached: {reason}"
         if is_repeatable or isinstance(reason, NewConnectionError):
             return StoreError(message)
-        return UnknownOutcomeError(f"{message} The request may have been done.")
+        return UnknownWriteError(
+            f"{message} The rows may have been appended: look before you retry."
+        )
 
     def _error(self, response: Any) -> Exception:
         if response.status == _UNAUTHORIZED and not self._settings.key(self._folder):
@@ -237,6 +258,7 @@ class ServerClient:
 
     def _open_pool(self) -> Any:
         import urllib3
+        from urllib3.connection import HTTPConnection
 
         context = ssl.create_default_context()
         if path := self._settings.trust_store_path:
@@ -252,7 +274,7 @@ class ServerClient:
             retries=False,
             ssl_context=context,
             assert_hostname=None if self._settings.hostname_verification else False,
-            timeout=urllib3.Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
+            socket_options=[*HTTPConnection.default_socket_options, *_KEEPALIVE],
         )
 
 

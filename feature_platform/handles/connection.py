@@ -17,6 +17,7 @@ from feature_platform.store import FeatureStore
 
 _SUFFIX: Final = "_featurestore"
 _PREFIX: Final = "FEATURE_PLATFORM_"
+_PORT: Final = 443
 _ENGINES: Final = (None, "python", "spark", "hive", "training")
 
 
@@ -56,7 +57,7 @@ class Connection:
     def __init__(  # noqa: PLR0917 - the order of the arguments is that of Hopsworks
         self,
         host: str | None = None,
-        port: int = 443,
+        port: int = _PORT,
         project: str | None = None,
         engine: str | None = None,
         region_name: str = "default",
@@ -68,7 +69,7 @@ class Connection:
         api_key_value: str | None = None,
     ) -> None:
         self.host = host or os.environ.get(f"{_PREFIX}HOST")
-        self.port = int(os.environ.get(f"{_PREFIX}PORT", port))
+        self.port = _port() if port == _PORT else port
         self.project = project or os.environ.get(f"{_PREFIX}PROJECT")
         if engine not in _ENGINES:
             raise ConfigError(f"engine={engine!r} is not one of {_ENGINES[1:]}.")
@@ -194,6 +195,14 @@ class Connection:
         if self._store is None:
             raise RequestError("The connection is closed. Call connect().")
         return self._store
+
+
+def _port() -> int:
+    """Return the port of the environment, or that of HTTPS."""
+    text = os.environ.get(f"{_PREFIX}PORT", str(_PORT))
+    if not text.isdecimal():
+        raise ConfigError(f"{_PREFIX}PORT={text!r} is not a port.")
+    return int(text)
 
 
 connection = Connection

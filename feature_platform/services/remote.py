@@ -19,7 +19,7 @@ from feature_platform.retrieval import (
     Shape,
     to_arrow,
 )
-from feature_platform.server_client import ARROW, ServerClient
+from feature_platform.server_client import ARROW, WORK_SECONDS, ServerClient
 
 REQUEST, RESPONSE = b"feature_platform.request", b"feature_platform.response"
 _STATUSES = list(FieldStatus)
@@ -299,15 +299,24 @@ def training_set(
 
 
 def write(client: ServerClient, verb: str, name: str, df: object, **options: Any) -> Any:
-    """Send rows to a server: `write-online`, `write-offline`, `delete-online` or `push`."""
+    """Send rows to a server: `write-online`, `write-offline`, `delete-online` or `push`.
+
+    Raises:
+        UnknownWriteError: The connection was lost after rows were sent that are appended, and
+            sending them again could append them twice.
+    """
     body = packed(to_arrow(df, "df"), {"name": name, **options})
-    answer = client.request("POST", f"/v1/{verb}", body, content_type=ARROW)
+    is_appended = verb == "write-offline" or options.get("to") not in {None, "ONLINE"}
+    answer = client.request(
+        "POST", f"/v1/{verb}", body,
+        content_type=ARROW, is_repeatable=not is_appended, seconds=WORK_SECONDS,
+    )  # fmt: skip
     return json.loads(answer)["result"]
 
 
 def call(client: ServerClient, verb: str, content: Mapping[str, Any]) -> Any:
     """Let a server do something, such as a load, and return the result."""
-    return client.json("POST", f"/v1/{verb}", content)["result"]
+    return client.json("POST", f"/v1/{verb}", content, seconds=WORK_SECONDS)["result"]
 
 
 def times(**named: datetime | None) -> dict[str, str | None]:

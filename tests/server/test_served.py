@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import urllib3
 from server.conftest import Served
 from tests_support import HOUR, NOON, raises, refused
 
@@ -27,6 +28,7 @@ from feature_platform.errors import (
     RequestError,
     SchemaError,
     StoreError,
+    UnknownWriteError,
 )
 from feature_platform.types import Int64
 
@@ -255,3 +257,61 @@ def test_connections_are_given_back(client) -> None:
     reader.close()
     [host] = [pool.pools[key] for key in pool.pools.keys()]  # noqa: SIM118 - it is no dict
     assert host.num_connections <= 3
+
+
+@pytest.fixture
+def requests(client, monkeypatch) -> list[dict[str, Any]]:
+    """What the client sends; the first answer is lost after the server gave it."""
+    pool, sent = client.stores.offline_server._pool.get(), []
+    send = pool.request
+
+    def request(method: str, url: str, **options: Any) -> Any:
+        answer = send(method, url, **options)
+        if "/v1/registry" in url:
+            return answer
+        sent.append({"path": url.removeprefix(client.stores.offline_server.address), **options})
+        if len(sent) == 1:
+            raise urllib3.exceptions.ProtocolError("the answer was lost")
+        return answer
+
+    monkeypatch.setattr(pool, "request", request)
+    return sent
+
+
+def test_rows_that_are_appended_are_sent_once(client, folder, requests) -> None:
+    rows = pd.DataFrame({"city": [7], "event_timestamp": [NOON], "temp": [1],
+                         "wind": [1.0], "sky": ["fog"]})  # fmt: skip
+
+    for number, write in enumerate(
+        (
+            lambda: client.write_to_offline_store("weather", rows),
+            lambda: client.push("push", rows, PushMode.OFFLINE),
+            lambda: client.push("push", rows, PushMode.ONLINE_AND_OFFLINE),
+        ),
+        start=1,
+    ):
+        requests.clear()
+        with raises(UnknownWriteError, "look"):
+            write()
+        assert len(requests) == 1
+        stored = [pd.read_parquet(file) for file in (folder / "weather").iterdir()]
+        assert sum((part["city"] == 7).sum() for part in stored) == number
+    for write in (
+        lambda: client.write_to_online_store("weather", rows),
+        lambda: client.push("push", rows, PushMode.ONLINE),
+        lambda: client.materialize(NOON - HOUR, NOON),
+    ):
+        requests.clear()
+        write()
+        assert len(requests) == 2
+
+
+def test_what_takes_long_is_waited_for(client, requests) -> None:
+    requests.append({})
+    client.materialize(NOON - HOUR, NOON)
+    client.materialize_incremental(NOON)
+    client.get_historical_features(ASKED, ["weather:temp"]).to_arrow()
+    client.get_online_features(["weather:temp"], ROWS)
+    seconds = {r["path"]: r["timeout"].read_timeout for r in requests[1:]}
+    assert seconds["/v1/materialize"] == seconds["/v1/materialize-incremental"] >= 3600
+    assert seconds["/v1/training-set"] >= 3600 > seconds["/v1/online-features"]
