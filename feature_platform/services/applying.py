@@ -149,7 +149,16 @@ def _models_at_risk(call: Call, effects: Iterable[Effect]) -> tuple[ModelVersion
     models = Models(call.stores.settings, call.stores.repo.path)
     if not services or not models.is_configured:
         return ()
-    return tuple(models.trained_on(services))
+    try:
+        return tuple(models.trained_on(services))
+    except (ConfigError, StoreError) as error:
+        warnings.warn(
+            f"The models that were trained on {', '.join(sorted(services))} are not in the "
+            f"report: {error}",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+        return ()
 
 
 def commit(

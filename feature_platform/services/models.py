@@ -60,14 +60,18 @@ class Models:
 
     def __init__(self, settings: RepoConfig, folder: Path) -> None:
         self._folder = folder / _EMBEDDED
+        self._is_set = bool(settings.model_registry)
         self._uri = settings.model_registry or os.environ.get(_ENVIRONMENT, "")
         self._is_served = is_server_url(settings.registry)
         self._client = Lazy(self._open)
 
     @property
     def is_configured(self) -> bool:
-        """Whether there can be models: a tracking server, or the file of the repo folder."""
-        return bool(self._uri) or (self._folder / "mlflow.db").exists()
+        """Whether the repo has models: in its `model_registry`, or in the file of its folder.
+
+        A server that only the environment names may be there for other work.
+        """
+        return self._is_set if self._uri else (self._folder / "mlflow.db").exists()
 
     def save(
         self,
@@ -99,7 +103,7 @@ class Models:
                 full, f"{run.info.artifact_uri}/model", run.info.run_id,
                 tags=dict(links), description=description,
             )  # fmt: skip
-        return self._read(made)
+            return self._read(made)
 
     def _experiment(self, project: str) -> str:
         """Return the MLflow experiment of a project."""
@@ -189,11 +193,13 @@ class Models:
 def _errors() -> Iterator[None]:
     """Turn the errors of MLflow into ours."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except MlflowException as error:
-        raise StoreError(f"MLflow: {error}") from error
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise StoreError(f"MLflow: {reason}") from error
 
 
 def links_of(service: str, dataset: str, registry_version: int) -> Iterator[tuple[str, str]]:

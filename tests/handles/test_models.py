@@ -124,3 +124,22 @@ def test_models_are_shared_with_the_store(conn: Any, tmp_path: Path, files: Path
     assert shared.get_models("risk") == []
     with raises(AccessError, "prod"):
         shared.create_model("risk")
+
+
+def test_plans_do_without_a_model_registry(
+    conn: Any, view: Any, files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store: FeatureStore = conn._store
+    trips = store.get_feature_view("trips_1")
+    fields = [f for f in trips.fields if f.name != "distance"]
+    plan = store.plan([trips.model_copy(update={"schema": fields})])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")  # it is not asked
+    assert not store.review(plan).models
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    broken = store.repo.path / "data" / "models" / "mlflow.db"
+    broken.parent.mkdir(parents=True, exist_ok=True)
+    broken.write_bytes(b"no database" * 1000)
+    with pytest.warns(RuntimeWarning, match="delays_1"):
+        report = store.review(plan)
+    assert report.effects
+    assert report.models == ()

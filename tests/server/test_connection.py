@@ -60,6 +60,12 @@ def test_keys_come_from_values_files_and_the_environment(served, tmp_path, monke
     monkeypatch.setenv("FEATURE_PLATFORM_HOST", "http://127.0.0.1")
     monkeypatch.setenv("FEATURE_PLATFORM_PORT", str(served.port))
     assert feature_platform.connection().project == "dev"
+    monkeypatch.setenv("FEATURE_PLATFORM_PORT", "1")
+    assert connect(served).project == "dev"  # arguments win
+    for wrong in ("http", "-1", ""):
+        monkeypatch.setenv("FEATURE_PLATFORM_PORT", wrong)
+        with raises(ConfigError, "FEATURE_PLATFORM_PORT"):
+            feature_platform.connection()
     with raises(AccessError, "valid"):
         connect(served, api_key_value="fp_0123456789ab_wrong")
     with raises(ConfigError, "missing"):
