@@ -5,7 +5,7 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
-from feature_platform.errors import RequestError
+from feature_platform.errors import RequestError, StoreError
 from feature_platform.offline import Deliver, EntityRows, OfflineStore, Progress, Query, Span
 from feature_platform.table import EVENT_TIMESTAMP, ViewRead
 
@@ -49,7 +49,12 @@ class SideBySideQuery(Query):
             asked = rows if number == 0 else _keys_and_times(rows, reads)
             queries.append(store.point_in_time(asked, reads, known_only=self._known_only))
         self._running = queries
-        readers = [query.reader(progress) for query in queries]
+        readers: list[pa.RecordBatchReader] = []
+        try:
+            readers.extend(query.reader(progress) for query in queries)
+        except BaseException:
+            _close(readers)
+            raise
         features = [
             [column for read in reads for column in read.columns.values()]
             for _, reads in self._parts
@@ -122,22 +127,36 @@ def _side_by_side(
     rest: list[pa.RecordBatch | None] = [None] * len(readers)
     try:
         while True:
-            for number, reader in enumerate(readers):
-                batch = rest[number]
-                while batch is None or not batch.num_rows:
-                    batch = next(reader, None)
-                    if batch is None:
-                        return
-                rest[number] = batch
-            size = min(batch.num_rows for batch in rest if batch is not None)
+            rest = [_rows(batch, reader) for batch, reader in zip(rest, readers, strict=True)]
+            batches = [batch for batch in rest if batch is not None]
+            if not batches:
+                return
+            if len(batches) < len(readers):
+                raise StoreError(
+                    "The offline stores answered with different numbers of rows. A source may have "
+                    "changed in the meantime: retry."
+                )
+            size = min(batch.num_rows for batch in batches)
             columns = [
                 batch.column(name).slice(0, size)
-                for batch, names in zip(rest, selected, strict=True)
-                if batch is not None
+                for batch, names in zip(batches, selected, strict=True)
                 for name in names
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=schema)
-            rest = [batch.slice(size) if batch is not None else None for batch in rest]
+            rest = [batch.slice(size) for batch in batches]
     finally:
-        for reader in readers:
-            reader.close()
+        _close(readers)
+
+
+def _rows(batch: pa.RecordBatch | None, reader: pa.RecordBatchReader) -> pa.RecordBatch | None:
+    """Return what is left of a batch, or the next one with rows; `None` at the end."""
+    while batch is None or not batch.num_rows:
+        batch = next(reader, None)
+        if batch is None:
+            return None
+    return batch
+
+
+def _close(readers: Sequence[pa.RecordBatchReader]) -> None:
+    for reader in readers:
+        reader.close()

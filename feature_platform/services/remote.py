@@ -1,6 +1,7 @@
 """What a feature server does in place of this process: its requests, and their format."""
 
 import json
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
@@ -24,8 +25,7 @@ from feature_platform.server_client import ARROW, WORK_SECONDS, ServerClient
 REQUEST, RESPONSE = b"feature_platform.request", b"feature_platform.response"
 _STATUSES = list(FieldStatus)
 MOST_ROWS = 10_000_000
-_FRAMES = (b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18")  # of Zstandard and LZ4
-_LARGEST_BUFFER = 2**40
+_HEADER, _DICTIONARY, _COMPRESSION = 2, 1, 3  # fields of Arrow's messages
 
 
 def features_content(features: Features) -> Any:
@@ -79,10 +79,9 @@ def unpacked(
     Raises:
         RequestError: It is no such stream, has more rows, or would be much larger than it came.
     """
-    if _is_compressed(body):
-        raise RequestError("Compressed Arrow streams are not accepted. Send it as it is.")
     most = min(most_rows, 8 * len(body))  # a row takes a bit at least
     try:
+        _refuse_compressed(body)
         with pa.ipc.open_stream(pa.py_buffer(body)) as reader:
             table = _limited(reader, most)
         table.validate(full=True)
@@ -109,16 +108,39 @@ def _limited(reader: pa.RecordBatchReader, most: int) -> pa.Table:
     return pa.Table.from_batches(batches, reader.schema)
 
 
-def _is_compressed(body: bytes) -> bool:
-    """Return whether a buffer of a stream is compressed: a frame after its length, aligned."""
-    for magic in _FRAMES:
-        start = body.find(magic)
-        while start >= 0:
-            size = int.from_bytes(body[max(start - 8, 0) : start], "little", signed=True)
-            if start % 8 == 0 and 0 < size < _LARGEST_BUFFER:
-                return True
-            start = body.find(magic, start + 1)
-    return False
+def _refuse_compressed(body: bytes) -> None:
+    """Refuse a stream with compressed batches, as the heads of its messages say.
+
+    Arrow checks the heads, but has no name for this: they are FlatBuffers tables, `Message`,
+    `DictionaryBatch` and `RecordBatch` of Arrow's format.
+    """
+    for message in pa.ipc.MessageReader.open_stream(pa.py_buffer(body)):
+        head = bytes(message.metadata)
+        at = _table(head, _table(head, 0), _HEADER)
+        if message.type == "dictionary":
+            at = _table(head, at, _DICTIONARY)
+        elif message.type != "record batch":
+            continue
+        if _field(head, at, _COMPRESSION):
+            raise RequestError("Compressed Arrow streams are not accepted. Send it as it is.")
+
+
+def _field(head: bytes, table: int, number: int) -> int:
+    """Return the position of a field of a FlatBuffers table; 0 if it is not set."""
+    [to_offsets] = struct.unpack_from("<i", head, table)
+    [size] = struct.unpack_from("<H", head, table - to_offsets)
+    entry = 4 + 2 * number
+    if entry >= size:
+        return 0
+    [offset] = struct.unpack_from("<H", head, table - to_offsets + entry)
+    return table + offset if offset else 0
+
+
+def _table(head: bytes, table: int, number: int | None = None) -> int:
+    """Return the position of the root table, or of the table in a field."""
+    at = table if number is None else _field(head, table, number)
+    [offset] = struct.unpack_from("<I", head, at)
+    return at + int(offset)
 
 
 class RemoteReader:

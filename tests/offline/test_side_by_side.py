@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracle import newest_known
+from tests_support import raises
 
+from feature_platform.errors import StoreError
 from feature_platform.offline import OfflineStore
 from feature_platform.retrieval.backends import point_in_time
+from feature_platform.retrieval.side_by_side import SideBySideQuery
 from feature_platform.table import ViewRead
 from offline.conftest import ON_SPARK
 from offline.engines import Engine, Files, Snowflake, Spark
@@ -114,3 +117,48 @@ def test_a_reader_that_is_left_ends_the_queries(projects: TwoProjects) -> None:
     reader = point_in_time(projects, "dev", spine, reads).reader()  # type: ignore[arg-type]
     reader.close()
     assert reader.schema.names[-2:] == ["dev:value", "prod:value"]
+
+
+class Answers:
+    """An offline store that answers with batches of some sizes, or cannot."""
+
+    def __init__(self, sizes: list[int] | None) -> None:
+        self.sizes = sizes
+        self.is_closed = False
+
+    def point_in_time(self, rows: Any, reads: Any, **_: Any) -> Any:
+        return self
+
+    def reader(self, _: Any) -> pa.RecordBatchReader:
+        if self.sizes is None:
+            raise StoreError("it is away")
+        schema = pa.schema([("x", pa.int64())])
+        batches = [pa.record_batch([pa.array(range(n), pa.int64())], schema) for n in self.sizes]
+        reader = pa.RecordBatchReader.from_batches(schema, iter(batches))
+        return _Closing(reader, self)
+
+
+class _Closing:
+    def __init__(self, reader: pa.RecordBatchReader, store: Answers) -> None:
+        self.reader, self.store, self.schema = reader, store, reader.schema
+
+    def __next__(self) -> pa.RecordBatch:
+        return next(self.reader)
+
+    def close(self) -> None:
+        self.store.is_closed = True
+
+
+@pytest.mark.parametrize("other", [[2, 0], [0, 0], [], [2, 2, 0, 1], [5], None])
+def test_stores_that_answer_otherwise_are_an_error(other: list[int] | None) -> None:
+    """A row that one of the stores does not answer is never dropped in silence."""
+    stores = Answers([3, 0, 1]), Answers(other)
+    parts: Any = [(store, []) for store in stores]
+    query = SideBySideQuery(parts[0][0], pa.table({"x": [1]}), parts, known_only=False)
+    with raises(StoreError, "away" if other is None else "numbers of rows"):
+        list(query.reader())
+    assert stores[0].is_closed
+    assert stores[1].is_closed or other is None
+    parts = [(Answers(sizes), []) for sizes in ([3, 0, 1], [1, 3])]
+    query = SideBySideQuery(parts[0][0], pa.table({"x": [1]}), parts, known_only=False)
+    assert query.reader().read_all()["x"].to_pylist() == [0, 1, 2, 0]

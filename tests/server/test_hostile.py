@@ -13,9 +13,10 @@ import pyarrow as pa
 import pytest
 import urllib3
 from server.conftest import Served
-from tests_support import NOON
+from tests_support import NOON, raises
 
 from feature_platform import Entity, FeatureStore
+from feature_platform.errors import RequestError
 from feature_platform.governance import plan
 from feature_platform.services import remote
 
@@ -373,6 +374,25 @@ def test_streams_that_are_larger_than_they_look(served: Served) -> None:
         assert response.status == 400
         check(response, served)
         assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("codec", [None, "zstd", "lz4"])
+def test_compression_is_seen_in_the_heads_of_messages(codec: str | None) -> None:
+    """Not in the data: numbers may look like the beginning of a compressed buffer."""
+    begins = [b"\x28\xb5\x2f\xfd", b"\x04\x22\x4d\x18"]
+    numbers = pa.array([8, *(int.from_bytes(begin, "little") for begin in begins)] * 100)
+    texts = pa.array(["a" * 1000, "b", "c"] * 100)
+    for rows in ({"x": numbers}, {"x": texts}, {"x": texts.dictionary_encode()}):
+        table = pa.table(rows).replace_schema_metadata({remote.REQUEST: b"{}"})
+        sink = pa.BufferOutputStream()
+        options = pa.ipc.IpcWriteOptions(compression=codec)
+        with pa.ipc.new_stream(sink, table.schema, options=options) as writer:
+            writer.write_table(table)
+        if codec is None:
+            assert remote.unpacked(bytes(sink.getvalue()))[0].equals(table)
+        else:
+            with raises(RequestError, "Compressed"):
+                remote.unpacked(bytes(sink.getvalue()))
 
 
 def test_the_id_of_anothers_commit_gives_nothing(served: Served, prod: FeatureStore) -> None:
