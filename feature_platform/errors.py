@@ -102,6 +102,12 @@ class TransformationError(FeaturePlatformError):
     """On-demand code failed to load or run, or differs from the registered code. Correct it."""
 
 
+class OverloadError(TransformationError):
+    """Functions of an owner are at work, and no process is free for another. Retry later."""
+
+    retryable = True
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One reason why a plan is refused.

@@ -106,11 +106,11 @@ class FunctionLoader:
         if not all(part.isidentifier() for part in parts):
             return None
         names = [Path(*parts).with_suffix(".py"), Path(*parts, "__init__.py")]
-        location = self._repo.config.repos.get(owner, "." if owner == self._team else "")
-        if not location:
-            return None
+        location = self._location_of(owner)
         if location.startswith(_PACKAGE):
             return _packaged(owner, location.removeprefix(_PACKAGE), names)
+        if not location:
+            return None
         folder = self._repo_of(owner).path.resolve()
         for name in names:
             file = (folder / name).resolve()
@@ -120,6 +120,16 @@ class FunctionLoader:
             except OSError:  # the name is too long for a file
                 return None
         return None
+
+    def folder_of(self, owner: str) -> Path | None:
+        """Return the folder with an owner's functions; `None` if it is not named, or a package."""
+        location = self._location_of(owner)
+        if not location or location.startswith(_PACKAGE):
+            return None
+        return (self._repo.path / location).resolve()
+
+    def _location_of(self, owner: str) -> str:
+        return self._repo.config.repos.get(owner, "." if owner == self._team else "")
 
     def _repo_of(self, owner: str) -> Repo:
         if owner not in self._repos:

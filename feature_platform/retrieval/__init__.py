@@ -11,8 +11,10 @@ from feature_platform.retrieval.datasets import Split as Split
 from feature_platform.retrieval.datasets import TimeSplit as TimeSplit
 from feature_platform.retrieval.datasets import save_rows as save_rows
 from feature_platform.retrieval.on_demand import Function as Function
-from feature_platform.retrieval.on_demand import Functions as Functions
+from feature_platform.retrieval.on_demand import Step as Step
+from feature_platform.retrieval.on_demand import StepOf as StepOf
 from feature_platform.retrieval.on_demand import Steps as Steps
+from feature_platform.retrieval.on_demand import check_request as check_request
 from feature_platform.retrieval.online_reader import OnlineReader as OnlineReader
 from feature_platform.retrieval.parity import Mismatch as Mismatch
 from feature_platform.retrieval.parity import Parity as Parity

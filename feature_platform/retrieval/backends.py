@@ -8,7 +8,7 @@ import pyarrow as pa
 from feature_platform.offline import EntityRows, OfflineStore, Query, Span
 from feature_platform.online import OnlineStore
 from feature_platform.project import Transformation
-from feature_platform.retrieval.on_demand import Function
+from feature_platform.retrieval.on_demand import Step
 from feature_platform.retrieval.side_by_side import SideBySideQuery
 from feature_platform.table import ViewRead
 
@@ -16,8 +16,8 @@ from feature_platform.table import ViewRead
 class Backends(Protocol):
     """The stores of every project that a request may read."""
 
-    def function_of(self, transformation: Transformation) -> Function:
-        """Load the function of an on-demand view."""
+    def step_of(self, transformation: Transformation, keys: Sequence[str]) -> Step:
+        """Return an on-demand view, ready to run for requests with these join keys."""
 
     def offline_of(self, project: str) -> OfflineStore:
         """Return where the history of a project's views is read."""

@@ -64,18 +64,14 @@ class Steps:
 
     Args:
         transformations: The views, dependencies first.
-        functions: Loads their functions.
+        step_of: Makes them ready.
         keys: Join keys of the request, with which errors identify rows.
-
     """
 
     def __init__(
-        self,
-        transformations: Iterable[Transformation],
-        functions: Functions,
-        keys: Iterable[str] = (),
+        self, transformations: Iterable[Transformation], step_of: "StepOf", keys: Iterable[str] = ()
     ) -> None:
-        self._steps = [Step(step, functions, list(keys)) for step in transformations]
+        self._steps = [step_of(step, list(keys)) for step in transformations]
 
     def __iter__(self) -> Iterator["Step"]:
         return iter(self._steps)
@@ -162,12 +158,12 @@ class Step:
             for values, (name, exact) in zip(raw, self._returns, strict=True)
         ]
 
-    def arrays(self, table: pa.Table) -> list[pa.Array]:
+    def arrays(self, table: pa.Table) -> Sequence[pa.Array | pa.ChunkedArray]:
         """Compute the outputs, in order, from a table."""
         with localcontext(_EXACT):
             return self._arrays(table)
 
-    def _arrays(self, table: pa.Table) -> list[pa.Array]:
+    def _arrays(self, table: pa.Table) -> Sequence[pa.Array | pa.ChunkedArray]:
         check_request(table.column_names, [self._step])
         inputs = {name: self._cast(name, table[column]) for name, column, _ in self._inputs}
         keys = {key: table[key] for key in self._keys if key in table.column_names}
@@ -343,6 +339,10 @@ class Step:
         return TransformationError(
             f"On-demand view {step.view!r} of {step.owner!r} returned {problem}."
         )
+
+
+StepOf = Callable[[Transformation, Sequence[str]], Step]
+"""Makes an on-demand view ready to run; with the join keys of the request."""
 
 
 def widened(table: pa.Table) -> pa.Table:

@@ -30,7 +30,7 @@ class OnlineReader:
     def __init__(self, backends: Backends, retrieval: Retrieval) -> None:
         self._request = RequestReader(retrieval)
         self._tables = [_TableReader(read) for read in retrieval.reads]
-        self._steps = Steps(retrieval.transformations, backends.function_of, retrieval.join_keys)
+        self._steps = Steps(retrieval.transformations, backends.step_of, retrieval.join_keys)
         labels = [read.label for read in retrieval.reads]
         self._precomputed = {
             id(step): PrecomputedReader(

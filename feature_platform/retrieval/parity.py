@@ -83,7 +83,7 @@ def verify(
     """
     counts = Counter(dict.fromkeys(retrieval.outputs, 0))
     examples: list[Mismatch] = []
-    steps = Steps(retrieval.transformations, backends.function_of, retrieval.join_keys)
+    steps = Steps(retrieval.transformations, backends.step_of, retrieval.join_keys)
     for start in range(0, rows.num_rows, _ROWS_AT_ONCE):
         part = rows.slice(start, _ROWS_AT_ONCE)
         answer = reader.read(part, now)

@@ -19,7 +19,7 @@ from feature_platform.retrieval.datasets import (
     check_new,
     save,
 )
-from feature_platform.retrieval.on_demand import Functions, Steps, check_request
+from feature_platform.retrieval.on_demand import StepOf, Steps, check_request
 from feature_platform.table import EVENT_TIMESTAMP
 from feature_platform.types.arrow import TIMESTAMP
 
@@ -286,7 +286,7 @@ def historical(
     query = point_in_time(backends, retrieval.project, rows, retrieval.reads, known_only=known_only)
 
     def answer(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
-        return _answer(reader, retrieval, backends.function_of)
+        return _answer(reader, retrieval, backends.step_of)
 
     return RetrievalJob(
         query,
@@ -312,7 +312,7 @@ def _described(rows: EntityRows) -> dict[str, Any]:
 
 
 def _answer(
-    reader: pa.RecordBatchReader, retrieval: Retrieval, functions: Functions
+    reader: pa.RecordBatchReader, retrieval: Retrieval, step_of: StepOf
 ) -> pa.RecordBatchReader:
     read_columns = {column for read in retrieval.reads for column in read.columns.values()}
     entity_fields = [field for field in reader.schema if field.name not in read_columns]
@@ -327,7 +327,7 @@ def _answer(
     outputs = [pa.field(name, types[column]) for name, column in retrieval.outputs.items()]
     made_from = {"feature_platform.registry_version": str(retrieval.version)}
     schema = pa.schema([*entity_fields, *outputs], made_from)
-    steps = Steps(retrieval.transformations, functions, retrieval.join_keys)
+    steps = Steps(retrieval.transformations, step_of, retrieval.join_keys)
     columns = [field.name for field in entity_fields] + list(retrieval.outputs.values())
 
     def batches() -> Iterator[pa.RecordBatch]:

@@ -24,11 +24,13 @@ from feature_platform.errors import (
     DefinitionError,
     FeaturePlatformError,
     NotFoundError,
+    OverloadError,
     PartialWriteError,
     RefusedError,
     RequestError,
     SchemaError,
     StoreError,
+    TransformationError,
 )
 from feature_platform.server.authentication import DeniedError
 from feature_platform.server_client import JSON, REQUEST_HEADER, REQUEST_ID_LENGTH
@@ -48,6 +50,8 @@ _STATUS: Final[tuple[tuple[type[FeaturePlatformError], int], ...]] = (
     (ConfigError, 501),
     (BusyError, 503),
     (StoreError, 502),
+    (OverloadError, 503),
+    (TransformationError, 424),
 )
 
 Handler = Callable[[Request, bytes], Response]

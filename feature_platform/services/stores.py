@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple, Self, TypeAlias
 
+import pyarrow as pa
+
 from feature_platform.definitions import Definition, namespace_of
 from feature_platform.errors import AccessError, ConfigError
 from feature_platform.functions import FunctionLoader
@@ -13,9 +15,9 @@ from feature_platform.online import OnlineStore
 from feature_platform.project import Action, Caller, Key, Project, Retrieval, Transformation, decide
 from feature_platform.registry import CommitLog, Registry, open_log
 from feature_platform.repo import Repo
-from feature_platform.retrieval import Function, Steps
+from feature_platform.retrieval import Step, Steps
 from feature_platform.server_client import ServerClient, is_server_url
-from feature_platform.services.workers import Extend, Workers, needs_worker
+from feature_platform.services.workers import Workers
 
 Defined: TypeAlias = Sequence[Definition] | None
 """Everything that a repo defines; `None` for what is in its folder."""
@@ -53,7 +55,7 @@ class Stores:
         self._online = Lazy(self._open_online, lambda store: store.close())
         self._now = now
         self.loader = FunctionLoader(repo)
-        self._workers = Lazy(lambda: Workers(repo), Workers.close)
+        self.workers = Lazy(lambda: Workers(repo), Workers.close)
         self._others: dict[str, Stores] = {}
         self._root: Stores | None = None
 
@@ -146,29 +148,37 @@ class Stores:
         """
         return self.of(project).online
 
-    def function_of(self, transformation: Transformation) -> Function:
-        """Return the function of an on-demand view, from the repo of its owner.
+    def step_of(self, transformation: Transformation, keys: Sequence[str]) -> Step:
+        """Return an on-demand view, ready to run.
 
-        Raises:
-            TransformationError: It is not there.
+        Functions run in this process, unless it is a server: then none is its own.
         """
-        return self.of(transformation.project).loader.load(transformation)
+        return self._step(transformation, keys, isolated=self._root is not None)
 
-    def computing(self, retrieval: Retrieval) -> Extend:
+    def computing(self, retrieval: Retrieval) -> Callable[[pa.Table], pa.Table]:
         """Return a function that computes on-demand views of written rows.
 
         Functions of other owners run in processes of their own.
         """
-        if needs_worker(retrieval.transformations, self.settings.team):
-            return self._workers.get().extend(retrieval)
+
+        def step_of(transformation: Transformation, keys: Sequence[str]) -> Step:
+            is_own = self._root is None and transformation.owner == self.settings.team
+            return self._step(transformation, keys, isolated=not is_own)
+
         [read] = retrieval.reads
-        return Steps(retrieval.transformations, self.function_of, read.table.keys).extend
+        return Steps(retrieval.transformations, step_of, read.table.keys).extend
+
+    def _step(self, transformation: Transformation, keys: Sequence[str], *, isolated: bool) -> Step:
+        home = self.of(transformation.project)
+        if isolated and transformation.mode != "sql":  # DuckDB itself limits expressions
+            return home.workers.get().step(transformation, keys)
+        return Step(transformation, home.loader.load, keys)
 
     def close(self) -> None:
         """Close all connections; the next use reopens them."""
         for stores in self._others.values():
             stores.close()
-        self._workers.close()
+        self.workers.close()
         self._online.close()
         self._registry.close()
         self._server.close()

@@ -9,14 +9,15 @@ from socket import socket
 import pyarrow as pa
 
 from feature_platform.config import RepoConfig
-from feature_platform.errors import text_of
+from feature_platform.errors import RequestError, text_of
 from feature_platform.functions import FunctionLoader
 from feature_platform.repo import Repo
-from feature_platform.retrieval import Steps
+from feature_platform.retrieval import Step
+from feature_platform.services.confinement import confine
 from feature_platform.services.workers import (
     COMPUTED,
     FAILED,
-    MAX_BYTES,
+    REFUSED,
     receive,
     send,
     table_bytes,
@@ -28,11 +29,13 @@ def main(handle: int) -> None:
     """Answer requests on a connection."""
     connection = socket(fileno=handle)
     settings = json.loads(receive(connection, None)[1])
-    path = Path(settings.pop("path"))
-    functions = FunctionLoader(Repo(path, RepoConfig(**settings))).load
-    _limit_memory()
+    path, owner, scratch = (settings.pop(name) for name in ("path", "owner", "scratch"))
+    repo = Repo(Path(path), RepoConfig(**settings))
+    functions = FunctionLoader(repo)
+    # Before anything starts threads, which would keep their rights.
+    confine(functions.folder_of(owner), Path(scratch), hidden=repo.path.resolve())
     process = os.getpid()
-    prepared: dict[bytes, tuple[Steps, list[str]]] = {}
+    prepared: dict[bytes, Step] = {}
     while True:
         try:
             number, request = receive(connection, None)
@@ -42,13 +45,10 @@ def main(handle: int) -> None:
         try:
             if request not in prepared:
                 parsed = json.loads(request)
-                steps = [unpack(step) for step in parsed["steps"]]
-                names = [name for step in steps for name in step.outputs.names]
-                prepared[request] = Steps(steps, functions, parsed["keys"]), names
-            with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
-                table = reader.read_all()
-            ready, outputs = prepared[request]
-            reply = COMPUTED + table_bytes(ready.extend(table).select(outputs))
+                prepared[request] = Step(unpack(parsed["step"]), functions.load, parsed["keys"])
+            reply = COMPUTED + _computed(prepared[request], content)
+        except RequestError as error:
+            reply = REFUSED + text_of(error).encode(errors="replace")
         except BaseException as error:  # noqa: BLE001 - whatever the code of a team raises
             reply = FAILED + text_of(error).encode(errors="replace")
         if os.getpid() != process:  # the function forked, and this is the copy
@@ -56,14 +56,10 @@ def main(handle: int) -> None:
         send(connection, number, reply, None)
 
 
-def _limit_memory() -> None:
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = MAX_BYTES if hard == resource.RLIM_INFINITY else min(MAX_BYTES, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+def _computed(step: Step, content: bytes) -> bytes:
+    with pa.ipc.open_stream(pa.py_buffer(content)) as reader:
+        table = reader.read_all()
+    return table_bytes(pa.table(step.arrays(table), schema=step.outputs))
 
 
 if __name__ == "__main__":

@@ -1,122 +1,221 @@
-"""Processes that run other owners' on-demand functions, with limits of time and memory.
+"""Processes that run others' on-demand functions, with limits of time, memory and files.
 
-The rows of a view are the platform's, the functions that are computed beside them are not. One
-that loops, or takes all memory, must not stop a load. Parent and child exchange JSON and Arrow,
-which is checked: nothing that a child sends can run in its parent or take another answer's place.
+The rows of a view are the platform's, the functions that are computed beside them are not; a server
+computes functions of everybody. One that loops, or takes all memory, must not stop the others, nor
+read what is theirs. Parent and child exchange JSON and Arrow, which is checked: nothing that a
+child sends can run in its parent or take another answer's place.
 """
 
 import json
+import logging
 import os
 import secrets
+import shutil
 import signal
 import struct
 import sys
+import tempfile
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from threading import Lock
+from threading import Semaphore
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 
 from feature_platform.definitions import Code
-from feature_platform.errors import TransformationError
-from feature_platform.project import Retrieval, Transformation
+from feature_platform.errors import OverloadError, RequestError, TransformationError
+from feature_platform.project import Transformation
 from feature_platform.repo import Repo
+from feature_platform.retrieval import Step, check_request
+from feature_platform.services.confinement import MAX_BYTES, environment, landlock_version
 
 if TYPE_CHECKING:
     from socket import socket
     from subprocess import Popen
 
-Extend = Callable[[pa.Table], pa.Table]
-"""Adds the outputs of on-demand views to a table."""
+_log = logging.getLogger(__name__)
 
-MAX_SECONDS: float = 60.0
-MAX_BYTES: Final = 2 * 1024**3
-FAILED, COMPUTED = b"E", b"T"
+BATCH_SECONDS: float = 60.0
+REQUEST_SECONDS: float = 10.0
+WAIT_SECONDS: float = 0.25
+"""How long a request waits for a process of its owner."""
+RETRY_SECONDS: float = 300.0
+"""How long a function that took too long is left alone."""
+PROCESSES_PER_OWNER: Final = 2
+ROWS_AT_ONCE: Final = 10_000
+FAILED, REFUSED, COMPUTED = b"E", b"R", b"T"
 _FRAME = struct.Struct("!Q16s")
 """Size of a message, and the number of the request that it belongs to."""
 
 
 class Workers:
-    """A process for each owner whose functions are run, started on first use.
+    """Processes for each owner whose functions are run, started on first use.
 
     Args:
         repo: The repo of this process, whose settings name the folders of the owners.
     """
 
     def __init__(self, repo: Repo) -> None:
+        if not landlock_version():
+            _log.warning(
+                "This system has no Landlock (Linux 5.13), so on-demand functions of others can "
+                "read the files that this process can read."
+            )
         self._repo = repo
-        self._workers: dict[str, _Worker] = {}
+        self._processes: dict[str, _Processes] = {}
 
-    def extend(self, retrieval: Retrieval) -> Extend:
-        """Return a function that computes the on-demand views of a retrieval in a process."""
-        steps = retrieval.transformations
-        worker = self._workers.setdefault(steps[-1].owner, _Worker(self._repo))
-        packed = {"steps": [pack(step) for step in steps], "keys": list(retrieval.join_keys)}
-        request = json.dumps(packed).encode()
-        outputs = pa.schema([field for step in steps for field in step.outputs])
-
-        def extend(table: pa.Table) -> pa.Table:
-            computed = worker.run(steps[-1], request, table, outputs)
-            for field, column in zip(outputs, computed.columns, strict=True):
-                table = table.append_column(field, column)
-            return table
-
-        return extend
+    def step(self, transformation: Transformation, keys: Sequence[str]) -> Step:
+        """Return an on-demand view whose function runs in a process of its owner."""
+        owner = transformation.owner
+        processes = self._processes.setdefault(owner, _Processes(self._repo, owner))
+        return _IsolatedStep(transformation, keys, processes)
 
     def close(self) -> None:
         """End all processes."""
-        for worker in self._workers.values():
+        for processes in self._processes.values():
+            processes.stop()
+
+
+class _IsolatedStep(Step):
+    """An on-demand view that is computed in another process."""
+
+    def __init__(self, step: Transformation, keys: Sequence[str], processes: "_Processes") -> None:
+        super().__init__(step, _not_here, keys)
+        self._processes = processes
+        self._request = json.dumps({"step": pack(step), "keys": list(keys)}).encode()
+
+    def _lists(
+        self, columns: Mapping[str, Sequence[Any]], types: Mapping[str, pa.DataType]
+    ) -> list[Sequence[Any]]:
+        asked = {}
+        for name, column, exact in self._inputs:
+            requested = column in self._step.request.names
+            dtype = self._step.request.field(column).type if requested else types[column]
+            asked[column] = pa.array(self._given(name, columns[column], exact), dtype)
+        for key in self._keys:
+            if key not in asked and (dtype := types.get(key)) is not None:
+                asked[key] = pa.array(columns[key], dtype)
+        answer = self._run(pa.table(asked), REQUEST_SECONDS, WAIT_SECONDS)
+        return [column.to_pylist() for column in answer.columns]
+
+    def _arrays(self, table: pa.Table) -> list[pa.ChunkedArray]:
+        check_request(table.column_names, [self._step])
+        needed = [*(column for _, column, _ in self._inputs), *self._keys]
+        asked = table.select([n for n in dict.fromkeys(needed) if n in table.column_names])
+        parts = [
+            self._run(asked.slice(start, ROWS_AT_ONCE), BATCH_SECONDS, BATCH_SECONDS)
+            for start in range(0, max(table.num_rows, 1), ROWS_AT_ONCE)
+        ]
+        return pa.concat_tables(parts).columns  # type: ignore[no-any-return]
+
+    def _run(self, table: pa.Table, seconds: float, patience: float) -> pa.Table:
+        return self._processes.run(self._step, self._request, table, seconds, patience)
+
+
+def _not_here(_: Transformation) -> Any:
+    raise AssertionError("the function runs in another process")
+
+
+class _Processes:
+    """The processes of one owner: few, so that its functions leave threads to others."""
+
+    def __init__(self, repo: Repo, owner: str) -> None:
+        self._repo = repo
+        self._owner = owner
+        self._idle: list[_Worker] = []
+        self._places = Semaphore(PROCESSES_PER_OWNER)
+        self._is_stuck = False
+        self._too_slow: dict[bytes, float] = {}
+
+    def run(
+        self, step: Transformation, request: bytes, table: pa.Table, seconds: float, patience: float
+    ) -> pa.Table:
+        """Compute the outputs of a view for a table.
+
+        Args:
+            step: The view.
+            request: The view as the process reads it.
+            table: Its inputs.
+            seconds: Most time for the function.
+            patience: Most time until a process is free. Nobody waits after somebody did in vain.
+
+        Raises:
+            OverloadError: No process was free.
+            RequestError: A value of the request is wrong.
+            TransformationError: The function fails, takes too long, or ends the process. What took
+                too long is not tried again for five minutes: every push would wait for it.
+        """
+        label = f"On-demand view {step.view!r} of {self._owner!r}"
+        if self._too_slow.get(request, 0.0) > monotonic():
+            minutes = RETRY_SECONDS / 60
+            raise TransformationError(
+                f"{label} took too long before. It is tried again after {minutes:.0f} minutes."
+            )
+        if not self._places.acquire(timeout=0 if self._is_stuck else patience):
+            self._is_stuck = True
+            raise OverloadError(f"{label} waits for a process of {self._owner!r}. Retry later.")
+        try:
+            return self._compute(label, request, table, step.outputs, seconds)
+        finally:
+            self._is_stuck = False
+            self._places.release()
+
+    def _compute(
+        self, label: str, request: bytes, table: pa.Table, outputs: pa.Schema, seconds: float
+    ) -> pa.Table:
+        try:
+            worker = self._idle.pop()
+        except IndexError:
+            worker = _Worker(self._repo, self._owner)
+        try:
+            reply = worker.exchange(request, table, seconds)
+            answer = _checked(reply[1:], table.num_rows, outputs) if reply[:1] == COMPUTED else None
+        except BaseException as error:  # also if the user cancels: the reply would come later
             worker.stop()
+            if isinstance(error, TimeoutError):
+                self._too_slow[request] = monotonic() + RETRY_SECONDS
+                reason = f"took more than {seconds:.0f} seconds for {table.num_rows} rows."
+            elif isinstance(error, (EOFError, OSError)):
+                memory = f"{MAX_BYTES // 1024**3} GiB"
+                reason = f"ended its process, which may use at most {memory} of memory."
+            elif isinstance(error, (pa.ArrowException, ValueError)):
+                reason = "sent an answer that is not one."
+            else:
+                raise
+            raise TransformationError(f"{label} {reason}") from error
+        self._idle.append(worker)
+        if answer is not None:
+            return answer
+        failure = RequestError if reply[:1] == REFUSED else TransformationError
+        raise failure(reply[1:].decode(errors="replace") or f"{label} failed.")
+
+    def stop(self) -> None:
+        """End the processes that are idle; the others end with their work."""
+        while self._idle:
+            self._idle.pop().stop()
 
 
 class _Worker:
-    """The process of one owner; it is replaced after it failed."""
+    """A process that runs functions of one owner."""
 
-    def __init__(self, repo: Repo) -> None:
+    def __init__(self, repo: Repo, owner: str) -> None:
         self._repo = repo
+        self._owner = owner
         self._socket: socket | None = None
         self._end: Callable[[], object] = lambda: None
-        self._too_slow: set[bytes] = set()
-        self._lock = Lock()
 
-    def run(
-        self, step: Transformation, request: bytes, table: pa.Table, outputs: pa.Schema
-    ) -> pa.Table:
-        """Compute the outputs of a request for a table.
+    def exchange(self, request: bytes, table: pa.Table, seconds: float) -> bytes:
+        """Send a request with its rows, and return the reply.
 
         Raises:
-            TransformationError: It fails, takes more than a minute, or ends the process. What took
-                too long once is not tried again: every push would wait for it.
+            EOFError: The process has ended.
+            TimeoutError: It took longer.
+            ValueError: The reply is none.
         """
-        label = f"On-demand view {step.view!r} of {step.owner!r}"
-        if request in self._too_slow:
-            raise TransformationError(f"{label} took too long before. Open the store again.")
-        with self._lock:
-            try:
-                reply = self._exchange(request, table)
-                if reply[:1] == COMPUTED:
-                    return _checked(reply[1:], table.num_rows, outputs)
-            except BaseException as error:  # also if the user cancels: the reply would come later
-                self.stop()
-                if isinstance(error, TimeoutError):
-                    self._too_slow.add(request)
-                    reason = f"took more than {MAX_SECONDS:.0f} seconds for {table.num_rows} rows."
-                elif isinstance(error, (EOFError, OSError)):
-                    memory = f"{MAX_BYTES // 1024**3} GiB"
-                    reason = f"ended its process, which may use at most {memory} of memory."
-                elif isinstance(error, (pa.ArrowException, ValueError)):
-                    reason = "sent an answer that is not one."
-                else:
-                    raise
-                raise TransformationError(f"{label} {reason}") from error
-        raise TransformationError(reply[1:].decode(errors="replace") or f"{label} failed.")
-
-    def _exchange(self, request: bytes, table: pa.Table) -> bytes:
         connection = self._socket or self._start()
-        deadline = monotonic() + MAX_SECONDS
+        deadline = monotonic() + seconds
         number = secrets.token_bytes(16)  # a process that the function left behind may answer, too
         for content in (request, table_bytes(table)):
             send(connection, number, content, deadline)
@@ -131,22 +230,22 @@ class _Worker:
 
         ours, theirs = socketpair()
         handle = theirs.fileno()
+        scratch = tempfile.mkdtemp(prefix="feature-platform-")
         command = [sys.executable, "-P", "-m", "feature_platform.services.worker", str(handle)]
         process = subprocess.Popen(  # noqa: S603 - no input of users
             command, pass_fds=[handle], stdin=subprocess.DEVNULL,
             stdout=_error_output(subprocess.DEVNULL),
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-            start_new_session=True,
+            env=environment(scratch), cwd=scratch, start_new_session=True,
         )  # fmt: skip
         theirs.close()
         self._socket = ours
-        self._end = weakref.finalize(self, _end, process, ours, os.getpid())
+        self._end = weakref.finalize(self, _end, process, ours, scratch, os.getpid())
         settings = self._repo.config
         content = {
             "path": str(self._repo.path), "project": settings.project, "team": settings.team,
-            "repos": dict(settings.repos),
+            "repos": dict(settings.repos), "owner": self._owner, "scratch": scratch,
         }  # fmt: skip
-        send(ours, bytes(16), json.dumps(content).encode(), monotonic() + MAX_SECONDS)
+        send(ours, bytes(16), json.dumps(content).encode(), monotonic() + BATCH_SECONDS)
         return ours
 
     def stop(self) -> None:
@@ -163,7 +262,7 @@ def _error_output(nowhere: int) -> int:
         return nowhere
 
 
-def _end(process: "Popen[bytes]", connection: "socket", starter: int) -> None:
+def _end(process: "Popen[bytes]", connection: "socket", scratch: str, starter: int) -> None:
     connection.close()
     if os.getpid() != starter:  # a forked copy of the starter, which still needs the process
         return
@@ -171,6 +270,7 @@ def _end(process: "Popen[bytes]", connection: "socket", starter: int) -> None:
         os.killpg(process.pid, signal.SIGKILL)  # with the processes that functions started
     process.kill()
     process.wait()
+    shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _checked(content: bytes, size: int, outputs: pa.Schema) -> pa.Table:
@@ -254,8 +354,3 @@ def unpack(packed: dict[str, Any]) -> Transformation:
     }
     code = packed["code"] and Code(**packed["code"])
     return Transformation(**{**packed, **schemas, "code": code})
-
-
-def needs_worker(steps: Sequence[Transformation], team: str) -> bool:
-    """Say whether on-demand views run Python code of others. DuckDB limits SQL itself."""
-    return any(step.mode != "sql" and step.owner != team for step in steps)

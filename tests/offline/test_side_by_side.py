@@ -33,7 +33,7 @@ class TwoProjects:
     def offline_of(self, project: str) -> OfflineStore:
         return self.engines[project].store
 
-    online_of = function_of = None
+    online_of = step_of = None
 
     def read(self, project: str, history: Rows, keys: list[str], ttl: Any) -> ViewRead:
         location = self.engines[project].table(project, pa.Table.from_pylist(history, HISTORY))

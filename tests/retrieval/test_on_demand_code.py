@@ -341,7 +341,7 @@ def test_code_of_a_team_that_fails_stops_no_rows(victim: Path, code: str) -> Non
 def test_code_of_a_team_runs_beside_rows_in_a_process_of_its_own(
     victim: Path, monkeypatch: pytest.MonkeyPatch, caplog, capfd, code: str, reason: str
 ) -> None:
-    monkeypatch.setattr("feature_platform.services.workers.MAX_SECONDS", 4.0)
+    monkeypatch.setattr("feature_platform.services.workers.BATCH_SECONDS", 4.0)
     views = VIEWS.replace("sources=", "write_to_online_store=True, sources=")
     both = views + views.partition("FACTOR = 2\n")[2].replace("risk_factor", "risk_good")
     greedy = 'return {"y": inputs["trips"] * FACTOR}'
@@ -355,9 +355,9 @@ def test_code_of_a_team_runs_beside_rows_in_a_process_of_its_own(
         assert_names(warning, "'risk_factor'", "'risk'", reason)
         assert not {"on_demand_views"} & (set(sys.modules) - present)
         if reason == "seconds":  # not tried again: every push would wait for it
-            worker = mine.stores._workers.get()._workers["risk"]
-            assert len(worker._too_slow) == 1
-            monkeypatch.setattr("feature_platform.services.workers.MAX_SECONDS", 600.0)
+            processes = mine.stores.workers.get()._processes["risk"]
+            assert len(processes._too_slow) == 1
+            monkeypatch.setattr("feature_platform.services.workers.BATCH_SECONDS", 600.0)
             assert mine.materialize(NOON - 3 * HOUR, NOON, ["driver_stats"]) == {"driver_stats": 2}
         assert mine.get_online_features(["risk_good"], [{"driver_id": 1}]).to_dict()["y"] == [22.0]
     assert "printed" not in capfd.readouterr().out
@@ -386,7 +386,7 @@ def test_a_forked_copy_does_not_end_the_process_of_its_parent(victim: Path) -> N
     FeatureStore(victim / "risk").apply()
     with FeatureStore(victim, clock=lambda: NOON) as mine:
         mine.materialize(NOON - 3 * HOUR, NOON, ["driver_stats"])
-        worker = mine.stores._workers.get()._workers["risk"]
+        [worker] = mine.stores.workers.get()._processes["risk"]._idle
         connection = worker._socket
         if (child := os.fork()) == 0:
             worker.stop()
