@@ -156,9 +156,10 @@ class RepoConfig(BaseModel):
         auth = data.get("auth")
         if auth and (not isinstance(auth, dict) or auth.get("type") != "no_auth"):
             raise ConfigError(
-                "auth: there is no server here that checks users. What a process may do follows "
-                "from its access to the registry and the stores: see docs/registry.md, 'Who may "
-                "write'. Remove the setting."
+                "auth: users are checked by a feature server, with API keys or OpenID Connect: "
+                "set `server:` where it runs and `connection:` where it is used, see "
+                "docs/server.md. Without a server, what a process may do follows from its access "
+                "to the registry and the stores. Remove the setting."
             )
         legacy = [key for key in _LEGACY if key in data]
         if legacy:
