@@ -199,8 +199,8 @@ def test_a_dollar_sign_can_be_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "names"),
     [
-        ("auth: {type: oidc, client_id: x}", ["auth", "docs/registry.md"]),
-        ("auth: kubernetes", ["auth", "docs/registry.md"]),
+        ("auth: {type: oidc, client_id: x}", ["auth", "server:", "docs/server.md"]),
+        ("auth: kubernetes", ["auth", "server:", "docs/server.md"]),
         ("offline_store: {type: duckdb, memory_limit: lots}", ["memory_limit", "'lots'", "4GB"]),
         ("offline_store: {type: duckdb, threads: -1}", ["offline_store", "threads"]),
         ("online_store: {type: postgres, port: -1}", ["online_store", "port"]),
