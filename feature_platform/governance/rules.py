@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from feature_platform.definitions import (
+    Acceptance,
     Definition,
+    Share,
     Transfer,
     View,
     is_name,
@@ -137,6 +139,9 @@ def _references(context: PlanContext) -> Iterator[Problem]:
             yield problem_of("reference", change, broken.message, broken.missing or None)
         if isinstance(definition, Transfer):
             yield from _transfer(context, change, definition)
+        if isinstance(definition, (Acceptance, Share)) and definition.name == context.plan.project:
+            message = "a project needs no share of its own views. Name another project."
+            yield problem_of("reference", change, message)
 
 
 def _transfer(context: PlanContext, change: Change, transfer: Transfer) -> Iterator[Problem]:

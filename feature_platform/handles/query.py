@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from feature_platform.definitions import ViewReference
+from feature_platform.definitions import ViewReference, is_name
 from feature_platform.errors import RequestError
 from feature_platform.handles.condition import Condition, Feature
 from feature_platform.retrieval import to_pandas
@@ -84,8 +84,8 @@ class Query:
             prefix: Put before the names of the other group's features.
 
         Raises:
-            RequestError: The keys do not fit, a group has no event time, or two features would
-                have one name.
+            RequestError: The keys do not fit, the prefix cannot be in a name, a group has no event
+                time, or two features would have one name.
         """
         other = sub_query.group
         if sub_query.joins:
@@ -95,6 +95,8 @@ class Query:
                 f"join_type={join_type!r}: each row is joined as of its own time, so rows come "
                 "from the first group only. Use 'left' or 'inner', or start with the other group."
             )
+        if prefix and not is_name(prefix):
+            raise RequestError(f"prefix={prefix!r}: use letters, digits and underscores.")
         for group in (self.group, other):
             if not group.has_event_time:
                 raise RequestError(

@@ -1,9 +1,10 @@
 """The requests and answers of Feast's feature server."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
@@ -111,25 +112,42 @@ def rows_of(content: Any, types: Mapping[str, pa.DataType | None]) -> pa.Table:
 
 
 def _column(name: str, values: list[Any], dtype: pa.DataType | None) -> pa.Array:
+    read, received = (None, None) if dtype is None else _reader(dtype)
     try:
-        if dtype is not None and pa.types.is_timestamp(dtype):
-            return pa.array([_instant(value) for value in values], TIMESTAMP)
-        if dtype is not None and pa.types.is_binary(dtype):
-            return pa.array(
-                [v if v is None else base64.b64decode(v, validate=True) for v in values], dtype
-            )
-        if dtype is not None and pa.types.is_decimal(dtype):
-            return pa.array([v if v is None else Decimal(str(v)) for v in values], dtype)
-        if dtype is not None and pa.types.is_floating(dtype):
-            return pa.array([v if v is None else float(v) for v in values], pa.float64())
-        return pa.array(values)
+        if read is None:
+            return pa.array(values)
+        return pa.array([None if value is None else read(value) for value in values], received)
     except (pa.ArrowException, ValueError, TypeError, OSError, ArithmeticError) as error:
         raise SchemaError(f"df: column {name!r} cannot be read as {dtype}: {error}.") from None
 
 
-def _instant(value: Any) -> datetime | None:
-    if value is None:
-        return None
+def _reader(dtype: pa.DataType) -> tuple[Callable[[Any], Any] | None, pa.DataType]:
+    """Return what reads a value that JSON has in another form, and the type that it gives."""
+    if pa.types.is_timestamp(dtype):
+        return _instant, TIMESTAMP
+    if pa.types.is_binary(dtype):
+        return partial(base64.b64decode, validate=True), dtype
+    if pa.types.is_decimal(dtype):
+        return _decimal, dtype
+    if pa.types.is_floating(dtype):
+        return float, pa.float64()
+    if pa.types.is_list(dtype):
+        read, item = _reader(dtype.value_type)
+        return read and partial(_each, read), pa.list_(item)
+    return None, dtype
+
+
+def _each(read: Callable[[Any], Any], values: Any) -> list[Any]:
+    if not isinstance(values, list):
+        raise TypeError(f"{values!r} is no list")
+    return [None if value is None else read(value) for value in values]
+
+
+def _decimal(value: Any) -> Decimal:
+    return Decimal(str(value))
+
+
+def _instant(value: Any) -> datetime:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         raise TypeError(f"{value!r} is no time")
     if isinstance(value, str):

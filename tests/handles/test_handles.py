@@ -206,6 +206,9 @@ def test_joins_that_do_not_fit_are_refused(conn: Any, trips: Any, weather: Any) 
     with raises(RequestError, "citty"):
         left.join(weather.select_all(), left_on=["citty"], right_on=["city_id"])
     keys: dict[str, Any] = {"left_on": ["city"], "right_on": ["city_id"]}
+    for prefix in ("w.", "w/", "7", "w ", "é"):
+        with raises(RequestError, "prefix"):
+            trips.select(["trip_id"]).join(weather.select(["temp"]), prefix=prefix, **keys)
     with raises(RequestError, "temp", "prefix"):
         left.join(weather.select_all(), **keys).join(weather.select_all(), **keys)
     with raises(RequestError, "first"):

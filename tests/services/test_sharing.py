@@ -145,6 +145,12 @@ def test_shares_of_a_team_or_of_a_repo_without_a_name_are_refused(open_project, 
         FeatureStore(prod.repo.path, config=nameless).apply([Share(to="dev")])
 
 
+def test_a_project_shares_nothing_with_itself(prod) -> None:
+    for definition in (Share(to="prod"), Acceptance(of="prod")):
+        with refused(("reference", f"{definition.kind} 'prod'")):
+            prod.apply([definition])
+
+
 def test_a_share_lists_what_is_registered(prod) -> None:
     with refused(("reference", "share 'dev'", "nope"), ("reference", "share 'dev'", "hail")):
         prod.sharing.share("dev", ["nope", "weather:hail"])
