@@ -129,6 +129,11 @@ class Contracts:
                 fewer = old.features.keys() - new.features.keys() if old and new else set()
                 if ref.features is None and fewer:
                     return f"{ref.view!r} loses {', '.join(sorted(fewer))}"
+                references = entry.definition.references  # more access can be too much
+                if clashes := ambiguous_names(after, references) - ambiguous_names(
+                    before, references
+                ):
+                    return f"two of its views would provide {', '.join(sorted(clashes))}"
         through = [ref for ref in entry.definition.references if _view_name(ref, entry) in views]
         return f"it reads {through[0].view!r}, which loses it" if through else ""
 

@@ -352,6 +352,24 @@ def test_revoking_says_who_loses_what_and_ends_access_at_once(prod, shared) -> N
     assert [s.state for s in prod.sharing.list()] == [ShareState.REVOKED]
 
 
+def test_widening_says_whose_names_become_ambiguous(prod, dev) -> None:
+    prod.sharing.share("dev", ["weather:temp"])
+    dev.sharing.accept("prod")
+    breeze = OnDemandFeatureView(
+        name="breeze", mode="sql", sources=["prod/weather:temp"], expressions={"wind": "temp + 1"},
+        schema=[Field(name="wind", dtype=Int64)],
+    )  # fmt: skip
+    dev.apply([breeze, FeatureService(name="both", features=["prod/weather", "breeze"]), SERVICE])
+    assert dev.get_online_features("both", ROW).to_dict() == {"city": [1], "temp": [2], "wind": [3]}
+
+    report = prod.review(prod.sharing.plan_share("dev"))
+    assert report.problems == ()
+    assert _lost(report) == {"both"}
+    prod.sharing.share("dev")
+    with raises(RequestError, "wind"):
+        dev.get_online_features("both", ROW)
+
+
 def _lost(report: Any) -> set[str]:
     assert all(e.kind == "access" and e.excuse for e in report.effects if e.breaks)
     return {effect.reader.name for effect in report.effects if effect.breaks}
