@@ -109,6 +109,10 @@ class Step:
         ]
         self._typed: tuple[Types, Types] = ({}, {})
 
+    def load(self) -> None:
+        """Load the function now, not with the first rows."""
+        _ = self._function
+
     def _converter(self, name: str) -> Convert | None:
         """Return the exact conversion of a request value; `None` for features."""
         request = self._step.request

@@ -34,6 +34,7 @@ def main(handle: int) -> None:
     functions = FunctionLoader(repo)
     # Before anything starts threads, which would keep their rights.
     confine(functions.folder_of(owner), Path(scratch), hidden=repo.path.resolve())
+    send(connection, bytes(16), b"", None)  # ready
     process = os.getpid()
     prepared: dict[bytes, Step] = {}
     while True:
@@ -45,8 +46,10 @@ def main(handle: int) -> None:
         try:
             if request not in prepared:
                 parsed = json.loads(request)
-                prepared[request] = Step(unpack(parsed["step"]), functions.load, parsed["keys"])
-            reply = COMPUTED + _computed(prepared[request], content)
+                step = Step(unpack(parsed["step"]), functions.load, parsed["keys"])
+                step.load()
+                prepared[request] = step
+            reply = COMPUTED + (_computed(prepared[request], content) if content else b"")
         except RequestError as error:
             reply = REFUSED + text_of(error).encode(errors="replace")
         except BaseException as error:  # noqa: BLE001 - whatever the code of a team raises

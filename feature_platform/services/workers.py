@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+START_SECONDS: float = 60.0
+"""Most time until a process has started, and until it has imported a function."""
 BATCH_SECONDS: float = 60.0
 REQUEST_SECONDS: float = 10.0
 WAIT_SECONDS: float = 0.25
@@ -176,7 +178,7 @@ class _Processes:
             worker.stop()
             if isinstance(error, TimeoutError):
                 self._too_slow[request] = monotonic() + RETRY_SECONDS
-                reason = f"took more than {seconds:.0f} seconds for {table.num_rows} rows."
+                reason = f"{error}."
             elif isinstance(error, (EOFError, OSError)):
                 memory = f"{MAX_BYTES // 1024**3} GiB"
                 reason = f"ended its process, which may use at most {memory} of memory."
@@ -204,6 +206,7 @@ class _Worker:
         self._repo = repo
         self._owner = owner
         self._socket: socket | None = None
+        self._loaded: set[bytes] = set()
         self._end: Callable[[], object] = lambda: None
 
     def exchange(self, request: bytes, table: pa.Table, seconds: float) -> bytes:
@@ -211,18 +214,18 @@ class _Worker:
 
         Raises:
             EOFError: The process has ended.
-            TimeoutError: It took longer.
+            OverloadError: It did not start in time.
+            TimeoutError: Importing or computing took longer.
             ValueError: The reply is none.
         """
         connection = self._socket or self._start()
-        deadline = monotonic() + seconds
-        number = secrets.token_bytes(16)  # a process that the function left behind may answer, too
-        for content in (request, table_bytes(table)):
-            send(connection, number, content, deadline)
-        answered, reply = receive(connection, deadline)
-        if answered != number:
-            raise ValueError("the answer belongs to another request")
-        return reply
+        if request not in self._loaded:
+            reply = _exchange(connection, request, b"", START_SECONDS, "to be imported")
+            if reply[:1] != COMPUTED:
+                return reply
+            self._loaded.add(request)
+        rows = f"for {table.num_rows} rows"
+        return _exchange(connection, request, table_bytes(table), seconds, rows)
 
     def _start(self) -> "socket":
         import subprocess
@@ -245,13 +248,43 @@ class _Worker:
             "path": str(self._repo.path), "project": settings.project, "team": settings.team,
             "repos": dict(settings.repos), "owner": self._owner, "scratch": scratch,
         }  # fmt: skip
-        send(ours, bytes(16), json.dumps(content).encode(), monotonic() + BATCH_SECONDS)
+        deadline = monotonic() + START_SECONDS
+        try:
+            send(ours, bytes(16), json.dumps(content).encode(), deadline)
+            receive(ours, deadline)
+        except TimeoutError as error:
+            raise OverloadError(
+                f"A process for the functions of {self._owner!r} did not start within "
+                f"{START_SECONDS:.0f} seconds. Retry later."
+            ) from error
         return ours
 
     def stop(self) -> None:
         """End the process, if there is one."""
         self._end()
         self._socket = None
+
+
+def _exchange(
+    connection: "socket", request: bytes, content: bytes, seconds: float, purpose: str
+) -> bytes:
+    """Send a request, and return the reply.
+
+    Raises:
+        TimeoutError: It took longer.
+        ValueError: The reply is none.
+    """
+    deadline = monotonic() + seconds
+    number = secrets.token_bytes(16)  # a process that the function left behind may answer, too
+    try:
+        for part in (request, content):
+            send(connection, number, part, deadline)
+        answered, reply = receive(connection, deadline)
+    except TimeoutError as error:
+        raise TimeoutError(f"took more than {seconds:.0f} seconds {purpose}") from error
+    if answered != number:
+        raise ValueError("the answer belongs to another request")
+    return reply
 
 
 def _error_output(nowhere: int) -> int:

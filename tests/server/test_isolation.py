@@ -194,11 +194,8 @@ def test_a_function_that_ends_or_fails_is_its_teams_error(hosting: Served, tmp_p
     assert client.get_online_features(["plain"], ROWS).to_dict()["double"] == [4, 2**54 + 2]
 
 
-def test_a_function_that_loops_delays_nobody_else(
-    hosting: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_function_that_loops_delays_nobody_else(hosting: Served, tmp_path: Path) -> None:
     """Its team's requests are refused while its processes are at work; others' are answered."""
-    monkeypatch.setattr(workers, "REQUEST_SECONDS", 3.0)
     loop = TEXT.replace("CODE", "while text: pass\n    return {'said': 'done'}")
     team(hosting, "growth", HEAD + loop + loop.replace("talk", "talk_more").replace("said", "more"))
     team(hosting, "risk", HEAD.replace("plain", "calm").replace("double", "twice"))
