@@ -8,7 +8,7 @@ export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev quick test check contract reliability bench bench-dagster bench-historical bench-materialize bench-online bench-registry bench-server feast-client structure lock clean
+.PHONY: help demo dev quick test check contract reliability bench bench-dagster bench-historical bench-materialize bench-online bench-registry bench-server soak feast-client structure lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ bench-registry: $(VENV)/.installed $(VENV)/.feast ## Measure the registry beside
 
 bench-server: $(VENV)/.installed $(VENV)/.feast ## Measure the feature server beside Feast's; writes docs/bench_server.md
 	@$(BIN)/python -m bench.server
+
+soak: $(VENV)/.installed ## Ten minutes of requests while Redis is stopped and started; writes docs/soak_server.json
+	@$(BIN)/python -m bench.server.soak
 
 feast-client: $(VENV)/.installed $(VENV)/.feast ## An unmodified Feast client reads and writes through our server; takes minutes
 	@$(BIN)/python -m bench.server.client
