@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGE := -c constraints.txt -e ".[aws,kafka,lakes,models,postgres,redis,server,snowflake,spark,ui,demo,dev]"
+PACKAGE := -c constraints.txt -e ".[aws,kafka,lakes,models,postgres,redis,server,snowflake,spark,traces,ui,demo,dev]"
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1

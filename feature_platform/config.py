@@ -59,6 +59,8 @@ class ServerSettings(Settings):
         max_seconds: Longest time until the body of a request has come, in seconds.
         max_concurrent: Most requests at work in a worker; more are answered with 503.
         threads: Threads of a worker.
+        traces: URL of an OpenTelemetry collector that takes traces as OTLP over HTTP, such as
+            `http://localhost:4318/v1/traces`; none by default.
     """
 
     keys: str = ""
@@ -68,9 +70,17 @@ class ServerSettings(Settings):
     max_seconds: float = Field(default=30.0, gt=0)
     max_concurrent: int = Field(default=256, ge=1)
     threads: int = Field(default=16, ge=1, le=1024)
+    traces: str = ""
+
+    @field_validator("traces")
+    @classmethod
+    def _is_collector(cls, url: str) -> str:
+        if url and not re.fullmatch(r"https?://[^@\s]+", url):
+            raise ValueError("not an http:// or https:// URL without user and password.")
+        return url
 
 
-class ProjectStores(BaseModel):
+class ProjectStores(Settings):
     """Where another project of the registry keeps the rows that it shares.
 
     Attributes:
@@ -79,8 +89,6 @@ class ProjectStores(BaseModel):
         offline_store: As for the repo; by default, the repo's own.
         repos: As for the repo: code of the other project's on-demand views.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     path: str = "."
     online_store: AnyOnlineSettings | None = None

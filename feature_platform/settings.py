@@ -1,7 +1,7 @@
 """Base class and validation messages of the settings of all stores and brokers."""
 
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
@@ -42,6 +42,10 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 
 def _reason(item: Any, model: type[BaseModel]) -> str:
     path = [str(part) for part in item["loc"]]
+    depth = 2 if path and _is_mapping(model, path[0]) else 1
+    section = _section(model, path[0]) if len(path) > depth else None
+    if section is not None:
+        return f"{'.'.join(path[:depth])}: {_reason({**item, 'loc': path[depth:]}, section)}"
     backends = _backends(model, path[0]) if path else {}
     settings = backends.get(path[1]) if len(path) > 1 else None
     if settings is not None:
@@ -55,7 +59,9 @@ def _reason(item: Any, model: type[BaseModel]) -> str:
         return f"{name!r} is missing."
     if backends:
         return f"{name}: {_unknown_type(item, backends)} Valid types: {', '.join(backends)}."
-    return f"{'.'.join(path)}: {_other_reason(item)}" if path else _other_reason(item)
+    reason = _other_reason(item)
+    separator = " " if reason.startswith("must ") else ": "
+    return f"{'.'.join(path)}{separator}{reason}" if path else reason
 
 
 def _setting_reason(item: Any, settings: type[Settings], backend: str) -> str:
@@ -81,17 +87,36 @@ def _unknown_type(item: Any, backends: Iterable[str]) -> str:
 
 
 def _other_reason(item: Any) -> str:
-    return str(item["ctx"]["error"]) if item["type"] == "value_error" else f"{item['msg']}."
+    if item["type"] == "value_error":
+        return str(item["ctx"]["error"])
+    if item["type"] in {"model_type", "model_attributes_type", "dict_type"}:
+        return "must be a mapping of settings."
+    return f"{item['msg'].replace('Input should', 'must')}."
 
 
 def _backends(model: type[BaseModel], field: str) -> dict[str, type[Settings]]:
     """Return the settings classes that a field accepts, by type."""
+    classes = _settings_classes(model, field)
+    return {str(c.model_fields["type"].default): c for c in classes if "type" in c.model_fields}
+
+
+def _is_mapping(model: type[BaseModel], field: str) -> bool:
     info = model.model_fields.get(field)
-    classes = _settings_classes(info.annotation) if info else []
-    return {str(c.model_fields["type"].default): c for c in classes}
+    return info is not None and get_origin(info.annotation) is dict
 
 
-def _settings_classes(annotation: Any) -> list[type[Settings]]:
+def _section(model: type[BaseModel], field: str) -> type[Settings] | None:
+    """Return the settings class of a field that has no choice of types."""
+    classes = [c for c in _settings_classes(model, field) if "type" not in c.model_fields]
+    return classes[0] if classes else None
+
+
+def _settings_classes(model: type[BaseModel], field: str) -> list[type[Settings]]:
+    info = model.model_fields.get(field)
+    return _settings_in(info.annotation) if info else []
+
+
+def _settings_in(annotation: Any) -> list[type[Settings]]:
     if isinstance(annotation, type) and issubclass(annotation, Settings):
         return [annotation]
-    return [c for part in get_args(annotation) for c in _settings_classes(part)]
+    return [c for part in get_args(annotation) for c in _settings_in(part)]

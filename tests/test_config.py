@@ -109,6 +109,16 @@ def test_environment_variables_are_read(tmp_path: Path, monkeypatch) -> None:
         ("- a\n- b", ["mapping"]),
         ("project: [", ["line 1", "node content"]),
         ("", ["mapping"]),
+        ("project: p\nserver: {threads: 0}", ["server", "threads", "1"]),
+        ("project: p\nserver: {thread: 1}", ["server", "'thread'", "'threads'"]),
+        ("project: p\nserver: {oidc: {issuer: 1, audience: a}}", ["server", "oidc", "issuer"]),
+        ("project: p\nconnection: {api_kee: a}", ["connection", "'api_kee'", "'api_key'"]),
+        ("project: p\nserver: 3", ["server", "mapping"]),
+        (
+            "project: p\nprojects: {x: {online_store: {type: redus}}}",
+            ["projects.x", "online_store", "'redus'", "'redis'"],
+        ),
+        ("project: p\nprojects: {x: {onlin: 1}}", ["projects.x", "'onlin'", "online_store"]),
     ],
 )
 def test_wrong_settings_are_explained(tmp_path: Path, text: str, names) -> None:

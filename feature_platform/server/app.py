@@ -22,6 +22,7 @@ from feature_platform.server.http import Admit, Endpoint, Gate, answered, failed
 from feature_platform.server.keys import SCOPES, KeyStore
 from feature_platform.server.registry import READS, commit
 from feature_platform.server.streaming import StreamedRows
+from feature_platform.server.tracing import Tracing
 from feature_platform.server_client import ARROW, JSON, PROJECT_HEADER
 from feature_platform.services import remote, writing
 from feature_platform.services.loading import DEFAULT_LOOKBACK
@@ -61,6 +62,7 @@ class FeatureServer:
             max_concurrent=options.max_concurrent,
             threads=options.threads,
         )
+        self._tracing = Tracing(options.traces) if options.traces else None
         self._stores: dict[tuple[str, str], FeatureStore] = {}
 
     @property
@@ -102,12 +104,15 @@ class FeatureServer:
             Route("/health/ready", self._gate.endpoint("/health/ready", self._ready)),
             Route("/metrics", self._metrics),
         ]
-        return Starlette(routes=routes, lifespan=self._lifespan)
+        traced = self._tracing.middleware if self._tracing else []
+        return Starlette(routes=routes, middleware=traced, lifespan=self._lifespan)
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> Any:
         yield
         self._store.close()
+        if self._tracing:
+            self._tracing.close()
 
     def _endpoint(self, path: str, scope: str, verb: Verb) -> Endpoint:
         def handle(request: Request, body: bytes) -> Response:
