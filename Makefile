@@ -8,7 +8,7 @@ export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev quick test check contract reliability bench bench-dagster bench-historical bench-materialize bench-online bench-registry bench-server soak feast-client structure lock clean
+.PHONY: help demo dev quick test check contract reliability bench bench-dagster bench-historical bench-materialize bench-online bench-registry bench-server soak feast-client migration structure lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ $(VENV)/.feast: $(VENV)/.uv bench/feast.txt
 	@$(BIN)/uv venv -q --clear --python $(BIN)/python $(VENV)/feast
 	@$(BIN)/uv pip install -q --system-certs --python $(VENV)/feast/bin/python -r bench/feast.txt
 	@touch $@
+
+migration: $(VENV)/.installed ## Try the Feast repos below REPOS with only the import changed
+	@$(BIN)/python tools/migration.py $(REPOS)
 
 structure: $(VENV)/.installed ## Measure the structure of the package
 	@$(BIN)/python tools/structure.py
