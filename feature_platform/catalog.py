@@ -14,7 +14,7 @@ from feature_platform.definitions import (
     StreamFeatureView,
     View,
 )
-from feature_platform.project import Project
+from feature_platform.project import ProjectSnapshot
 
 D = TypeVar("D", bound=Definition)
 Tags = Mapping[str, str] | None
@@ -27,7 +27,7 @@ class Catalog(ABC):
     """
 
     @abstractmethod
-    def load_project(self) -> Project:
+    def load_project(self) -> ProjectSnapshot:
         """Return the project in the newest snapshot, or in the pinned version."""
 
     def list_entities(self, *, tags: Tags = None) -> list[Entity]:
@@ -73,6 +73,6 @@ class Catalog(ABC):
         return self.load_project().get(FeatureService, name)
 
 
-def _list(project: Project, kind: type[D], tags: Tags) -> list[D]:
+def _list(project: ProjectSnapshot, kind: type[D], tags: Tags) -> list[D]:
     required = dict(tags or {}).items()
     return [definition for definition, _ in project.of(kind) if required <= definition.tags.items()]

@@ -15,7 +15,7 @@ from feature_platform.errors import RequestError
 from feature_platform.governance import Plan
 from feature_platform.offline import FeatureStatistics, OfflineStore
 from feature_platform.online import OnlineStore, Window
-from feature_platform.project import Cursor, Features, Project, Snapshot
+from feature_platform.project import Cursor, Features, ProjectSnapshot, Snapshot
 from feature_platform.registry import Commit, Registry, SavedPlan
 from feature_platform.repo import Repo
 from feature_platform.retrieval import (
@@ -150,7 +150,7 @@ class FeatureStore(Catalog):
             self._pinned = self.registry.snapshot(self._registry_version)
         return self._pinned
 
-    def load_project(self) -> Project:
+    def load_project(self) -> ProjectSnapshot:
         """Return the project in the newest snapshot, or in the pinned version."""
         return self._call().project
 
@@ -755,7 +755,7 @@ class FeatureStore(Catalog):
     def _call(self) -> Call:
         """Read the registry and the clock once for a whole call."""
         snapshot, now = self.snapshot(), self._clock()
-        return Call(Project(snapshot, self.project, now), self.stores, now)
+        return Call(ProjectSnapshot(snapshot, self.project, now), self.stores, now)
 
     def _check_not_pinned(self) -> None:
         if self._registry_version is not None:

@@ -57,7 +57,12 @@ def rewritten(text: str) -> str:
 
 def copied(checkouts: Path, target: Path) -> Path:
     """Copy the checkouts, change the imports, and return the copy."""
-    shutil.copytree(checkouts, target, ignore=shutil.ignore_patterns(".git", ".venv", "docs"), ignore_dangling_symlinks=True)
+    shutil.copytree(
+        checkouts,
+        target,
+        ignore=shutil.ignore_patterns(".git", ".venv", "docs"),
+        ignore_dangling_symlinks=True,
+    )
     for file in [*target.rglob("*.py"), *target.rglob("feature_store.yaml*")]:
         text = file.read_text("utf-8")
         file.write_text(rewritten(text) if file.suffix == ".py" else text, "utf-8")
@@ -204,9 +209,7 @@ class Trial:
         columns = {key: names.get(key, key) for key in keys}
         table = dataset.dataset(self._file_of(name)).head(20)
         times = table[source.timestamp_field]
-        return pa.table(
-            {**{k: table[c] for k, c in columns.items()}, "event_timestamp": times}
-        )
+        return pa.table({**{k: table[c] for k, c in columns.items()}, "event_timestamp": times})
 
 
 def _driver_data(folder: Path) -> None:
@@ -240,7 +243,9 @@ def _driver_stats() -> Any:
             "avg_daily_trips": pa.array(range(480), pa.int32()),
             "driver_metadata": pa.array([[("rating", str(n))] for n in range(480)], text_map),
             "driver_config": pa.array([json.dumps({"km": n}) for n in range(480)], pa.string()),
-            "driver_profile": pa.array([{"name": f"d{n}", "age": "30"} for n in range(480)], profile),
+            "driver_profile": pa.array(
+                [{"name": f"d{n}", "age": "30"} for n in range(480)], profile
+            ),
         }
     )
 

@@ -23,7 +23,7 @@ from feature_platform.cli.printing import (
 from feature_platform.definitions import Definition, attributes, kinds, label_of
 from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.governance import plans_between
-from feature_platform.project import Project, Registered, signature
+from feature_platform.project import ProjectSnapshot, Registered, signature
 from feature_platform.registry import (
     Registry,
     Report,
@@ -122,7 +122,7 @@ def diff(
     """Show what changed from one version or time to another, by owner; to now if left out."""
     store = FeatureStore(repo)
     old, new = store.registry.snapshot(before), store.registry.snapshot(after)
-    plans = plans_between(Project(old, store.project), Project(new, store.project))
+    plans = plans_between(ProjectSnapshot(old, store.project), ProjectSnapshot(new, store.project))
     if as_json:
         changes = {plan.owner: plan_json(plan)["changes"] for plan in plans}
         print_json({"before": old.version, "after": new.version, "changes": changes})
@@ -144,7 +144,7 @@ def list_(repo: Path, *, kind: str | None, at: int | datetime | None, as_json: b
     KIND is one kind, such as entity or feature_view.
     """
     store = FeatureStore(repo)
-    project = Project(store.registry.snapshot(at), store.project)
+    project = ProjectSnapshot(store.registry.snapshot(at), store.project)
     entries = [entry for entry in project.entries() if kind in (None, entry.key.kind)]
     if as_json:
         print_json([entry_json(entry) for entry in entries])

@@ -20,7 +20,7 @@ from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.definitions import Definition
 from feature_platform.errors import ConflictError, FeaturePlatformError, Problem, RefusedError
 from feature_platform.governance import Plan
-from feature_platform.project import Cursor, Project
+from feature_platform.project import Cursor, ProjectSnapshot
 from feature_platform.registry import Commit
 from feature_platform.services.auditing import AuditFinding
 from feature_platform.services.reconciling import Verdict, replaced, state_of
@@ -163,7 +163,7 @@ class _Registration:
             )
 
     def _materializations(
-        self, plan: Plan, commit: Commit | None, project: Project
+        self, plan: Plan, commit: Commit | None, project: ProjectSnapshot
     ) -> Iterator[dg.MaterializeResult[None]]:
         changes = {(change.kind, change.name): change for change in plan.changes}
         unseen = set(self._objects if self._partial else self._unseen())

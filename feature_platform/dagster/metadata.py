@@ -8,7 +8,7 @@ import dagster as dg
 from feature_platform.definitions import Definition, Dependency
 from feature_platform.errors import Problem
 from feature_platform.governance import Change, Plan
-from feature_platform.project import Cursor, Project, column_lineage
+from feature_platform.project import Cursor, ProjectSnapshot, column_lineage
 from feature_platform.registry import Commit
 
 _MOST_CHANGES = 200
@@ -51,7 +51,7 @@ def commit_metadata(
 
 
 def lineage_metadata(
-    project: Project, definition: Definition, key_of: Callable[[Dependency], dg.AssetKey]
+    project: ProjectSnapshot, definition: Definition, key_of: Callable[[Dependency], dg.AssetKey]
 ) -> dict[str, Any]:
     """Return which upstream columns the columns of an object come from."""
     deps = {

@@ -15,7 +15,7 @@ from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.dagster.translator import OWNER_TAG, PROJECT_TAG, FeatureStoreTranslator
 from feature_platform.definitions import Definition, namespace_of, with_related
 from feature_platform.errors import DefinitionError
-from feature_platform.project import Project
+from feature_platform.project import ProjectSnapshot
 from feature_platform.repo import Repo
 from feature_platform.store import FeatureStore
 
@@ -112,7 +112,7 @@ class RepoContext:
         """Return the asset key of a view's online table."""
         return self.translator.get_asset_key(self.project, "online", view)
 
-    def owns(self, project: Project, definition: Definition) -> bool:
+    def owns(self, project: ProjectSnapshot, definition: Definition) -> bool:
         """Return whether the owner may act on an object: the name is free, or its own.
 
         Another owner's object with the name has the asset key, too.
@@ -120,7 +120,7 @@ class RepoContext:
         entry = project.find(namespace_of(definition.kind), definition.name)
         return entry is None or (entry.owner, entry.key.kind) == (self.owner, definition.kind)
 
-    def lineage(self, project: Project, definition: Definition) -> dict[str, Any]:
+    def lineage(self, project: ProjectSnapshot, definition: Definition) -> dict[str, Any]:
         """Return metadata about the columns that an object's columns come from."""
         key_of = self.translator.get_asset_key
         return lineage_metadata(

@@ -14,7 +14,7 @@ from feature_platform.definitions import (
 )
 from feature_platform.governance.plan import Change
 from feature_platform.governance.plan_context import PlanContext
-from feature_platform.project import Key, Project, Registered, broken_references, interface
+from feature_platform.project import Key, ProjectSnapshot, Registered, broken_references, interface
 from feature_platform.project.interface import ViewName, ambiguous_names, losses
 
 _MAX_CHANGES_WITHOUT_INDEX = 10
@@ -219,7 +219,7 @@ class Contracts:
                 yield from self._view_losses(ref, before, after, change)
 
     def _view_losses(
-        self, ref: ViewReference, before: Project, after: Project, change: Change
+        self, ref: ViewReference, before: ProjectSnapshot, after: ProjectSnapshot, change: Change
     ) -> Iterator[tuple[str, str, str]]:
         old, new = interface(before, ref), interface(after, ref)
         if old is not None and new is not None:

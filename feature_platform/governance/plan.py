@@ -15,7 +15,7 @@ from feature_platform.definitions import (
     with_related,
 )
 from feature_platform.errors import DefinitionError
-from feature_platform.project import Key, Project, Registered, subject
+from feature_platform.project import Key, ProjectSnapshot, Registered, subject
 
 
 class Change(BaseModel):
@@ -112,7 +112,7 @@ class Plan(BaseModel):
 
 
 def plan(
-    project: Project,
+    project: ProjectSnapshot,
     *,
     owner: str,
     desired: Iterable[Definition],
@@ -174,7 +174,10 @@ def plan(
 
 
 def _check_meant(
-    project: Project, definition: Definition, entry: Registered, desired: Mapping[Key, Definition]
+    project: ProjectSnapshot,
+    definition: Definition,
+    entry: Registered,
+    desired: Mapping[Key, Definition],
 ) -> None:
     """Refuse a source whose derived name would redirect objects that are not applied with it.
 
@@ -203,7 +206,7 @@ def _by_key(project: str, desired: Iterable[Definition]) -> dict[Key, Definition
     return {Key(project, d.kind, d.name): d for d in with_related(definitions)}
 
 
-def plans_between(before: Project, after: Project) -> list[Plan]:
+def plans_between(before: ProjectSnapshot, after: ProjectSnapshot) -> list[Plan]:
     """Return the differences between two states of a project as one plan per owner.
 
     With the current state as `before` and an earlier one as `after`, the plans restore the latter.

@@ -8,7 +8,7 @@ from typing import Self
 from feature_platform.definitions import Definition
 from feature_platform.errors import Problem
 from feature_platform.governance.plan import Change, Plan
-from feature_platform.project import Project, Snapshot
+from feature_platform.project import ProjectSnapshot, Snapshot
 from feature_platform.types.times import MAX_AHEAD, later
 
 _MILLISECOND = timedelta(milliseconds=1)
@@ -28,8 +28,8 @@ class PlanContext:
     """
 
     plan: Plan
-    before: Project
-    after: Project
+    before: ProjectSnapshot
+    after: ProjectSnapshot
     now: datetime
     at: datetime
 
@@ -49,8 +49,8 @@ class PlanContext:
         if present and snapshot.at - max(now, present) > MAX_AHEAD:
             at = now
         after = snapshot.with_entries(plan.entries(snapshot.version + 1), at)
-        before = Project(snapshot, plan.project, now)
-        return cls(plan, before, Project(after, plan.project, now), now, at)
+        before = ProjectSnapshot(snapshot, plan.project, now)
+        return cls(plan, before, ProjectSnapshot(after, plan.project, now), now, at)
 
     @cached_property
     def changed(self) -> tuple[tuple[Change, Definition], ...]:

@@ -19,7 +19,7 @@ from feature_platform.governance.names import collisions, names, owners
 from feature_platform.governance.ownership import may_change, offers_to
 from feature_platform.governance.plan import Change, Plan
 from feature_platform.governance.plan_context import PlanContext, problem_of
-from feature_platform.project import PLATFORM, Key, Project, broken_references
+from feature_platform.project import PLATFORM, Key, ProjectSnapshot, broken_references
 from feature_platform.project.interface import ViewName
 from feature_platform.types.times import later
 
@@ -217,7 +217,7 @@ def _cycle(context: PlanContext, start: Definition) -> list[str]:
     project = context.after
     first = (project.name, start.name)
     path_to: dict[ViewName, list[str]] = {first: [start.name]}
-    pending: list[tuple[Project, Definition]] = [(project, start)]
+    pending: list[tuple[ProjectSnapshot, Definition]] = [(project, start)]
     while pending:
         reader, view = pending.pop(0)
         for ref in view.references:

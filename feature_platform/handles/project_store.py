@@ -16,7 +16,7 @@ from feature_platform.errors import AccessError, NotFoundError, RequestError, di
 from feature_platform.handles.feature_group import Draft, FeatureGroup, Registered
 from feature_platform.handles.query import Query
 from feature_platform.handles.training_view import LABELS, ROOT, TrainingView
-from feature_platform.project import Key, Project, ShareState, grants, interface
+from feature_platform.project import Key, ProjectSnapshot, ShareState, grants, interface
 from feature_platform.table import EVENT_TIMESTAMP
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ class ProjectStore:
     def _reference(self, view: str) -> ViewReference:
         return ViewReference(view=view, project=None if self.is_own else self.name)
 
-    def _group(self, project: Project, name: str, version: int) -> FeatureGroup | None:
+    def _group(self, project: ProjectSnapshot, name: str, version: int) -> FeatureGroup | None:
         for candidate in _candidates(name, version):
             view = project.at(self.name).look_up(FeatureView, candidate)
             if view is not None and project.may_read(self._reference(candidate)).allowed:
@@ -261,7 +261,7 @@ class ProjectStore:
                 return FeatureGroup(self.store, self.name, name, version, registered=registered)
         return None
 
-    def _registered(self, project: Project, view: FeatureView) -> Registered:
+    def _registered(self, project: ProjectSnapshot, view: FeatureView) -> Registered:
         exposed = interface(project, self._reference(view.name))
         keys = tuple(exposed.keys) if exposed else ()
         features = tuple(exposed.features) if exposed else ()
@@ -271,7 +271,7 @@ class ProjectStore:
         event_time = history.timestamp_field if history else EVENT_TIMESTAMP
         return Registered(view, keys, event_time, features)
 
-    def _missing(self, project: Project, name: str, version: int) -> NotFoundError:
+    def _missing(self, project: ProjectSnapshot, name: str, version: int) -> NotFoundError:
         for candidate in _candidates(name, version):
             decision = project.may_read(self._reference(candidate))
             if not decision.allowed:

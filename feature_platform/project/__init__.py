@@ -15,8 +15,8 @@ from feature_platform.project.describe import signature as signature
 from feature_platform.project.interface import ViewInterface as ViewInterface
 from feature_platform.project.interface import interface as interface
 from feature_platform.project.lineage import column_lineage as column_lineage
-from feature_platform.project.project import PLATFORM as PLATFORM
-from feature_platform.project.project import Project as Project
+from feature_platform.project.project_snapshot import PLATFORM as PLATFORM
+from feature_platform.project.project_snapshot import ProjectSnapshot as ProjectSnapshot
 from feature_platform.project.references import broken_references as broken_references
 from feature_platform.project.references import upstream as upstream
 from feature_platform.project.resolve import Features as Features

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from feature_platform.definitions import View, kinds_in
 from feature_platform.project.interface import ViewName
-from feature_platform.project.project import Project
+from feature_platform.project.project_snapshot import ProjectSnapshot
 from feature_platform.project.references import broken_references, upstream
 from feature_platform.project.snapshot import Key, Registered
 
@@ -26,7 +26,7 @@ class Advisory:
         return f"{self.subject} {self.message}"
 
 
-def advisories(project: Project, owner: str) -> Iterator[Advisory]:
+def advisories(project: ProjectSnapshot, owner: str) -> Iterator[Advisory]:
     """Yield the advisories of an owner, in name order."""
     # Usually nothing is deprecated, and no dependency needs to be resolved.
     entries = project.snapshot.entries.values()
@@ -41,7 +41,7 @@ def advisories(project: Project, owner: str) -> Iterator[Advisory]:
             yield from _deprecations(project, entry)
 
 
-def _deprecations(project: Project, entry: Registered) -> Iterator[Advisory]:
+def _deprecations(project: ProjectSnapshot, entry: Registered) -> Iterator[Advisory]:
     for key in sorted(upstream(project, entry.definition)):
         deprecated = project.snapshot.entries[key].definition.deprecated
         if deprecated is not None:
@@ -54,7 +54,7 @@ def _deprecations(project: Project, entry: Registered) -> Iterator[Advisory]:
                 yield Advisory(entry.key, f"reads {feature}: {deprecation}.")
 
 
-def _cause(project: Project, name: ViewName) -> str:
+def _cause(project: ProjectSnapshot, name: ViewName) -> str:
     """Return a hint that names the last change or the deletion of a view."""
     if not project.may_read_object(Key(name[0], View.namespace, name[1])).allowed:
         return ""

@@ -2,11 +2,11 @@
 
 from feature_platform.definitions import Definition, FeatureService, View
 from feature_platform.errors import FeaturePlatformError
-from feature_platform.project.project import Project
+from feature_platform.project.project_snapshot import ProjectSnapshot
 from feature_platform.project.resolve import parse_features, resolve
 
 
-def signature(project: Project, definition: Definition) -> dict[str, str]:
+def signature(project: ProjectSnapshot, definition: Definition) -> dict[str, str]:
     """Return the signature of a view or service as text; empty if it cannot be resolved."""
     if not isinstance(definition, (View, FeatureService)):
         return {}

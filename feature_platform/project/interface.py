@@ -18,7 +18,7 @@ from feature_platform.definitions import (
     View,
     ViewReference,
 )
-from feature_platform.project.project import Project
+from feature_platform.project.project_snapshot import ProjectSnapshot
 from feature_platform.types import FeatureType
 from feature_platform.types.widening import is_compatible
 
@@ -59,7 +59,7 @@ class Input(NamedTuple):
     dtype: FeatureType
 
 
-def interface(project: Project, reference: ViewReference) -> ViewInterface | None:
+def interface(project: ProjectSnapshot, reference: ViewReference) -> ViewInterface | None:
     """Return the interface of a referenced view; `None` if it is not registered.
 
     Of a view that another project shares in part, it has the shared features.
@@ -80,18 +80,18 @@ def interface(project: Project, reference: ViewReference) -> ViewInterface | Non
     return replace(cached, features=features)
 
 
-def interface_of(project: Project, view: View) -> ViewInterface:
+def interface_of(project: ProjectSnapshot, view: View) -> ViewInterface:
     if isinstance(view, OnDemandFeatureView):
         return _on_demand_interface(project, view)
     return _feature_view_interface(project, project.get(FeatureView, view.name))
 
 
-def entities_of(project: Project, view: View) -> list[Entity]:
+def entities_of(project: ProjectSnapshot, view: View) -> list[Entity]:
     entities = (project.look_up(Entity, name) for name in view.entity_names)
     return [entity for entity in entities if entity is not None]
 
 
-def inputs_of(project: Project, view: OnDemandFeatureView) -> list[Input]:
+def inputs_of(project: ProjectSnapshot, view: OnDemandFeatureView) -> list[Input]:
     """Return the input features of an on-demand view, in order."""
     read = [(ref, f, t) for ref in view.inputs for f, t in _features(project, ref).items()]
     names = Counter([feature for _, feature, _ in read] + [f.name for f in view.request])
@@ -101,14 +101,14 @@ def inputs_of(project: Project, view: OnDemandFeatureView) -> list[Input]:
     ]
 
 
-def _features(project: Project, reference: ViewReference) -> Mapping[str, FeatureType]:
+def _features(project: ProjectSnapshot, reference: ViewReference) -> Mapping[str, FeatureType]:
     view = interface(project, reference)
     features = view.features if view else {}
     names = features if reference.features is None else reference.features
     return {name: features[name] for name in names if name in features}
 
 
-def _feature_view_interface(project: Project, view: FeatureView) -> ViewInterface:
+def _feature_view_interface(project: ProjectSnapshot, view: FeatureView) -> ViewInterface:
     declared = {f.name: f.dtype for f in view.fields}
     keys: dict[str, FeatureType | None] = {}
     for entity in entities_of(project, view):
@@ -125,7 +125,7 @@ def _feature_view_interface(project: Project, view: FeatureView) -> ViewInterfac
     )
 
 
-def _history(project: Project, name: str) -> tuple[BatchSource | None, bool]:
+def _history(project: ProjectSnapshot, name: str) -> tuple[BatchSource | None, bool]:
     """Return the batch source, and whether there is a history; assume one if unregistered."""
     source = project.look_up(Source, name)
     if source is None:
@@ -135,7 +135,7 @@ def _history(project: Project, name: str) -> tuple[BatchSource | None, bool]:
     return project.look_up(BatchSource, source.history), True
 
 
-def _on_demand_interface(project: Project, view: OnDemandFeatureView) -> ViewInterface:
+def _on_demand_interface(project: ProjectSnapshot, view: OnDemandFeatureView) -> ViewInterface:
     read = [(ref, below) for ref in view.inputs if (below := interface(project, ref))]
     keys: dict[str, FeatureType | None] = {}
     request = {f.name: f.dtype for f in view.request}
@@ -157,7 +157,7 @@ def _on_demand_interface(project: Project, view: OnDemandFeatureView) -> ViewInt
     )
 
 
-def ambiguous_names(project: Project, references: Sequence[ViewReference]) -> set[str]:
+def ambiguous_names(project: ProjectSnapshot, references: Sequence[ViewReference]) -> set[str]:
     """Return the names that several references provide, including join keys."""
     names: Counter[str] = Counter()
     keys: set[str] = set()

@@ -15,7 +15,7 @@ from feature_platform.definitions import (
     check_expressions,
 )
 from feature_platform.project.interface import entities_of, inputs_of, interface
-from feature_platform.project.project import Project
+from feature_platform.project.project_snapshot import ProjectSnapshot
 
 
 class Column(NamedTuple):
@@ -25,7 +25,7 @@ class Column(NamedTuple):
     name: str
 
 
-def column_lineage(project: Project, definition: Definition) -> Mapping[str, list[Column]]:
+def column_lineage(project: ProjectSnapshot, definition: Definition) -> Mapping[str, list[Column]]:
     """Return column → the columns it is read or computed from, one step upstream.
 
     A function may use any of its inputs, so its outputs come from all of them; an expression comes
@@ -44,7 +44,9 @@ def column_lineage(project: Project, definition: Definition) -> Mapping[str, lis
     return lineage
 
 
-def _computed(project: Project, view: OnDemandFeatureView) -> Iterator[tuple[str, list[Column]]]:
+def _computed(
+    project: ProjectSnapshot, view: OnDemandFeatureView
+) -> Iterator[tuple[str, list[Column]]]:
     inputs = {i.name: _column(project, i.reference, i.feature) for i in inputs_of(project, view)}
     for field in view.fields:
         expression = view.expressions.get(field.name)
@@ -52,7 +54,7 @@ def _computed(project: Project, view: OnDemandFeatureView) -> Iterator[tuple[str
         yield field.name, [column for name, column in inputs.items() if name in used]
 
 
-def _read(project: Project, view: FeatureView) -> Iterator[tuple[str, list[Column]]]:
+def _read(project: ProjectSnapshot, view: FeatureView) -> Iterator[tuple[str, list[Column]]]:
     source = project.look_up(Source, view.source)
     if source is None:
         return
@@ -64,13 +66,13 @@ def _read(project: Project, view: FeatureView) -> Iterator[tuple[str, list[Colum
         yield name, [Column(dependency, renamed.get(name, name))]
 
 
-def _features(project: Project, reference: ViewReference) -> list[str]:
+def _features(project: ProjectSnapshot, reference: ViewReference) -> list[str]:
     if reference.features is not None:
         return list(reference.features)
     view = interface(project, reference)
     return list(view.features if view else ())
 
 
-def _column(project: Project, reference: ViewReference, feature: str) -> Column:
+def _column(project: ProjectSnapshot, reference: ViewReference, feature: str) -> Column:
     home = reference.project or project.name
     return Column(Dependency(View.namespace, reference.view, home), feature)

@@ -14,7 +14,7 @@ from feature_platform.definitions import (
 )
 from feature_platform.errors import did_you_mean
 from feature_platform.project.interface import ViewName, entities_of, inputs_of, interface
-from feature_platform.project.project import Project
+from feature_platform.project.project_snapshot import ProjectSnapshot
 from feature_platform.project.snapshot import Key
 from feature_platform.types import FeatureType
 from feature_platform.types.arrow import arrow_type, widest
@@ -36,7 +36,7 @@ class BrokenReference(NamedTuple):
     feature: str = ""
 
 
-def upstream(project: Project, definition: Definition) -> Iterator[Key]:
+def upstream(project: ProjectSnapshot, definition: Definition) -> Iterator[Key]:
     """Yield the keys of all direct and indirect dependencies of a definition."""
     seen: set[Key] = set()
     pending = [(project, dependency) for dependency in definition.dependencies()]
@@ -50,7 +50,9 @@ def upstream(project: Project, definition: Definition) -> Iterator[Key]:
             yield entry.key
 
 
-def broken_references(project: Project, definition: Definition) -> Iterator[BrokenReference]:
+def broken_references(
+    project: ProjectSnapshot, definition: Definition
+) -> Iterator[BrokenReference]:
     """Yield the dependencies of a definition that cannot be resolved, and other mismatches."""
     if definition.fault:
         yield BrokenReference(definition.fault)
@@ -71,7 +73,9 @@ def broken_references(project: Project, definition: Definition) -> Iterator[Brok
         yield from map(BrokenReference, _computation_problems(project, definition))
 
 
-def _missing_dependency(project: Project, dependency: Dependency) -> Iterator[BrokenReference]:
+def _missing_dependency(
+    project: ProjectSnapshot, dependency: Dependency
+) -> Iterator[BrokenReference]:
     kind, name, _ = dependency
     if project.find_dependency(dependency) is None:
         hint = did_you_mean(name, project.names(kind))
@@ -79,7 +83,9 @@ def _missing_dependency(project: Project, dependency: Dependency) -> Iterator[Br
         yield BrokenReference(message, missing=f"{kind} {name!r}")
 
 
-def _broken_view_reference(project: Project, reference: ViewReference) -> Iterator[BrokenReference]:
+def _broken_view_reference(
+    project: ProjectSnapshot, reference: ViewReference
+) -> Iterator[BrokenReference]:
     home = project.at(reference.project)
     name = home.name, reference.view
     path = reference.view if home is project else "/".join(name)
@@ -109,11 +115,11 @@ def _broken_view_reference(project: Project, reference: ViewReference) -> Iterat
             yield BrokenReference(message, name)
 
 
-def _join_keys(project: Project, view: View) -> list[str]:
+def _join_keys(project: ProjectSnapshot, view: View) -> list[str]:
     return [key for entity in entities_of(project, view) for key in entity.join_keys]
 
 
-def _shared_key_problems(project: Project, definition: Definition) -> Iterator[str]:
+def _shared_key_problems(project: ProjectSnapshot, definition: Definition) -> Iterator[str]:
     """Yield join keys and request values that referenced views share with different types."""
     types: dict[str, tuple[str, FeatureType]] = {}
     for reference in definition.references:
@@ -136,7 +142,7 @@ def _are_comparable(a: FeatureType, b: FeatureType) -> bool:
     return bool(widest(arrow_type(a)) == widest(arrow_type(b)))
 
 
-def _key_problems(project: Project, view: View) -> Iterator[str]:
+def _key_problems(project: ProjectSnapshot, view: View) -> Iterator[str]:
     declared_types = {field.name: field.dtype for field in view.fields}
     for entity in entities_of(project, view):
         for key in entity.join_keys:
@@ -161,7 +167,7 @@ def _key_problems(project: Project, view: View) -> Iterator[str]:
             yield f"feature {declared.name!r} differs from a join key only in case. Rename it."
 
 
-def _computation_problems(project: Project, view: OnDemandFeatureView) -> Iterator[str]:
+def _computation_problems(project: ProjectSnapshot, view: OnDemandFeatureView) -> Iterator[str]:
     for reference in view.references:
         yield from _request_conflicts(project, view, reference)
     if view.expressions:
@@ -173,7 +179,7 @@ def _computation_problems(project: Project, view: OnDemandFeatureView) -> Iterat
 
 
 def _request_conflicts(
-    project: Project, view: OnDemandFeatureView, reference: ViewReference
+    project: ProjectSnapshot, view: OnDemandFeatureView, reference: ViewReference
 ) -> Iterator[str]:
     """Yield request values that share a name with a join key of another type."""
     exposed = interface(project, reference)
@@ -202,7 +208,7 @@ def _expression_problems(
         yield from type_errors(view.expressions, inputs, {f.name: f.dtype for f in view.fields})
 
 
-def _precomputing_problems(project: Project, view: OnDemandFeatureView) -> Iterator[str]:
+def _precomputing_problems(project: ProjectSnapshot, view: OnDemandFeatureView) -> Iterator[str]:
     exposed = interface(project, view.reference())
     stored = sorted(name for _, name in exposed.sources) if exposed else []
     if any(home != project.name for home, _ in (exposed.sources if exposed else ())):

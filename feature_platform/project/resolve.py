@@ -28,7 +28,7 @@ from feature_platform.errors import (
     did_you_mean,
 )
 from feature_platform.project.interface import ViewInterface, inputs_of, interface
-from feature_platform.project.project import Project
+from feature_platform.project.project_snapshot import ProjectSnapshot
 from feature_platform.project.snapshot import Key
 from feature_platform.table import SourceTable, Table, ViewRead, column
 from feature_platform.types import FeatureType
@@ -138,7 +138,7 @@ class Retrieval:
 
 
 def resolve(
-    project: Project,
+    project: ProjectSnapshot,
     references: Sequence[ViewReference],
     *,
     full_feature_names: bool = False,
@@ -179,7 +179,7 @@ def resolve(
     )
 
 
-def table_of(project: Project, view: FeatureView) -> Table:
+def table_of(project: ProjectSnapshot, view: FeatureView) -> Table:
     """Return the table of a feature view.
 
     Raises:
@@ -201,7 +201,7 @@ def table_of(project: Project, view: FeatureView) -> Table:
     )
 
 
-def precomputed_of(project: Project, view: OnDemandFeatureView) -> Precomputed:
+def precomputed_of(project: ProjectSnapshot, view: OnDemandFeatureView) -> Precomputed:
     """Return the precomputed features of an on-demand view.
 
     Raises:
@@ -233,12 +233,12 @@ def precomputed_of(project: Project, view: OnDemandFeatureView) -> Precomputed:
     )
 
 
-def _generation(project: Project, view: View) -> int:
+def _generation(project: ProjectSnapshot, view: View) -> int:
     entry = project.find(View.namespace, view.name)
     return entry.generation if entry else 0
 
 
-def online_table(project: Project, view: View) -> Table | None:
+def online_table(project: ProjectSnapshot, view: View) -> Table | None:
     """Return the table of a view in the online store; `None` if it is not stored."""
     if not isinstance(view, OnDemandFeatureView):
         return table_of(project, project.get(FeatureView, view.name))
@@ -246,7 +246,7 @@ def online_table(project: Project, view: View) -> Table | None:
 
 
 def _source_table(
-    project: Project, view: FeatureView, exposed: ViewInterface
+    project: ProjectSnapshot, view: FeatureView, exposed: ViewInterface
 ) -> SourceTable | None:
     source = exposed.sources[project.name, view.name]
     if source is None and not exposed.has_history:
@@ -276,14 +276,14 @@ class _Lookup:
 
 @dataclass
 class _Resolver:
-    project: Project
+    project: ProjectSnapshot
     use_precomputed: bool
     lookups: dict[str, _Lookup] = field(default_factory=dict)
     transformations: dict[str, Transformation] = field(default_factory=dict)
     labels: dict[str, object] = field(default_factory=dict)
     ends: set[date] = field(default_factory=set)
 
-    def add(self, ref: ViewReference, reader: Project, label: str) -> tuple[str, ...]:
+    def add(self, ref: ViewReference, reader: ProjectSnapshot, label: str) -> tuple[str, ...]:
         """Add a reference to the request and return its features.
 
         Args:
@@ -313,13 +313,13 @@ class _Resolver:
             keys = {key: lookup.reference.join_key_map.get(key, key) for key in lookup.table.keys}
             yield ViewRead(label=label, table=lookup.table, features=tuple(features), keys=keys)
 
-    def _label(self, ref: ViewReference, reader: Project) -> str:
+    def _label(self, ref: ViewReference, reader: ProjectSnapshot) -> str:
         """Return the label of an input of an on-demand view; that of another project names it."""
         home = reader.at(ref.project).name
         return ref.label if home == self.project.name else f"{home}/{ref.label}"
 
     def _add_lookup(
-        self, label: str, ref: ViewReference, home: Project, shared: Sequence[str] | None
+        self, label: str, ref: ViewReference, home: ProjectSnapshot, shared: Sequence[str] | None
     ) -> tuple[str, ...]:
         lookup = self.lookups.get(label)
         if lookup is None:
@@ -331,7 +331,9 @@ class _Resolver:
         lookup.features |= dict.fromkeys(features)
         return features
 
-    def _add_transformation(self, label: str, home: Project, view: OnDemandFeatureView) -> None:
+    def _add_transformation(
+        self, label: str, home: ProjectSnapshot, view: OnDemandFeatureView
+    ) -> None:
         if label in self.transformations:
             return
         inputs = self._inputs(view, home)
@@ -353,14 +355,14 @@ class _Resolver:
             precomputed=self._precomputed(view, home),
         )
 
-    def _precomputed(self, view: OnDemandFeatureView, home: Project) -> Precomputed | None:
+    def _precomputed(self, view: OnDemandFeatureView, home: ProjectSnapshot) -> Precomputed | None:
         if not (view.write_to_online_store and self.use_precomputed):
             return None
         precomputed = precomputed_of(home, view)
         label = ViewReference(view=precomputed.label)
         return replace(precomputed, label=self._label(label, home))
 
-    def _inputs(self, view: OnDemandFeatureView, home: Project) -> dict[str, str]:
+    def _inputs(self, view: OnDemandFeatureView, home: ProjectSnapshot) -> dict[str, str]:
         """Add the inputs of a view to the request and return input name → column."""
         try:
             for ref in view.inputs:
@@ -392,7 +394,7 @@ def _schema(types: Mapping[str, FeatureType]) -> pa.Schema:
     return pa.schema([(name, arrow_type(dtype)) for name, dtype in types.items()])
 
 
-def parse_features(project: Project, features: object) -> Sequence[ViewReference]:
+def parse_features(project: ProjectSnapshot, features: object) -> Sequence[ViewReference]:
     """Convert the `features` argument of a request to references.
 
     Raises:
@@ -411,7 +413,7 @@ def parse_features(project: Project, features: object) -> Sequence[ViewReference
     return references
 
 
-def _service_or_reference(project: Project, name: str) -> object:
+def _service_or_reference(project: ProjectSnapshot, name: str) -> object:
     path, colon, _ = name.partition(":")
     other, slash, short = path.rpartition("/")
     home = project.at(other)
@@ -429,7 +431,7 @@ def _service_or_reference(project: Project, name: str) -> object:
     return name
 
 
-def _shared_service(home: Project, service: FeatureService) -> Iterator[ViewReference]:
+def _shared_service(home: ProjectSnapshot, service: FeatureService) -> Iterator[ViewReference]:
     """Yield the references of another project's service, as this project writes them."""
     for ref in service.references:
         yield ViewReference(**{**dict(ref), "project": ref.project or home.name})

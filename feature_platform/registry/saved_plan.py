@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from feature_platform.definitions import Policy
 from feature_platform.errors import CorruptLogError, RequestError
 from feature_platform.governance import Plan
-from feature_platform.project import Cursor, Key, Project, Snapshot, upstream
+from feature_platform.project import Cursor, Key, ProjectSnapshot, Snapshot, upstream
 from feature_platform.registry.commit import FORMAT
 from feature_platform.registry.serialization import decode_record, encode_record
 
@@ -34,7 +34,7 @@ class SavedPlan(BaseModel):
     @classmethod
     def of(cls, plan: Plan, snapshot: Snapshot) -> Self:
         """Return a saved plan, for the snapshot that the plan was computed from."""
-        project = Project(snapshot, plan.project)
+        project = ProjectSnapshot(snapshot, plan.project)
         changed = {plan.key(change) for change in plan.changes}
         keys = {Key(plan.project, Policy.kind, "policy")}
         for change in plan.changes:

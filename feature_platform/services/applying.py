@@ -26,7 +26,7 @@ from feature_platform.errors import (
 )
 from feature_platform.governance import Change, Effect, Plan, PlanContext, check, plans_between
 from feature_platform.governance import plan as plan_changes
-from feature_platform.project import Project, online_table
+from feature_platform.project import ProjectSnapshot, online_table
 from feature_platform.registry import Commit, SavedPlan
 from feature_platform.services.identity import identity_problems
 from feature_platform.services.models import Models, ModelVersion
@@ -104,7 +104,7 @@ def checked_objects(objects: Objects, *, partial: bool) -> tuple[Definition, ...
 
 def plan_restore(call: Call, at: int | datetime, *, mass_delete: bool = False) -> Plan:
     """Return the plan that registers the owner's objects as they were; see `restore`."""
-    earlier = Project(call.stores.registry.snapshot(at), call.project.name, call.now)
+    earlier = ProjectSnapshot(call.stores.registry.snapshot(at), call.project.name, call.now)
     if not earlier.version:
         raise RequestError(f"Nothing was registered at {at}; nothing can be restored.")
     owner = call.stores.settings.team
@@ -120,7 +120,7 @@ def plan_restore(call: Call, at: int | datetime, *, mass_delete: bool = False) -
     )
 
 
-def _is_own_or_free(project: Project, change: Change, owner: str) -> bool:
+def _is_own_or_free(project: ProjectSnapshot, change: Change, owner: str) -> bool:
     entry = project.find(namespace_of(change.kind), change.name)
     return entry is None or entry.owner == owner
 
@@ -201,7 +201,7 @@ def commit(
     return written
 
 
-def _drop_tables(project: Project, stores: Stores, changes: Iterable[Change]) -> None:
+def _drop_tables(project: ProjectSnapshot, stores: Stores, changes: Iterable[Change]) -> None:
     """Remove the online rows of views."""
     if not stores.has_online or stores.online_server is not None:  # the server does it
         return

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from feature_platform.definitions import Definition, OnDemandFeatureView, kinds, with_related
 from feature_platform.errors import FeaturePlatformError
 from feature_platform.governance import Change, Plan, PlanContext, check
-from feature_platform.project import Key, Project, advisories
+from feature_platform.project import Key, ProjectSnapshot, advisories
 from feature_platform.services.stores import Call, Defined
 
 CHANGED = "changed"
@@ -72,7 +72,7 @@ def _broken_rules(call: Call, owner: str) -> Iterator[AuditFinding]:
 
 
 def _drift(
-    project: Project, owner: str, definitions: Sequence[Definition]
+    project: ProjectSnapshot, owner: str, definitions: Sequence[Definition]
 ) -> Iterator[AuditFinding]:
     owned = project.owned_by(owner)
     if not owned:  # nothing was applied yet, which is no drift

@@ -12,7 +12,13 @@ from feature_platform.definitions import FeatureView, OnDemandFeatureView, ViewR
 from feature_platform.errors import FeaturePlatformError, RequestError, SchemaError, StoreError
 from feature_platform.offline import Deliver, OfflineStore
 from feature_platform.online import OnlineStore, Window, write_rows
-from feature_platform.project import Project, online_table, precomputed_of, resolve, table_of
+from feature_platform.project import (
+    ProjectSnapshot,
+    online_table,
+    precomputed_of,
+    resolve,
+    table_of,
+)
 from feature_platform.retrieval import PrecomputedWriter
 from feature_platform.services import remote
 from feature_platform.services.stores import Call, Stores
@@ -99,7 +105,7 @@ def windows(call: Call, view: str) -> list[Window]:
     return call.stores.online.windows(table) if table else []
 
 
-def all_online_tables(project: Project, errors: list[FeaturePlatformError]) -> list[Table]:
+def all_online_tables(project: ProjectSnapshot, errors: list[FeaturePlatformError]) -> list[Table]:
     """Return the tables of all views that are served online.
 
     A view that cannot be resolved, because something it refers to is gone, stops no other view:
@@ -114,7 +120,7 @@ def all_online_tables(project: Project, errors: list[FeaturePlatformError]) -> l
     return tables
 
 
-def online_tables(project: Project, names: Sequence[str]) -> list[Table]:
+def online_tables(project: ProjectSnapshot, names: Sequence[str]) -> list[Table]:
     """Return the tables of views.
 
     Raises:

@@ -9,7 +9,7 @@ from feature_platform.errors import FeaturePlatformError, Problem
 from feature_platform.governance import Contracts, Effect, Plan, PlanContext, check
 from feature_platform.offline import OfflineStore
 from feature_platform.online import OnlineStore, Window, unreadable_features
-from feature_platform.project import Advisory, Project, advisories, table_of
+from feature_platform.project import Advisory, ProjectSnapshot, advisories, table_of
 from feature_platform.services.models import ModelVersion
 from feature_platform.table import Table
 from feature_platform.types.times import earlier
@@ -89,7 +89,7 @@ def _backfills(
             yield Backfill(name, reason, windows, _count(offline, new, windows))
 
 
-def _online_table(project: Project, name: str) -> Table | None:
+def _online_table(project: ProjectSnapshot, name: str) -> Table | None:
     view = project.look_up(FeatureView, name)
     if view is None or not view.online:
         return None

@@ -8,7 +8,7 @@ from hashlib import sha256
 from feature_platform.definitions import Definition, kinds, with_related
 from feature_platform.errors import FeaturePlatformError, Problem
 from feature_platform.governance import Plan
-from feature_platform.project import Cursor, Key, Project
+from feature_platform.project import Cursor, Key, ProjectSnapshot
 from feature_platform.registry import Commit
 from feature_platform.services.applying import PlanOptions, plan, review
 from feature_platform.services.stores import Call, Defined
@@ -150,7 +150,7 @@ def superseding(call: Call, definitions: Iterable[Definition]) -> Commit | None:
     return None
 
 
-def _owned_bodies(project: Project, owner: str) -> dict[Key, str]:
+def _owned_bodies(project: ProjectSnapshot, owner: str) -> dict[Key, str]:
     return {k: e.body for k, e in project.owned_by(owner).items() if k.kind in kinds()}
 
 

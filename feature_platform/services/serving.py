@@ -5,7 +5,14 @@ from typing import NamedTuple
 
 from feature_platform.definitions import FeatureView
 from feature_platform.errors import NotFoundError, RequestError
-from feature_platform.project import Features, Project, Retrieval, Snapshot, parse_features, resolve
+from feature_platform.project import (
+    Features,
+    ProjectSnapshot,
+    Retrieval,
+    Snapshot,
+    parse_features,
+    resolve,
+)
 from feature_platform.retrieval import OnlineReader, identity_of
 from feature_platform.services.remote import RemoteReader
 from feature_platform.services.stores import Stores
@@ -67,13 +74,13 @@ class PreparedRequests:
         prepared = readers.get(key)
         if prepared is not None and _is_shared(prepared.retrieval, now):
             return prepared.reader
-        project = Project(snapshot, self._project, now)
+        project = ProjectSnapshot(snapshot, self._project, now)
         try:
             prepared = self._prepare(project, features, full_feature_names=full_feature_names)
         except NotFoundError:  # it may have been registered or shared a moment ago
             if self._pinned is not None:
                 raise
-            project = Project(self._stores.registry.snapshot(), self._project, now)
+            project = ProjectSnapshot(self._stores.registry.snapshot(), self._project, now)
             prepared = self._prepare(project, features, full_feature_names=full_feature_names)
         if len(readers) < _MAX_PREPARED:
             readers[key] = prepared
@@ -85,7 +92,7 @@ class PreparedRequests:
         return self._stores.registry.recent(self._stores.settings.registry_cache_seconds)
 
     def _prepare(
-        self, project: Project, features: Features, *, full_feature_names: bool
+        self, project: ProjectSnapshot, features: Features, *, full_feature_names: bool
     ) -> _Prepared:
         references = parse_features(project, features)
         retrieval = resolve(project, references, full_feature_names=full_feature_names)

@@ -12,7 +12,15 @@ from feature_platform.functions import FunctionLoader
 from feature_platform.lazy import Lazy
 from feature_platform.offline import OfflineStore
 from feature_platform.online import OnlineStore
-from feature_platform.project import Action, Caller, Key, Project, Retrieval, Transformation, decide
+from feature_platform.project import (
+    Action,
+    Caller,
+    Key,
+    ProjectSnapshot,
+    Retrieval,
+    Transformation,
+    decide,
+)
 from feature_platform.registry import CommitLog, Registry, open_log
 from feature_platform.repo import Repo
 from feature_platform.retrieval import Step, Steps
@@ -212,7 +220,7 @@ class Call(NamedTuple):
         now: The time of the call.
     """
 
-    project: Project
+    project: ProjectSnapshot
     stores: Stores
     now: datetime
 

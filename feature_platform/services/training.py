@@ -13,7 +13,7 @@ from feature_platform.offline import FeatureStatistics, Span
 from feature_platform.offline.files import Location
 from feature_platform.project import (
     Features,
-    Project,
+    ProjectSnapshot,
     Retrieval,
     parse_features,
     resolve,
@@ -198,6 +198,8 @@ def _root(stores: Stores) -> Path:
     return stores.repo.path / stores.settings.offline_store.root
 
 
-def _resolve(project: Project, features: Features, *, full_feature_names: bool) -> Retrieval:
+def _resolve(
+    project: ProjectSnapshot, features: Features, *, full_feature_names: bool
+) -> Retrieval:
     references = parse_features(project, features)
     return resolve(project, references, full_feature_names=full_feature_names)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from feature_platform.definitions import FeatureService
 from feature_platform.errors import LogReplacedError
 from feature_platform.governance import Change
-from feature_platform.project import Cursor, Key, Project, upstream
+from feature_platform.project import Cursor, Key, ProjectSnapshot, upstream
 from feature_platform.registry import Commit
 from feature_platform.services.stores import Call
 
@@ -57,7 +57,7 @@ def watch(call: Call, since: Cursor, interest: Interest) -> Watched:
     registry = call.stores.registry
     if since.version and _was_replaced(call, since):
         return Watched((), cursor, is_replaced=True)
-    before = Project(registry.snapshot(since.version), project.name, call.now)
+    before = ProjectSnapshot(registry.snapshot(since.version), project.name, call.now)
     read = _read_by(interest.reads, before, project) if interest.reads else None
     commits = registry.history(project=project.name, after=since.version)
     concerned = ((c, tuple(_changes(c, interest, read))) for c in commits)
@@ -74,7 +74,7 @@ def _was_replaced(call: Call, since: Cursor) -> bool:
         return True
 
 
-def _read_by(service: str, before: Project, after: Project) -> set[Key]:
+def _read_by(service: str, before: ProjectSnapshot, after: ProjectSnapshot) -> set[Key]:
     """Return what a service reads, before or after the commits, and the service."""
     keys = set()
     for project in (before, after):

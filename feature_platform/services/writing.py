@@ -16,7 +16,7 @@ from feature_platform.errors import (
     SchemaError,
     StoreError,
 )
-from feature_platform.project import Project, table_of
+from feature_platform.project import ProjectSnapshot, table_of
 from feature_platform.retrieval import to_arrow
 from feature_platform.services import remote
 from feature_platform.services.ingestion import Ingested, ingest_stream
@@ -141,7 +141,7 @@ def column_types(
     return types
 
 
-def _tables_fed_by(project: Project, source: str, *, online: bool) -> list[Table]:
+def _tables_fed_by(project: ProjectSnapshot, source: str, *, online: bool) -> list[Table]:
     project.find(PushSource.kind, source)  # refuses what is no name
     views = [view for view, _ in project.of(FeatureView) if view.online or not online]
     sources = [each.name for each, _ in project.of(PushSource)]

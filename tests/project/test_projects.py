@@ -21,7 +21,7 @@ from feature_platform.errors import NotFoundError, RefusedError
 from feature_platform.governance import Contracts, PlanContext, plan
 from feature_platform.project import (
     Key,
-    Project,
+    ProjectSnapshot,
     Registered,
     Snapshot,
     interface,
@@ -104,7 +104,7 @@ def test_contracts_see_readers_of_every_project() -> None:
         dev=[reader, derived, second, Acceptance(of="prod")],
         other=[view("b")],
     )
-    made = plan(Project(registry, "prod"), owner="owner_of_prod", desired=[view("b")])
+    made = plan(ProjectSnapshot(registry, "prod"), owner="owner_of_prod", desired=[view("b")])
     effects = {e.reader: e.kind for e in Contracts(PlanContext.of(made, registry, NOW)).effects()}
     assert effects[Key("dev", "feature_service", "s")] == "removed"
     assert effects[Key("dev", "on_demand_view", "d")] == "none"
@@ -114,7 +114,7 @@ def test_contracts_see_readers_of_every_project() -> None:
 
 def test_a_name_means_the_own_project() -> None:
     registry = snapshot(prod=[ENTITY, SOURCE, view("a")], dev=[ENTITY, SOURCE, view("b")])
-    dev = Project(registry, "dev")
+    dev = ProjectSnapshot(registry, "dev")
     assert list(interface(dev, ViewReference(view="v")).features) == ["b"]
     assert list(interface(dev, ViewReference(view="v", project="prod")).features) == ["a"]
     assert resolve(dev, [ViewReference(view="v")]).outputs == {"b": "v:b"}
@@ -131,6 +131,6 @@ def test_views_of_two_projects_that_read_each_other_do_not_loop() -> None:
         )  # fmt: skip
 
     registry = snapshot(prod=[derived("dev/d")], dev=[derived("prod/d")])
-    dev = Project(registry, "dev")
+    dev = ProjectSnapshot(registry, "dev")
     assert list(interface(dev, ViewReference(view="d")).features) == ["y"]
     assert len(list(upstream(dev, derived("prod/d")))) == 2

@@ -8,7 +8,7 @@ from tests_support import assert_names, raises
 from feature_platform import Entity
 from feature_platform.errors import ConflictError, CorruptLogError, NotFoundError
 from feature_platform.governance import plan
-from feature_platform.project import Project
+from feature_platform.project import ProjectSnapshot
 from feature_platform.registry import (
     CommitLog,
     FilesLog,
@@ -28,7 +28,7 @@ def filled(log: CommitLog, *names: str) -> Registry:
     registry = Registry(log)
     for name in names:
         made = plan(
-            Project(registry.snapshot(), "p"), owner="platform", desired=[Entity(name=name)]
+            ProjectSnapshot(registry.snapshot(), "p"), owner="platform", desired=[Entity(name=name)]
         )
         registry.commit(made, principal="platform")
     return registry
@@ -161,7 +161,9 @@ def test_fsck_tells_of_a_clock_that_was_ahead() -> None:
     log = MemoryLog()
     future = datetime(2999, 1, 1, tzinfo=UTC)
     registry = Registry(log, now=lambda: future)
-    made = plan(Project(registry.snapshot(), "p"), owner="platform", desired=[Entity(name="e")])
+    made = plan(
+        ProjectSnapshot(registry.snapshot(), "p"), owner="platform", desired=[Entity(name="e")]
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(MemoryLog, "time", lambda _: future)
         registry.commit(made, principal="platform")

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from feature_platform import Entity
 from feature_platform.governance import plan
-from feature_platform.project import Project, Snapshot
+from feature_platform.project import ProjectSnapshot, Snapshot
 from feature_platform.registry import CommitLog, MemoryLog, Registry
 from feature_platform.registry.checkpoint import Checkpoint, is_due
 from feature_platform.registry.commit import replay
@@ -14,7 +14,7 @@ from feature_platform.registry.commit import replay
 
 def commit(registry: Registry, number: int) -> None:
     desired = [Entity(name=f"e{number % 5}", description=str(number))]
-    made = plan(Project(registry.snapshot(), "p"), owner="platform", desired=desired)
+    made = plan(ProjectSnapshot(registry.snapshot(), "p"), owner="platform", desired=desired)
     registry.commit(made, principal="platform")
 
 
@@ -105,8 +105,10 @@ def test_a_checkpoint_that_cannot_be_written_hurts_nobody() -> None:
 def test_a_checkpoint_holds_what_was_deleted_too() -> None:
     log = MemoryLog()
     registry = filled(log, 49)
-    made = plan(Project(registry.snapshot(), "p"), owner="platform", desired=[], partial=False,
-                mass_delete=True)  # fmt: skip
+    made = plan(
+        ProjectSnapshot(registry.snapshot(), "p"), owner="platform", desired=[], partial=False,
+        mass_delete=True,
+    )  # fmt: skip
     registry.commit(made, principal="platform")
 
     cold = Registry(log).snapshot()

@@ -22,7 +22,7 @@ from feature_platform.errors import (
     UnknownOutcomeError,
 )
 from feature_platform.governance import plan
-from feature_platform.project import Project
+from feature_platform.project import ProjectSnapshot
 from feature_platform.registry import MemoryLog, Registry, SqliteLog
 
 DRIVER = Entity(name="driver")
@@ -31,7 +31,10 @@ RIDER = Entity(name="rider")
 
 def planned(registry: Registry, *desired: Entity, project: str = "shop", partial: bool = True):
     return plan(
-        Project(registry.snapshot(), project), owner="platform", desired=desired, partial=partial
+        ProjectSnapshot(registry.snapshot(), project),
+        owner="platform",
+        desired=desired,
+        partial=partial,
     )
 
 
@@ -44,9 +47,12 @@ def test_a_second_reader_sees_commits_of_the_first(tmp_path: Path) -> None:
     reader.snapshot()
     commit(writer, DRIVER)
 
-    assert Project(reader.snapshot(), "shop").get(Entity, "driver").to_json() == DRIVER.to_json()
+    assert (
+        ProjectSnapshot(reader.snapshot(), "shop").get(Entity, "driver").to_json()
+        == DRIVER.to_json()
+    )
     with raises(NotFoundError) as caught:
-        Project(reader.snapshot(), "shop").get(Entity, "drivr")
+        ProjectSnapshot(reader.snapshot(), "shop").get(Entity, "drivr")
     assert_names(caught.value, "shop", "entity", "drivr", "driver")
 
 
@@ -88,7 +94,7 @@ def test_a_lost_race_is_run_again_on_the_new_head() -> None:
     slow = registry.commit(planned(registry, DRIVER), principal="platform", message="slow")
 
     assert slow.version == 2
-    assert Project(registry.snapshot(), "shop").names("entity") == ["driver", "rider"]
+    assert ProjectSnapshot(registry.snapshot(), "shop").names("entity") == ["driver", "rider"]
 
 
 def test_the_rules_are_checked_again_on_the_new_head() -> None:
@@ -109,7 +115,7 @@ def test_the_rules_are_checked_again_on_the_new_head() -> None:
     registry = Registry(Raced())
     commit(registry, view)
     service = FeatureService(name="s", features=["v"])
-    late = plan(Project(registry.snapshot(), "shop"), owner="risk", desired=[service])
+    late = plan(ProjectSnapshot(registry.snapshot(), "shop"), owner="risk", desired=[service])
 
     with refused(("reference", "feature service 's'", "v")) as caught:
         registry.commit(late, principal="risk", message="late service")
@@ -176,7 +182,7 @@ def test_projects_do_not_see_one_another() -> None:
     commit(registry, DRIVER, project="dev")
     commit(registry, Entity(name="driver", description="other"), project="prod")
 
-    assert Project(registry.snapshot(), "dev").get(Entity, "driver").description == ""
+    assert ProjectSnapshot(registry.snapshot(), "dev").get(Entity, "driver").description == ""
     assert not planned(registry, DRIVER, project="dev", partial=False)
 
 
@@ -200,7 +206,10 @@ def test_a_full_sync_leaves_exactly_what_each_owner_last_wanted(history) -> None
             else [FeatureService(name=f"s_{name}", features=["base"]) for name in wanted]
         )
         made = plan(
-            Project(registry.snapshot(), "shop"), owner=owner, desired=desired, partial=False
+            ProjectSnapshot(registry.snapshot(), "shop"),
+            owner=owner,
+            desired=desired,
+            partial=False,
         )
         assert all(made.definition(change).name for change in made.changes)
         try:
@@ -210,7 +219,9 @@ def test_a_full_sync_leaves_exactly_what_each_owner_last_wanted(history) -> None
         expected[owner] = {d.name for d in desired}
 
     for owner, wanted in expected.items():
-        assert {k.name for k in Project(registry.snapshot(), "shop").owned_by(owner)} == wanted
+        assert {
+            k.name for k in ProjectSnapshot(registry.snapshot(), "shop").owned_by(owner)
+        } == wanted
 
 
 @pytest.mark.parametrize("version", [1, 2, 3])

@@ -17,7 +17,7 @@ from feature_platform.errors import (
     RequestError,
 )
 from feature_platform.governance import plan, plans_between
-from feature_platform.project import Cursor, Project
+from feature_platform.project import Cursor, ProjectSnapshot
 from feature_platform.registry import FilesLog, Registry, open_log
 from feature_platform.types import Float32, Int64
 
@@ -30,7 +30,7 @@ def apply(registry: Registry, *names: str, owner: str = "platform", message: str
     make = Entity if owner == "platform" else FeatureService
     more = {} if owner == "platform" else {"features": ["base"]}
     desired = [make(name=name, description=message, **more) for name in names]
-    made = plan(Project(registry.snapshot(), "shop"), owner=owner, desired=desired)
+    made = plan(ProjectSnapshot(registry.snapshot(), "shop"), owner=owner, desired=desired)
     return registry.commit(made, principal=owner, message=message).version
 
 
@@ -48,7 +48,7 @@ def test_every_version_can_be_read_again(daily: Registry) -> None:
     for version in range(6):
         then = daily.snapshot(version)
         assert then.version == version
-        assert Project(then, "shop").names("entity") == list("abcde"[:version])
+        assert ProjectSnapshot(then, "shop").names("entity") == list("abcde"[:version])
     for version in (6, -1):
         with raises(NotFoundError) as caught:
             daily.snapshot(version)
@@ -75,12 +75,12 @@ def test_the_difference_of_two_versions_is_told_by_owner(platform, open_store) -
     open_store("risk").apply([FeatureService(name="s", features=["driver_stats"])])
     registry = platform.registry
     [ours] = plans_between(
-        Project(registry.snapshot(1), "shop"), Project(registry.snapshot(2), "shop")
+        ProjectSnapshot(registry.snapshot(1), "shop"), ProjectSnapshot(registry.snapshot(2), "shop")
     )
 
     assert (ours.owner, [c.action for c in ours.changes]) == ("risk", ["create"])
     [back] = plans_between(
-        Project(registry.snapshot(2), "shop"), Project(registry.snapshot(1), "shop")
+        ProjectSnapshot(registry.snapshot(2), "shop"), ProjectSnapshot(registry.snapshot(1), "shop")
     )
     assert [c.action for c in back.changes] == ["delete"]
 
@@ -352,7 +352,7 @@ def test_the_newest_state_is_read_through_any_url(log_url: str, tmp_path: Path) 
     apply(writer, "a")
     assert reader.snapshot().version == 1
     apply(writer, "b")
-    assert Project(reader.snapshot(), "shop").names("entity") == ["a", "b"]
+    assert ProjectSnapshot(reader.snapshot(), "shop").names("entity") == ["a", "b"]
 
 
 def test_a_restore_is_held_when_it_would_delete_much(platform: FeatureStore, open_store) -> None:

@@ -12,7 +12,7 @@ from tests_support import raises
 from feature_platform import Entity, FeatureStore, RepoConfig
 from feature_platform.errors import BusyError, ConfigError, StoreError
 from feature_platform.governance import plan
-from feature_platform.project import Project
+from feature_platform.project import ProjectSnapshot
 from feature_platform.registry import Registry
 from feature_platform.registry.logs.postgres import PostgresLog
 
@@ -21,7 +21,9 @@ DOCS = Path(__file__).parents[2] / "docs" / "registry.md"
 
 def commit(url: str, name: str) -> int:
     registry = Registry(PostgresLog(url))
-    made = plan(Project(registry.snapshot(), "p"), owner="platform", desired=[Entity(name=name)])
+    made = plan(
+        ProjectSnapshot(registry.snapshot(), "p"), owner="platform", desired=[Entity(name=name)]
+    )
     return registry.commit(made, principal="platform").version
 
 

@@ -34,7 +34,7 @@ from feature_platform.errors import (
     RequestError,
 )
 from feature_platform.governance import Change, Plan, plan
-from feature_platform.project import Key, Project, Snapshot, advisories
+from feature_platform.project import Key, ProjectSnapshot, Snapshot, advisories
 from feature_platform.registry import MemoryLog, Registry, SavedPlan, examine
 from feature_platform.registry.commit import MAX_BYTES, Commit, replay
 from feature_platform.registry.serialization import encode_record
@@ -54,7 +54,7 @@ def change_to(definition: Definition, before: str | None) -> Change:
 
 
 def commit(registry: Registry, owner: str, *desired: Any, **options: Any) -> Commit | None:
-    made = plan(Project(registry.snapshot(), "p"), owner=owner, desired=desired, **options)
+    made = plan(ProjectSnapshot(registry.snapshot(), "p"), owner=owner, desired=desired, **options)
     return registry.commit(made, principal=owner)
 
 
@@ -85,7 +85,9 @@ def test_t1_no_plan_of_a_team_changes_what_the_platform_owns(objects, partial) -
         assert registry.snapshot() == before
     after = registry.snapshot()
     for owner in ("platform", "growth"):
-        assert Project(after, "p").owned_by(owner) == Project(before, "p").owned_by(owner)
+        assert ProjectSnapshot(after, "p").owned_by(owner) == ProjectSnapshot(before, "p").owned_by(
+            owner
+        )
 
 
 @pytest.mark.parametrize("action", ["create", "update", "delete"])
@@ -117,7 +119,7 @@ def test_t2_the_owner_is_compared_again_when_the_head_moved() -> None:
     with raises(ConflictError, "p/feature_service/s", "growth") as caught:
         commit(registry, "risk", late)
     assert_names(caught.value, 1, 2)  # made at, taken in
-    assert Project(registry.snapshot(), "p").find("feature_service", "s").owner == "growth"
+    assert ProjectSnapshot(registry.snapshot(), "p").find("feature_service", "s").owner == "growth"
 
 
 @pytest.mark.parametrize("owner", ["platform", "growth", "Risk", "risk ", "", "risk/../platform"])
@@ -205,7 +207,7 @@ def with_content(registry: Registry, content: str, kind: str = "feature_service"
 def test_t5_content_that_cannot_be_read_stops_nobody(registry: Registry, content: str) -> None:
     log = with_content(registry, content)
     opened = Registry(log)
-    project = Project(opened.snapshot(), "p")
+    project = ProjectSnapshot(opened.snapshot(), "p")
 
     with raises(CorruptLogError, "risk_v1"):
         project.get(FeatureService, "risk_v1")
@@ -221,14 +223,14 @@ def test_t5_content_that_cannot_be_read_stops_nobody(registry: Registry, content
     assert commit(opened, "platform", VIEW.model_copy(update={"description": "ours"}))
     assert commit(opened, "growth", FeatureService(name="growth_v1", features=["stats"]))
     assert commit(opened, "risk", RISK)
-    assert Project(opened.snapshot(), "p").get(FeatureService, "risk_v1") == RISK
+    assert ProjectSnapshot(opened.snapshot(), "p").get(FeatureService, "risk_v1") == RISK
 
 
 def test_t5_an_owner_can_delete_what_cannot_be_read(registry: Registry) -> None:
     opened = Registry(with_content(registry, "no definition at all"))
 
     assert commit(opened, "risk", partial=False)
-    assert Project(opened.snapshot(), "p").owned_by("risk") == {}
+    assert ProjectSnapshot(opened.snapshot(), "p").owned_by("risk") == {}
 
 
 def test_t5_an_unreadable_policy_permits_nothing(registry: Registry) -> None:
@@ -262,7 +264,7 @@ def test_a_kind_of_a_newer_release_is_left_alone(registry: Registry) -> None:
 @pytest.mark.parametrize("content", UNREADABLE.values(), ids=UNREADABLE)
 def test_what_is_checked_is_what_would_be_stored(registry: Registry, content: str) -> None:
     made = plan(
-        Project(registry.snapshot(), "p"),
+        ProjectSnapshot(registry.snapshot(), "p"),
         owner="risk",
         desired=[RISK.model_copy(update={"description": "changed"})],
     )

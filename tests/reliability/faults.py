@@ -12,7 +12,7 @@ from typing import Any
 from feature_platform import Entity
 from feature_platform.errors import FeaturePlatformError, StoreError, UnknownOutcomeError
 from feature_platform.governance import plan
-from feature_platform.project import Project
+from feature_platform.project import ProjectSnapshot
 from feature_platform.registry import FilesLog, Registry
 from reliability.rows import MEMORY, Row, Tried, measured
 
@@ -133,7 +133,7 @@ def _prepare(folder: Path) -> None:
 
 def _entity(registry: Registry, name: str) -> Any:
     desired = [Entity(name=name)]
-    return plan(Project(registry.snapshot(), "p"), owner="platform", desired=desired)
+    return plan(ProjectSnapshot(registry.snapshot(), "p"), owner="platform", desired=desired)
 
 
 def row() -> Row:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from feature_platform import Entity
 from feature_platform.errors import FeaturePlatformError
 from feature_platform.governance import plan
-from feature_platform.project import Project
+from feature_platform.project import ProjectSnapshot
 from feature_platform.registry import CommitLog, FilesLog, Registry, SqliteLog
 from reliability.rows import Row, Tried, measured
 
@@ -92,7 +92,7 @@ def _write_until_killed(log: CommitLog, told: int, death: Death) -> None:
     Doomed(log, death, die)
     while True:
         desired = [Entity(name="e", description=str(time.time_ns()))]
-        made = plan(Project(registry.snapshot(), "p"), owner="platform", desired=desired)
+        made = plan(ProjectSnapshot(registry.snapshot(), "p"), owner="platform", desired=desired)
         commit = registry.commit(made, principal="platform")
         os.write(told, f"{commit.version} {commit.commit_id}\n".encode())
 

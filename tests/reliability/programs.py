@@ -29,7 +29,7 @@ from feature_platform.definitions import (
 )
 from feature_platform.errors import ConflictError, FeaturePlatformError, RefusedError
 from feature_platform.governance import Plan, plan
-from feature_platform.project import Project, Snapshot
+from feature_platform.project import ProjectSnapshot, Snapshot
 from feature_platform.registry import MemoryLog, Registry
 from feature_platform.registry.commit import replay
 from feature_platform.types import Int64, String
@@ -235,7 +235,7 @@ class Programs(RuleBasedStateMachine):
         self.log = MemoryLog()
         self.registry = Registry(self.log, now=lambda: self.now)
         self.source = FileSource(name="rows", path="rows.parquet")
-        made = plan(Project(Snapshot(), "p"), owner="platform", desired=[self.source])
+        made = plan(ProjectSnapshot(Snapshot(), "p"), owner="platform", desired=[self.source])
         self.acked = [self.registry.commit(made, principal="platform").commit_id]
         self.model = Model()
         self.sound = True
@@ -249,7 +249,7 @@ class Programs(RuleBasedStateMachine):
         desired = [definition(name, thing) for name, thing in wanted.items() if thing]
         gone = [name for name, thing in wanted.items() if thing is None]
         delete = [definition(name, self.model.things[name][1]) for name in gone]
-        project = Project(self.registry.snapshot(), "p")
+        project = ProjectSnapshot(self.registry.snapshot(), "p")
         return plan(project, owner=owner, desired=desired, delete=delete,
             **options,
         )  # fmt: skip
@@ -299,7 +299,7 @@ class Programs(RuleBasedStateMachine):
         desired = [definition(name, thing) for name, thing in wanted.items()]
         if owner == "platform":
             desired.append(self.source)
-        project = Project(self.registry.snapshot(), "p")
+        project = ProjectSnapshot(self.registry.snapshot(), "p")
         made = plan(project, owner=owner, desired=desired, partial=False,
             mass_delete=True,
         )  # fmt: skip
@@ -359,7 +359,9 @@ class Programs(RuleBasedStateMachine):
         with suppress(FeaturePlatformError):
             self.source = FileSource(name="rows", path="rows.parquet", description=str(days))
             made = plan(
-                Project(self.registry.snapshot(), "p"), owner="platform", desired=[self.source]
+                ProjectSnapshot(self.registry.snapshot(), "p"),
+                owner="platform",
+                desired=[self.source],
             )
             if commit := self.registry.commit(made, principal="platform"):
                 self.seen["commits by a clock that went back"] += 1

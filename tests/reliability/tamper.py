@@ -7,7 +7,7 @@ from typing import NamedTuple
 from feature_platform import Entity
 from feature_platform.errors import CorruptLogError, LogReplacedError
 from feature_platform.governance import plan
-from feature_platform.project import Project, Snapshot
+from feature_platform.project import ProjectSnapshot, Snapshot
 from feature_platform.registry import MemoryLog, Registry
 from feature_platform.registry.commit import replay
 from reliability.rows import Row, Tried, measured
@@ -18,7 +18,7 @@ def good_log(commits: int) -> list[bytes]:
     registry = Registry(log)
     for number in range(commits):
         desired = [Entity(name=f"e{number % 7}", description=f"as of {number}")]
-        made = plan(Project(registry.snapshot(), "p"), owner="platform", desired=desired)
+        made = plan(ProjectSnapshot(registry.snapshot(), "p"), owner="platform", desired=desired)
         registry.commit(made, principal="platform", message=f"number {number}")
     return log.read(0)
 

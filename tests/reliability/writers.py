@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from feature_platform import Entity
 from feature_platform.errors import CorruptLogError, FeaturePlatformError
 from feature_platform.governance import plan
-from feature_platform.project import Project
+from feature_platform.project import ProjectSnapshot
 from feature_platform.registry import CommitLog, FilesLog, Registry, SqliteLog, open_log
 from feature_platform.registry.logs.postgres import PostgresLog
 from feature_platform.registry.logs.s3 import S3Log
@@ -89,7 +89,9 @@ def commit_all(log: CommitLog, writer: int, commits: int) -> list[Done]:
         desired = [Entity(name=f"entity_{writer}", description=str(number))]
         while True:
             try:
-                made = plan(Project(registry.snapshot(), "p"), owner="platform", desired=desired)
+                made = plan(
+                    ProjectSnapshot(registry.snapshot(), "p"), owner="platform", desired=desired
+                )
                 started = time.monotonic()
                 commit = registry.commit(made, principal="platform")
             except FeaturePlatformError as error:

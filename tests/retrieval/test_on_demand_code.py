@@ -15,7 +15,7 @@ from feature_platform import FeatureStore, Field, OnDemandFeatureView
 from feature_platform.definitions import Code, fingerprint
 from feature_platform.errors import DefinitionError, TransformationError
 from feature_platform.governance import plan
-from feature_platform.project import Project
+from feature_platform.project import ProjectSnapshot
 from feature_platform.types import Int64
 
 VIEWS = """
@@ -141,7 +141,7 @@ def a_view(module: str, function: str, sha256: str = "0" * 64) -> OnDemandFeatur
 
 def write_by_hand(store: FeatureStore, view: OnDemandFeatureView) -> None:
     """Commit a view as somebody with access to the registry can, without `apply`."""
-    made = plan(Project(store.registry.snapshot(), "shop"), owner="risk", desired=[view])
+    made = plan(ProjectSnapshot(store.registry.snapshot(), "shop"), owner="risk", desired=[view])
     store.registry.commit(made, principal="risk")
 
 

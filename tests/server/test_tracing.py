@@ -87,7 +87,9 @@ def test_each_request_is_a_span(
     assert secret.rpartition("_")[2].encode() not in b"".join(collector.bodies)
 
 
-@pytest.mark.parametrize("url", ["collector:4318", "ftp://a/b", "http://user:hunter2@host/v1/traces"])
+@pytest.mark.parametrize(
+    "url", ["collector:4318", "ftp://a/b", "http://user:hunter2@host/v1/traces"]
+)
 def test_what_is_no_collector(url: str) -> None:
     with raises(ConfigError, "traces") as caught:
         RepoConfig(project="p", server={"traces": url})

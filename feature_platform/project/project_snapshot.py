@@ -31,7 +31,7 @@ PLATFORM: Final = "platform"
 
 
 @dataclass(frozen=True)
-class Project:
+class ProjectSnapshot:
     """The objects of one project at one registry version; immutable, without I/O.
 
     Attributes:
@@ -77,7 +77,7 @@ class Project:
     def find_view(self, reference: ViewReference) -> View | None:
         return self.at(reference.project).look_up(View, reference.view)
 
-    def at(self, project: str | None) -> "Project":
+    def at(self, project: str | None) -> "ProjectSnapshot":
         """Return a project of the same snapshot; this project for an empty name."""
         return self if project in {None, "", self.name} else replace(self, name=str(project))
 
