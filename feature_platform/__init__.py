@@ -6,6 +6,16 @@ the checks of rows, `feature_platform.dagster` the Dagster side. Everything else
 `__init__.pyi` lists the names; a module is imported when a name of it is used.
 """
 
+from typing import Any
+
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from feature_platform import feast_names
+
+_of_stub, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+feast_names.install()
+
+
+def __getattr__(name: str) -> Any:
+    is_feasts = name in feast_names.NAMES or name in feast_names.ABSENT
+    return feast_names.lookup(name) if is_feasts else _of_stub(name)

@@ -11,6 +11,7 @@ from .definitions import Field as Field
 from .definitions import FileSource as FileSource
 from .definitions import OnDemandFeatureView as OnDemandFeatureView
 from .definitions import Policy as Policy
+from .definitions import Project as Project
 from .definitions import PushSource as PushSource
 from .definitions import RequestSource as RequestSource
 from .definitions import Share as Share

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from feature_platform.definitions import is_name
+from feature_platform.definitions import is_identifier
 from feature_platform.errors import ConfigError
 from feature_platform.offline import AnyOfflineSettings, DuckDBSettings
 from feature_platform.online import AnyOnlineSettings, SqliteSettings
@@ -20,7 +20,11 @@ from feature_platform.settings import Settings, explain
 from feature_platform.streams import AnyBrokerSettings
 
 FILE_NAME = "feature_store.yaml"
-_LEGACY = ("flags", "entity_key_serialization_version", "feature_server", "batch_engine", "auth")
+_LEGACY = (
+    "auth", "batch_engine", "coerce_tz_aware", "entity_key_serialization_version",
+    "feature_server", "flags", "go_feature_serving", "materialization",
+    "materialization_engine", "project_description", "stream_engine",
+)  # fmt: skip
 _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
 # What stands before and after a variable in the user and password of a URL.
 _USERINFO = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^@/]*$")
@@ -169,6 +173,13 @@ class RepoConfig(BaseModel):
                 "docs/server.md. Without a server, what a process may do follows from its access "
                 "to the registry and the stores. Remove the setting."
             )
+        server = data.get("feature_server")
+        if isinstance(server, dict) and (server.get("feature_logging") or {}).get("enabled"):
+            raise ConfigError(
+                "feature_server: feature_logging: served features are not logged. "
+                "`feature-platform serve` logs each request with its key, see docs/server.md. "
+                "Remove the setting."
+            )
         legacy = [key for key in _LEGACY if key in data]
         if legacy:
             warnings.warn(
@@ -181,7 +192,7 @@ class RepoConfig(BaseModel):
     @field_validator("project", "team")
     @classmethod
     def _check_name(cls, value: str) -> str:
-        if not is_name(value):
+        if not is_identifier(value):
             raise ValueError(f"{value!r} is invalid; use letters, digits and underscores.")
         return value
 
@@ -226,6 +237,11 @@ class RepoConfig(BaseModel):
         if isinstance(path, str) and (not path.strip() or "\0" in path):
             raise ValueError("it is not a path or a URL.")
         return path
+
+    @field_validator("online_store", mode="before")
+    @classmethod
+    def _accept_no_online_store(cls, value: Any) -> Any:
+        return None if value == "null" else value
 
     @field_validator("offline_store", mode="before")
     @classmethod

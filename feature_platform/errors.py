@@ -22,12 +22,27 @@ class DefinitionError(FeaturePlatformError, ValueError):
     """A definition is invalid. Correct the code."""
 
 
+class AbsentNameError(DefinitionError):
+    """Code uses names of Feast that this package has not. Replace them as the message says.
+
+    Attributes:
+        names: Each name with what is used instead.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        listed = "".join(f"\n  {name}" for name in self.names)
+        super().__init__(f"These names of Feast have no counterpart here:{listed}")
+
+
 class ConfigError(FeaturePlatformError, ValueError):
     """`feature_store.yaml` or a repo folder is invalid. Correct it."""
 
 
-class NotFoundError(FeaturePlatformError, LookupError):
+class NotFoundError(FeaturePlatformError, KeyError):
     """A referenced object is not registered. Correct the reference, or register the object."""
+
+    __str__ = FeaturePlatformError.__str__  # a `KeyError` quotes its text
 
 
 class AccessError(NotFoundError):

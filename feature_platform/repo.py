@@ -17,7 +17,8 @@ from typing import Any
 
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import Definition
-from feature_platform.errors import ConfigError, abbreviate, text_of
+from feature_platform.errors import AbsentNameError, ConfigError, abbreviate, text_of
+from feature_platform.feast_names import absent_in
 
 IGNORE_FILE = ".featureignore"
 # Scripts and Dagster entry points use definitions; they do not declare any.
@@ -98,6 +99,9 @@ class Repo:
             return importlib.import_module(name)
         except (KeyboardInterrupt, GeneratorExit):
             raise
+        except AbsentNameError as error:  # of all files, so that a repo is moved in one go
+            files = (self.path / file for file in self._files())
+            raise AbsentNameError(absent_in(files) or error.names) from None
         except BaseException as error:
             trace = traceback.extract_tb(error.__traceback__)
             frames = [f for f in trace if Path(f.filename).is_relative_to(self.path)] or trace

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from feature_platform.config import RepoConfig
-from feature_platform.definitions import is_name
+from feature_platform.definitions import is_identifier
 from feature_platform.errors import ConfigError
 from feature_platform.project import PLATFORM
 
@@ -190,7 +190,7 @@ def _without_entry_point(files: Mapping[str, str]) -> Mapping[str, str]:
 
 def _check_new(folder: Path, **names: str) -> None:
     for label, name in names.items():
-        if not is_name(name):
+        if not is_identifier(name):
             raise ConfigError(f"{label} {name!r} is invalid; use letters, digits and underscores.")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not empty. Choose a new folder; nothing was written.")

@@ -119,7 +119,9 @@ class Table:
     def prefix(self) -> str:
         """Prefix of the names of all rows and ledgers of the view in this generation."""
         generation = f"-{self.generation}" if self.generation else ""
-        return f"{self.project}.{self.name}{generation}."
+        # One name for each table, in characters that all stores have.
+        name = self.name.replace("-", "--").replace(" ", "-.")
+        return f"{self.project}.{name}{generation}."
 
     def _digest_name(self, content: object) -> str:
         return self.prefix + _digest(content)

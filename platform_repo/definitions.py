@@ -13,6 +13,12 @@ defs = dg.Definitions.merge(
     platform_definitions(Path(__file__).parent, online_partitions=ONLINE_DAYS),
     dg.Definitions(
         assets=list(table_assets()),
-        jobs=[dg.define_asset_job("build_tables", dg.AssetSelection.groups("tables"))],
+        jobs=[
+            dg.define_asset_job(
+                "build_tables",
+                dg.AssetSelection.groups("tables"),
+                executor_def=dg.in_process_executor,
+            )
+        ],
     ),
 )

@@ -77,7 +77,7 @@ def test_old_keys_are_accepted_with_a_warning(tmp_path: Path) -> None:
     text = "project: p\nprovider: aws\nflags:\n  alpha_features: true\n"
     text += "entity_key_serialization_version: 3\nregistry:\n  path: r.db\n"
 
-    with pytest.warns(UserWarning, match="flags, entity_key_serialization_version"):
+    with pytest.warns(UserWarning, match="entity_key_serialization_version, flags"):
         assert load(tmp_path, text).registry == "r.db"
 
 

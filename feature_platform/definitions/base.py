@@ -19,15 +19,28 @@ from pydantic import (
     ValidationError,
 )
 
+from feature_platform.definitions.feast_arguments import FeastArgument, without
 from feature_platform.errors import DefinitionError, did_you_mean
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
-ColumnName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+"""Name of a project or an owner."""
+Name = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_]*([ -][A-Za-z0-9_]+)*$", max_length=63)
+]
+"""Name of an object. It is quoted wherever it becomes part of SQL."""
+ColumnName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_]+([ -][A-Za-z0-9_]+)*$", max_length=128)
+]
 
-_NAME = TypeAdapter(Name)
+_IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
+_INVALID_NAME = (
+    "{input!r} is not a valid name. Use ASCII letters, digits and underscores, starting with a "
+    "letter or digit, with single hyphens or spaces between them (at most 63 characters)."
+)
 _MESSAGES = {
-    "string_pattern_mismatch": "{input!r} is not a valid name. Use ASCII letters, digits and "
-    "underscores, starting with a letter (at most 63 characters).",
+    "string_pattern_mismatch": _INVALID_NAME,
+    "string_too_long": _INVALID_NAME,
     "missing": "is required.",
     "too_short": "is empty.",
     "string_type": "{input!r} is not text.",
@@ -40,10 +53,19 @@ def label_of(kind: str) -> str:
     return kind.replace("on_demand", "on-demand").replace("_", " ")
 
 
+def is_identifier(text: str) -> bool:
+    """Return whether a text is a valid name of a project or a team."""
+    return _is_valid(_IDENTIFIER, text)
+
+
 def is_name(text: str) -> bool:
-    """Return whether a text is a valid name of a project, a team or an object."""
+    """Return whether a text is a valid name of an object."""
+    return _is_valid(_NAME, text)
+
+
+def _is_valid(adapter: TypeAdapter[str], text: str) -> bool:
     try:
-        _NAME.validate_python(text)
+        adapter.validate_python(text)
     except ValidationError:
         return False
     return True
@@ -83,6 +105,8 @@ class Value(BaseModel):
         serialize_by_alias=True,
         allow_inf_nan=False,  # they are not JSON
     )
+    feast_arguments: ClassVar[Mapping[str, FeastArgument]] = {}
+    """Arguments that Feast has here and this package has not."""
 
     def __init__(self, *args: Any, **data: Any) -> None:
         if args:
@@ -91,9 +115,11 @@ class Value(BaseModel):
         if unreadable := [name for name, value in data.items() if isinstance(value, bytes)]:
             raise DefinitionError(f"{type(self).__name__}: {unreadable[0]}: bytes are not text.")
         try:
-            super().__init__(**data)
+            super().__init__(**without(_label(type(self), data), data, self.feast_arguments))
         except ValidationError as error:
             raise DefinitionError(_explain(type(self), data, error)) from None
+        except ValueError as error:
+            raise DefinitionError(str(error)) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_"):
@@ -295,9 +321,6 @@ def _arguments(cls: type[BaseModel]) -> tuple[str, ...]:
 
 
 def _explain(cls: type[BaseModel], data: dict[str, Any], error: ValidationError) -> str:
-    label = (
-        f"{cls.__name__} {data['name']!r}" if isinstance(data.get("name"), str) else cls.__name__
-    )
     reasons = []
     items = error.errors(include_url=False)
     with_invalid_items = {item["loc"][:-1] for item in items}
@@ -315,4 +338,9 @@ def _explain(cls: type[BaseModel], data: dict[str, Any], error: ValidationError)
         else:
             reason = f"{item['msg']}; got {item['input']!r}."
         reasons.append(f"{path}: {reason}" if path else reason)
-    return f"{label}: " + " ".join(reasons)
+    return f"{_label(cls, data)}: " + " ".join(reasons)
+
+
+def _label(cls: type[BaseModel], data: Mapping[str, Any]) -> str:
+    name = data.get("name")
+    return f"{cls.__name__} {name!r}" if isinstance(name, str) else cls.__name__

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 import pydantic
 from pydantic import BeforeValidator, field_validator
 
+from feature_platform.definitions import feast_arguments
 from feature_platform.definitions.base import Definition
 from feature_platform.definitions.checks import ServiceCheck
 from feature_platform.definitions.field import as_tuple, check_labels
@@ -30,6 +31,7 @@ class FeatureService(Definition):
     """
 
     kind: ClassVar[str] = "feature_service"
+    feast_arguments: ClassVar = feast_arguments.SERVICE
 
     type: Literal["feature_service"] = "feature_service"
     features: References = pydantic.Field(min_length=1)

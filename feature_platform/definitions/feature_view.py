@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import pydantic
 from pydantic import BeforeValidator, PrivateAttr, field_validator, model_validator
 
+from feature_platform.definitions import feast_arguments
 from feature_platform.definitions.base import Definition, Dependency, Name, name_of
 from feature_platform.definitions.checks import Drift, ViewCheck
 from feature_platform.definitions.entity import Entity
@@ -53,6 +54,7 @@ class FeatureView(View):
     """
 
     kind: ClassVar[str] = "feature_view"
+    feast_arguments: ClassVar = feast_arguments.VIEW
 
     type: Literal["feature_view"] = "feature_view"
     source: Annotated[Name, BeforeValidator(name_of)]
@@ -122,5 +124,7 @@ class StreamFeatureView(FeatureView):
 
     Source: Feast's `StreamFeatureView`.
     """
+
+    feast_arguments: ClassVar = feast_arguments.STREAM_VIEW
 
     type: Literal["stream_feature_view"] = "stream_feature_view"  # type: ignore[assignment]

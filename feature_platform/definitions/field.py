@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BeforeValidator, model_validator
 
+from feature_platform.definitions import feast_arguments
 from feature_platform.definitions.base import NO_LABELS, ColumnName, Deprecation, Labels, Value
 from feature_platform.definitions.checks import FieldCheck
 from feature_platform.types import DType
@@ -32,6 +33,8 @@ class Field(Value):
         >>> Field(name="trips_today", dtype=Int64).dtype
         Int64
     """
+
+    feast_arguments: ClassVar = feast_arguments.FIELD
 
     name: ColumnName
     dtype: DType

@@ -11,6 +11,7 @@ from feature_platform.definitions.feature_service import FeatureService
 from feature_platform.definitions.feature_view import FeatureView, StreamFeatureView
 from feature_platform.definitions.on_demand_view import OnDemandFeatureView
 from feature_platform.definitions.policy import Policy
+from feature_platform.definitions.project import Project
 from feature_platform.definitions.sharing import Acceptance, Share
 from feature_platform.definitions.source import (
     FileSource,
@@ -36,6 +37,7 @@ TYPES: list[type[Definition]] = [
     Transfer,
     Share,
     Acceptance,
+    Project,
 ]
 """All types of definitions; each kind follows the kinds it can depend on."""
 

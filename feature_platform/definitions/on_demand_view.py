@@ -2,12 +2,13 @@
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import PrivateAttr, model_validator
 
-from feature_platform.definitions.base import NO_LABELS, Labels
+from feature_platform.definitions import feast_arguments
+from feature_platform.definitions.base import NO_LABELS, Labels, Name
 from feature_platform.definitions.code import Code
 from feature_platform.definitions.field import Field, as_tuple, duplicate_names
 from feature_platform.definitions.reference import References, View, ViewReference
@@ -57,9 +58,10 @@ class OnDemandFeatureView(View):
     """
 
     kind: ClassVar[str] = "on_demand_view"
+    feast_arguments: ClassVar = feast_arguments.ON_DEMAND_VIEW
 
     type: Literal["on_demand_feature_view"] = "on_demand_feature_view"
-    name: Annotated[str, pydantic.Field(pattern=r"^([A-Za-z][A-Za-z0-9_]{0,62})?$")] = ""
+    name: Name | Literal[""] = ""
     inputs: References = pydantic.Field(default=(), alias="sources")
     request: tuple[Field, ...] = ()
     fields: tuple[Field, ...] = pydantic.Field(alias="schema", min_length=1)
@@ -71,6 +73,8 @@ class OnDemandFeatureView(View):
 
     def __init__(self, **data: Any) -> None:
         function = data.pop("udf", None)
+        if data.pop("singleton", None):
+            data["mode"] = "row"
         if "sources" in data:
             sources = as_tuple(data["sources"])
             data["sources"] = [s for s in sources if not isinstance(s, RequestSource)]
@@ -79,7 +83,7 @@ class OnDemandFeatureView(View):
         if function is not None:
             if not inspect.isfunction(function):
                 raise DefinitionError(f"OnDemandFeatureView: udf {function!r} is not a function.")
-            if data.get("mode", "row") != "pandas" and _uses_dataframe(function):
+            if _uses_dataframe(function) and data.setdefault("mode", "pandas") != "pandas":
                 message = "the function takes a DataFrame. Pass mode='pandas'."
                 raise DefinitionError(f"OnDemandFeatureView {function.__name__!r}: {message}")
             data["name"] = data.get("name") or function.__name__

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
-from feature_platform.definitions.base import NO_LABELS, Definition, FrozenDict, Name
+from feature_platform.definitions.base import NO_LABELS, Definition, FrozenDict, Identifier, Name
 
 TeamKind = Literal["on_demand_view", "feature_service"]
 
@@ -34,7 +34,7 @@ class Policy(Definition):
     type: Literal["policy"] = "policy"
     name: Name = "policy"
     team_kinds: tuple[TeamKind, ...] = ("on_demand_view", "feature_service")
-    prefixes: Annotated[dict[Name, tuple[str, ...]], AfterValidator(FrozenDict)] = NO_LABELS
+    prefixes: Annotated[dict[Identifier, tuple[str, ...]], AfterValidator(FrozenDict)] = NO_LABELS
     teams_need_prefix: bool = False
     reserved: tuple[Name, ...] = ()
     max_objects: PositiveInt | None = None

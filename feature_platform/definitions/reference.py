@@ -12,6 +12,7 @@ from feature_platform.definitions.base import (
     Dependency,
     Deprecation,
     FrozenDict,
+    Identifier,
     Name,
     Value,
 )
@@ -41,7 +42,7 @@ class ViewReference(Value):
     """
 
     view: Name
-    project: Name | None = None
+    project: Identifier | None = None
     features: tuple[ColumnName, ...] | None = None
     alias: Name | None = None
     join_key_map: Annotated[dict[ColumnName, ColumnName], AfterValidator(FrozenDict)] = NO_LABELS

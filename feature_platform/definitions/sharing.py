@@ -5,7 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
-from feature_platform.definitions.base import Definition, Name
+from feature_platform.definitions.base import Definition, Identifier, Name
 from feature_platform.definitions.reference import References, ViewReference
 
 AccessRight = Literal["read", "write"]
@@ -48,7 +48,7 @@ class Share(Definition):
 
     type: Literal["share"] = "share"
     name: Name = ""
-    to: Name
+    to: Identifier
     views: Annotated[References, AfterValidator(_check_shared)] = ()
     access: AccessRight = "read"
     until: date | None = None
@@ -88,7 +88,7 @@ class Acceptance(Definition):
 
     type: Literal["acceptance"] = "acceptance"
     name: Name = ""
-    of: Name
+    of: Identifier
     accepted: bool = True
 
     @model_validator(mode="before")

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 import pydantic
 from pydantic import BeforeValidator, PrivateAttr, model_validator
 
+from feature_platform.definitions import feast_arguments
 from feature_platform.definitions.base import (
     NO_LABELS,
     Definition,
@@ -28,6 +29,7 @@ class Source(Definition):
     """A source of rows: a batch source or a push source."""
 
     kind: ClassVar[str] = "source"
+    feast_arguments: ClassVar = feast_arguments.SOURCE
 
     @property
     def history(self) -> str | None:
@@ -316,6 +318,8 @@ class RequestSource(Value):
 
     Source: Feast's `RequestSource`, where the name is mandatory.
     """
+
+    feast_arguments: ClassVar = {"timestamp_field": feast_arguments.FeastArgument(("",))}
 
     name: str = ""
     fields: tuple[Field, ...] = pydantic.Field(alias="schema", min_length=1)

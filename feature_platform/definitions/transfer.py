@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import pydantic
 from pydantic import AfterValidator, BeforeValidator
 
-from feature_platform.definitions.base import Definition, Name
+from feature_platform.definitions.base import Definition, Identifier
 from feature_platform.definitions.field import as_tuple
 
 _OBJECT = re.compile(r"[a-z_]+/[A-Za-z][A-Za-z0-9_]{0,62}")
@@ -47,4 +47,4 @@ class Transfer(Definition):
         BeforeValidator(as_tuple),
         pydantic.Field(min_length=1),
     ]
-    to: Name
+    to: Identifier

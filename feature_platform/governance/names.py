@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Final
 
-from feature_platform.definitions import Acceptance, Policy, Share
+from feature_platform.definitions import Acceptance, Policy, Project, Share
 from feature_platform.errors import Problem
 from feature_platform.governance.plan import Change
 from feature_platform.governance.plan_context import PlanContext, problem_of
@@ -11,8 +12,9 @@ from feature_platform.project import PLATFORM, Key
 from feature_platform.project.snapshot import Removed
 from feature_platform.types.times import later
 
-_NAMED_AFTER = {Policy.kind, Share.kind, Acceptance.kind}
-"""Kinds whose names are not chosen: `policy`, or another project."""
+_NAMED_AFTER = {Policy.kind, Share.kind, Acceptance.kind, Project.kind}
+"""Kinds whose names are not chosen: `policy`, or a project."""
+_SEPARATORS: Final = str.maketrans("- ", "__")
 _RESERVED_FOR = timedelta(days=30)
 
 
@@ -22,6 +24,9 @@ def names(context: PlanContext) -> Iterator[Problem]:
     prefixes = policy.prefixes.get(owner, ())
     reserved = {p.casefold(): team for team, ps in policy.prefixes.items() for p in ps}
     for change, _ in context.changed:
+        if change.kind == Project.kind and change.name != context.plan.project:
+            message = f"the project is {context.plan.project!r}. Give it this name."
+            yield problem_of("naming", change, message)
         if change.kind in _NAMED_AFTER or change.before is not None:
             continue
         folded = change.name.casefold()
@@ -56,7 +61,7 @@ def _look(name: str) -> str:
 
 
 def collisions(context: PlanContext) -> Iterator[Problem]:
-    """Refuse names that differ from another only in case, and reserved names of deleted objects."""
+    """Refuse names that differ in case or separators only, and reserved names of deleted ones."""
     created = {context.plan.key(change): change for change, _ in context.changed}
     taken: dict[tuple[str, str], Key] = {}
     for key in context.after.snapshot.entries:
@@ -88,4 +93,5 @@ def _reserved_names(context: PlanContext, created: dict[Key, Change]) -> Iterato
 
 
 def _folded(key: Key) -> tuple[str, str]:
-    return key.namespace, key.name.casefold()
+    # Dagster's steps and DynamoDB's tables have underscores for hyphens and spaces.
+    return key.namespace, key.name.casefold().translate(_SEPARATORS)

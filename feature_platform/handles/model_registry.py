@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from feature_platform.definitions import is_name
+from feature_platform.definitions import is_identifier
 from feature_platform.errors import AccessError, NotFoundError, RequestError
 from feature_platform.handles.project_store import ProjectStore, version_of
 from feature_platform.handles.training_view import TrainingView
@@ -161,7 +161,7 @@ class ModelRegistry:
         """
         if self.project_name != self.store.project:
             raise AccessError(f"Models of project {self.project_name!r} are saved there.")
-        if not is_name(name):
+        if not is_identifier(name):
             raise RequestError(f"{name!r} is not a valid name of a model.")
         service = feature_view.path if feature_view else ""
         dataset, version = "", self.store.snapshot().version
@@ -187,7 +187,7 @@ class ModelRegistry:
 
     def get_models(self, name: str) -> list[Model]:
         """Return all versions of a model, oldest first."""
-        if not is_name(name):
+        if not is_identifier(name):
             raise RequestError(f"{name!r} is not a valid name of a model.")
         listed = self.models.versions(self.project_name, name)
         return [Model(self, name, saved=version) for version in listed]

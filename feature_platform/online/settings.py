@@ -1,8 +1,9 @@
 """Settings of `online_store` in `feature_store.yaml`, by backend."""
 
+import warnings
 from abc import abstractmethod
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr
 
@@ -129,8 +130,31 @@ class RemoteOnlineSettings(OnlineSettings):
         )
 
 
+_VECTOR_SETTINGS = ("vector_enabled", "vector_len", "pgvector_enabled")
+
+
+def _as_in_feast(value: Any) -> Any:
+    """Accept what Feast does: a `path` alone is SQLite's; settings of vectors, with a warning."""
+    settings = named(value)
+    if not isinstance(settings, dict):
+        return settings
+    if settings.get("type") == "remote" and "path" in settings:
+        raise ValueError(
+            "a remote store is that of the server in `registry: https://host/project`. Remove path."
+        )
+    dropped = [name for name in _VECTOR_SETTINGS if name in settings]
+    if dropped:
+        warnings.warn(
+            f"online_store: {', '.join(dropped)} has no effect: there is no search by vectors.",
+            UserWarning,
+            stacklevel=2,
+        )
+    kept = {name: setting for name, setting in settings.items() if name not in dropped}
+    return {"type": "sqlite", **kept} if "path" in kept else kept
+
+
 AnyOnlineSettings = Annotated[
     SqliteSettings | RedisSettings | DynamoDBSettings | PostgresSettings | RemoteOnlineSettings,
     Field(discriminator="type"),
-    BeforeValidator(named),
+    BeforeValidator(_as_in_feast),
 ]

@@ -1,5 +1,6 @@
 """Read access to one project: snapshots, view interfaces and references, without I/O."""
 
+from feature_platform.definitions import Project as Project  # where Feast has it
 from feature_platform.project.access import READER as READER
 from feature_platform.project.access import Action as Action
 from feature_platform.project.access import Caller as Caller

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from feature_platform.definitions import is_name
+from feature_platform.definitions import is_identifier, is_name
 from feature_platform.errors import CorruptLogError
 from feature_platform.governance import Plan
 from feature_platform.governance.ownership import may_change
@@ -145,10 +145,10 @@ def _audit(commit: Commit, state: State, after: int) -> None:
     """Refuse commits that no correct writer produces."""
     if commit.principal != commit.plan.owner:
         raise broken_after(after, f"by {commit.principal!r} is for {commit.plan.owner!r}")
-    if not is_name(commit.plan.project) or not is_name(commit.plan.owner):
+    if not is_identifier(commit.plan.project) or not is_identifier(commit.plan.owner):
         raise broken_after(after, "has an invalid project or owner")
     for change in commit.plan.changes:  # a newer release may know other kinds
-        if not is_name(change.kind) or not is_name(change.name):
+        if not is_identifier(change.kind) or not is_name(change.name):
             raise broken_after(after, f"has an invalid change of {change.kind!r} {change.name!r}")
         key = commit.plan.key(change)
         entry = state.entries.get(key)

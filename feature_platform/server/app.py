@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from feature_platform.config import RepoConfig
-from feature_platform.definitions import is_name
+from feature_platform.definitions import is_identifier
 from feature_platform.errors import RequestError, StoreError
 from feature_platform.retrieval import MOST_ONLINE_ROWS
 from feature_platform.server import feast_format
@@ -137,7 +137,7 @@ class FeatureServer:
         """Return the project of a request: that of its header, or the only one of its key."""
         named = request.headers.get(PROJECT_HEADER, "")
         if named:
-            if not is_name(named):
+            if not is_identifier(named):
                 raise DeniedError(400, f"{PROJECT_HEADER} is not the name of a project.")
             return named
         if len(principal.projects) == 1:

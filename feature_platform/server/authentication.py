@@ -10,7 +10,7 @@ from typing import Any, Final
 from anyio import CapacityLimiter, to_thread
 
 from feature_platform.config import OidcSettings
-from feature_platform.definitions import is_name
+from feature_platform.definitions import is_identifier
 from feature_platform.project import READER
 from feature_platform.server.keys import SCOPES, ApiKey, KeyStore
 from feature_platform.types.times import utc_now
@@ -197,7 +197,7 @@ class Tokens:
         projects, scopes = (
             _texts(claims.get(name)) for name in (settings.projects_claim, settings.scopes_claim)
         )
-        if not isinstance(owner, str) or not is_name(owner):
+        if not isinstance(owner, str) or not is_identifier(owner):
             raise DeniedError(
                 403, f"The token has no claim {settings.owner_claim!r} with an owner."
             )

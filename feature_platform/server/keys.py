@@ -12,7 +12,7 @@ from hmac import compare_digest
 from pathlib import Path
 from typing import Final
 
-from feature_platform.definitions import is_name
+from feature_platform.definitions import is_identifier
 from feature_platform.errors import NotFoundError, RequestError, StoreError
 
 SCOPES: Final = ("registry:read", "registry:apply", "features:read", "features:write", "admin")
@@ -84,7 +84,7 @@ class KeyStore:
             RequestError: A name or a scope is not valid, or it would have expired.
         """
         at = now or datetime.now(UTC)
-        if wrong := [name for name in (owner, *projects) if not is_name(name)]:
+        if wrong := [name for name in (owner, *projects) if not is_identifier(name)]:
             raise RequestError(f"{wrong[0]!r} is not a name of an owner or a project.")
         if not projects:
             raise RequestError("A key needs at least one project.")

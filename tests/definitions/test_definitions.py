@@ -145,7 +145,7 @@ def test_several_features_of_one_view_become_one_reference() -> None:
 @pytest.mark.parametrize(
     ("build", "names"),
     [
-        (lambda: Entity(name="a b"), ["Entity 'a b'", "name: 'a b'"]),
+        (lambda: Entity(name="a  b"), ["Entity 'a  b'", "name: 'a  b'"]),
         (lambda: Entity(name="usеr"), ["name: 'usеr'"]),  # noqa: RUF001 - a Cyrillic e
         (lambda: Entity(name="x" * 64), ["name: 'x", "63"]),
         (lambda: Entity(name="e", join_keys=["a", "a"]), ["join_keys", "'a'"]),
@@ -231,7 +231,7 @@ def test_a_wrong_definition_says_what_where_and_what_to_do(build, names) -> None
 
 def test_every_wrong_argument_is_reported_at_once() -> None:
     with pytest.raises(DefinitionError) as caught:
-        FeatureView(name="a b", source="s", schema=[], ttll=3)
+        FeatureView(name="a  b", source="s", schema=[], ttll=3)
 
     assert all(part in str(caught.value) for part in ("name:", "schema:", "ttll:"))
 

@@ -26,7 +26,7 @@ import pytest
 from feature_platform import FeatureStore
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 240
+SECONDS = 480
 START = """
 mutation Start($selector: SensorSelector!) {
   startSensor(sensorSelector: $selector) { __typename ... on PythonError { message } }

@@ -14,6 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "dg_tutorial.md"
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_the_commands_of_the_tutorial_work(tmp_path: Path) -> None:
     commands = re.findall(r"```sh\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
     assert len(commands) < 10

@@ -423,7 +423,7 @@ def service_json(name: str) -> str:
         ([change("feature_service", "foo", "{}")], "feature service 'foo'", []),
         ([change("feature_service", "s", service_json("s") + " ")], "feature service 's'", []),
         ([change("bogus", "s", service_json("s"))], "bogus 's'", []),
-        ([change("feature_service", "a b", service_json("a b"))], "feature service 'a b'", []),
+        ([change("feature_service", "a  b", service_json("a  b"))], "feature service 'a  b'", []),
         ([change("feature_service", "s", None)], "feature service 's'", []),
         ([change("feature_service", "s", service_json("s"))] * 2, "feature service 's'", []),
     ],

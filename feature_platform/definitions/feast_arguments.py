@@ -1,0 +1,106 @@
+"""Arguments that Feast's definitions have and ours have not: which values need nothing here."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+ANY: Final = object()
+
+
+class FeastArgument(NamedTuple):
+    """An argument of Feast that this package does not have.
+
+    Attributes:
+        accepts: Values that ask for what happens here anyway; `ANY` for all.
+        remedy: What to use instead, for the message about any other value.
+        warns: Accept any other value, too, and only warn.
+    """
+
+    accepts: Any = ()
+    remedy: str = ""
+    warns: bool = False
+
+
+_TRANSFORM: Final = FeastArgument(
+    remedy="Make the transformation a Dagster asset, and let a source read what it writes."
+)
+_IGNORED: Final = FeastArgument(ANY)
+_ORG: Final = FeastArgument(("",), "Use tags or owner.")
+_VERSION: Final = FeastArgument(
+    ("", "latest"), "The registry keeps every version; give a second view that is served a name."
+)
+_VECTOR: Final = FeastArgument(
+    (False, 0, ""), "There is no search by vectors; the values are stored as an array.", warns=True
+)
+_AGGREGATIONS: Final = FeastArgument(
+    ((), []), "Compute aggregations in a Dagster asset, and let a source read what it writes."
+)
+
+FIELD: Final = {
+    "vector_index": _VECTOR,
+    "vector_length": _VECTOR,
+    "vector_search_metric": _VECTOR,
+}
+VIEW: Final = {
+    "enable_validation": _IGNORED,  # rows are checked always
+    "offline": _IGNORED,
+    "enabled": FeastArgument((True,), "Remove the view, or set online=False."),
+    "org": _ORG,
+    "version": _VERSION,
+    "mode": _IGNORED,  # of a transformation
+    "udf": _TRANSFORM,
+    "udf_string": FeastArgument(("",), _TRANSFORM.remedy),
+    "feature_transformation": _TRANSFORM,
+    "sink_source": _TRANSFORM,
+    "aggregations": _AGGREGATIONS,
+}
+STREAM_VIEW: Final = {
+    **VIEW,
+    "timestamp_field": _IGNORED,  # that of the source counts
+    "stream_engine": FeastArgument(({},), "`feature-platform ingest` reads streams."),
+    "enable_tiling": FeastArgument((False,), _AGGREGATIONS.remedy),
+    "tiling_hop_size": FeastArgument((), _AGGREGATIONS.remedy),
+}
+ON_DEMAND_VIEW: Final = {
+    "enabled": VIEW["enabled"],
+    "org": _ORG,
+    "version": _VERSION,
+    "track_metrics": FeastArgument((False,), "The server measures its requests."),
+    "udf_string": _IGNORED,  # the text of the function
+    "aggregations": _AGGREGATIONS,
+    "input_schema": FeastArgument((), "List a RequestSource among the sources."),
+    "feature_transformation": FeastArgument((), "Pass the function as udf."),
+    "explode": FeastArgument((False,), "A function returns one row for each of its input."),
+}
+SERVICE: Final = {
+    "logging_config": FeastArgument(
+        (), "Served features are not logged; the server logs requests.", warns=True
+    ),
+    "precompute_online": FeastArgument(
+        (False,), "Set write_to_online_store=True on the on-demand views.", warns=True
+    ),
+}
+SOURCE: Final = {"timestamp_field_type": FeastArgument(("TIMESTAMP", ""), "Cast it in the source.")}
+
+
+def without(
+    label: str, data: Mapping[str, Any], arguments: Mapping[str, FeastArgument]
+) -> dict[str, Any]:
+    """Return the arguments of a definition without `None` and without those that only Feast has.
+
+    Raises:
+        ValueError: One of those asks for what there is not.
+    """
+    kept = {}
+    for name, value in data.items():
+        if value is None:
+            continue
+        argument = arguments.get(name)
+        if argument is None:
+            kept[name] = value
+        elif argument.accepts is not ANY and value not in argument.accepts:
+            message = f"{label}: {name} is an argument of Feast. {argument.remedy}"
+            if not argument.warns:
+                raise ValueError(message)
+            warnings.warn(message, UserWarning, stacklevel=4)
+    return kept

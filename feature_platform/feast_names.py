@@ -1,0 +1,166 @@
+"""Feast's import paths and names, so that a Feast repo runs with only `feast` renamed.
+
+`MODULES` are import paths of Feast without a module here; each gives every name below. `NAMES` are
+names that this package spells otherwise, in `feast_objects`. `ABSENT` are names without a
+counterpart: they can be imported, and using one raises an error that says what is used instead.
+"""
+
+import ast
+import importlib
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+_PACKAGE: Final = "feature_platform"
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+MODULES: Final = frozenset(
+    _words("""
+    aggregation batch_feature_view data_format data_source entity feature feature_logging
+    feature_service feature_store feature_view feature_view_projection feast_object field
+    infra labeling on_demand_feature_view permissions repo_config saved_dataset
+    stream_feature_view transformation value_type
+    """)
+)
+"""Paths below these are Feast's, too, such as `infra.offline_stores.file_source`."""
+
+NAMES: Final = frozenset(
+    _words("""
+    AvroFormat BatchFeatureView ConflictPolicy DaskOfflineStoreConfig
+    DeltaFormat DuckDBOfflineStoreConfig DynamoDBOnlineStoreConfig FileLoggingDestination
+    FileOfflineStoreConfig JsonFormat KafkaSource LabelView LoggingConfig ParquetFormat
+    PostgreSQLOnlineStoreConfig ProtoFormat RedisOnlineStoreConfig RegistryConfig
+    SnowflakeLoggingDestination SnowflakeOfflineStoreConfig SparkOfflineStoreConfig
+    SqliteOnlineStoreConfig batch_feature_view stream_feature_view
+    """)
+)
+_WAREHOUSE: Final = "Read it with Spark or Snowflake, or export it to Parquet files."
+_OWNERS: Final = "Owners come from `team:` in feature_store.yaml and from API keys of the server."
+_VECTORS: Final = "There is no search by vectors; store embeddings as Array(Float32)."
+_TRANSFORM: Final = "Make the transformation a Dagster asset, and let a source read what it writes."
+ABSENT: Final[dict[str, str]] = {
+    **dict.fromkeys(
+        _words("""AthenaSource BigQuerySource ClickhouseSource CouchbaseColumnarSource MongoDBSource
+        MsSqlServerSource OracleSource PostgreSQLSource RaySource RedshiftSource
+        TrinoSource BigQueryLoggingDestination RedshiftLoggingDestination
+        AthenaLoggingDestination SavedDatasetBigQueryStorage SavedDatasetRedshiftStorage
+        SavedDatasetPostgreSQLStorage SavedDatasetSnowflakeStorage SavedDatasetSparkStorage
+        """),
+        _WAREHOUSE,
+    ),
+    **dict.fromkeys(
+        _words("""AuthzedAction CombinedGroupNamespacePolicy GroupBasedPolicy NamespaceBasedPolicy
+        Permission RoleBasedPolicy ALL_ACTIONS READ CRUD WRITE ALL_RESOURCE_TYPES
+        """),
+        _OWNERS,
+    ),
+    **dict.fromkeys(
+        _words("""BaseChunker ChunkingConfig DocEmbedder EmbeddingConfig FeastVectorStore
+        MultiModalEmbedder SchemaTransformFn TextChunker get_embedding_provider
+        """),
+        _VECTORS,
+    ),
+    **dict.fromkeys(
+        _words("Aggregation Transformation TransformationMode transformation"), _TRANSFORM
+    ),
+    "Feature": "Declare a Field with a type.",
+    "FilterTranslator": "Filter the answer.",
+    "KinesisSource": "Use a StreamSource with Kafka or Redis, or push the rows.",
+}
+
+
+class Absent:
+    """A name of Feast without a counterpart; any use of it raises.
+
+    Args:
+        name: The name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        from feature_platform.errors import AbsentNameError
+
+        raise AbsentNameError([f"{self._name}: {ABSENT[self._name]}"])
+
+    __call__ = __getattr__ = __getitem__ = __iter__ = _refuse
+
+
+def lookup(name: str) -> Any:
+    """Return what a name of Feast means here.
+
+    Raises:
+        AttributeError: Feast has no such name, or nobody used it yet.
+    """
+    if name in ABSENT:
+        return Absent(name)
+    if name in NAMES:
+        return getattr(importlib.import_module(f"{_PACKAGE}.feast_objects"), name)
+    return sys.modules[_PACKAGE].__getattr__(name)  # not the module of a decorator's name
+
+
+class FeastModules:
+    """Finds the modules at Feast's paths; `import` asks it after those that exist."""
+
+    @staticmethod
+    def find_spec(
+        fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return a module at a path of Feast; `None` for others."""
+        del path, target
+        package, *parts = fullname.split(".")
+        if package != _PACKAGE or len(parts) < 1 or parts[0] not in MODULES:
+            return None
+        return ModuleSpec(fullname, _Loader(), is_package=True)
+
+
+class _FeastModule(ModuleType):
+    """A module at a path of Feast; one named like a decorator is that, too."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lookup(name)
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return lookup(self.__name__.rpartition(".")[2])(*arguments, **options)
+
+
+class _Loader(Loader):
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """Return a module that has all names."""
+        return _FeastModule(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """There is no code to run."""
+
+
+def install() -> None:
+    """Let `import` find Feast's paths."""
+    if FeastModules not in sys.meta_path:
+        sys.meta_path.append(FeastModules)
+
+
+def absent_in(files: Iterable[Path]) -> list[str]:
+    """Return the absent names that modules import, with the place and what is used instead."""
+    lines = []
+    for file in files:
+        try:
+            tree = ast.parse(file.read_text("utf-8"))
+        except (OSError, SyntaxError, ValueError):
+            continue
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(_PACKAGE):
+                continue
+            for alias in node.names:
+                if alias.name in ABSENT:
+                    line_of = f"{file.name}:{node.lineno}"
+                    lines.append(f"{alias.name} ({line_of}): {ABSENT[alias.name]}")
+    return lines
