@@ -63,7 +63,9 @@ def test_widening_is_an_order(a, b, c) -> None:
 
 @given(types)
 def test_every_type_is_read_back_from_the_name_of_its_arrow_type(dtype) -> None:
-    assert feature_type(str(arrow_type(dtype))) == dtype
+    carried = arrow_type(dtype)
+    assert arrow_type(feature_type(str(carried))) == carried
+    assert feature_type(str(carried)) == dtype or "Json" in str(dtype)  # text, as String is
 
 
 @given(types, types)

@@ -33,7 +33,7 @@ _IMPORTS = [
     (re.compile(r"^(\s*)import feast(?=[.\s])", re.MULTILINE), r"\1import feature_platform"),
 ]
 _PLACEHOLDERS = {
-    "%PROJECT_NAME%": "migrated",
+    "%PROJECT_NAME%": "my_project",
     "%PARQUET_PATH%": "data/driver_stats.parquet",
     "%LOGGING_PATH%": "data",
     "%LABEL_DATA_PATH%": "data/driver_quality_labels.parquet",
@@ -66,6 +66,8 @@ def copied(checkouts: Path, target: Path) -> Path:
         ignore=shutil.ignore_patterns(".git", ".venv", "docs"),
         ignore_dangling_symlinks=True,
     )
+    for checkout in target.iterdir():
+        (checkout / ".git").mkdir(exist_ok=True)  # sources may lie beside a repo, in its checkout
     for file in [*target.rglob("*.py"), *target.rglob("feature_store.yaml*")]:
         text = file.read_text("utf-8")
         file.write_text(rewritten(text) if file.suffix == ".py" else text, "utf-8")
@@ -183,7 +185,8 @@ class Trial:
             times = {"event_timestamp"}
             rows = self._rows(view)
             keys = rows.select([n for n in rows.column_names if n not in times]).to_pylist()
-            self._store.get_online_features([view], keys or [{}]).to_dict()
+            if keys:
+                self._store.get_online_features([view], keys).to_dict()
         return "ok" if self._views() else SKIPPED
 
     def _views(self) -> list[str]:

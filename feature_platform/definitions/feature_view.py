@@ -66,9 +66,12 @@ class FeatureView(View):
     online: bool = True
     checks: Annotated[tuple[ViewCheck, ...], BeforeValidator(as_tuple)] = ()
     _source: Definition | None = PrivateAttr(default=None)
+    _entities: tuple[Entity, ...] = PrivateAttr(default=())
 
     def __init__(self, **data: Any) -> None:
         super().__init__(**data)
+        entities = as_tuple(data.get("entities") or ())
+        self._entities = tuple(e for e in entities if isinstance(e, Entity))
         source = data.get("source")
         if isinstance(source, Definition) and not isinstance(source, Source):
             raise DefinitionError(f"{self}: source is a {source.kind}. Pass a source or its name.")
@@ -114,9 +117,10 @@ class FeatureView(View):
         yield Dependency(Source.kind, self.source)
 
     def related(self) -> tuple[Definition, ...]:
+        entities = tuple(e for e in self._entities if e.name in self.entities)
         if self._source is None or self._source.name != self.source:
-            return ()
-        return (self._source, *self._source.related())
+            return entities
+        return (*entities, self._source, *self._source.related())
 
 
 class StreamFeatureView(FeatureView):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from feature_platform.definitions import ViewReference, is_name
+from feature_platform.definitions import ViewReference, is_identifier
 from feature_platform.errors import RequestError
 from feature_platform.handles.condition import Condition, Feature
 from feature_platform.retrieval import to_pandas
@@ -95,7 +95,7 @@ class Query:
                 f"join_type={join_type!r}: each row is joined as of its own time, so rows come "
                 "from the first group only. Use 'left' or 'inner', or start with the other group."
             )
-        if prefix and not is_name(prefix):
+        if prefix and not is_identifier(prefix):
             raise RequestError(f"prefix={prefix!r}: use letters, digits and underscores.")
         for group in (self.group, other):
             if not group.has_event_time:

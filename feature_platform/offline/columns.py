@@ -35,12 +35,22 @@ def family(dtype: pa.DataType) -> str:
         return family(dtype.value_type)
     if isinstance(dtype, pa.UuidType):
         return "text"
-    if is_list(dtype):
-        return f"array of {family(dtype.value_type)}"
+    if pa.types.is_nested(dtype):
+        return _family_of_nested(dtype)
     if pa.types.is_decimal(dtype) and dtype.scale == 0:
         return "integer"
     of = (name for name, tests in _FAMILIES if any(test(dtype) for test in tests))
     return next(of, str(dtype))
+
+
+def _family_of_nested(dtype: pa.DataType) -> str:
+    if is_list(dtype):
+        return f"array of {family(dtype.value_type)}"
+    if pa.types.is_map(dtype):
+        return f"map of {family(dtype.key_type)} to {family(dtype.item_type)}"
+    if pa.types.is_struct(dtype):
+        return f"struct of {', '.join(f'{f.name}: {family(f.type)}' for f in dtype)}"
+    return str(dtype)
 
 
 def comparable(left: pa.DataType, right: pa.DataType) -> bool:
@@ -86,7 +96,7 @@ def _read(
         if microseconds:
             return dialect.instant(microseconds)
     if source == target or (source, target) == ("integer", "number"):
-        same = stored == declared and not pa.types.is_list(declared)
+        same = stored == declared and not pa.types.is_nested(declared)
         return column if same else f"CAST({column} AS {dialect.type_name(declared)})"
     if (source, target) == ("array of integer", "array of number"):
         return f"CAST({column} AS {dialect.type_name(declared)})"

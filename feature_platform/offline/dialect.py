@@ -110,6 +110,11 @@ class Dialect(ABC):
     def packed_bound(self, major: str) -> str:
         """Return the smallest number that `pack` returns for a major part."""
 
+    def ordered(self, column: str, dtype: pa.DataType) -> str:
+        """Return an expression of a column that rows can be sorted by."""
+        del dtype
+        return column
+
     @abstractmethod
     def quantiles(self, column: str, probabilities: Sequence[float]) -> list[str]:
         """Return the SQL of estimated quantiles: one array of all, or one number each."""

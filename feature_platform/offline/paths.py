@@ -1,24 +1,45 @@
 """Paths of sources."""
 
+import os
 import re
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from feature_platform.errors import StoreError
 
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):/")
 
 
-def check_path(label: str, path: str) -> None:
-    """Refuse paths that leave their root.
+def check_path(label: str, path: str, root: Path | None = None) -> None:
+    """Refuse paths that leave the checkout of their root.
+
+    Args:
+        label: The source.
+        path: Its path.
+        root: The folder where local paths start; `None` for paths that do not start at a folder.
 
     Raises:
-        StoreError: The path contains `..` or a zero byte.
+        StoreError: The path leaves the Git checkout that the root is in, or its root if that is in
+            none, with `..`, or contains a zero byte.
     """
-    if ".." in PurePosixPath(path).parts or "\0" in path:
+    if "\0" not in path and ".." not in PurePosixPath(path).parts:
+        return
+    checkout = _checkout(root) if root is not None and "\0" not in path else None
+    if root is None or checkout is None or not _is_inside(root / path, checkout):
         raise StoreError(
-            f"Source {label!r} cannot be read: its path {path!r} contains '..' or a zero byte. Use "
-            "an absolute path, or one relative to the offline store's root."
+            f"Source {label!r} cannot be read: its path {path!r} leaves the checkout with '..', or "
+            "contains a zero byte. Use an absolute path, or one relative to the offline store's "
+            "root."
         )
+
+
+def _checkout(root: Path) -> Path:
+    """Return the Git checkout that a folder is in; the folder itself if it is in none."""
+    folder = root.resolve()
+    return next((f for f in (folder, *folder.parents) if (f / ".git").exists()), folder)
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return Path(os.path.normpath(path.absolute())).is_relative_to(folder)
 
 
 def scheme_of(path: str) -> str:

@@ -151,7 +151,7 @@ def source_sql(
             )
         return microseconds
 
-    feature_columns = [column(source.column(name)) for name in table.features.names]
+    ties = [column(source.column(name)) for name in table.features.names]
     return SourceSql(
         relation=relation.sql,
         keys={key: read(key, dtype) for key, dtype in table.keys.items()},
@@ -159,7 +159,7 @@ def source_sql(
         event=instant(event),
         created=instant(created) if created else None,
         features={name: read(name, table.features.field(name).type) for name in features},
-        ties=[dialect.quote(name) for name in feature_columns if name in columns],
+        ties=[dialect.ordered(dialect.quote(n), columns[n]) for n in ties if n in columns],
         ttl=table.ttl_us,
         event_column=(dialect.quote(event), columns[event]),
         day_column=dialect.quote(day) if day else "",

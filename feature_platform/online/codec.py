@@ -10,7 +10,7 @@ import pyarrow as pa
 from feature_platform.online.keys import encode_keys
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
 from feature_platform.types import FeatureType, Float64
-from feature_platform.types.arrow import feature_type
+from feature_platform.types.arrow import feature_type, to_python
 from feature_platform.types.widening import is_widening
 
 NEVER: Final = -(2**63)
@@ -80,12 +80,22 @@ def unreadable_features(stored: Layout, current: Layout) -> list[str]:
 
 def to_storable(column: pa.ChunkedArray | pa.Array) -> list[Any]:
     """Convert a column to values for msgpack: times to microseconds, decimals to exact text."""
-    is_list = pa.types.is_list(column.type)
-    item = column.type.value_type if is_list else column.type
-    if pa.types.is_timestamp(item) or pa.types.is_decimal(item):
-        storable = pa.int64() if pa.types.is_timestamp(item) else pa.string()
-        column = column.cast(pa.list_(storable) if is_list else storable)
-    return column.to_pylist()  # type: ignore[no-any-return]
+    stored = _storable(column.type)
+    if stored != column.type:
+        column = column.cast(stored)
+    return to_python(column)
+
+
+def _storable(dtype: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(dtype):
+        return pa.int64()
+    if pa.types.is_decimal(dtype):
+        return pa.string()
+    if pa.types.is_list(dtype):
+        return pa.list_(_storable(dtype.value_type))
+    if pa.types.is_struct(dtype):
+        return pa.struct([(f.name, _storable(f.type)) for f in dtype])
+    return dtype
 
 
 def _key_columns(table: Table, batch: pa.RecordBatch) -> Iterable[tuple[bytes | None, int, int]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from feature_platform.errors import RequestError
+from feature_platform.types.arrow import is_nested, to_python
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -55,9 +56,11 @@ def to_pandas(table: pa.Table, *, nullable: bool = False) -> "pd.DataFrame":
     for field, column in zip(table.schema, table.columns, strict=True):
         if field.type in _NULLABLE and (nullable or column.null_count):
             columns[field.name] = column.to_pandas(types_mapper=_nullable_dtype)
-        elif pa.types.is_list(field.type) and field.type.value_type in _NULLABLE:
+        elif is_nested(field.type) or (
+            pa.types.is_list(field.type) and field.type.value_type in _NULLABLE
+        ):
             values = pd.Series(index=pd.RangeIndex(len(column)), dtype=object)
-            values[:] = column.to_pylist()
+            values[:] = to_python(column)
             columns[field.name] = values
         else:
             columns[field.name] = column.to_pandas()

@@ -13,7 +13,7 @@ from feature_platform.project import Transformation
 from feature_platform.retrieval.convert import columns_of, to_pandas
 from feature_platform.retrieval.overflow import overflowed
 from feature_platform.retrieval.sql_evaluator import SqlEvaluator
-from feature_platform.types.arrow import widest
+from feature_platform.types.arrow import to_python, widest
 from feature_platform.types.values import (
     Convert,
     converter,
@@ -152,7 +152,7 @@ class Step:
                 ]
             arrays = {name: pa.array(inputs[name], dtype) for name, dtype in stored.items()}
             results = self._of_table(pa.table(arrays), columns)
-            return [array.to_pylist() for array in self._arrays_of(results, columns)]
+            return [to_python(array) for array in self._arrays_of(results, columns)]
         size = len(next(iter(inputs.values())))
         # Functions may change their arguments.
         copies = {name: _copied(values) for name, values in inputs.items()}
@@ -174,7 +174,7 @@ class Step:
         if self._step.mode in {"pandas", "sql"}:
             outputs: list[Any] = self._of_table(widened(pa.table(inputs)), keys)
             return self._arrays_of(outputs, keys)
-        lists = {name: column.to_pylist() for name, column in inputs.items()}
+        lists = {name: to_python(column) for name, column in inputs.items()}
         return self._arrays_of(self._of_lists(lists, keys, table.num_rows), keys)
 
     def _arrays_of(self, outputs: Sequence[Any], keys: Any) -> list[pa.Array]:
@@ -317,7 +317,7 @@ class Step:
 
     def _misfit(self, name: str, values: Any, keys: Any, error: ValueError) -> TransformationError:
         dtype = self._step.outputs.field(self._step.features[name]).type
-        listed = values.to_pylist() if hasattr(values, "to_pylist") else list(values)
+        listed = to_python(values) if hasattr(values, "to_pylist") else list(values)
         row = first_misfit(listed, converter(dtype))
         position = "" if row is None else f" in row {row}{_format_keys(keys, self._keys, row)}"
         return self._wrong(f"{name!r} that is not {dtype}{position}: {error}")

@@ -155,6 +155,9 @@ def decoder_of(dtype: pa.DataType) -> Callable[[Any], Any] | None:
     if pa.types.is_list(dtype):
         read = decoder_of(dtype.value_type)
         return read and partial(_each, read)
+    if pa.types.is_struct(dtype):
+        reads = {field.name: decoder_of(field.type) for field in dtype}
+        return partial(_fields, reads) if any(reads.values()) else None
     if dtype == TIMESTAMP:
         return _time
     return _decimal if pa.types.is_decimal(dtype) else None
@@ -166,6 +169,14 @@ def _time(value: Any) -> datetime | None:
 
 def _decimal(value: Any) -> Decimal | None:
     return None if value is None else Decimal(value)
+
+
+def _fields(reads: Mapping[str, Callable[[Any], Any] | None], value: Any) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    return {
+        name: value[name] if read is None else read(value[name]) for name, read in reads.items()
+    }
 
 
 def _each(read: Callable[[Any], Any], value: Any) -> list[Any] | None:

@@ -70,7 +70,7 @@ def _time(event: int | None) -> str:
 def _plain(values: Sequence[Any]) -> Sequence[Any]:
     """Return values as JSON has them: times as seconds since 1970, bytes as Base64."""
     sample = next((value for value in values if value is not None), None)
-    if isinstance(sample, (datetime, bytes, Decimal, list)):
+    if isinstance(sample, (datetime, bytes, Decimal, list, dict)):
         return [_plain_value(value) for value in values]
     return values
 
@@ -82,6 +82,8 @@ def _plain_value(value: Any) -> Any:
         return base64.b64encode(value).decode()
     if isinstance(value, Decimal):
         return str(value)
+    if isinstance(value, dict):
+        return {name: _plain_value(item) for name, item in value.items()}
     return [_plain_value(item) for item in value] if isinstance(value, list) else value
 
 

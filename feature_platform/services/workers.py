@@ -30,6 +30,7 @@ from feature_platform.project import Transformation
 from feature_platform.repo import Repo
 from feature_platform.retrieval import Step, check_request
 from feature_platform.services.confinement import MAX_BYTES, environment, landlock_version
+from feature_platform.types.arrow import to_python
 
 if TYPE_CHECKING:
     from socket import socket
@@ -100,7 +101,7 @@ class _IsolatedStep(Step):
             if key not in asked and (dtype := types.get(key)) is not None:
                 asked[key] = pa.array(columns[key], dtype)
         answer = self._run(pa.table(asked), REQUEST_SECONDS, WAIT_SECONDS)
-        return [column.to_pylist() for column in answer.columns]
+        return [to_python(column) for column in answer.columns]
 
     def _arrays(self, table: pa.Table) -> list[pa.ChunkedArray]:
         check_request(table.column_names, [self._step])

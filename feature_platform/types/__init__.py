@@ -9,9 +9,16 @@ from feature_platform.types.feature_types import DType as DType
 from feature_platform.types.feature_types import FeatureType as FeatureType
 from feature_platform.types.feature_types import Float32 as Float32
 from feature_platform.types.feature_types import Float64 as Float64
+from feature_platform.types.feature_types import ImageBytes as ImageBytes
 from feature_platform.types.feature_types import Int32 as Int32
 from feature_platform.types.feature_types import Int64 as Int64
+from feature_platform.types.feature_types import Json as Json
+from feature_platform.types.feature_types import Map as Map
+from feature_platform.types.feature_types import PdfBytes as PdfBytes
+from feature_platform.types.feature_types import Set as Set
 from feature_platform.types.feature_types import String as String
+from feature_platform.types.feature_types import Struct as Struct
 from feature_platform.types.feature_types import UnixTimestamp as UnixTimestamp
+from feature_platform.types.feature_types import Uuid as Uuid
 from feature_platform.types.feature_types import ValueType as ValueType
 from feature_platform.types.feature_types import parse_type as parse_type

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from feature_platform.errors import abbreviate
-from feature_platform.types.arrow import is_list
+from feature_platform.types.arrow import is_list, is_nested, to_python
 from feature_platform.types.decimals import exact_decimals, holds_decimals, is_lossless
 
 # Microseconds since 1970 of the first and the last moment that Python has.
@@ -34,6 +34,8 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
         array = values if dtype is None else exact_cast(values, dtype)
         return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
     from_pandas = nan_is_null or hasattr(values, "dtype")
+    if dtype is not None and is_nested(dtype):
+        return exact_nested(values, dtype)
     if dtype is not None and holds_decimals(dtype):
         listed = values.tolist() if hasattr(values, "tolist") else values
         return pa.array(exact_decimals(listed, dtype, nan_is_null=from_pandas), dtype)
@@ -48,6 +50,69 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
         return array if dtype is None else exact_cast(array, dtype)
     except (pa.ArrowException, TypeError, OverflowError) as error:
         raise ValueError(str(error)) from error
+
+
+def exact_nested(values: Any, dtype: pa.DataType) -> pa.Array:
+    """Return dicts and lists as an Arrow array of a declared map, struct or nested list.
+
+    Raises:
+        ValueError: A value is not of this form, or one inside has the wrong type or would change.
+    """
+    items = [None if _is_missing(value) else value for value in values]
+    if pa.types.is_struct(dtype):
+        return _exact_structs(items, dtype)
+    if pa.types.is_map(dtype):
+        pairs = [None if v is None else list(_checked_dict(v).items()) for v in items]
+        flat = [pair for value in pairs for pair in value or ()]
+        keys = exact_array([key for key, _ in flat], dtype.key_type)
+        contents = exact_array([content for _, content in flat], dtype.item_type)
+        array = pa.MapArray.from_arrays(_offsets(pairs), keys, contents)
+        return array.cast(dtype)
+    lists = [None if v is None else _checked_list(v) for v in items]
+    inner = exact_array([item for value in lists for item in value or ()], dtype.value_type)
+    return pa.ListArray.from_arrays(_offsets(lists), inner).cast(dtype)
+
+
+def _exact_structs(items: list[Any], dtype: pa.StructType) -> pa.Array:
+    names = [field.name for field in dtype]
+    dicts = [{} if value is None else _checked_dict(value) for value in items]
+    for value in dicts:
+        if unknown := [name for name in value if name not in names]:
+            raise ValueError(f"{abbreviate(unknown[0])} is not a field of {dtype}")
+    arrays = [exact_array([v.get(field.name) for v in dicts], field.type) for field in dtype]
+    missing = pa.array([value is None for value in items], pa.bool_())
+    return pa.StructArray.from_arrays(arrays, fields=list(dtype), mask=missing)
+
+
+def _offsets(lists: Sequence[Sequence[Any] | None]) -> pa.Array:
+    """Return where each list starts; a missing list has no start."""
+    starts: list[int | None] = []
+    end = 0
+    for value in lists:
+        starts.append(None if value is None else end)
+        end += len(value or ())
+    return pa.array([*starts, end], pa.int32())
+
+
+def _checked_dict(value: Any) -> Mapping[str, Any]:
+    if isinstance(value, list) and all(isinstance(v, tuple) and len(v) == 2 for v in value):  # noqa: PLR2004
+        return dict(value)  # as Arrow gives maps
+    if not isinstance(value, Mapping):
+        raise ValueError(f"{abbreviate(value)} is not a dict")
+    return value
+
+
+def _checked_list(value: Any) -> Sequence[Any]:
+    if hasattr(value, "tolist"):
+        return value.tolist()  # type: ignore[no-any-return]
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise ValueError(f"{abbreviate(value)} is not a list")
+    return list(value)
+
+
+def _is_missing(value: Any) -> bool:
+    is_nan = isinstance(value, float) and value != value  # noqa: PLR0124
+    return value is None or is_nan or type(value).__name__ in {"NaTType", "NAType"}
 
 
 def _plain(value: Any, dtype: pa.DataType | None) -> Any:
@@ -85,7 +150,7 @@ def converter(dtype: pa.DataType | None, *, nan_is_null: bool = False) -> Conver
                 return [None if value is None else plain(value) for value in values]
             except (TypeError, OverflowError):
                 pass  # the general conversion decides
-        return exact_array(values, dtype, nan_is_null=nan_is_null).to_pylist()  # type: ignore[no-any-return]
+        return to_python(exact_array(values, dtype, nan_is_null=nan_is_null))
 
     return convert
 
@@ -193,6 +258,8 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
         return column
     if pa.types.is_dictionary(column.type):
         column = pa.array(column.to_pylist())
+    if is_nested(dtype) and not pa.types.is_null(column.type):
+        return exact_nested(to_python(column), dtype)
     if not fits(column.type, dtype):
         raise ValueError(f"values of type {column.type} are not {dtype}{_hint(column, dtype)}")
     if holds_decimals(dtype) and not is_lossless(column.type, dtype):

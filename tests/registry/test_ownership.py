@@ -85,7 +85,8 @@ def test_teams_do_not_receive_what_only_the_platform_registers(
     platform.apply([Transfer(name="t", objects=[driver_view], to="risk")])
 
     with refused(
-        ("ownership", "source 'driver_source'", "platform", "risk"),  # the view brings it along
+        ("ownership", "entity 'driver'", "platform", "risk"),  # the view brings these along
+        ("ownership", "source 'driver_source'", "platform", "risk"),
         ("kind", "feature view 'driver_stats'", "platform"),
     ):
         open_store("risk").apply([driver_view])

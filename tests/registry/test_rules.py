@@ -69,7 +69,8 @@ def test_a_team_cannot_redefine_a_platform_view(platform, open_store, driver_vie
     problems = refusal(open_store("risk"), driver_view.model_copy(update={"description": "mine"}))
 
     assert_problems(
-        problems,  # the view brings its source along
+        problems,  # the view brings its entity and its source along
+        ("ownership", "entity 'driver'", "platform", "risk"),
         ("ownership", "source 'driver_source'", "platform", "risk"),
         ("ownership", "feature view 'driver_stats'", "platform", "risk"),
     )

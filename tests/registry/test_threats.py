@@ -136,9 +136,11 @@ def test_t3_a_plan_in_anothers_name_is_refused(registry: Registry, owner: str) -
 def hostile_names() -> list[str]:
     """Look-alikes, injections, paths, controls, spaces, lengths, and reserved characters."""
     seeds = [
-        "", " ", "_x", "1;x", "x" * 64, "user_feature\u0455", "us\u0435r", "caf\u00e9", "cafe\u0301",
+        "", " ", "_x", "1;x", "x" * 64, "user_feature\u0455", "us\u0435r", "caf\u00e9",
+        "cafe\u0301",
         "\uff41bc", "a\u200bb", "a\u202eb", "stats.", "stats ", " stats", "stats\n", "stats\x00",
-        "../etc", "a/b", "a\\b", "a:b", "a*b", "a?b", "a'b", 'a"b', "a`b", "a;b", "a--b", "a  b", "a -b",
+        "../etc", "a/b", "a\\b", "a:b", "a*b", "a?b", "a'b", 'a"b', "a`b", "a;b", "a--b",
+        "a  b", "a -b",
         "a,b", "a.b", "a%b", "a$b", "${HOME}", "$(id)", "{{x}}", "a|b", "a&b", "<b>", "a=b", "a+b",
         "a@b", "a#b", "a!b", "a~b", "a^b", "(a)", "[a]", "{a}", "\x1b[31m", "a\tb", "a\rb", "NUL:",
         "-a", "--help", "'; drop table x; --", "arn:aws:s3:::*", "s3://x", "\u0130stanbul",

@@ -22,7 +22,7 @@ def append_files(source: SourceTable, rows: pa.Table, root: Path) -> str:
     """
     location, label = source.location, source.name
     path = location["path"].removeprefix("file://")
-    check_path(label, path)
+    check_path(label, path, root)
     if location["format"] == "delta":
         return _append_delta(label, path if "://" in path else str(root / path), rows)
     if location["format"] != "parquet" or PurePosixPath(path).suffix or "*" in path:

@@ -34,6 +34,11 @@ class DuckDBDialect(Dialect):
     def type_name(self, dtype: pa.DataType) -> str:
         if pa.types.is_list(dtype):
             return f"{self.type_name(dtype.value_type)}[]"
+        if pa.types.is_map(dtype):
+            return f"MAP({self.type_name(dtype.key_type)}, {self.type_name(dtype.item_type)})"
+        if pa.types.is_struct(dtype):
+            fields = (f"{self.quote(f.name)} {self.type_name(f.type)}" for f in dtype)
+            return f"STRUCT({', '.join(fields)})"
         if pa.types.is_decimal(dtype):
             return self.decimal_name(dtype)
         return "TIMESTAMPTZ" if pa.types.is_timestamp(dtype) else _TYPES[dtype]

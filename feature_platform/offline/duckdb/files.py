@@ -74,7 +74,7 @@ def local_files(label: str, location: Mapping[str, str], root: Path) -> Files:
         StoreError: There are none, or the path leaves its root.
     """
     path = location["path"].removeprefix("file://")
-    check_path(label, path)
+    check_path(label, path, root)
     base = root / path
     hint = f" Relative paths start at {root}." if not PurePosixPath(path).is_absolute() else ""
     if _WILD.search(path) and not base.exists():

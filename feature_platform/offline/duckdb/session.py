@@ -368,7 +368,7 @@ class DuckDBSession(Session):
     def _lake(self, label: str, location: Mapping[str, str]) -> Relation:
         from feature_platform.offline.duckdb.lakes import lake_dataset
 
-        check_path(label, location["path"])
+        check_path(label, location["path"], self._root)
         name = f"lake{len(self._relations)}"
         dataset = lake_dataset(label, location, self._root)
         with translated():

@@ -17,7 +17,7 @@ def source_state(root: Path, source: SourceTable, now: datetime) -> str:
             case "delta":
                 from feature_platform.offline.duckdb.lakes import delta_state
 
-                check_path(label, location["path"])
+                check_path(label, location["path"], root)
                 return delta_state(label, location, root)
             case "parquet" | "csv":
                 return list_files(label, location, root).settled_state(now)

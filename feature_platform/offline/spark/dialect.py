@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from feature_platform.offline.columns import family
 from feature_platform.offline.dialect import Dialect
+from feature_platform.types.arrow import is_nested
 
 _TYPES = {
     pa.bool_(): "BOOLEAN",
@@ -32,9 +33,17 @@ class SparkDialect(Dialect):
     def type_name(self, dtype: pa.DataType) -> str:
         if pa.types.is_list(dtype):
             return f"ARRAY<{self.type_name(dtype.value_type)}>"
+        if pa.types.is_map(dtype):
+            return f"MAP<{self.type_name(dtype.key_type)}, {self.type_name(dtype.item_type)}>"
+        if pa.types.is_struct(dtype):
+            fields = (f"{self.quote(f.name)}: {self.type_name(f.type)}" for f in dtype)
+            return f"STRUCT<{', '.join(fields)}>"
         if pa.types.is_decimal(dtype):
             return self.decimal_name(dtype)
         return "TIMESTAMP" if pa.types.is_timestamp(dtype) else _TYPES[dtype]
+
+    def ordered(self, column: str, dtype: pa.DataType) -> str:
+        return f"to_json({column})" if is_nested(dtype) else column
 
     def microseconds(self, column: str, dtype: pa.DataType) -> str | None:
         if pa.types.is_timestamp(dtype) and dtype.tz:

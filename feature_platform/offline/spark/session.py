@@ -104,7 +104,7 @@ class SparkQuerySession(Session, WorkerSession, FrameSession):
 
     def _path(self, label: str, path: str) -> str:
         """Return a path as Spark writes it; a relative one starts at the root."""
-        check_path(label, path)
+        check_path(label, path, self._root)
         if path.startswith("s3://"):
             return f"s3a://{path.removeprefix('s3://')}"
         return path if "://" in path else f"file://{self._root / path}"

@@ -1,0 +1,244 @@
+"""Maps, structs, JSON and arrays of arrays, from the source to every answer."""
+
+import json
+from datetime import timedelta
+from decimal import Decimal as Exact
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pyarrow import parquet
+from tests_support import HOUR, NOON, raises
+
+from feature_platform import (
+    Entity,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    OnDemandFeatureView,
+    PushSource,
+    RepoConfig,
+    SparkSource,
+)
+from feature_platform.errors import DefinitionError, SchemaError
+from feature_platform.retrieval import SavedDatasetFileStorage
+from feature_platform.types import (
+    Array,
+    Decimal,
+    Float32,
+    Int32,
+    Int64,
+    Json,
+    Map,
+    String,
+    Struct,
+    UnixTimestamp,
+    parse_type,
+)
+from feature_platform.types.arrow import arrow_type, feature_type, to_python
+from feature_platform.types.values import exact_array
+
+PROFILE = Struct(
+    {"name": String, "age": Int32, "seen": UnixTimestamp, "paid": Array(Decimal(9, 2)), "more": Map}
+)
+FIELDS = [
+    Field(name="profile", dtype=PROFILE),
+    Field(name="labels", dtype=Map),
+    Field(name="settings", dtype=Json),
+    Field(name="grid", dtype=Array(Array(Int64))),
+    Field(name="visits", dtype=Array(Struct({"at": UnixTimestamp, "page": String}))),
+]
+FULL: dict[str, Any] = {
+    "profile": {
+        "name": "é", "age": 2**31 - 1, "seen": NOON, "paid": [Exact("0.10"), None],
+        "more": {"a": "b"},
+    },
+    "labels": {"vehicle": "truck", "": ""},
+    "settings": json.dumps({"km": [1, None]}),
+    "grid": [[2**53 + 1, None], [], None],
+    "visits": [{"at": NOON - HOUR, "page": None}, None],
+}  # fmt: skip
+SPARSE: dict[str, Any] = {
+    "profile": {"name": None, "age": None, "seen": None, "paid": None, "more": {}},
+    "labels": {}, "settings": None, "grid": [], "visits": None,
+}  # fmt: skip
+NULLS = dict.fromkeys(FULL)
+ROWS = {1: FULL, 2: SPARSE, 3: NULLS}
+
+
+def table() -> pa.Table:
+    rows = [{"id": key, "event_timestamp": NOON - HOUR, **row} for key, row in ROWS.items()]
+    types = [("id", pa.int64()), ("event_timestamp", pa.timestamp("us", "UTC"))]
+    types += [(field.name, arrow_type(field.dtype)) for field in FIELDS]
+    columns = {name: exact_array([row[name] for row in rows], dtype) for name, dtype in types}
+    return pa.table(columns, schema=pa.schema(types))
+
+
+def opened(folder: Path, source: Any, **settings: Any) -> FeatureStore:
+    config = RepoConfig(project="p", team="platform", registry="registry.db", **settings)
+    store = FeatureStore(folder, config=config, clock=lambda: NOON)
+    view = FeatureView(
+        name="v", entities=[Entity(name="id", value_type=Int64)], schema=FIELDS, source=source
+    )
+    computed = OnDemandFeatureView(
+        name="computed", sources=["v"], udf=flatten,
+        schema=[Field(name="vehicle", dtype=String), Field(name="copy", dtype=PROFILE),
+                Field(name="cells", dtype=Array(Array(Int64)))],
+    )  # fmt: skip
+    store.apply([view, computed])
+    return store
+
+
+def flatten(inputs: dict[str, Any]) -> dict[str, Any]:
+    labels = inputs["labels"] or {}
+    return {"vehicle": labels.get("vehicle"), "copy": inputs["profile"], "cells": inputs["grid"]}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FeatureStore:
+    (tmp_path / "rows").mkdir()
+    parquet.write_table(table(), tmp_path / "rows" / "a.parquet")
+    return opened(tmp_path, PushSource(name="push", batch_source=FileSource(path="rows")))
+
+
+def answers(columns: dict[str, list[Any]]) -> dict[int, dict[str, Any]]:
+    names = [field.name for field in FIELDS]
+    return {
+        key: {name: columns[name][row] for name in names} for row, key in enumerate(columns["id"])
+    }
+
+
+def test_history_and_online_give_back_every_value(store: FeatureStore, tmp_path: Path) -> None:
+    asked = pd.DataFrame({"id": [3, 1, 2], "event_timestamp": NOON})
+    job = store.get_historical_features(asked, ["v", "computed"])
+    history = job.to_arrow()
+    columns = {name: to_python(history[name]) for name in history.column_names}
+    assert answers(columns) == ROWS
+    assert columns["vehicle"] == [None, "truck", None]
+    assert columns["copy"] == columns["profile"]
+    assert columns["cells"] == columns["grid"]
+    frame = job.to_df()
+    assert list(frame["labels"]) == columns["labels"]
+    assert list(frame["profile"]) == columns["profile"]
+    saved = store.create_saved_dataset(job, "d", SavedDatasetFileStorage(path=str(tmp_path / "d")))
+    assert saved.to_arrow().num_rows == 3
+
+    assert store.materialize(NOON - 2 * HOUR, NOON) == {"v": 3}
+    online = store.get_online_features(["v", "computed"], {"id": [3, 1, 2]})
+    assert online.to_dict() == {name: columns[name] for name in online.to_dict()}
+    served = online.to_arrow()
+    assert served.schema.field("profile").type == arrow_type(PROFILE)
+    assert {name: to_python(served[name]) for name in online.to_dict()} == online.to_dict()
+    assert (
+        store.verify_parity(["v", "computed"], asked.drop(columns="event_timestamp")).mismatches
+        == 0
+    )
+
+
+def test_pushed_rows_are_checked_and_exact(store: FeatureStore) -> None:
+    row = {"id": [7], "event_timestamp": [NOON], **{name: [v] for name, v in FULL.items()}}
+    store.push("push", pd.DataFrame(row))
+    assert answers(store.get_online_features(["v"], {"id": [7]}).to_dict()) == {7: FULL}
+    for name, wrong in (
+        ("profile", {"nam": "x"}), ("profile", {"age": 2**31}), ("profile", 3),
+        ("labels", {"a": 1}), ("grid", [["1"]]), ("visits", [{"at": "no time"}]),
+    ):  # fmt: skip
+        with raises(SchemaError, name):
+            store.push("push", pd.DataFrame({**row, name: [wrong]}))
+    assert answers(store.get_online_features(["v"], {"id": [7]}).to_dict()) == {7: FULL}
+
+
+@pytest.mark.parametrize("mode", ["python", "pandas"])
+def test_functions_of_other_modes_read_and_return_them(store: FeatureStore, mode: Any) -> None:
+    copied = OnDemandFeatureView(
+        name="copied", sources=["v"], mode=mode,
+        udf=copy_python if mode == "python" else copy_pandas,
+        schema=[Field(name="copy", dtype=PROFILE), Field(name="same", dtype=Map)],
+    )  # fmt: skip
+    store.apply([copied])
+    store.materialize(NOON - 2 * HOUR, NOON)
+    answer = store.get_online_features(["v", "copied"], {"id": [1, 2, 3]}).to_dict()
+    assert answer["copy"] == answer["profile"]
+    assert answer["same"] == answer["labels"]
+
+
+def copy_python(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {"copy": inputs["profile"], "same": inputs["labels"]}
+
+
+def copy_pandas(inputs: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"copy": inputs["profile"], "same": inputs["labels"]})
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("spark")
+def test_spark_reads_and_loads_them(spark: Any, redis_server: str, tmp_path: Path) -> None:
+    parquet.write_table(table(), tmp_path / "rows.parquet")
+    store = opened(
+        tmp_path,
+        SparkSource(name="rows", path="rows.parquet"),
+        offline_store={"type": "spark"},
+        online_store={"type": "redis", "connection_string": redis_server},
+    )
+    asked = pd.DataFrame({"id": [3, 1, 2], "event_timestamp": NOON})
+    history = store.get_historical_features(asked, ["v"]).to_arrow()
+    assert answers({n: to_python(history[n]) for n in history.column_names}) == ROWS
+    assert store.materialize(NOON - 2 * HOUR, NOON) == {"v": 3}
+    assert answers(store.get_online_features(["v"], {"id": [1, 2, 3]}).to_dict()) == ROWS
+
+
+def test_narrower_stored_types_widen_inside(tmp_path: Path) -> None:
+    stored = pa.struct([("name", pa.string()), ("x", pa.int8())])
+    rows = {"id": [1], "event_timestamp": [NOON], "s": pa.array([{"name": "a", "x": 5}], stored)}
+    parquet.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    store = FeatureStore(tmp_path, config=RepoConfig(project="p", team="platform", registry="r.db"))
+    view = FeatureView(
+        name="v", entities=[Entity(name="id", value_type=Int64)], ttl=timedelta(days=1),
+        schema=[Field(name="s", dtype=Struct({"name": String, "x": Int64}))],
+        source=FileSource(path="rows.parquet"),
+    )  # fmt: skip
+    store.apply([view])
+    asked = pd.DataFrame({"id": [1], "event_timestamp": [NOON]})
+    answer = store.get_historical_features(asked, ["v"]).to_arrow()
+    assert to_python(answer["s"]) == [{"name": "a", "x": 5}]
+    assert answer.schema.field("s").type == pa.struct([("name", pa.string()), ("x", pa.int64())])
+
+    other = Struct({"name": String, "y": Int64})
+    store.apply(
+        [view.model_copy(update={"schema": [Field(name="s", dtype=other)]})], override="renamed"
+    )
+    with raises(SchemaError, "'s'", "x"):
+        store.get_historical_features(asked, ["v"]).to_arrow()
+
+
+SCALARS = st.sampled_from([Int64, Int32, Float32, String, UnixTimestamp, Decimal(9, 2), Json, Map])
+TYPES = st.recursive(
+    SCALARS,
+    lambda inner: inner.map(Array)
+    | st.dictionaries(st.from_regex(r"[a-z_][a-z0-9_]{0,5}", fullmatch=True), inner, min_size=1,
+                      max_size=3).map(Struct),
+    max_leaves=6,
+)  # fmt: skip
+
+
+@given(TYPES)
+def test_types_are_read_from_their_names(dtype: Any) -> None:
+    assert parse_type(str(dtype)) == dtype
+    carried = arrow_type(dtype)
+    assert arrow_type(feature_type(str(carried))) == carried
+
+
+@pytest.mark.parametrize("build", [
+    lambda: Struct({}), lambda: Struct({"a b": Int64}), lambda: Struct({"a": "Int65"}),
+    lambda: parse_type("Array(" * 10_000), lambda: parse_type("Struct(a)"),
+    lambda: Entity(name="e", value_type=Map), lambda: Entity(name="e", value_type=Json),
+    lambda: Entity(name="e", value_type=PROFILE),
+])  # fmt: skip
+def test_what_is_no_type_or_no_key(build: Any) -> None:
+    with pytest.raises((ValueError, DefinitionError)):
+        build()
