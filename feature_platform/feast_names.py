@@ -7,6 +7,7 @@ counterpart: they can be imported, and using one raises an error that says what 
 
 import ast
 import importlib
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.abc import Loader
@@ -26,11 +27,21 @@ MODULES: Final = frozenset(
     _words("""
     aggregation batch_feature_view data_format data_source entity feature feature_logging
     feature_service feature_store feature_view feature_view_projection feast_object field
-    infra labeling on_demand_feature_view permissions repo_config saved_dataset
-    stream_feature_view transformation value_type
+    labeling on_demand_feature_view permissions permissions.action permissions.permission
+    permissions.policy repo_config saved_dataset stream_feature_view transformation value_type
     """)
 )
-"""Paths below these are Feast's, too, such as `infra.offline_stores.file_source`."""
+_ENGINES: Final = "|".join(
+    _words("""
+    athena bigquery clickhouse couchbase dask duckdb dynamodb file mongodb mssql mssqlserver
+    oracle postgres ray redis redshift remote snowflake spark sqlite trino
+    """)
+)
+_STORES: Final = re.compile(
+    rf"infra(\.(offline|online)_stores(\.contrib)?(\.({_ENGINES})_(offline|online)_store)?"
+    rf"(\.({_ENGINES})(_source)?)?)?"
+)
+"""Paths of stores, such as `infra.offline_stores.file_source`."""
 
 NAMES: Final = frozenset(
     _words("""
@@ -117,8 +128,8 @@ class FeastModules:
     ) -> ModuleSpec | None:
         """Return a module at a path of Feast; `None` for others."""
         del path, target
-        package, *parts = fullname.split(".")
-        if package != _PACKAGE or len(parts) < 1 or parts[0] not in MODULES:
+        package, _, module = fullname.partition(".")
+        if package != _PACKAGE or not (module in MODULES or _STORES.fullmatch(module)):
             return None
         return ModuleSpec(fullname, _Loader(), is_package=True)
 

@@ -57,7 +57,7 @@ def _reason(item: Any, model: type[BaseModel]) -> str:
         return f"{name!r} is not a setting.{hint} Valid settings: {', '.join(names)}."
     if item["type"] == "missing":
         return f"{name!r} is missing."
-    if backends:
+    if backends and item["type"] != "value_error":
         return f"{name}: {_unknown_type(item, backends)} Valid types: {', '.join(backends)}."
     reason = _other_reason(item)
     separator = " " if reason.startswith("must ") else ": "

@@ -30,7 +30,7 @@ _VERSION: Final = FeastArgument(
     ("", "latest"), "The registry keeps every version; give a second view that is served a name."
 )
 _VECTOR: Final = FeastArgument(
-    (False, 0, ""), "There is no search by vectors; the values are stored as an array.", warns=True
+    (False,), "There is no search by vectors; the values are stored as an array.", warns=True
 )
 _AGGREGATIONS: Final = FeastArgument(
     ((), []), "Compute aggregations in a Dagster asset, and let a source read what it writes."
@@ -38,8 +38,8 @@ _AGGREGATIONS: Final = FeastArgument(
 
 FIELD: Final = {
     "vector_index": _VECTOR,
-    "vector_length": _VECTOR,
-    "vector_search_metric": _VECTOR,
+    "vector_length": _IGNORED,
+    "vector_search_metric": _IGNORED,
 }
 VIEW: Final = {
     "enable_validation": _IGNORED,  # rows are checked always

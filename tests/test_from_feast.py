@@ -1,0 +1,301 @@
+"""What a Feast repo uses: import paths, names, arguments and settings, with the import changed."""
+
+import subprocess
+import sys
+import warnings
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from tests_support import raises, refused
+
+import feature_platform
+from feature_platform import (
+    Entity,
+    FeatureService,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    OnDemandFeatureView,
+    Project,
+    RepoConfig,
+    StreamSource,
+    feast_names,
+)
+from feature_platform.errors import (
+    AbsentNameError,
+    ConfigError,
+    DefinitionError,
+    NotFoundError,
+)
+from feature_platform.types import Array, Float32, Int64, String
+
+PATHS = {
+    "aggregation": ["Aggregation"],
+    "batch_feature_view": ["BatchFeatureView"],
+    "data_format": ["ParquetFormat", "JsonFormat", "AvroFormat"],
+    "data_source": ["PushSource", "RequestSource", "KafkaSource", "PushMode"],
+    "entity": ["Entity"],
+    "feature_logging": ["LoggingConfig"],
+    "feature_service": ["FeatureService"],
+    "feature_store": ["FeatureStore"],
+    "feature_view": ["FeatureView"],
+    "field": ["Field"],
+    "infra.offline_stores.bigquery_source": ["BigQuerySource"],
+    "infra.offline_stores.file_source": ["FileSource", "SavedDatasetFileStorage"],
+    "infra.offline_stores.contrib.spark_offline_store.spark_source": ["SparkSource"],
+    "infra.offline_stores.contrib.postgres_offline_store.postgres_source": ["PostgreSQLSource"],
+    "infra.online_stores.redis": ["RedisOnlineStoreConfig"],
+    "labeling": ["LabelView", "ConflictPolicy"],
+    "on_demand_feature_view": ["on_demand_feature_view", "OnDemandFeatureView"],
+    "permissions.permission": ["Permission"],
+    "project": ["Project"],
+    "repo_config": ["RepoConfig", "RegistryConfig"],
+    "saved_dataset": ["SavedDatasetFileStorage"],
+    "stream_feature_view": ["StreamFeatureView", "stream_feature_view"],
+    "types": ["Array", "Float32", "Json", "Map", "Struct", "ValueType", "UnixTimestamp"],
+    "value_type": ["ValueType"],
+}
+SOURCE = FileSource(path="data/trips.parquet")
+VIEW: dict[str, Any] = {"schema": [Field(name="trips", dtype=Int64)], "source": SOURCE}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_names_are_imported_from_feasts_paths(path: str) -> None:
+    lines = [f"from feature_platform.{path} import {name}" for name in PATHS[path]]
+    lines += [f"import feature_platform.{path}", f"from feature_platform.{path} import missing"]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=False
+    )
+    # All but the last line are fine.
+    assert f"line {len(lines)}," in done.stderr, done.stderr
+    assert "ImportError" in done.stderr
+
+
+def test_a_decorator_and_the_module_of_its_name() -> None:
+    code = """
+    from feature_platform.on_demand_feature_view import on_demand_feature_view
+    from feature_platform import on_demand_feature_view as again
+    from feature_platform.field import Field
+    from feature_platform.types import Int64
+
+    @again(sources=["v:trips"], schema=[Field(name="twice", dtype=Int64)])
+    def doubled(inputs):
+        return {"twice": inputs["trips"] * 2}
+
+    view = on_demand_feature_view(sources=["v:trips"], schema=[Field(name="x", dtype=Int64)])
+    print(doubled({"trips": 2}), type(doubled).__name__, type(view).__name__)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", dedent(code)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["{'twice':", "4}", "OnDemandFeatureView", "OnDemandFeatureView"]
+
+
+def test_every_name_of_the_tables_can_be_imported() -> None:
+    for name in feast_names.NAMES:
+        assert getattr(feature_platform, name) is not None
+    for name in feast_names.ABSENT:
+        absent = getattr(feature_platform, name)
+        for use in (lambda a: a(name="x"), lambda a: a.SOMETHING, lambda a: a[0], list):
+            with raises(AbsentNameError, name):
+                use(absent)
+    assert not feast_names.NAMES & set(feast_names.ABSENT)
+
+
+def test_all_absent_names_of_a_repo_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "feature_store.yaml").write_text("project: p\n")
+    (tmp_path / "a.py").write_text(
+        "from feature_platform import BigQuerySource, Entity\nsource = BigQuerySource(table='t')\n"
+    )
+    (tmp_path / "b.py").write_text(
+        "from datetime import timedelta\n"
+        "from feature_platform.permissions.permission import Permission as P\n"
+        "from feature_platform import KinesisSource\n"
+    )
+    with raises(AbsentNameError, "BigQuerySource (a.py:1)", "Permission (b.py:2)", "b.py:3") as e:
+        FeatureStore(tmp_path).plan()
+    assert len(e.value.names) == 3
+
+
+def test_arguments_that_only_feast_has() -> None:
+    view = FeatureView(
+        name="v", entities=None, ttl=None, tags=None, owner=None, enable_validation=True,
+        version="latest", offline=True, org="", udf=None, mode=None, aggregations=[], **VIEW,
+    )  # fmt: skip
+    assert view == FeatureView(name="v", **VIEW)
+    for argument in ({"version": "v2"}, {"udf": len}, {"org": "x"}, {"enabled": False},
+                     {"sink_source": SOURCE}):  # fmt: skip
+        with raises(DefinitionError, *argument):
+            FeatureView(name="v", **VIEW, **argument)
+    with pytest.warns(UserWarning, match="logging_config"):
+        service = FeatureService(
+            name="s", features=["v"],
+            logging_config=feature_platform.LoggingConfig(
+                destination=feature_platform.FileLoggingDestination(path="x")
+            ),
+        )  # fmt: skip
+    assert service == FeatureService(name="s", features=["v"])
+    with pytest.warns(UserWarning, match="vector_index"):
+        Field(name="e", dtype=Array(Float32), vector_index=True, vector_length=8)
+    assert Field(name="e", dtype=Float32, vector_index=False) == Field(name="e", dtype=Float32)
+    assert Entity(name="e", join_key="k") == Entity(name="e", join_keys=["k"])
+    file = FileSource(path="x", file_format=feature_platform.ParquetFormat())
+    assert file.file_format == "parquet"
+
+
+def test_views_of_feast_that_are_feature_views_here() -> None:
+    assert feature_platform.BatchFeatureView(name="v", mode="python", **VIEW) == FeatureView(
+        name="v", **VIEW
+    )
+    with raises(DefinitionError, "udf"):
+        feature_platform.BatchFeatureView(name="v", mode="python", udf=len, **VIEW)
+    labels = feature_platform.LabelView(name="l", labeler_field="who", **VIEW)
+    assert labels == FeatureView(name="l", **VIEW)
+    with raises(DefinitionError, "majority_vote"):
+        feature_platform.LabelView(
+            name="l", conflict_policy=feature_platform.ConflictPolicy.MAJORITY_VOTE, **VIEW
+        )
+    for decorator in (feature_platform.batch_feature_view, feature_platform.stream_feature_view):
+        with raises(AbsentNameError, decorator.__name__):
+            decorator(entities=[], mode="spark")
+
+
+def test_a_kafka_source_is_a_stream_source() -> None:
+    with pytest.warns(UserWarning, match="broker"):
+        source = feature_platform.KafkaSource(
+            name="events", kafka_bootstrap_servers="kafka:9092", topic="trips",
+            timestamp_field="at", batch_source=SOURCE, watermark_delay_threshold=timedelta(1),
+            message_format=feature_platform.JsonFormat("{}"),
+        )  # fmt: skip
+    assert source == StreamSource(name="events", topic="trips", batch_source=SOURCE)
+    with pytest.warns(UserWarning, match="avro"):
+        feature_platform.KafkaSource(name="e", message_format=feature_platform.AvroFormat("{}"))
+
+
+def test_a_frame_means_pandas_and_a_singleton_a_row() -> None:
+    def frame(inputs: pd.DataFrame) -> pd.DataFrame:
+        return inputs
+
+    arguments: dict[str, Any] = {"sources": ["v:trips"], "schema": VIEW["schema"]}
+    assert OnDemandFeatureView(name="f", udf=frame, **arguments).mode == "pandas"
+    assert OnDemandFeatureView(**arguments)(frame).mode == "pandas"
+    assert OnDemandFeatureView(name="f", udf=frame, mode="pandas", **arguments).mode == "pandas"
+    with raises(DefinitionError, "pandas"):
+        OnDemandFeatureView(name="f", udf=frame, mode="row", **arguments)
+
+    def row(inputs: dict[str, Any]) -> dict[str, Any]:
+        return inputs
+
+    single = OnDemandFeatureView(name="f", udf=row, mode="python", singleton=True, **arguments)
+    assert single.mode == "row"
+    assert OnDemandFeatureView(name="f", udf=row, mode="python", **arguments).mode == "python"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("online_store: {path: data/online.db}", "sqlite"),
+        ('online_store: "null"', None),
+        ("online_store: null", None),
+        ("online_store: {type: postgres, pgvector_enabled: true, vector_len: 3}", "postgres"),
+        ("offline_store: {type: dask}\ngo_feature_serving: true", "sqlite"),
+        ("registry: {registry_type: sql, path: r.db, cache_ttl_seconds: 60}", "sqlite"),
+    ],
+)
+def test_settings_of_feast(tmp_path: Path, text: str, kind: str | None) -> None:
+    (tmp_path / "feature_store.yaml").write_text(f"project: p\n{text}\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        store = RepoConfig.load(tmp_path).online_store
+    assert (store and store.type) == kind
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("feature_server: {type: local, feature_logging: {enabled: true}}", ["feature_logging"]),
+        ("auth: {type: oidc}", ["auth", "server"]),
+        ("online_store: {type: remote, path: 'http://x'}", ["online_store", "registry"]),
+    ],
+)
+def test_settings_that_carried_something_are_errors(tmp_path: Path, text: str, names: Any) -> None:
+    (tmp_path / "feature_store.yaml").write_text(f"project: p\n{text}\n")
+    with raises(ConfigError, *names):
+        RepoConfig.load(tmp_path)
+
+
+def test_what_is_not_registered_is_a_key_error(tmp_path: Path) -> None:
+    (tmp_path / "feature_store.yaml").write_text("project: p\n")
+    store = FeatureStore(tmp_path)
+    with pytest.raises(KeyError) as caught:
+        store.get_feature_view("none")
+    assert isinstance(caught.value, NotFoundError)
+    assert not str(caught.value).startswith(("'", '"'))
+
+
+NAMES = ["7-day stats", "driver-stats", "1st", "a-5", "a 5"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_with_hyphens_spaces_and_digits(tmp_path: Path, name: str) -> None:
+    feature, key = f"{name} x", f"{name} k"
+    now = datetime.now(UTC).replace(microsecond=0)
+    rows = {key: [1, 2], "event_timestamp": [now - timedelta(hours=1)] * 2, feature: [2**53 + 1, 5]}
+    parquet.write_table(pa.table(rows), tmp_path / "rows.parquet")
+    config = RepoConfig(project="p", team="platform", registry="r.db")
+    store = FeatureStore(tmp_path, config=config)
+    view = FeatureView(
+        name=name, entities=[Entity(name=name, join_keys=[key], value_type=Int64)],
+        schema=[Field(name=feature, dtype=Int64)],
+        source=FileSource(name=name, path="rows.parquet"),
+    )  # fmt: skip
+    computed = OnDemandFeatureView(
+        name=f"{name} sql", sources=[f"{name}:{feature}"], mode="sql",
+        expressions={f"{name} y": f'"{feature}" + 1'},
+        schema=[Field(name=f"{name} y", dtype=Int64)],
+    )  # fmt: skip
+    service = FeatureService(name=f"{name} model", features=[f"{name}:{feature}", computed])
+    store.apply([view, computed, service])
+    asked = pd.DataFrame({key: [1], "event_timestamp": [now]})
+    history = store.get_historical_features(asked, f"{name} model").to_arrow()
+    assert history[feature].to_pylist() == [2**53 + 1]
+    assert history[f"{name} y"].to_pylist() == [2**53 + 2]
+    assert store.materialize(now - timedelta(days=1), now) == {name: 2}
+    answer = store.get_online_features(f"{name} model", {key: [2]}, full_feature_names=True)
+    assert answer.to_dict() == {key: [2], f"{name}__{feature}": [5], f"{name} sql__{name} y": [6]}
+
+
+def test_online_tables_of_names_that_look_alike_are_apart(tmp_path: Path) -> None:
+    """A name that comes back has rows of another generation: never those of another name."""
+    from feature_platform.table import Table
+
+    names = ["a", "a-5", "a 5", "a-b", "a b", "b", "a-5-6"]
+    prefixes = [
+        Table("p", name, {"k": pa.int64()}, pa.schema([]), generation=generation).prefix
+        for name in names
+        for generation in (0, 5, 6)
+    ]
+    for first in prefixes:
+        assert [other for other in prefixes if other.startswith(first)] == [first]
+
+    config = RepoConfig(project="p", team="platform", registry="r.db")
+    store = FeatureStore(tmp_path, config=config)
+    store.apply([Entity(name="a-b", value_type=Int64)])
+    with refused(("collision", "entity 'a b'", "'a-b'")):
+        store.apply([Entity(name="a b", value_type=String)])
+
+
+def test_a_project_is_described_under_its_own_name(tmp_path: Path) -> None:
+    config = RepoConfig(project="flights", team="platform", registry="r.db")
+    store = FeatureStore(tmp_path, config=config)
+    store.apply([Project(name="flights", description="Delays", tags={"a": "b"}, owner="x@y.z")])
+    assert store.snapshot().version == 1
+    with refused(("naming", "project 'rides'", "'flights'")):
+        store.apply([Project(name="rides")])
