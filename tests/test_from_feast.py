@@ -299,3 +299,32 @@ def test_a_project_is_described_under_its_own_name(tmp_path: Path) -> None:
     assert store.snapshot().version == 1
     with refused(("naming", "project 'rides'", "'flights'")):
         store.apply([Project(name="rides")])
+
+
+def test_a_key_has_the_type_that_any_view_declares(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, config=RepoConfig(project="p", registry="r.db"))
+    driver = Entity(name="driver", join_keys=["driver_id"])
+    plain = FeatureView(name="plain", entities=[driver], **VIEW)
+    [advisory] = store.review(store.plan([plain])).advisories
+    assert "'driver_id'" in advisory.message
+    assert "value_type" in advisory.message
+    store.apply([plain])
+    stats = FeatureView(
+        name="stats", entities=["driver"], source=SOURCE.name,
+        schema=[Field(name="trips", dtype=Int64), Field(name="driver_id", dtype=Int64)],
+    )  # fmt: skip
+    assert not store.review(store.plan([stats])).advisories
+    store.apply([stats])
+    store.write_to_online_store(
+        "plain", pd.DataFrame({"driver_id": ["1001"], "event_timestamp": [datetime.now(UTC)],
+                               "trips": [3]}).astype({"driver_id": "int64"}),
+    )  # fmt: skip
+    assert store.get_online_features(["plain"], {"driver_id": [1001]}).to_dict()["trips"] == [3]
+    with raises(Exception, "driver_id"):
+        store.get_online_features(["plain"], {"driver_id": ["1001"]})
+    text = stats.model_copy(
+        update={"name": "text", "schema": [Field(name="trips", dtype=Int64),
+                                           Field(name="driver_id", dtype=String)]},
+    )  # fmt: skip
+    with refused(("reference", "feature view 'text'", "'driver_id'", "Int64", "String")):
+        store.apply([text])

@@ -112,7 +112,9 @@ def _feature_view_interface(project: ProjectSnapshot, view: FeatureView) -> View
     declared = {f.name: f.dtype for f in view.fields}
     keys: dict[str, FeatureType | None] = {}
     for entity in entities_of(project, view):
-        keys |= {key: declared.get(key, entity.value_type) for key in entity.join_keys}
+        for key in entity.join_keys:
+            dtype = declared.get(key) or entity.value_type
+            keys[key] = dtype or declared_keys(project).get((entity.name, key))
     source, has_history = _history(project, view.source)
     name = (project.name, view.name)
     return ViewInterface(
@@ -123,6 +125,22 @@ def _feature_view_interface(project: ProjectSnapshot, view: FeatureView) -> View
         sources={name: source},
         ttls={name: view.ttl},
     )
+
+
+def declared_keys(project: ProjectSnapshot) -> Mapping[tuple[str, str], FeatureType]:
+    """Return entity and join key → the type that a view declares, for entities without one."""
+    key = ("declared keys", project.name)
+    if key not in project.memo:
+        types: dict[tuple[str, str], FeatureType] = {}
+        for view, _ in project.of(FeatureView):
+            declared = {f.name: f.dtype for f in view.fields if f.dtype.can_be_key}
+            for entity in entities_of(project, view):
+                for name in entity.join_keys:
+                    if name in declared:
+                        types.setdefault((entity.name, name), declared[name])
+        project.memo[key] = types
+    cached: Mapping[tuple[str, str], FeatureType] = project.memo[key]
+    return cached
 
 
 def _history(project: ProjectSnapshot, name: str) -> tuple[BatchSource | None, bool]:

@@ -13,7 +13,13 @@ from feature_platform.definitions import (
     type_errors,
 )
 from feature_platform.errors import did_you_mean
-from feature_platform.project.interface import ViewName, entities_of, inputs_of, interface
+from feature_platform.project.interface import (
+    ViewName,
+    declared_keys,
+    entities_of,
+    inputs_of,
+    interface,
+)
 from feature_platform.project.project_snapshot import ProjectSnapshot
 from feature_platform.project.snapshot import Key
 from feature_platform.types import FeatureType
@@ -147,12 +153,13 @@ def _key_problems(project: ProjectSnapshot, view: View) -> Iterator[str]:
     for entity in entities_of(project, view):
         for key in entity.join_keys:
             dtype = declared_types.get(key)
-            if not dtype or not dtype.can_be_key or not entity.value_type:
+            other = entity.value_type or declared_keys(project).get((entity.name, key))
+            if not dtype or not dtype.can_be_key or not other:
                 continue
-            if not _are_comparable(dtype, entity.value_type):
+            if not _are_comparable(dtype, other):
+                owner = f"entity {entity.name!r}" if entity.value_type else "another view"
                 yield (
-                    f"join key {key!r} is {dtype}, but entity {entity.name!r} declares "
-                    f"{entity.value_type}. Declare one type."
+                    f"join key {key!r} is {dtype}, but {owner} declares {other}. Declare one type."
                 )
     keys = _join_keys(project, view)
     folded = {key.casefold() for key in keys}

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 
-from feature_platform.definitions import FeatureView
+from feature_platform.definitions import FeatureView, View
 from feature_platform.errors import FeaturePlatformError, Problem
 from feature_platform.governance import Contracts, Effect, Plan, PlanContext, check
 from feature_platform.offline import OfflineStore
 from feature_platform.online import OnlineStore, Window, unreadable_features
 from feature_platform.project import Advisory, ProjectSnapshot, advisories, table_of
+from feature_platform.project.interface import interface_of
 from feature_platform.services.models import ModelVersion
 from feature_platform.table import Table
 from feature_platform.types.times import earlier
@@ -40,7 +41,8 @@ class PlanReport:
         plan: The plan.
         problems: Broken rules; empty if the plan can be committed.
         effects: What changes for each reader, whoever owns it.
-        advisories: Deprecations and breakages that affect the owner's objects.
+        advisories: Deprecations and breakages that affect the owner's objects, and join keys
+            without a type.
         backfills: Online tables to reload.
         models: Models that were trained on services which lose something.
     """
@@ -72,9 +74,27 @@ def report(
         plan,
         problems,
         tuple(Contracts(context).effects()),
-        tuple(a for a in advisories(context.after, plan.owner) if a.subject not in reported),
+        tuple(
+            advisory
+            for advisory in (*advisories(context.after, plan.owner), *_untyped_keys(context))
+            if advisory.subject not in reported
+        ),
         tuple(_backfills(context, offline, online)) if online else (),
     )
+
+
+def _untyped_keys(context: PlanContext) -> Iterator[Advisory]:
+    """Yield the changed views with join keys that nobody declares a type of."""
+    for change, definition in context.changed:
+        exposed = interface_of(context.after, definition) if isinstance(definition, View) else None
+        untyped = [key for key, dtype in exposed.keys.items() if dtype is None] if exposed else []
+        if untyped and isinstance(definition, FeatureView):
+            keys = ", ".join(map(repr, untyped))
+            yield Advisory(
+                context.plan.key(change),
+                f"has no type for {keys}, so 1 and '1' are different keys. Declare value_type on "
+                "the entity, or the key in the schema.",
+            )
 
 
 def _backfills(
