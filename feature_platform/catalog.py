@@ -30,6 +30,10 @@ class Catalog(ABC):
     def load_project(self) -> ProjectSnapshot:
         """Return the project in the newest snapshot, or in the pinned version."""
 
+    def list_projects(self) -> list[str]:
+        """Return the names of all projects in the registry, sorted."""
+        return sorted({key.project for key in self.load_project().snapshot.entries})
+
     def list_entities(self, *, tags: Tags = None) -> list[Entity]:
         return _list(self.load_project(), Entity, tags)
 
@@ -45,6 +49,8 @@ class Catalog(ABC):
     def list_feature_views(self, *, tags: Tags = None) -> list[FeatureView]:
         """Return batch and stream feature views."""
         return _list(self.load_project(), FeatureView, tags)
+
+    list_batch_feature_views = list_feature_views
 
     def get_feature_view(self, name: str) -> FeatureView:
         return self.load_project().get(FeatureView, name)

@@ -1,5 +1,6 @@
 """The feature store of one project for one team, with Feast's method names."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -8,9 +9,7 @@ from typing import Self
 
 from feature_platform.catalog import Catalog
 from feature_platform.config import RepoConfig
-from feature_platform.definitions import (
-    Definition,
-)
+from feature_platform.definitions import Definition, View
 from feature_platform.errors import RequestError
 from feature_platform.governance import Plan
 from feature_platform.offline import FeatureStatistics, OfflineStore
@@ -323,6 +322,15 @@ class FeatureStore(Catalog):
         plan = applying.plan_restore(call, at, mass_delete=mass_delete)
         return self._commit(call, plan, message or f"restore {at}")
 
+    def delete_feature_view(self, name: str) -> Commit | None:
+        """Delete a feature view or an on-demand view; its readers are protected as in `apply`."""
+        view = self.load_project().get(View, name)
+        return self.apply([], objects_to_delete=[view])
+
+    def delete_feature_service(self, name: str) -> Commit | None:
+        """Delete a feature service."""
+        return self.apply([], objects_to_delete=[self.get_feature_service(name)])
+
     def plan_restore(self, at: int | datetime, *, mass_delete: bool = False) -> Plan:
         """Return the plan that `restore` commits."""
         return applying.plan_restore(self._call(), at, mass_delete=mass_delete)
@@ -509,6 +517,20 @@ class FeatureStore(Catalog):
             SchemaError: A column is missing, unknown or of the wrong type.
         """
         return writing.push(self._writing_call(), push_source_name, df=df, to=to)
+
+    async def get_online_features_async(
+        self, features: Features, entity_rows: object, *, full_feature_names: bool = False
+    ) -> OnlineResponse:
+        """Return online features as `get_online_features` does, without blocking the event loop."""
+        return await asyncio.to_thread(
+            self.get_online_features, features, entity_rows, full_feature_names=full_feature_names
+        )
+
+    async def push_async(
+        self, push_source_name: str, df: object, to: PushMode = PushMode.ONLINE
+    ) -> int:
+        """Send rows as `push` does, without blocking the event loop."""
+        return await asyncio.to_thread(self.push, push_source_name, df, to)
 
     def ingest(
         self,

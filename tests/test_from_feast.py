@@ -1,5 +1,6 @@
 """What a Feast repo uses: import paths, names, arguments and settings, with the import changed."""
 
+import asyncio
 import subprocess
 import sys
 import warnings
@@ -33,8 +34,9 @@ from feature_platform.errors import (
     ConfigError,
     DefinitionError,
     NotFoundError,
+    SchemaError,
 )
-from feature_platform.types import Array, Float32, Int64, String
+from feature_platform.types import Array, Float32, Int64, Map, String
 
 PATHS = {
     "aggregation": ["Aggregation"],
@@ -328,3 +330,72 @@ def test_a_key_has_the_type_that_any_view_declares(tmp_path: Path) -> None:
     )  # fmt: skip
     with refused(("reference", "feature view 'text'", "'driver_id'", "Int64", "String")):
         store.apply([text])
+
+
+@pytest.fixture
+def trips(tmp_path: Path) -> FeatureStore:
+    """A store with one pushed view of trips."""
+    config = RepoConfig(project="p", team="platform", registry="r.db")
+    store = FeatureStore(tmp_path, config=config)
+    view = FeatureView(
+        name="trips", entities=[Entity(name="driver", join_keys=["driver_id"], value_type=Int64)],
+        schema=[Field(name="trips", dtype=Int64), Field(name="labels", dtype=Map)],
+        source=feature_platform.PushSource(name="push"),
+    )  # fmt: skip
+    store.apply([view, FeatureService(name="model", features=["trips"])])
+    return store
+
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LABELS = [{"a": "b"}, {"c": "d", "e": ""}, {}]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"driver_id": [1, 2, 3], "event_timestamp": [NOW] * 3, "trips": [5, None, 2**53 + 1],
+         "labels": LABELS},
+        [{"driver_id": 1, "event_timestamp": NOW, "trips": 5, "labels": LABELS[0]},
+         {"driver_id": 2, "event_timestamp": NOW, "labels": LABELS[1]},
+         {"driver_id": 3, "event_timestamp": NOW, "trips": 2**53 + 1, "labels": LABELS[2]}],
+    ],
+    ids=["columns", "rows"],
+)  # fmt: skip
+def test_rows_are_written_as_columns_or_dicts(trips: FeatureStore, rows: Any) -> None:
+    assert trips.push("push", rows) == 3
+    answer = trips.get_online_features("model", {"driver_id": [3, 2, 1]})
+    assert answer.to_dict()["trips"] == [2**53 + 1, None, 5]
+    assert answer.to_dict()["labels"] == LABELS[::-1]
+    frame = answer.to_df(include_event_timestamps=True)
+    assert list(frame["trips__ts"]) == [NOW.timestamp()] * 3
+    assert answer.to_polars()["trips"].to_list() == [2**53 + 1, None, 5]
+    for empty in ([], {}, pd.DataFrame(), pd.DataFrame({"driver_id": []})):
+        with raises(SchemaError):
+            trips.push("push", empty)
+
+
+def test_pushes_and_reads_do_not_block_the_loop(trips: FeatureStore) -> None:
+    async def both() -> Any:
+        row = [{"driver_id": 1, "event_timestamp": NOW, "trips": 7, "labels": None}]
+        assert await trips.push_async("push", row) == 1
+        answers = await asyncio.gather(
+            *(trips.get_online_features_async("model", {"driver_id": [1]}) for _ in range(20))
+        )
+        return [answer.to_dict()["trips"] for answer in answers]
+
+    assert asyncio.run(both()) == [[7]] * 20
+
+
+def test_views_and_services_are_deleted_by_name(trips: FeatureStore) -> None:
+    assert trips.list_projects() == ["p"]
+    assert [v.name for v in trips.list_batch_feature_views()] == ["trips"]
+    assert trips.get_entity("driver").join_key == "driver_id"
+    with refused(("contract", "feature view 'trips'", "'model'")):
+        trips.delete_feature_view("trips")
+    trips.delete_feature_service("model")
+    trips.delete_feature_view("trips")
+    assert trips.list_all_feature_views() == []
+    with pytest.raises(KeyError):
+        trips.delete_feature_view("trips")
+    with raises(DefinitionError, "'a'"):
+        assert Entity(name="e", join_keys=["a", "b"]).join_key

@@ -177,7 +177,7 @@ ACCEPTED = {
     "changes": {"empty"},
     "restore": {"max", "none"},
     "start of statistics": {"min", "none", "max"},
-    "parity": {"empty frame"},
+    "parity": {"empty frame", "dict", "list"},
     "join keys": {"dict", "set", "none", "list", "empty"},
     "key type": {"none"},
     "file path": {"long", "path"},

@@ -75,8 +75,8 @@ def test_wrong_rows_are_refused_and_nothing_is_written(platform, change, names) 
 
 
 def test_a_frame_that_is_none_is_refused(platform: FeatureStore) -> None:
-    with raises(RequestError, "df", "pandas", "polars", "list"):
-        platform.write_to_online_store("driver_stats", [{"driver_id": 1}])
+    with raises(RequestError, "df", "pandas", "polars", "list of dicts"):
+        platform.write_to_online_store("driver_stats", [1])
 
 
 def test_push_feeds_every_view_of_its_source(platform: FeatureStore, driver) -> None:

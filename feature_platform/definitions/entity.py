@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import BeforeValidator, model_validator
 
 from feature_platform.definitions.base import ColumnName, Definition
+from feature_platform.errors import DefinitionError
 from feature_platform.types import DType
 
 
@@ -43,6 +44,17 @@ class Entity(Definition):
         if data.get("join_keys") or "name" not in data:
             return data
         return {**data, "join_keys": (data["name"],)}
+
+    @property
+    def join_key(self) -> str:
+        """The only join key.
+
+        Raises:
+            DefinitionError: There are several.
+        """
+        if len(self.join_keys) > 1:
+            raise DefinitionError(f"{self} has several join keys: {list(self.join_keys)}.")
+        return self.join_keys[0]
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:

@@ -21,12 +21,19 @@ _NULLABLE = {
 def to_arrow(frame: object, label: str) -> pa.Table:
     """Return a pandas, polars or Arrow table, or any other that exports Arrow, as Arrow.
 
+    Also a dict of columns, and a list of dicts.
+
     Raises:
         RequestError: The frame has another type, or a column mixes types.
     """
     if isinstance(frame, pa.Table):
         return frame
     try:
+        if isinstance(frame, dict):
+            return pa.table(frame)
+        if isinstance(frame, list) and all(isinstance(row, dict) for row in frame):
+            names = dict.fromkeys(name for row in frame for name in row)
+            return pa.table({name: [row.get(name) for row in frame] for name in names})
         if type(frame).__module__.partition(".")[0] == "pandas" and hasattr(frame, "columns"):
             return pa.Table.from_pandas(frame, preserve_index=False)
         if hasattr(frame, "__arrow_c_stream__"):
@@ -34,7 +41,8 @@ def to_arrow(frame: object, label: str) -> pa.Table:
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
         raise RequestError(f"{label} cannot be read: {error}") from error
     raise RequestError(
-        f"{label} must be a pandas, polars or Arrow table, not {type(frame).__name__}."
+        f"{label} must be a pandas, polars or Arrow table, a dict of columns or a list of dicts, "
+        f"not {type(frame).__name__}."
     )
 
 

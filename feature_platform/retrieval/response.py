@@ -88,9 +88,31 @@ class OnlineResponse:
         types = self.shape.types
         return pa.table({name: pa.array(v, types[name]) for name, v in self.values.items()})
 
-    def to_df(self) -> "pd.DataFrame":
-        """Return join keys and features as pandas."""
-        return to_pandas(self.to_arrow())
+    def to_df(self, *, include_event_timestamps: bool = False) -> "pd.DataFrame":
+        """Return join keys and features as pandas.
+
+        Args:
+            include_event_timestamps: As for `to_dict`.
+        """
+        return to_pandas(self._table(include_event_timestamps=include_event_timestamps))
+
+    def to_polars(self) -> Any:
+        """Return join keys and features as a polars frame.
+
+        Raises:
+            ModuleNotFoundError: polars is not installed.
+        """
+        import polars as pl
+
+        return pl.from_arrow(self.to_arrow())
+
+    def _table(self, *, include_event_timestamps: bool) -> pa.Table:
+        table = self.to_arrow()
+        if include_event_timestamps:
+            for name, times in self.to_dict(include_event_timestamps=True).items():
+                if name not in self.values:
+                    table = table.append_column(name, pa.array(times, pa.int64()))
+        return table
 
     def statuses(self) -> dict[str, list[FieldStatus]]:
         """Return the status of every value."""

@@ -73,6 +73,24 @@ def exact_nested(values: Any, dtype: pa.DataType) -> pa.Array:
     return pa.ListArray.from_arrays(_offsets(lists), inner).cast(dtype)
 
 
+def _as_maps(value: Any, stored: pa.DataType, dtype: pa.DataType) -> Any:
+    """Return a value without what a struct that is to be a map has for the keys of other rows."""
+    if value is None:
+        return None
+    if pa.types.is_struct(stored) and pa.types.is_map(dtype):
+        return {name: content for name, content in value.items() if content is not None}
+    if is_list(stored) and is_list(dtype):
+        return [_as_maps(item, stored.value_type, dtype.value_type) for item in value]
+    if pa.types.is_struct(stored) and pa.types.is_struct(dtype):
+        return {
+            name: _as_maps(content, stored.field(name).type, dtype.field(name).type)
+            if dtype.get_field_index(name) >= 0
+            else content
+            for name, content in value.items()
+        }
+    return value
+
+
 def _exact_structs(items: list[Any], dtype: pa.StructType) -> pa.Array:
     names = [field.name for field in dtype]
     dicts = [{} if value is None else _checked_dict(value) for value in items]
@@ -259,7 +277,8 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
     if pa.types.is_dictionary(column.type):
         column = pa.array(column.to_pylist())
     if is_nested(dtype) and not pa.types.is_null(column.type):
-        return exact_nested(to_python(column), dtype)
+        values = to_python(column)
+        return exact_nested([_as_maps(v, column.type, dtype) for v in values], dtype)
     if not fits(column.type, dtype):
         raise ValueError(f"values of type {column.type} are not {dtype}{_hint(column, dtype)}")
     if holds_decimals(dtype) and not is_lossless(column.type, dtype):
