@@ -9,8 +9,8 @@ from typing import Self
 
 from feature_platform.catalog import Catalog
 from feature_platform.config import RepoConfig
-from feature_platform.definitions import Definition, View
-from feature_platform.errors import RequestError
+from feature_platform.definitions import Definition, View, ViewReference
+from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.governance import Plan
 from feature_platform.offline import FeatureStatistics, OfflineStore
 from feature_platform.online import OnlineStore, Window
@@ -323,8 +323,15 @@ class FeatureStore(Catalog):
         return self._commit(call, plan, message or f"restore {at}")
 
     def delete_feature_view(self, name: str) -> Commit | None:
-        """Delete a feature view or an on-demand view; its readers are protected as in `apply`."""
-        view = self.load_project().get(View, name)
+        """Delete a feature view or an on-demand view; its readers are protected as in `apply`.
+
+        Raises:
+            NotFoundError: It is not registered.
+        """
+        project = self.load_project()
+        view = project.find_view(ViewReference(view=name))
+        if view is None:
+            raise NotFoundError(project.not_found("view", name, project.names(View.namespace)))
         return self.apply([], objects_to_delete=[view])
 
     def delete_feature_service(self, name: str) -> Commit | None:

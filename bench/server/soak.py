@@ -131,6 +131,7 @@ class Soak:
             "answers": dict(self._statuses),
             "wrong": self._wrong[:5],
             "still_refused": still_refused != http.HTTPStatus.OK,
+            "megabytes_each_minute": [round(s / 1e6) for at, s in memory if at % 60 == 0],
             "megabytes_warm": round(warm / 1e6),
             "megabytes_end": round(memory[-1][1] / 1e6),
             "growth": round(memory[-1][1] / warm, 3),

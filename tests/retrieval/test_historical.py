@@ -227,7 +227,7 @@ def test_every_type_comes_back_in_its_declared_type(open_store, tmp_path: Path) 
         (lambda df: "select 1; drop table x", ["SELECT"]),
         (lambda df: "copy (select 1) to '/tmp/x'", ["SELECT"]),
         (lambda df: "selec 1", ['"selec"']),
-        (lambda df: df.to_dict("records"), ["entity_df", "pandas", "polars", "list"]),
+        (lambda df: 7, ["entity_df", "pandas", "polars", "int"]),
     ],
 )
 def test_wrong_entity_rows_are_explained(platform: FeatureStore, rows, names) -> None:
