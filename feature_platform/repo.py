@@ -22,7 +22,9 @@ from feature_platform.feast_names import absent_in
 
 IGNORE_FILE = ".featureignore"
 # Scripts and Dagster entry points use definitions; they do not declare any.
-_ENTRY_POINTS = ("apply.py", "definitions.py", "setup.py", "conftest.py", "test_*.py", ".*", "_*")
+_ENTRY_POINTS = (
+    "apply.py", "workflow.py", "definitions.py", "setup.py", "conftest.py", "test_*.py", ".*", "_*",
+)  # fmt: skip
 
 _LOCK = RLock()  # what a name means to `import` belongs to the whole process
 # The folder whose modules are being imported: what they mean by `FeatureStore(repo_path=".")`.
@@ -63,9 +65,9 @@ class Repo:
     def definitions(self) -> tuple[Definition, ...]:
         """Everything the folder's modules define at their top level.
 
-        Scripts (`apply.py`), Dagster entry points (`definitions.py`), tests, and what
-        `.featureignore` lists (one glob a line) are left alone, and so are objects that were
-        imported from elsewhere, such as the platform's package: they are only referred to.
+        Scripts (`apply.py`, `workflow.py`), Dagster entry points (`definitions.py`), tests, and
+        what `.featureignore` lists are left alone, and so are objects that were imported from
+        elsewhere, such as the platform's package: they are only referred to.
 
         Raises:
             ConfigError: A module failed to import. A half-loaded repo defines nothing: the rest

@@ -22,6 +22,12 @@ offline_store:
   root: {root}  # relative paths of file sources start here
 """
 
+_WORKSPACE = """\
+load_from:
+  - python_file: definitions.py
+"""
+_ENTRY_POINTS = {"definitions.py", "workspace.yaml"}
+
 _PLATFORM = {
     "entities.py": '''\
 """Entities: what features describe."""
@@ -48,11 +54,11 @@ driver_stats_source = FileSource(
 
 from datetime import timedelta
 
-from data_sources import driver_stats_source
-from entities import driver
-
 from feature_platform import FeatureView, Field
 from feature_platform.types import Float32, Int64
+
+from data_sources import driver_stats_source
+from entities import driver
 
 driver_stats = FeatureView(
     name="driver_stats",
@@ -73,6 +79,25 @@ from pathlib import Path
 from feature_platform.dagster import platform_definitions
 
 defs = platform_definitions(Path(__file__).parent)
+''',
+    "workspace.yaml": _WORKSPACE,
+    "workflow.py": '''\
+"""A training set and online features. Run it after `apply` and `materialize-incremental`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from feature_platform import FeatureStore
+
+store = FeatureStore(Path(__file__).parent)
+now = datetime.now(UTC)
+trips = [{"driver_id": driver, "event_timestamp": now} for driver in (1, 2, 3)]
+
+print("A training set: each row has what was known at its time.")
+print(store.get_historical_features(trips, ["driver_stats"]).to_df())
+
+print("Online: the newest values.")
+print(store.get_online_features(["driver_stats"], {"driver_id": [1, 2, 3]}).to_df())
 ''',
 }
 
@@ -115,6 +140,28 @@ from pathlib import Path
 from feature_platform.dagster import team_definitions
 
 defs = team_definitions(Path(__file__).parent)
+''',
+    "workspace.yaml": _WORKSPACE,
+    "workflow.py": '''\
+"""A training set and online features of the model. Run it after `apply`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from feature_platform import FeatureStore
+
+store = FeatureStore(Path(__file__).parent)
+now = datetime.now(UTC)
+trips = [
+    {{"driver_id": driver, "event_timestamp": now, "trips_planned": 8}} for driver in (1, 2, 3)
+]
+
+print("A training set: each row has what was known at its time.")
+print(store.get_historical_features(trips, "{team}_model_v1").to_df())
+
+print("Online: the newest values.")
+rows = [{{name: trip[name] for name in ("driver_id", "trips_planned")}} for trip in trips]
+print(store.get_online_features("{team}_model_v1", rows).to_df())
 ''',
 }
 
@@ -185,7 +232,7 @@ def write_team_repo(
 
 
 def _without_entry_point(files: Mapping[str, str]) -> Mapping[str, str]:
-    return {name: text for name, text in files.items() if name != "definitions.py"}
+    return {name: text for name, text in files.items() if name not in _ENTRY_POINTS}
 
 
 def _check_new(folder: Path, **names: str) -> None:

@@ -9,7 +9,7 @@ from typing import Self
 
 from feature_platform.catalog import Catalog
 from feature_platform.config import RepoConfig
-from feature_platform.definitions import Definition, View, ViewReference
+from feature_platform.definitions import Definition, Source, View, ViewReference
 from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.governance import Plan
 from feature_platform.offline import FeatureStatistics, OfflineStore
@@ -45,6 +45,7 @@ from feature_platform.services.loading import DEFAULT_LOOKBACK, OnProgress
 from feature_platform.services.plan_report import PlanReport
 from feature_platform.services.reconciling import Assessment
 from feature_platform.services.sharing import Sharing
+from feature_platform.services.source_schema import SourceSchema, source_schema
 from feature_platform.services.stores import Call, Defined, Stores
 from feature_platform.services.watching import Interest, Watched
 from feature_platform.services.writing import PushMode
@@ -706,6 +707,19 @@ class FeatureStore(Catalog):
             RequestError: The view has no history.
         """
         return training.statistics(self._call(), feature_view_name, start_date, end_date)
+
+    def get_source_schema(self, source: Source | str) -> SourceSchema:
+        """Return fields for the columns of a source, to declare a view with.
+
+        Args:
+            source: A source, or the name of a registered one.
+
+        Raises:
+            NotFoundError: The source is not registered.
+            RequestError: It has no history.
+            StoreError: It cannot be read.
+        """
+        return source_schema(self._call(), source)
 
     def check(
         self,

@@ -1,6 +1,7 @@
 """Commands that plan and apply."""
 
 import sys
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from feature_platform.cli.printing import (
     program_for,
     report_json,
 )
-from feature_platform.definitions import label_of
+from feature_platform.definitions import label_of, with_related
 from feature_platform.errors import RefusedError, RequestError
 from feature_platform.governance import Plan
 from feature_platform.registry import SavedPlan
@@ -71,18 +72,23 @@ def init(
 
     if team is None:
         written = write_platform_repo(folder, project=project or "my_project")
-        steps = ["plan", "apply", "materialize-incremental"]
+        steps = [
+            "plan", "apply", "materialize-incremental",
+            "get-online-features -f driver_stats -e '{\"driver_id\": 1}'",
+        ]  # fmt: skip
     else:
         platform = platform or folder.parent / "platform"
         written = write_team_repo(folder, team=team, platform=platform, project=project)
-        steps = ["plan", "apply"]
+        example = '{"driver_id": 1, "trips_planned": 8}'
+        steps = ["plan", "apply", f"get-online-features -s {team}_model_v1 -e '{example}'"]
     out = console()
     out.print(f"Made {escape(str(folder))}:")
     for path in written:
         out.print(f"  {escape(str(path.relative_to(folder)))}")
     out.print("Next:" if team is None else "Next, once the platform team has applied its repo:")
     for step in steps:
-        out.print(f"  {escape(program_for(folder))} {step}")
+        out.print(f"  {escape(program_for(folder))} {escape(step)}", soft_wrap=True)
+    out.print(f"  python {escape(str(folder / 'workflow.py'))}")
 
 
 @command()
@@ -218,3 +224,33 @@ def _print_undefined(store: FeatureStore) -> None:
     if removed:
         names = ", ".join(f"{label_of(c.kind)} {c.name}" for c in removed)
         console().print(f"Registered but not defined here: {escape(names)}. --full deletes them.")
+
+
+@command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def teardown(repo: Path, *, yes: bool, as_json: bool) -> None:
+    """Delete all of your own objects from the project, and their online tables."""
+    store = FeatureStore(repo)
+    owner, project = store.config.team, store.load_project()
+    count = len(project.owned_by(owner))
+    if count and not yes:
+        click.confirm(f"Delete all {count} objects of {owner!r} in {project.name!r}?", abort=True)
+    commit = store.teardown()
+    if as_json:
+        print_json(commit_json(commit) if commit else None)
+    else:
+        click.echo(f"Deleted {count} objects." if commit else "There is nothing to delete.")
+
+
+@command()
+@json_option
+def validate(repo: Path, *, as_json: bool) -> None:
+    """Check that what the folder defines can be loaded, without the registry and the stores."""
+    definitions = with_related(FeatureStore(repo).repo.definitions)
+    counts = Counter(label_of(definition.kind) for definition in definitions)
+    if as_json:
+        print_json(counts)
+    else:
+        listed = ", ".join(f"{count} {kind}{'s' * (count > 1)}" for kind, count in counts.items())
+        click.echo(f"Valid: {listed or 'nothing is defined'}.")

@@ -20,6 +20,7 @@ SECTIONS = {
             "applying",
             "Restore your own objects to their state AT a version or time, in a new commit.",
         ),
+        "teardown": ("applying", "Delete all of your own objects, and their online tables."),
     },
     "Read the registry": {
         "list": ("history", "List what is registered, by kind and owner."),
@@ -47,9 +48,16 @@ SECTIONS = {
             "Push the broker's messages for the stream source SOURCE, until Ctrl-C.",
         ),
         "get-online-features": ("features", "Read the newest features of entities."),
+        "get-historical-features": ("rows", "Join features to entities as of their times."),
+        "push": ("rows", "Send the rows of FILE to the views of the push source SOURCE."),
+        "write": ("rows", "Write the rows of FILE to a view, online or offline."),
+        "delete-online": ("rows", "Delete the keys in FILE from a view's online table."),
         "expire-online": ("features", "Remove online rows that are older than their view's ttl."),
     },
     "Check": {
+        "validate": ("applying", "Check what the folder defines, without the registry."),
+        "schema": ("rows", "Print the declaration of a source's columns."),
+        "statistics": ("rows", "Describe the features of a view's history."),
         "check": ("features", "Check the rows of NAMES against what their owners declared."),
         "verify-parity": (
             "features",

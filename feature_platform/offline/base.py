@@ -124,6 +124,14 @@ class OfflineStore(ABC):
         """
 
     @abstractmethod
+    def columns(self, table: Table) -> Mapping[str, pa.DataType]:
+        """Return the columns of a table's source, as they are stored.
+
+        Raises:
+            StoreError: The source cannot be read.
+        """
+
+    @abstractmethod
     def count(self, table: Table, start: datetime, end: datetime) -> int:
         """Count the rows observed from `start` to `end`, both inclusive.
 

@@ -142,6 +142,10 @@ class SqlOfflineStore(OfflineStore):
         half = len(counts) // 2
         return Histogram((None, *edges, "more"), tuple(counts[:half]), tuple(counts[half:]))
 
+    def columns(self, table: Table) -> Mapping[str, pa.DataType]:
+        with closing(self._engine.open(None)) as session:
+            return session.relation(table).columns
+
     def count(self, table: Table, start: datetime, end: datetime) -> int:
         with closing(self._engine.open(None)) as session:
             source = source_sql(session.sql, table, (), session.relation(table))

@@ -28,6 +28,7 @@ from feature_platform.project.resolve import online_table as online_table
 from feature_platform.project.resolve import parse_features as parse_features
 from feature_platform.project.resolve import precomputed_of as precomputed_of
 from feature_platform.project.resolve import resolve as resolve
+from feature_platform.project.resolve import source_table as source_table
 from feature_platform.project.resolve import table_of as table_of
 from feature_platform.project.snapshot import Cursor as Cursor
 from feature_platform.project.snapshot import Key as Key

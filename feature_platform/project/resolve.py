@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 import pyarrow as pa
 
 from feature_platform.definitions import (
+    BatchSource,
     Code,
     Entity,
     FeatureService,
@@ -254,6 +255,11 @@ def _source_table(
     if source is None:
         names = project.names(Source.kind)
         raise NotFoundError(project.not_found(Source.kind, view.source, names))
+    return source_table(source, is_pushed=view.source != source.name)
+
+
+def source_table(source: BatchSource, *, is_pushed: bool = False) -> SourceTable:
+    """Return a batch source as stores see it."""
     renamed = {name: raw for raw, name in source.field_mapping.items()}
     created = source.created_timestamp_column
     return SourceTable(
@@ -263,7 +269,7 @@ def _source_table(
         created_timestamp=renamed.get(created, created) or None,
         day_column=source.day_column or None,
         renamed=renamed,
-        is_pushed=view.source != source.name,
+        is_pushed=is_pushed,
     )
 
 

@@ -1,0 +1,212 @@
+"""Commands that read rows from files and write rows to files."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import pyarrow as pa
+
+from feature_platform.cli.base import Instant, command, json_option
+from feature_platform.cli.printing import print_counts, print_json, print_table
+from feature_platform.definitions import Source, with_related
+from feature_platform.errors import RequestError
+from feature_platform.services.writing import PushMode
+from feature_platform.store import FeatureStore
+from feature_platform.types import FeatureType
+
+_MOST_SHOWN = 20
+
+_PRESENT: click.Path = click.Path(exists=True, dir_okay=False, path_type=Path)
+_file = click.argument("file", type=_PRESENT)
+
+
+def _to(*targets: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        "--to", type=click.Choice(targets), default="online", show_default=True,
+        help="Where the rows go.",
+    )  # fmt: skip
+
+
+@command(name="get-historical-features")
+@click.argument(
+    "rows", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--sql", help="Take the entity rows from this SELECT instead of a file.")
+@click.option("-s", "--service", help="Feature service to read.")
+@click.option(
+    "-f", "--feature", "features", multiple=True, help="view or view:feature. Repeatable."
+)
+@click.option("--full-names", is_flag=True, help="Prefix features with their view.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path),
+    help="Parquet or CSV file to write.  [default: show the first rows]",
+)  # fmt: skip
+@json_option
+def get_historical_features(
+    repo: Path,
+    *,
+    rows: Path | None,
+    sql: str | None,
+    service: str | None,
+    features: tuple[str, ...],
+    full_names: bool,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Join features to the entities and times in ROWS, a Parquet, CSV or JSON lines file.
+
+    Each row gets the newest values that were known at its event_timestamp.
+    """
+    if bool(service) == bool(features):
+        raise click.UsageError("Give either --service or --feature.")
+    if (rows is None) == (sql is None):
+        raise click.UsageError("Give either ROWS or --sql.")
+    asked = sql if rows is None else _read(rows)
+    job = FeatureStore(repo).get_historical_features(
+        asked, service or list(features), full_feature_names=full_names
+    )
+    if output is None:
+        _show(job.to_arrow(), as_json=as_json)
+        return
+    table = job.to_arrow()
+    _write(table, output)
+    print_counts({str(output): table.num_rows}, as_json=as_json)
+
+
+@command()
+@click.argument("source")
+@_file
+@_to(*(mode.name.lower() for mode in PushMode))
+@json_option
+def push(repo: Path, *, source: str, file: Path, to: str, as_json: bool) -> None:
+    """Send the rows of FILE to the views of the push source SOURCE."""
+    count = FeatureStore(repo).push(source, _read(file), PushMode[to.upper()])
+    print_counts({source: count}, as_json=as_json)
+
+
+@command()
+@click.argument("view")
+@_file
+@_to("online", "offline")
+@json_option
+def write(repo: Path, *, view: str, file: Path, to: str, as_json: bool) -> None:
+    """Write the rows of FILE to a view's online table, or append them to its source."""
+    store, rows = FeatureStore(repo), _read(file)
+    if to == "online":
+        store.write_to_online_store(view, rows)
+    else:
+        store.write_to_offline_store(view, rows)
+    print_counts({view: rows.num_rows}, as_json=as_json)
+
+
+@command(name="delete-online")
+@click.argument("view")
+@_file
+@json_option
+def delete_online(repo: Path, *, view: str, file: Path, as_json: bool) -> None:
+    """Delete the keys in FILE from a view's online table, as of their event_timestamp, or now."""
+    rows = _read(file)
+    FeatureStore(repo).delete_from_online_store(view, rows)
+    print_counts({view: rows.num_rows}, as_json=as_json)
+
+
+@command()
+@click.argument("view")
+@click.option("--start", type=Instant(), help="Rows observed from here.  [default: all]")
+@click.option("--end", type=Instant(), help="Rows observed up to here.  [default: all]")
+@json_option
+def statistics(
+    repo: Path, *, view: str, start: datetime | None, end: datetime | None, as_json: bool
+) -> None:
+    """Describe the features of a view's history: counts, nulls, ranges, means."""
+    described = FeatureStore(repo).get_statistics(view, start, end)
+    if as_json:
+        print_json({name: asdict(each) for name, each in described.items()})
+        return
+    heads = ["feature", "rows", "nulls", "distinct", "min", "max", "mean"]
+    print_table(
+        heads,
+        [
+            (n, *(_cell(v) for v in (s.count, s.nulls, s.distinct, s.min, s.max, s.mean)))
+            for n, s in described.items()
+        ],
+    )
+
+
+@command()
+@click.argument("source")
+@json_option
+def schema(repo: Path, *, source: str, as_json: bool) -> None:
+    """Print the declaration of a source's columns, for the schema of a view.
+
+    SOURCE is registered, or defined in the folder.
+    """
+    store = FeatureStore(repo)
+    defined = {d.name: d for d in with_related(store.repo.definitions) if isinstance(d, Source)}
+    columns = store.get_source_schema(defined.get(source, source))
+    if as_json:
+        print_json({**{f.name: str(f.dtype) for f in columns.fields}, **columns.others})
+        return
+    click.echo("schema=[")
+    for field in columns.fields:
+        click.echo(f"    Field(name={json.dumps(field.name)}, dtype={_spelled(field.dtype)}),")
+    for name, dtype in columns.others.items():
+        click.echo(f"    # {name} is {dtype}, which no feature type carries")
+    click.echo("]")
+
+
+def _spelled(dtype: FeatureType) -> str:
+    """Return a type as Python code."""
+    if dtype.fields:
+        fields = ", ".join(f"{json.dumps(n)}: {_spelled(t)}" for n, t in dtype.fields)
+        return f"Struct({{{fields}}})"
+    return f"Array({_spelled(dtype.item)})" if dtype.item else str(dtype)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)
+
+
+def _read(file: Path) -> pa.Table:
+    """Read rows by the file's ending: `.csv`, `.json` or `.jsonl`, or else Parquet.
+
+    Raises:
+        RequestError: It is no such file.
+    """
+    from pyarrow import csv, parquet
+    from pyarrow import json as json_lines
+
+    try:
+        if file.suffix == ".csv":
+            return csv.read_csv(file)
+        if file.suffix in {".json", ".jsonl"}:
+            return json_lines.read_json(file)
+        return parquet.read_table(file)
+    except pa.ArrowException as error:
+        kind = {".csv": "CSV", ".json": "JSON lines", ".jsonl": "JSON lines"}.get(file.suffix)
+        raise RequestError(f"{file} is not a {kind or 'Parquet'} file: {error}") from None
+
+
+def _write(table: pa.Table, file: Path) -> None:
+    from pyarrow import csv, parquet
+
+    if file.suffix == ".csv":
+        csv.write_csv(table, file)
+    else:
+        parquet.write_table(table, file)
+
+
+def _show(table: pa.Table, *, as_json: bool) -> None:
+    if as_json:
+        print_json(table.to_pylist())
+        return
+    rows = [tuple(map(str, row.values())) for row in table.slice(0, _MOST_SHOWN).to_pylist()]
+    print_table(table.column_names, rows)
+    if table.num_rows > _MOST_SHOWN:
+        click.echo(f"The first {_MOST_SHOWN} of {table.num_rows:,} rows; -o FILE writes all.")

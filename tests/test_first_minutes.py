@@ -1,0 +1,156 @@
+"""A newcomer's first minutes, and the commands that read and write rows."""
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from feature_platform import FeatureStore, FileSource, PushSource
+from feature_platform.cli import main
+from feature_platform.types import Float64, Int64
+
+
+class Shell:
+    """Runs commands in a repo folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *arguments: str, code: int = 0, stdin: str = "") -> Result:
+        result = CliRunner().invoke(main, ["-C", str(self.folder), *arguments], input=stdin)
+        assert result.exit_code == code, result.output
+        return result
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self(*arguments, "--json").stdout)
+
+    def script(self) -> str:
+        done = subprocess.run(
+            [sys.executable, "workflow.py"], cwd=self.folder, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        return done.stdout
+
+
+@pytest.fixture
+def platform(tmp_path: Path) -> Shell:
+    shell = Shell(tmp_path / "platform")
+    made = CliRunner().invoke(main, ["init", str(shell.folder), "--project", "rides"])
+    assert made.exit_code == 0
+    for step in ("plan", "apply", "materialize-incremental"):
+        shell(step)
+    return shell
+
+
+def test_a_new_repo_ends_in_numbers(platform: Shell, tmp_path: Path) -> None:
+    answer = platform.json("get-online-features", "-f", "driver_stats", "-e", '{"driver_id": 1}')
+    assert answer["features"]["trips_today"] == [1]
+    assert platform.script().count("0.13") == 2  # in the training set, and online
+
+    team = Shell(tmp_path / "growth")
+    made = CliRunner().invoke(main, ["init", str(team.folder), "--team", "growth"])
+    assert made.exit_code == 0, made.output
+    team("apply")
+    keys = '{"driver_id": 1, "trips_planned": 8}'
+    answer = team.json("get-online-features", "-s", "growth_model_v1", "-e", keys)
+    assert answer["features"]["growth_load"] == [pytest.approx(9 / 40)]
+    assert team.script().count("0.225") == 2
+
+
+def test_what_init_writes_is_clean_and_is_a_code_location(platform: Shell) -> None:
+    linter = Path(sys.executable).with_name("ruff")
+    for action in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [linter, *action, "--no-cache", "--config", "line-length=100", "."],
+            cwd=platform.folder, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+    [location] = yaml.safe_load((platform.folder / "workspace.yaml").read_text())["load_from"]
+    assert (platform.folder / location["python_file"]).exists()
+    assert platform.json("validate") == {"entity": 1, "source": 1, "feature view": 1}
+
+
+@pytest.fixture
+def rows(platform: Shell) -> Path:
+    """Two drivers, now, as a file beside the repo."""
+    file = platform.folder.parent / "rows.parquet"
+    at = [datetime.now(UTC)] * 2
+    pd.DataFrame({"driver_id": [1, 99], "event_timestamp": at}).to_parquet(file)
+    return file
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv"])
+def test_a_training_set_from_file_to_file(platform: Shell, rows: Path, ending: str) -> None:
+    output = rows.with_name(f"training.{ending}")
+    platform("get-historical-features", str(rows), "-f", "driver_stats", "-o", str(output))
+    frame = pd.read_csv(output) if ending == "csv" else pd.read_parquet(output)
+    assert frame["driver_id"].tolist() == [1, 99]
+    assert frame["trips_today"].isna().tolist() == [False, True]
+    shown = platform.json("get-historical-features", str(rows), "-f", "driver_stats:conv_rate")
+    assert [row["conv_rate"] for row in shown] == [pytest.approx(0.13), None]
+    by_sql = platform.json(
+        "get-historical-features", "--sql", "SELECT 2 AS driver_id, now() AS event_timestamp",
+        "-f", "driver_stats", "--full-names",
+    )  # fmt: skip
+    assert by_sql[0]["driver_stats__trips_today"] == 8
+    platform("get-historical-features", str(rows), code=2)
+    platform("get-historical-features", "-f", "driver_stats", code=2)
+
+
+def test_rows_are_written_pushed_and_deleted(platform: Shell, rows: Path) -> None:
+    store = FeatureStore(platform.folder)
+    pushed = PushSource(name="push", batch_source="driver_stats_source")
+    view = store.get_feature_view("driver_stats")
+    store.apply([pushed, view.model_copy(update={"name": "pushed", "source": "push"})])
+    later = datetime.now(UTC) + timedelta(minutes=1)
+    content = {"driver_id": 1, "event_timestamp": later.isoformat(), "trips_today": 77,
+               "conv_rate": 0.5}  # fmt: skip
+    file = rows.with_name("new.jsonl")
+    file.write_text(json.dumps(content) + "\n")
+
+    def trips(name: str) -> Any:
+        asked = ("-f", f"{name}:trips_today", "-e", '{"driver_id": 1}')
+        return platform.json("get-online-features", *asked)["features"]["trips_today"]
+
+    assert platform.json("write", "driver_stats", str(file)) == {"driver_stats": 1}
+    assert trips("driver_stats") == [77]
+    assert platform.json("push", "push", str(file)) == {"push": 1}
+    assert trips("pushed") == [77]
+    removed = rows.with_name("removed.jsonl")
+    after = {"driver_id": 1, "event_timestamp": (later + timedelta(minutes=1)).isoformat()}
+    removed.write_text(json.dumps(after) + "\n")
+    platform("delete-online", "driver_stats", str(removed))
+    assert trips("driver_stats") == [None]
+    assert trips("pushed") == [77]
+    file.write_text("{")
+    assert "JSON lines" in platform("push", "push", str(file), code=1).stderr
+
+
+def test_sources_and_features_are_described(platform: Shell) -> None:
+    printed = platform("schema", "driver_stats_source").stdout
+    names = {"Field": lambda **field: field, "Int64": Int64, "Float64": Float64}
+    fields = eval(printed.partition("=")[2], names)  # noqa: S307 - our own output
+    assert {f["name"]: f["dtype"] for f in fields} == {
+        "driver_id": Int64, "trips_today": Int64, "conv_rate": Float64,
+    }  # fmt: skip
+    assert platform.json("statistics", "driver_stats")["trips_today"]["count"] == 240
+    assert "mean" in platform("statistics", "driver_stats").stdout
+    platform("schema", "nothing", code=1)
+    store = FeatureStore(platform.folder)
+    schema = store.get_source_schema(FileSource(path="data/driver_stats.parquet"))
+    assert {"event_timestamp", "created"} <= {field.name for field in schema.fields} | {"created"}
+
+
+def test_a_teardown_asks_first(platform: Shell) -> None:
+    platform("teardown", code=1, stdin="n\n")
+    assert platform.json("list")
+    platform("teardown", stdin="y\n")
+    assert not platform.json("list")
+    assert "nothing" in platform("teardown", "--yes").stdout
