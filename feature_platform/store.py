@@ -166,6 +166,7 @@ class FeatureStore(Catalog):
         partial: bool = True,
         mass_delete: bool = False,
         override: str = "",
+        try_functions: bool = True,
     ) -> Plan:
         """Compare objects with the registry; nothing is written.
 
@@ -176,12 +177,15 @@ class FeatureStore(Catalog):
             mass_delete: Allow that to delete many objects.
             override: Reason why the platform breaks contracts. Only the platform can; the
                 reason and every broken contract are kept in the commit.
+            try_functions: Compute the on-demand functions that change on sample values of the
+                declared types.
 
         Raises:
             ConfigError: A module of the repo folder failed to import.
-            DefinitionError: Two objects share a name, or one is unfinished.
+            DefinitionError: Two objects share a name, one is unfinished, or a function fails on
+                sample values or does not return what its view declares.
         """
-        options = PlanOptions(partial, mass_delete, override)
+        options = PlanOptions(partial, mass_delete, override, try_functions)
         return applying.plan(self._call(), objects, objects_to_delete, options)
 
     def review(self, plan: Plan, *, costs: bool = True) -> PlanReport:
@@ -241,6 +245,7 @@ class FeatureStore(Catalog):
         override: str = "",
         message: str = "",
         client: str = "python",
+        try_functions: bool = True,
     ) -> Commit | None:
         """Register objects in one commit: all of them, or none.
 
@@ -253,6 +258,7 @@ class FeatureStore(Catalog):
             override: Reason why the platform breaks contracts; it is kept in the commit.
             message: Description of the commit, for the history.
             client: Program that commits, for the history.
+            try_functions: As for `plan`.
 
         Returns:
             The commit; `None` if nothing changes.
@@ -261,11 +267,11 @@ class FeatureStore(Catalog):
             RefusedError: The plan breaks rules; all of them are listed.
             ConflictError: Another commit changed the same objects.
             ConfigError: A module of the repo folder failed to import.
-            DefinitionError: Two objects share a name, or one is unfinished.
+            DefinitionError: As for `plan`.
         """
         desired = applying.checked_objects(objects, partial=partial)
         call = self._call()
-        options = PlanOptions(partial, mass_delete, override)
+        options = PlanOptions(partial, mass_delete, override, try_functions)
         plan = applying.plan(call, desired, objects_to_delete, options)
         return self._commit(call, plan, message, client)
 

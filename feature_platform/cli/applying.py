@@ -230,7 +230,7 @@ def _print_undefined(store: FeatureStore) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def teardown(repo: Path, *, yes: bool, as_json: bool) -> None:
-    """Delete all of your own objects from the project, and their online tables."""
+    """Delete all of your own objects, and their online tables."""
     store = FeatureStore(repo)
     owner, project = store.config.team, store.load_project()
     count = len(project.owned_by(owner))
@@ -246,7 +246,7 @@ def teardown(repo: Path, *, yes: bool, as_json: bool) -> None:
 @command()
 @json_option
 def validate(repo: Path, *, as_json: bool) -> None:
-    """Check that what the folder defines can be loaded, without the registry and the stores."""
+    """Check that what the folder defines can be loaded, without the registry."""
     definitions = with_related(FeatureStore(repo).repo.definitions)
     counts = Counter(label_of(definition.kind) for definition in definitions)
     if as_json:

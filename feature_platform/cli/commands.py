@@ -20,7 +20,10 @@ SECTIONS = {
             "applying",
             "Restore your own objects to their state AT a version or time, in a new commit.",
         ),
-        "teardown": ("applying", "Delete all of your own objects, and their online tables."),
+        "teardown": (
+            "applying",
+            "Delete all of your own objects, and their online tables.",
+        ),
     },
     "Read the registry": {
         "list": ("history", "List what is registered, by kind and owner."),
@@ -48,16 +51,34 @@ SECTIONS = {
             "Push the broker's messages for the stream source SOURCE, until Ctrl-C.",
         ),
         "get-online-features": ("features", "Read the newest features of entities."),
-        "get-historical-features": ("rows", "Join features to entities as of their times."),
+        "get-historical-features": (
+            "rows",
+            "Join features to the entities and times in ROWS, a Parquet, CSV or JSON lines file.",
+        ),
         "push": ("rows", "Send the rows of FILE to the views of the push source SOURCE."),
-        "write": ("rows", "Write the rows of FILE to a view, online or offline."),
-        "delete-online": ("rows", "Delete the keys in FILE from a view's online table."),
+        "write": (
+            "rows",
+            "Write the rows of FILE to a view's online table, or append them to its source.",
+        ),
+        "delete-online": (
+            "rows",
+            "Delete the keys in FILE from a view's online table.",
+        ),
         "expire-online": ("features", "Remove online rows that are older than their view's ttl."),
     },
     "Check": {
-        "validate": ("applying", "Check what the folder defines, without the registry."),
-        "schema": ("rows", "Print the declaration of a source's columns."),
-        "statistics": ("rows", "Describe the features of a view's history."),
+        "validate": (
+            "applying",
+            "Check that what the folder defines can be loaded, without the registry.",
+        ),
+        "schema": (
+            "rows",
+            "Print the declaration of a source's columns, for the schema of a view.",
+        ),
+        "statistics": (
+            "rows",
+            "Describe the features of a view's history: counts, nulls, ranges, means.",
+        ),
         "check": ("features", "Check the rows of NAMES against what their owners declared."),
         "verify-parity": (
             "features",

@@ -108,7 +108,10 @@ def write(repo: Path, *, view: str, file: Path, to: str, as_json: bool) -> None:
 @_file
 @json_option
 def delete_online(repo: Path, *, view: str, file: Path, as_json: bool) -> None:
-    """Delete the keys in FILE from a view's online table, as of their event_timestamp, or now."""
+    """Delete the keys in FILE from a view's online table.
+
+    They are deleted as of their event_timestamp, or as of now.
+    """
     rows = _read(file)
     FeatureStore(repo).delete_from_online_store(view, rows)
     print_counts({view: rows.num_rows}, as_json=as_json)

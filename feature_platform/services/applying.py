@@ -32,6 +32,7 @@ from feature_platform.services.identity import identity_problems
 from feature_platform.services.models import Models, ModelVersion
 from feature_platform.services.plan_report import PlanReport, report
 from feature_platform.services.stores import Call, Stores
+from feature_platform.services.trying import try_functions
 
 Objects = Definition | RequestSource | Iterable[Definition | RequestSource] | None
 """What users pass to plan and apply; `None` for everything that the repo defines."""
@@ -43,6 +44,7 @@ class PlanOptions(NamedTuple):
     partial: bool = True
     mass_delete: bool = False
     override: str = ""
+    try_functions: bool = True
 
 
 _DEFAULTS = PlanOptions()
@@ -55,7 +57,7 @@ def plan(
     options: PlanOptions = _DEFAULTS,
 ) -> Plan:
     """Compare objects with the registry; see `FeatureStore.plan`."""
-    partial, mass_delete, override = options
+    partial, mass_delete, override, is_tried = options
     if not isinstance(override, str) or (override and not override.strip()):
         raise RequestError(f"override is {abbreviate(override)}; pass the reason as text.")
     repo = call.stores.repo
@@ -66,7 +68,7 @@ def plan(
             f"{repo.config.team!r}. To delete them all, call teardown."
         )
     _check_code(call, desired)
-    return plan_changes(
+    planned = plan_changes(
         call.project,
         owner=repo.config.team,
         desired=desired,
@@ -75,6 +77,20 @@ def plan(
         mass_delete=mass_delete,
         override=override,
     )
+    if is_tried:
+        _try_functions(call, planned, desired)
+    return planned
+
+
+def _try_functions(call: Call, planned: Plan, desired: Iterable[Definition]) -> None:
+    """Compute the on-demand views that change on sample values."""
+    changed = {change.name for change in planned.changes if change.after is not None}
+    functions = [
+        view for view in desired if isinstance(view, OnDemandFeatureView) and view.name in changed
+    ]
+    if functions:
+        after = PlanContext.of(planned, call.project.snapshot, call.now).after
+        try_functions(after, functions)
 
 
 def _check_code(call: Call, desired: Iterable[Definition]) -> None:

@@ -1,6 +1,7 @@
 """On-demand views: the same values in training and in serving, and clear words when code fails."""
 
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
-from tests_support import HOUR, NOON, raises
+from tests_support import HOUR, NOON, assert_names, raises
 
 from feature_platform import (
     Entity,
@@ -21,7 +22,7 @@ from feature_platform import (
     PushSource,
     RequestSource,
 )
-from feature_platform.errors import RequestError, TransformationError
+from feature_platform.errors import DefinitionError, RequestError, TransformationError
 from feature_platform.types import Array, Float32, Float64, Int32, Int64, String, UnixTimestamp
 
 REQUEST = RequestSource(
@@ -140,7 +141,7 @@ def test_only_declared_columns_are_visible(store: FeatureStore) -> None:
     spying = OnDemandFeatureView(
         name="spy", sources=["driver_stats:trips"], schema=[Field(name="y", dtype=Int64)], udf=spy
     )
-    store.apply([spying])
+    store.apply([spying], try_functions=False)
     store.get_historical_features(rows(1), ["spy", "driver_stats"]).to_arrow()
 
     assert seen == [{"trips"}]
@@ -190,6 +191,49 @@ def test_a_missing_request_value_is_named_before_anything_runs(store: FeatureSto
         store.get_online_features(["derived"], [{"driver_id": 1, "extra": "x", "at": NOON}])
 
 
+def test_functions_are_tried_before_they_are_registered(store: FeatureStore) -> None:
+    schema = [Field(name="y", dtype=Int64)]
+    wrong: dict[str, tuple[str, Any]] = {
+        "a key that is no input": ("row", lambda inputs: {"y": inputs["tripps"]}),
+        "another output": ("row", lambda inputs: {"z": inputs["trips"]}),
+        "another type": ("row", lambda inputs: {"y": "text"}),
+        "a fraction": ("python", lambda inputs: {"y": [0.5 for _ in inputs["trips"]]}),
+        "fewer rows": ("python", lambda inputs: {"y": inputs["trips"][1:]}),
+        "no frame": ("pandas", lambda inputs: inputs["trips"]),
+        "an exit": ("row", lambda _: sys.exit(1)),
+    }
+    for mode, function in wrong.values():
+        view = OnDemandFeatureView(
+            name="bad", sources=["driver_stats:trips"], schema=schema, mode=mode, udf=function
+        )
+        before = store.snapshot().version
+        for call in (store.plan, store.apply):
+            with raises(DefinitionError, "'bad'"):
+                call([view])
+        assert store.snapshot().version == before
+        assert store.plan([view], try_functions=False)
+
+
+def test_what_depends_on_values_is_registered(store: FeatureStore, caplog) -> None:
+    picky = OnDemandFeatureView(
+        name="picky", sources=["driver_stats:trips"], schema=[Field(name="y", dtype=Int64)],
+        udf=only_large,
+    )  # fmt: skip
+    nested = OnDemandFeatureView(
+        name="nested", sources=["picky"], schema=[Field(name="z", dtype=Int64)],
+        udf=lambda inputs: {"z": inputs["y"] + 1},
+    )  # fmt: skip
+    store.apply([picky, nested])
+    [warning] = [record.getMessage() for record in caplog.records]
+    assert_names(warning, "'picky'", "ValueError", f"{Path(__file__).name}:")
+
+
+def only_large(inputs: dict[str, Any]) -> dict[str, Any]:
+    if inputs["trips"] < 10:
+        raise ValueError("too few trips")
+    return {"y": inputs["trips"]}
+
+
 @pytest.mark.parametrize(
     ("mode", "function", "names"),
     [
@@ -216,7 +260,7 @@ def test_code_that_misbehaves_is_named(store, mode, function, names) -> None:
         mode=mode,
         udf=function,
     )
-    store.apply([bad])
+    store.apply([bad], try_functions=False)
 
     with raises(TransformationError, "'bad'", "'platform'", *names):
         store.get_historical_features(rows(1), ["bad"]).to_arrow()
@@ -347,7 +391,7 @@ def test_what_overflows_is_refused_on_both_sides(platform: FeatureStore) -> None
         platform.get_online_features(["od"], [{"driver_id": 1, "x": 1e39}])
     with raises(RequestError, "'x'", "'od'", "float"):
         platform.get_historical_features(asked, ["od"]).to_arrow()
-    platform.apply([of_request(Float64, lambda i: {"y": 1e300})])
+    platform.apply([of_request(Float64, lambda i: {"y": 1e300})], try_functions=False)
     with raises(TransformationError, "'od'", "'y'", "float", "row 0", "driver_id=1"):
         platform.get_online_features(["od"], [{"driver_id": 1, "x": 1.0}])
 

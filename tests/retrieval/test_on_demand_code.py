@@ -50,7 +50,7 @@ def write_team(folder: Path, views: str = VIEWS) -> Path:
 
 def test_another_process_imports_the_code_from_the_owners_repo(store, tmp_path: Path) -> None:
     repo = write_team(tmp_path)
-    FeatureStore(repo).apply()
+    FeatureStore(repo).apply(try_functions=False)
 
     fresh = FeatureStore(repo, clock=lambda: NOON)
     answer = fresh.get_online_features(["risk_factor"], [{"driver_id": 1}])
@@ -59,7 +59,7 @@ def test_another_process_imports_the_code_from_the_owners_repo(store, tmp_path: 
 
 def test_code_that_is_not_what_was_registered_is_not_run(store, tmp_path: Path) -> None:
     repo = write_team(tmp_path)
-    FeatureStore(repo).apply()
+    FeatureStore(repo).apply(try_functions=False)
     write_team(tmp_path, VIEWS.replace("FACTOR = 2", "FACTOR = 3"))
 
     fresh = FeatureStore(repo, clock=lambda: NOON)
@@ -69,7 +69,7 @@ def test_code_that_is_not_what_was_registered_is_not_run(store, tmp_path: Path) 
 
 
 def test_code_of_another_repo_is_asked_for_by_name(store, tmp_path: Path, open_store) -> None:
-    FeatureStore(write_team(tmp_path)).apply()
+    FeatureStore(write_team(tmp_path)).apply(try_functions=False)
 
     with raises(TransformationError, "'risk_factor'", "'risk'", "repos: {risk: ../risk}"):
         open_store().get_online_features(["risk_factor"], [{"driver_id": 1}])
@@ -77,7 +77,7 @@ def test_code_of_another_repo_is_asked_for_by_name(store, tmp_path: Path, open_s
 
 def test_code_of_another_repo_is_found_where_the_settings_say(store, tmp_path: Path) -> None:
     """Both repos have a module of the same name, as repos made from one template do."""
-    FeatureStore(write_team(tmp_path)).apply()
+    FeatureStore(write_team(tmp_path)).apply(try_functions=False)
     growth = tmp_path / "growth"
     growth.mkdir()
     settings = (tmp_path / "risk" / "feature_store.yaml").read_text()
@@ -93,7 +93,7 @@ def test_code_of_another_repo_is_found_where_the_settings_say(store, tmp_path: P
 
 def test_many_threads_may_need_the_code_at_once(store, tmp_path: Path) -> None:
     repo = write_team(tmp_path)
-    FeatureStore(repo).apply()
+    FeatureStore(repo).apply(try_functions=False)
     fresh = FeatureStore(repo, clock=lambda: NOON)
 
     def ask(_: int) -> list[float]:
@@ -108,7 +108,7 @@ def test_listing_and_planning_never_run_code(store, tmp_path: Path) -> None:
     bomb = VIEWS.replace(
         "FACTOR = 2", f"FACTOR = 2\nimport pathlib\npathlib.Path({str(marker)!r}).touch()"
     )
-    FeatureStore(write_team(tmp_path, bomb)).apply()
+    FeatureStore(write_team(tmp_path, bomb)).apply(try_functions=False)
     marker.unlink()
 
     store.list_on_demand_feature_views()
@@ -119,7 +119,7 @@ def test_listing_and_planning_never_run_code(store, tmp_path: Path) -> None:
 
 def test_a_module_that_no_longer_imports_is_named(store, tmp_path: Path) -> None:
     repo = write_team(tmp_path)
-    FeatureStore(repo).apply()
+    FeatureStore(repo).apply(try_functions=False)
     write_team(tmp_path, VIEWS + "1 / 0\n")
 
     with raises(TransformationError, "'risk_factor'", "'on_demand_views'", "ZeroDivisionError"):
@@ -221,7 +221,7 @@ def sha_of(module: str, function: str) -> str:
 
 def test_a_team_may_name_its_own_function_by_hand(victim: Path) -> None:
     team = FeatureStore(victim / "risk", clock=lambda: NOON)
-    FeatureStore(victim / "risk").apply()
+    FeatureStore(victim / "risk").apply(try_functions=False)
     registered = team.get_on_demand_feature_view("risk_factor")
 
     assert registered.function is None
@@ -234,7 +234,7 @@ def test_a_team_may_name_its_own_function_by_hand(victim: Path) -> None:
 def test_code_may_come_from_a_package_that_the_settings_name(store, tmp_path: Path) -> None:
     """The team publishes its repo as a distribution; a model server has no folder of it."""
     repo = write_team(tmp_path, VIEWS.replace("FACTOR = 2", "import pandas\nFACTOR = 2"))
-    FeatureStore(repo).apply()
+    FeatureStore(repo).apply(try_functions=False)
     site = tmp_path / "site"
     information = site / "risk_features-1.0.dist-info"
     information.mkdir(parents=True)
@@ -282,7 +282,7 @@ def test_a_package_elsewhere_does_not_stand_in_for_a_folder(victim: Path) -> Non
     (repo / "linked.py").unlink()  # its own team may import it
     (repo / "feats").mkdir()
     (repo / "feats" / "a.py").write_text(view)
-    FeatureStore(repo).apply()
+    FeatureStore(repo).apply(try_functions=False)
     mine = FeatureStore(victim, clock=lambda: NOON)
     asked = ["risk_nested"], [{"driver_id": 1}]
     assert mine.get_online_features(*asked).to_dict()["y"] == [22.0]
@@ -329,7 +329,7 @@ def test_code_of_a_team_that_fails_stops_no_rows(victim: Path, code: str) -> Non
         .replace("sources=", "write_to_online_store=True, sources=")
     )
     (repo / "on_demand_views.py").write_text(failing)
-    FeatureStore(repo).apply()
+    FeatureStore(repo).apply(try_functions=False)
 
     mine = FeatureStore(victim, clock=lambda: NOON)
     assert mine.materialize(NOON - 3 * HOUR, NOON, ["driver_stats"]) == {"driver_stats": 2}
@@ -346,7 +346,7 @@ def test_code_of_a_team_runs_beside_rows_in_a_process_of_its_own(
     both = views + views.partition("FACTOR = 2\n")[2].replace("risk_factor", "risk_good")
     greedy = 'return {"y": inputs["trips"] * FACTOR}'
     (victim / "risk" / "on_demand_views.py").write_text(both.replace(greedy, code, 1))
-    FeatureStore(victim / "risk").apply()
+    FeatureStore(victim / "risk").apply(try_functions=False)
     present = set(sys.modules)
 
     with FeatureStore(victim, clock=lambda: NOON) as mine:
@@ -371,7 +371,7 @@ def test_an_answer_never_takes_the_place_of_another(victim: Path) -> None:
         'import os; os.fork(); return {"y": [2.0 * v for v in inputs["trips"]]}',
     )
     (victim / "risk" / "on_demand_views.py").write_text(forking)
-    FeatureStore(victim / "risk").apply()
+    FeatureStore(victim / "risk").apply(try_functions=False)
     with FeatureStore(victim, clock=lambda: NOON) as mine:
         for n in range(4):
             row = {"driver_id": [1], "event_timestamp": NOON, "trips": [n], "rate": [0.5]}
@@ -383,7 +383,7 @@ def test_an_answer_never_takes_the_place_of_another(victim: Path) -> None:
 def test_a_forked_copy_does_not_end_the_process_of_its_parent(victim: Path) -> None:
     views = VIEWS.replace("sources=", "write_to_online_store=True, sources=")
     (victim / "risk" / "on_demand_views.py").write_text(views)
-    FeatureStore(victim / "risk").apply()
+    FeatureStore(victim / "risk").apply(try_functions=False)
     with FeatureStore(victim, clock=lambda: NOON) as mine:
         mine.materialize(NOON - 3 * HOUR, NOON, ["driver_stats"])
         [worker] = mine.stores.workers.get()._processes["risk"]._idle

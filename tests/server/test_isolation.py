@@ -51,7 +51,7 @@ def team(served: Served, name: str, code: str) -> Path:
         "online_store: {type: sqlite, path: ../prod.db}\noffline_store: {type: duckdb, root: ..}\n"
     )
     (folder / f"{name}_views.py").write_text(code)
-    FeatureStore(folder).apply()
+    FeatureStore(folder).apply(try_functions=False)
     return folder
 
 

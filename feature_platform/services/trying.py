@@ -1,0 +1,115 @@
+"""On-demand functions are tried on sample values before they are registered."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import pyarrow as pa
+
+from feature_platform.definitions import OnDemandFeatureView
+from feature_platform.errors import (
+    DefinitionError,
+    FeaturePlatformError,
+    RequestError,
+    TransformationError,
+)
+from feature_platform.project import ProjectSnapshot, Transformation, resolve
+from feature_platform.project.interface import inputs_of
+from feature_platform.retrieval import Step
+from feature_platform.types.arrow import arrow_type
+from feature_platform.types.values import exact_array
+
+_log = logging.getLogger(__name__)
+_ROWS: Final = 3
+_DEPEND_ON_VALUES: Final = (ArithmeticError, ValueError)
+"""What functions rightly raise for values that they do not take, such as the samples."""
+
+
+def try_functions(project: ProjectSnapshot, views: Iterable[OnDemandFeatureView]) -> None:
+    """Compute on-demand views on three rows of sample values of the declared types.
+
+    Args:
+        project: The project with the views and what they read.
+        views: Views that were built in this process.
+
+    Raises:
+        DefinitionError: A function fails, or does not return what its view declares; all are
+            listed. A `ValueError` or `ArithmeticError` is only logged: it may be due to the values.
+    """
+    problems = [problem for view in views if (problem := _problem(project, view))]
+    if problems:
+        raise DefinitionError("\n".join(problems))
+
+
+def _problem(project: ProjectSnapshot, view: OnDemandFeatureView) -> str:
+    function = view.function
+    if function is None:
+        return ""
+    try:
+        *_, transformation = resolve(project, [view.reference()]).transformations
+    except (FeaturePlatformError, ValueError):  # what it reads is missing, which a rule reports
+        return ""
+    recorded = _Recorded(function)
+    try:
+        Step(transformation, lambda _: recorded, []).arrays(_samples(project, view, transformation))
+    except RequestError:
+        return ""
+    except TransformationError as error:
+        if isinstance(recorded.error, _DEPEND_ON_VALUES):
+            _log.warning("Tried on sample values: %s", error)
+            return ""
+        return f"Tried on sample values: {error}"
+    return ""
+
+
+class _Recorded:
+    """A function, and what it raised."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
+        self.__code__ = function.__code__  # for the line in messages
+        self.error: BaseException | None = None
+
+    def __call__(self, argument: Any) -> Any:
+        try:
+            return self._function(argument)
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+def _samples(
+    project: ProjectSnapshot, view: OnDemandFeatureView, transformation: Transformation
+) -> pa.Table:
+    """Return a table with a column for each input."""
+    types = {each.name: arrow_type(each.dtype) for each in inputs_of(project, view)}
+    types |= {field.name: field.type for field in transformation.request}
+    return pa.table(
+        {
+            column: exact_array(
+                [_sample(types[name], row) for row in range(1, _ROWS + 1)], types[name]
+            )
+            for name, column in transformation.inputs.items()
+        }
+    )
+
+
+def _sample(dtype: pa.DataType, number: int) -> Any:
+    if pa.types.is_list(dtype):
+        return [_sample(dtype.value_type, number)]
+    if pa.types.is_struct(dtype):
+        return {field.name: _sample(field.type, number) for field in dtype}
+    if pa.types.is_map(dtype):
+        return {"a": str(number)}
+    kinds: Mapping[Callable[[pa.DataType], bool], Callable[[int], Any]] = {
+        pa.types.is_boolean: bool,
+        pa.types.is_floating: float,
+        pa.types.is_integer: int,
+        pa.types.is_string: str,
+        pa.types.is_binary: lambda n: str(n).encode(),
+        pa.types.is_decimal: lambda n: Decimal(n).scaleb(-dtype.scale),
+        pa.types.is_timestamp: lambda n: datetime(2026, 1, n, tzinfo=UTC),
+    }
+    return next(make(number) for is_kind, make in kinds.items() if is_kind(dtype))
