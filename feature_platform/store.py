@@ -136,6 +136,10 @@ class FeatureStore(Catalog):
         """Close all connections; the store opens new ones when it is used again."""
         self.stores.close()
 
+    def __repr__(self) -> str:
+        settings = self.config
+        return f"FeatureStore({str(self.repo.path)!r}): {settings.team!r} in {settings.project!r}"
+
     def __enter__(self) -> Self:
         return self
 

@@ -15,6 +15,7 @@ from feature_platform.definitions import (
     with_related,
 )
 from feature_platform.errors import DefinitionError
+from feature_platform.governance.plan_text import plan_text
 from feature_platform.project import Key, ProjectSnapshot, Registered, subject
 
 
@@ -69,6 +70,12 @@ class Plan(BaseModel):
     override: str = ""
     # By stored content, so that rules see what is stored whatever the plan was copied from.
     _parsed: dict[str, Definition] = PrivateAttr(default_factory=dict)
+
+    def __str__(self) -> str:
+        return plan_text(self)
+
+    def __repr__(self) -> str:
+        return f"Plan of {self.owner!r} for project {self.project!r}:\n{self}"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Plan) and dict(self) == dict(other)

@@ -34,7 +34,13 @@ Deliver: TypeAlias = Callable[[Iterator[pa.RecordBatch]], int]
 
 
 class Query(ABC):
-    """A prepared query: nothing is read before one of its methods is called."""
+    """A prepared query: nothing is read before one of its methods is called.
+
+    Attributes:
+        engine: What runs it, for messages.
+    """
+
+    engine: str = ""
 
     @abstractmethod
     def statement(self, names: Mapping[str, str] | None = None) -> str:

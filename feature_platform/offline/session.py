@@ -26,6 +26,9 @@ class Session(ABC):
         sql: The engine's SQL.
     """
 
+    label: ClassVar[str]
+    """Name of the engine, for messages."""
+
     sql: Dialect
     stores_rows: ClassVar[bool] = True
     """Whether a statement that is only displayed needs the entity rows in the engine."""

@@ -223,6 +223,7 @@ class _SqlQuery(Query):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self.engine = engine.session_type.label
         self._running: Session | None = None
 
     @abstractmethod

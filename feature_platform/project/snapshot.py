@@ -136,6 +136,10 @@ class Snapshot:
     removed: Mapping[Key, Removed] = field(default_factory=dict)
     digest: int = 0
 
+    def __repr__(self) -> str:
+        projects = sorted({key.project for key in self.entries})
+        return f"Snapshot(version={self.version}, objects={len(self.entries)}, projects={projects})"
+
     @property
     def version(self) -> int:
         """Version of the newest commit; 0 for an empty registry."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from feature_platform.retrieval.convert import to_pandas
+from feature_platform.retrieval.display import html_table, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,6 +114,24 @@ class OnlineResponse:
                 if name not in self.values:
                     table = table.append_column(name, pa.array(times, pa.int64()))
         return table
+
+    def __repr__(self) -> str:
+        return text_table(*self._cells())
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._cells())
+
+    def _cells(self) -> tuple[list[str], list[list[object]]]:
+        """Return names, and a cell for each value; it has the status where that says more."""
+        statuses = self.statuses()
+        columns = [
+            [
+                status.value if value is None else value
+                for value, status in zip(values, statuses[name], strict=True)
+            ]
+            for name, values in self.values.items()
+        ]
+        return list(self.values), [list(row) for row in zip(*columns, strict=True)]
 
     def statuses(self) -> dict[str, list[FieldStatus]]:
         """Return the status of every value."""

@@ -28,6 +28,8 @@ class SideBySideQuery(Query):
         RequestError: The rows are a span of history, which only one store can answer.
     """
 
+    engine = "several stores"
+
     def __init__(
         self, home: OfflineStore, rows: EntityRows, parts: Sequence[Part], *, known_only: bool
     ) -> None:

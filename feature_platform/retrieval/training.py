@@ -56,6 +56,7 @@ class RetrievalJob:
         self._stream = stream
         self._computed = computed
         self._progress: Progress | None = None
+        self._has_run = False
         self.outputs = outputs
         self.request = request
         self.registry_version = registry_version
@@ -69,7 +70,15 @@ class RetrievalJob:
             StoreError: A source cannot be read.
             TransformationError: An on-demand view fails.
         """
+        self._has_run = True
         return self._stream(self._query.reader(self._progress))
+
+    def __repr__(self) -> str:
+        columns = ", ".join([*self.outputs.values(), *self._computed])
+        version = f" of registry version {self.registry_version}" if self.registry_version else ""
+        state = "has run" if self._has_run else "has not run yet; to_df() runs it"
+        features = f"features {columns}{version}" if columns else "features"
+        return f"RetrievalJob: {features}, {self._query.engine}; {state}"
 
     def on_progress(self, tell: Progress) -> Self:
         """Call a function with a short description of each step.

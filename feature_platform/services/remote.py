@@ -230,6 +230,8 @@ class RemoteQuery(Query):
         content: The request.
     """
 
+    engine = "the server"
+
     def __init__(self, client: ServerClient, rows: EntityRows, content: Mapping[str, Any]) -> None:
         if isinstance(rows, Span):
             content = {**content, "start": rows.start.isoformat(), "end": rows.end.isoformat()}

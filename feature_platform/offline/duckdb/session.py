@@ -60,6 +60,8 @@ def duckdb_store(
 class DuckDBSession(Session):
     """A separate connection with a temporary folder; it has to be closed."""
 
+    label = "DuckDB"
+
     stores_rows: ClassVar[bool] = False
 
     def __init__(

@@ -100,6 +100,8 @@ class SnowflakeSession(Session, TableSession):
         progress: Callback for each step.
     """
 
+    label = "Snowflake"
+
     def __init__(self, connect: Connect, progress: Progress | None = None) -> None:
         super().__init__(progress)
         self.sql = SnowflakeDialect()

@@ -65,6 +65,8 @@ def _spark_session(master: str, remote: str, spark_conf: Mapping[str, Any]) -> "
 class SparkQuerySession(Session, WorkerSession, FrameSession):
     """Temporary views with unique names in a shared SparkSession."""
 
+    label = "Spark"
+
     def __init__(self, spark: "SparkSession", root: Path, progress: Progress | None = None) -> None:
         super().__init__(progress)
         self.sql = SparkDialect()
