@@ -4,7 +4,7 @@ import importlib
 import os
 import sys
 import traceback
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from feature_platform.errors import AbsentNameError, ConfigError, abbreviate, te
 from feature_platform.feast_names import absent_in
 
 IGNORE_FILE = ".featureignore"
+_FEASTS_IGNORE_FILE = ".feastignore"
 # Scripts and Dagster entry points use definitions; they do not declare any.
 _ENTRY_POINTS = (
     "apply.py", "workflow.py", "definitions.py", "setup.py", "conftest.py", "test_*.py", ".*", "_*",
@@ -137,15 +138,13 @@ class Repo:
         return sorted(files)
 
     def _module_names(self) -> list[str]:
-        ignored = list(_ENTRY_POINTS)
-        file = self.path / IGNORE_FILE
-        if file.exists():
-            lines = (line.strip() for line in file.read_text("utf-8", "replace").splitlines())
-            ignored += [line.rstrip("/") for line in lines if line and not line.startswith("#")]
+        is_ignored = self._ignored()
         names = []
         for module in self._files():
-            names_ = [module.as_posix(), *module.parts]
-            if any(fnmatch(name, pattern) for name in names_ for pattern in ignored):
+            parts = module.parts
+            if any(fnmatch(part, pattern) for part in parts for pattern in _ENTRY_POINTS):
+                continue
+            if is_ignored(module):
                 continue
             parts = module.with_suffix("").parts
             problem = ""
@@ -159,6 +158,20 @@ class Repo:
                 )
             names.append(".".join(parts))
         return names
+
+    def _ignored(self) -> Callable[[PurePath], bool]:
+        """Return whether the ignore files list a file, with the patterns of a `.gitignore`."""
+        files = [self.path / name for name in (IGNORE_FILE, _FEASTS_IGNORE_FILE)]
+        texts = [file.read_text("utf-8", "replace") for file in files if file.exists()]
+        if not texts:
+            return lambda _: False
+        from pathspec import PathSpec  # not of the slim client
+
+        try:
+            patterns = PathSpec.from_lines("gitignore", "\n".join(texts).splitlines())
+        except ValueError as error:
+            raise ConfigError(f"{files[0]}: {error}") from None
+        return patterns.match_file
 
 
 def _items(value: object) -> Iterator[Any]:

@@ -213,3 +213,20 @@ def test_hidden_folders_are_not_searched(tmp_path: Path) -> None:
     (folder / ".venv" / "lib" / "broken.py").write_text("raise SystemError")
 
     assert names(Repo.load(folder)) == {"driver", "driver_view"}
+
+
+@pytest.mark.parametrize("file", [".featureignore", ".feastignore"])
+def test_ignore_files_have_the_patterns_of_git(tmp_path: Path, file: str) -> None:
+    (tmp_path / "feature_store.yaml").write_text("project: shop\n")
+    for name in ("notes/a.py", "deep/notes/b.py", "deep/old/c.py", "old/d.py", "kept/e.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("raise RuntimeError\n")
+    (tmp_path / "kept" / "e.py").write_text(
+        "from feature_platform import Entity\nkept = Entity(name='kept')\n"
+    )
+    lines = "# a comment\n\nnotes/\n**/old/*.py\nkept/*\n!kept/e.py\n"
+    (tmp_path / file).write_text(lines)
+    assert [d.name for d in Repo.load(tmp_path).definitions] == ["kept"]
+    (tmp_path / file).write_text("!\n")
+    with raises(ConfigError, ".featureignore"):
+        _ = Repo.load(tmp_path).definitions
