@@ -17,5 +17,4 @@ feast_names.install()
 
 
 def __getattr__(name: str) -> Any:
-    is_feasts = name in feast_names.NAMES or name in feast_names.ABSENT
-    return feast_names.lookup(name) if is_feasts else _of_stub(name)
+    return feast_names.Absent(name) if name in feast_names.ABSENT else _of_stub(name)

@@ -1,12 +1,11 @@
 """Feast's import paths and names, so that a Feast repo runs with only `feast` renamed.
 
-`MODULES` are import paths of Feast without a module here; each gives every name below. `NAMES` are
-names that this package spells otherwise, in `feast_objects`. `ABSENT` are names without a
+`MODULES` are import paths of Feast without a module here; each gives every name of the package.
+Names that this package spells otherwise are in `feast_objects`. `ABSENT` are names without a
 counterpart: they can be imported, and using one raises an error that says what is used instead.
 """
 
 import ast
-import importlib
 import re
 import sys
 from collections.abc import Iterable, Sequence
@@ -43,16 +42,6 @@ _STORES: Final = re.compile(
 )
 """Paths of stores, such as `infra.offline_stores.file_source`."""
 
-NAMES: Final = frozenset(
-    _words("""
-    AvroFormat BatchFeatureView ConflictPolicy DaskOfflineStoreConfig
-    DeltaFormat DuckDBOfflineStoreConfig DynamoDBOnlineStoreConfig FileLoggingDestination
-    FileOfflineStoreConfig JsonFormat KafkaSource LabelView LoggingConfig ParquetFormat
-    PostgreSQLOnlineStoreConfig ProtoFormat RedisOnlineStoreConfig RegistryConfig
-    SnowflakeLoggingDestination SnowflakeOfflineStoreConfig SparkOfflineStoreConfig
-    SqliteOnlineStoreConfig batch_feature_view stream_feature_view
-    """)
-)
 _WAREHOUSE: Final = "Read it with Spark or Snowflake, or export it to Parquet files."
 _OWNERS: Final = "Owners come from `team:` in feature_store.yaml and from API keys of the server."
 _VECTORS: Final = "There is no search by vectors; store embeddings as Array(Float32)."
@@ -114,8 +103,6 @@ def lookup(name: str) -> Any:
     """
     if name in ABSENT:
         return Absent(name)
-    if name in NAMES:
-        return getattr(importlib.import_module(f"{_PACKAGE}.feast_objects"), name)
     return sys.modules[_PACKAGE].__getattr__(name)  # not the module of a decorator's name
 
 

@@ -105,6 +105,8 @@ _TEAM = {
     "on_demand_views.py": '''\
 """Features computed at request time, on views of the platform team."""
 
+from typing import Any
+
 from feature_platform import Field, OnDemandFeatureView, RequestSource
 from feature_platform.types import Float32, Int64
 
@@ -116,7 +118,7 @@ from feature_platform.types import Float32, Int64
     ],
     schema=[Field(name="{team}_load", dtype=Float32)],
 )
-def {team}_workload(inputs):
+def {team}_workload(inputs: dict[str, Any]) -> dict[str, Any]:
     """Today's trips, as a share of 40."""
     if inputs["trips_today"] is None:
         return {{"{team}_load": None}}

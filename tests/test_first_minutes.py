@@ -1,6 +1,7 @@
 """A newcomer's first minutes, and the commands that read and write rows."""
 
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -154,3 +155,52 @@ def test_a_teardown_asks_first(platform: Shell) -> None:
     platform("teardown", stdin="y\n")
     assert not platform.json("list")
     assert "nothing" in platform("teardown", "--yes").stdout
+
+
+TYPED = """\
+from datetime import timedelta
+from feature_platform import (
+    Entity, FeatureService, FeatureStore, FeatureView, Field, FileSource, KafkaSource, Policy,
+    Project, PushSource, RequestSource, Share, SnowflakeSource, SparkSource, StreamSource,
+    Transfer, checks, on_demand_feature_view,
+)
+from feature_platform.types import Array, Int64, Struct
+e = Entity(name="e", join_keys=["a"], value_type=Int64, tags={"a": "b"})
+s = FileSource(path="x", field_mapping={"a": "b"})
+v = FeatureView(
+    name="v", entities=[e], source=s, ttl=timedelta(1), checks=[checks.RowCount(min=1)],
+    schema=[Field(name="x", dtype=Int64, checks=[checks.NotNull()])],
+)
+r = RequestSource(schema=[Field(name="y", dtype=Int64)])
+f = FeatureService(name="f", features=[v, "v:x", v[["x"]]])
+p = Policy(prefixes={"a": ["b"]})
+sh = Share(to="x", views=["v"])
+pu = PushSource(name="p", batch_source=s)
+sn = SnowflakeSource(table="t", schema="s", database="d")
+sp = SparkSource(table="t")
+st = StreamSource(name="s", batch_source=s)
+t = Transfer(name="t", objects=[v], to="x")
+@on_demand_feature_view(sources=[v, r], schema=[Field(name="z", dtype=Int64)])
+def fn(inputs: dict[str, int]) -> dict[str, int]:
+    return {"z": inputs["x"]}
+
+answer = FeatureStore(".").get_online_features(["driver_stats"], {"driver_id": [1]})
+features: dict[str, list[object]] = answer.to_dict()
+shape = Struct({"a": Array(Int64)})
+project = Project(name="rides", owner="a@b.c")
+events = KafkaSource(name="events", topic="t", batch_source=s)
+"""
+
+
+def test_a_users_project_passes_strict_mypy(platform: Shell, tmp_path: Path) -> None:
+    team = Shell(tmp_path / "growth")
+    CliRunner().invoke(main, ["init", str(team.folder), "--team", "growth"])
+    (platform.folder / "typed.py").write_text(TYPED)
+    for shell in (platform, team):
+        done = subprocess.run(
+            [sys.executable, "-m", "mypy", "--strict", "--config-file", "",
+             *[file.name for file in shell.folder.glob("*.py")]],
+            cwd=shell.folder, capture_output=True, text=True, check=False,
+            env={**os.environ, "MYPY_CACHE_DIR": str(tmp_path / "mypy")},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout

@@ -1,6 +1,6 @@
 """Entities: the things that features describe."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, model_validator
 
@@ -26,6 +26,10 @@ class Entity(Definition):
 
     Source: Feast's `Entity`, which takes one join key only.
     """
+
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
 
     kind: ClassVar[str] = "entity"
 

@@ -62,6 +62,7 @@ STREAM_VIEW: Final = {
     "tiling_hop_size": FeastArgument((), _AGGREGATIONS.remedy),
 }
 ON_DEMAND_VIEW: Final = {
+    "entities": _IGNORED,  # those of what it reads
     "enabled": VIEW["enabled"],
     "org": _ORG,
     "version": _VERSION,

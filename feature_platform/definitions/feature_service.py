@@ -1,6 +1,6 @@
 """Feature services: the features of one model."""
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import pydantic
 from pydantic import BeforeValidator, field_validator
@@ -29,6 +29,10 @@ class FeatureService(Definition):
 
     Source: Feast's `FeatureService`.
     """
+
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
 
     kind: ClassVar[str] = "feature_service"
     feast_arguments: ClassVar = feast_arguments.SERVICE

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import BeforeValidator, PrivateAttr, field_validator, model_validator
@@ -128,6 +128,10 @@ class StreamFeatureView(FeatureView):
 
     Source: Feast's `StreamFeatureView`.
     """
+
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
 
     feast_arguments: ClassVar = feast_arguments.STREAM_VIEW
 

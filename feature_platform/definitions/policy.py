@@ -1,6 +1,6 @@
 """Policy: which kinds and names teams may register in a project."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveInt, model_validator
 
@@ -28,6 +28,10 @@ class Policy(Definition):
 
     Source: the naming and validation strategies of Feast's federated guide, enforced.
     """
+
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
 
     kind: ClassVar[str] = "policy"
 

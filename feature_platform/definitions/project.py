@@ -1,6 +1,6 @@
 """The description of a project, for its catalog."""
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from feature_platform.definitions.base import Definition
 
@@ -14,6 +14,10 @@ class Project(Definition):
 
     Source: Feast's `Project`.
     """
+
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
 
     kind: ClassVar[str] = "project"
 

@@ -1,7 +1,7 @@
 """References to views, as services, on-demand views and requests use them."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, ClassVar, Final, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Self
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
@@ -40,6 +40,10 @@ class ViewReference(Value):
 
     Source: Feast's feature view projections.
     """
+
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
 
     view: Name
     project: Identifier | None = None

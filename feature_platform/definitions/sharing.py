@@ -1,7 +1,7 @@
 """Sharing between projects: what an owner project offers, and whether the other one accepts."""
 
 from datetime import date
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, model_validator
 
@@ -43,6 +43,10 @@ class Share(Definition):
     Source: Hopsworks' sharing of feature stores and feature groups.
     """
 
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
+
     kind: ClassVar[str] = "share"
     joins: ClassVar[bool] = False
 
@@ -83,6 +87,10 @@ class Acceptance(Definition):
 
     Source: Hopsworks' acceptance of shared feature stores.
     """
+
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
 
     kind: ClassVar[str] = "acceptance"
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import PurePosixPath
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 import pydantic
 from pydantic import BeforeValidator, PrivateAttr, model_validator
@@ -110,6 +110,10 @@ class FileSource(BatchSource):
     Source: Feast's `FileSource`.
     """
 
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
+
     type: Literal["file_source"] = "file_source"
     path: Annotated[str, pydantic.Field(min_length=1)]
     file_format: Literal["parquet", "csv", "delta", "iceberg"] | None = None
@@ -170,6 +174,10 @@ class SparkSource(BatchSource):
     Source: Feast's `SparkSource`.
     """
 
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
+
     type: Literal["spark_source"] = "spark_source"
     table: str = ""
     query: str = ""
@@ -216,6 +224,10 @@ class SnowflakeSource(BatchSource):
 
     Source: Feast's `SnowflakeSource`.
     """
+
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
 
     type: Literal["snowflake_source"] = "snowflake_source"
     database: str = ""
@@ -298,6 +310,10 @@ class StreamSource(PushSource):
     Source: Feast's `KafkaSource`, without the servers.
     """
 
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
+
     type: Literal["stream_source"] = "stream_source"  # type: ignore[assignment]
     topic: str = ""
 
@@ -318,6 +334,10 @@ class RequestSource(Value):
 
     Source: Feast's `RequestSource`, where the name is mandatory.
     """
+
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
 
     feast_arguments: ClassVar = {"timestamp_field": feast_arguments.FeastArgument(("",))}
 

@@ -1,7 +1,7 @@
 """Transfers: an owner offers objects to another owner, who accepts by registering them."""
 
 import re
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import pydantic
 from pydantic import AfterValidator, BeforeValidator
@@ -36,6 +36,10 @@ class Transfer(Definition):
         >>> Transfer(name="to_growth", objects=["feature_service/ranking_v1"], to="growth").to
         'growth'
     """
+
+    if TYPE_CHECKING:  # lists are tuples, objects are names
+
+        def __init__(self, **data: Any) -> None: ...
 
     kind: ClassVar[str] = "transfer"
 
