@@ -56,7 +56,7 @@ def _redis(port: int, folder: Path) -> ValkeyServer:
     server = ValkeyServer(
         port, data_dir=folder / "redis", persist=True, appendonly="yes", appendfsync="always"
     )
-    server.start()
+    server.start(timeout=60)
     return server
 
 
@@ -103,7 +103,8 @@ class Soak:
         """Send requests, and stop and start Redis meanwhile; return counts and memory."""
         with serving(self._folder) as (port, pid):
             clients = [
-                threading.Thread(target=self._client, args=(port, n)) for n in range(CLIENTS)
+                threading.Thread(target=self._client, args=(port, n), daemon=True)
+                for n in range(CLIENTS)
             ]
             for client in clients:
                 client.start()
