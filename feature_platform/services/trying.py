@@ -49,8 +49,8 @@ def _problem(project: ProjectSnapshot, view: OnDemandFeatureView) -> str:
         return ""
     try:
         *_, transformation = resolve(project, [view.reference()]).transformations
-    except (FeaturePlatformError, ValueError):  # what it reads is missing, which a rule reports
-        return ""
+    except (FeaturePlatformError, ValueError, RecursionError):
+        return ""  # what it reads is missing, or reads it: rules report that
     recorded = _Recorded(function)
     try:
         Step(transformation, lambda _: recorded, []).arrays(_samples(project, view, transformation))
