@@ -389,7 +389,8 @@ def test_a_view_that_others_read_does_not_ask_requests_for_more(platform, open_s
 
 
 def identity(inputs: dict[str, float]) -> dict[str, float]:
-    return {"y": 1.0 if inputs else 0.0}
+    value = 1.0 if inputs else 0.0
+    return {"y": value, "base_y": value, "chain_y": value}
 
 
 def test_the_platform_may_retype_what_only_it_uses(platform, driver_view) -> None:
