@@ -9,7 +9,7 @@ from typing import Self
 
 from feature_platform.catalog import Catalog
 from feature_platform.config import RepoConfig
-from feature_platform.definitions import Definition, Source, View, ViewReference
+from feature_platform.definitions import Definition, FeatureService, Source, View, ViewReference
 from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.governance import Plan
 from feature_platform.offline import FeatureStatistics, OfflineStore
@@ -339,15 +339,18 @@ class FeatureStore(Catalog):
         Raises:
             NotFoundError: It is not registered.
         """
-        project = self.load_project()
-        view = project.find_view(ViewReference(view=name))
+        call = self._call()
+        view = call.project.find_view(ViewReference(view=name))
         if view is None:
-            raise NotFoundError(project.not_found("view", name, project.names(View.namespace)))
-        return self.apply([], objects_to_delete=[view])
+            names = call.project.names(View.namespace)
+            raise NotFoundError(call.project.not_found("view", name, names))
+        return self._commit(call, applying.plan(call, [], [view]), "")
 
     def delete_feature_service(self, name: str) -> Commit | None:
         """Delete a feature service."""
-        return self.apply([], objects_to_delete=[self.get_feature_service(name)])
+        call = self._call()
+        service = call.project.get(FeatureService, name)
+        return self._commit(call, applying.plan(call, [], [service]), "")
 
     def plan_restore(self, at: int | datetime, *, mass_delete: bool = False) -> Plan:
         """Return the plan that `restore` commits."""

@@ -116,6 +116,9 @@ def calls(store: FeatureStore) -> dict[str, Callable[[], object]]:
         "check": lambda: store.check(["batch"]),
         "get_statistics": lambda: store.get_statistics("batch"),
         "verify_parity": lambda: store.verify_parity(features, ROWS.select(["k"])),
+        "get_source_schema": lambda: store.get_source_schema("history"),
+        "delete_feature_service": lambda: store.delete_feature_service("new"),
+        "delete_feature_view": lambda: store.delete_feature_view("sql0"),
         "restore": lambda: store.restore(1),
         "teardown": store.teardown,
     }
