@@ -70,8 +70,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if not SEEDS.is_dir():
         terminalreporter.section("not tested", sep="=", red=True, bold=True)
         terminalreporter.line(
-            f"The source documents are not in {SEEDS}: the tests of the documents in tests/seeds did not run. "
-            "With REQUIRE_DOCUMENTS=1 this is a failure."
+            f"The source documents are not in {SEEDS}, so the tests of them in tests/seeds did "
+            "not run. With REQUIRE_DOCUMENTS=1 this is a failure."
         )
 
 
