@@ -25,6 +25,7 @@ _LEGACY = (
     "feature_server", "flags", "go_feature_serving", "materialization",
     "materialization_engine", "project_description", "stream_engine",
 )  # fmt: skip
+_WARNED: dict[Any, Any] = {}  # what was said once
 _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
 # What stands before and after a variable in the user and password of a URL.
 _USERINFO = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*://[^@/]*$")
@@ -182,11 +183,8 @@ class RepoConfig(BaseModel):
             )
         legacy = [key for key in _LEGACY if key in data]
         if legacy:
-            warnings.warn(
-                f"{FILE_NAME}: {', '.join(legacy)} has no effect here and can be removed.",
-                UserWarning,
-                stacklevel=2,
-            )
+            message = f"{', '.join(legacy)} has no effect here and can be removed."
+            warnings.warn_explicit(message, UserWarning, FILE_NAME, 1, registry=_WARNED)
         return {key: value for key, value in data.items() if key not in legacy}
 
     @field_validator("project", "team")

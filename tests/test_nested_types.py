@@ -192,6 +192,46 @@ def test_spark_reads_and_loads_them(spark: Any, redis_server: str, tmp_path: Pat
     assert answers(store.get_online_features(["v"], {"id": [1, 2, 3]}).to_dict()) == ROWS
 
 
+STRUCTS = [{"a": "x", "b": "y"}, {"a": "it's", "b": None}, None, {"a": None, "b": None}]
+MAPS = [{"a": "x", "b": "y"}, {"a": "it's"}, None, {}]
+
+
+def _structs(folder: Path) -> pa.Table:
+    """Rows as pandas writes dicts: a struct with the keys of all of them."""
+    frame = pd.DataFrame({"id": [1, 2, 3, 4], "event_timestamp": [NOON] * 4, "m": STRUCTS})
+    rows = pa.Table.from_pandas(frame)
+    assert pa.types.is_struct(rows.schema.field("m").type)
+    parquet.write_table(rows, folder / "rows.parquet", coerce_timestamps="us")
+    return pa.table({"id": [1, 2, 3, 4], "event_timestamp": [NOON] * 4})
+
+
+def test_dicts_that_pandas_wrote_are_maps(tmp_path: Path) -> None:
+    asked = _structs(tmp_path)
+    store = FeatureStore(tmp_path, config=RepoConfig(project="p", registry="r.db"))
+    view = FeatureView(
+        name="v", entities=[Entity(name="id", value_type=Int64)],
+        schema=[Field(name="m", dtype=Map)], source=FileSource(path="rows.parquet"),
+    )  # fmt: skip
+    store.apply([view])
+    assert to_python(store.get_historical_features(asked, ["v"]).to_arrow()["m"]) == MAPS
+    store.materialize(NOON - HOUR, NOON)
+    assert store.get_online_features(["v"], {"id": [1, 2, 3, 4]}).to_dict()["m"] == MAPS
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("spark")
+def test_dicts_that_pandas_wrote_are_maps_on_spark(spark: Any, tmp_path: Path) -> None:
+    asked = _structs(tmp_path)
+    config = RepoConfig(project="p", registry="r.db", offline_store={"type": "spark"})
+    store = FeatureStore(tmp_path, config=config)
+    view = FeatureView(
+        name="v", entities=[Entity(name="id", value_type=Int64)],
+        schema=[Field(name="m", dtype=Map)], source=SparkSource(name="s", path="rows.parquet"),
+    )  # fmt: skip
+    store.apply([view])
+    assert to_python(store.get_historical_features(asked, ["v"]).to_arrow()["m"]) == MAPS
+
+
 def test_narrower_stored_types_widen_inside(tmp_path: Path) -> None:
     stored = pa.struct([("name", pa.string()), ("x", pa.int8())])
     rows = {"id": [1], "event_timestamp": [NOON], "s": pa.array([{"name": "a", "x": 5}], stored)}

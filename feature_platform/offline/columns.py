@@ -98,6 +98,10 @@ def _read(
     if source == target or (source, target) == ("integer", "number"):
         same = stored == declared and not pa.types.is_nested(declared)
         return column if same else f"CAST({column} AS {dialect.type_name(declared)})"
+    if pa.types.is_map(declared) and pa.types.is_struct(stored):  # as pandas writes dicts
+        are_texts = {family(field.type) for field in stored} == {"text"}
+        names = [field.name for field in stored]
+        return dialect.map_of_struct(column, names) if are_texts else None
     if (source, target) == ("array of integer", "array of number"):
         return f"CAST({column} AS {dialect.type_name(declared)})"
     if (source, target) == (

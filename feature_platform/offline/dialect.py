@@ -110,6 +110,11 @@ class Dialect(ABC):
     def packed_bound(self, major: str) -> str:
         """Return the smallest number that `pack` returns for a major part."""
 
+    def map_of_struct(self, column: str, names: Sequence[str]) -> str | None:
+        """Return the map of a struct of texts, without nulls; `None` if the engine has no maps."""
+        del column, names
+        return None
+
     def ordered(self, column: str, dtype: pa.DataType) -> str:
         """Return an expression of a column that rows can be sorted by."""
         del dtype

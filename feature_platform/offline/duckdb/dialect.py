@@ -43,6 +43,13 @@ class DuckDBDialect(Dialect):
             return self.decimal_name(dtype)
         return "TIMESTAMPTZ" if pa.types.is_timestamp(dtype) else _TYPES[dtype]
 
+    def map_of_struct(self, column: str, names: Sequence[str]) -> str:
+        entries = ", ".join(
+            f"{{'k': {self.literal(name)}, 'v': {column}.{self.quote(name)}}}" for name in names
+        )
+        pairs = f"list_filter([{entries}], lambda e: e.v IS NOT NULL)"
+        return f"CASE WHEN {column} IS NULL THEN NULL ELSE map_from_entries({pairs}) END"
+
     def microseconds(self, column: str, dtype: pa.DataType) -> str | None:
         if pa.types.is_timestamp(dtype) and dtype.unit == "ns":
             nanoseconds = f"epoch_ns({column})"

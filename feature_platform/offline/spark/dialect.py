@@ -45,6 +45,11 @@ class SparkDialect(Dialect):
     def ordered(self, column: str, dtype: pa.DataType) -> str:
         return f"to_json({column})" if is_nested(dtype) else column
 
+    def map_of_struct(self, column: str, names: Sequence[str]) -> str:
+        pairs = ", ".join(f"{self.literal(n)}, {column}.{self.quote(n)}" for n in names)
+        present = f"map_filter(map({pairs}), (k, v) -> v IS NOT NULL)"
+        return f"CASE WHEN {column} IS NULL THEN NULL ELSE {present} END"
+
     def microseconds(self, column: str, dtype: pa.DataType) -> str | None:
         if pa.types.is_timestamp(dtype) and dtype.tz:
             return f"unix_micros({column})"
