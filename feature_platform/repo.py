@@ -24,7 +24,8 @@ IGNORE_FILE = ".featureignore"
 _FEASTS_IGNORE_FILE = ".feastignore"
 # Scripts and Dagster entry points use definitions; they do not declare any.
 _ENTRY_POINTS = (
-    "apply.py", "workflow.py", "definitions.py", "setup.py", "conftest.py", "test_*.py", ".*", "_*",
+    "apply.py", "workflow.py", "definitions.py", "setup.py", "conftest.py", "test.py", "test_*.py",
+    ".*", "_*",
 )  # fmt: skip
 
 _LOCK = RLock()  # what a name means to `import` belongs to the whole process

@@ -43,7 +43,8 @@ def measure() -> dict[str, float]:
     local = FeatureStore(folder)
     local.apply([key, view])
     rows = parquet.read_table(spine(folder, ASKED, HISTORY, HOURLY))
-    _, secret = KeyStore(folder / "keys.db").create("platform", ["shop"], ["features:read"])
+    scopes = ["registry:read", "features:read"]
+    _, secret = KeyStore(folder / "keys.db").create("platform", ["shop"], scopes)
     with serving(folder) as (port, _):
         config = RepoConfig(
             project="shop",
