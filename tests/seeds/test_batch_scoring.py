@@ -53,7 +53,7 @@ model_v1 = FeatureService(name="model_v1", features=[driver_hourly_stats[["conv_
 model_v2 = FeatureService(name="model_v2", features=[driver_hourly_stats])
 model_v3 = FeatureService(name="model_v3", features=[driver_hourly_stats, transformed])
 """
-pytestmark = pytest.mark.filterwarnings("ignore:feature_store.yaml.*flags:UserWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:flags has no effect:UserWarning")
 
 
 @pytest.fixture
