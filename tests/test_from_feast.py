@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
+from click.testing import CliRunner
 from pyarrow import parquet
 from tests_support import raises, refused
 
@@ -27,8 +28,10 @@ from feature_platform import (
     Project,
     RepoConfig,
     StreamSource,
+    Transfer,
     feast_names,
 )
+from feature_platform.cli import main
 from feature_platform.errors import (
     AbsentNameError,
     ConfigError,
@@ -399,3 +402,46 @@ def test_views_and_services_are_deleted_by_name(trips: FeatureStore) -> None:
         trips.delete_feature_view("trips")
     with raises(DefinitionError, "'a'"):
         assert Entity(name="e", join_keys=["a", "b"]).join_key
+
+
+@pytest.mark.parametrize("others", [0, 20], ids=["few changes", "many changes"])
+def test_readers_of_names_with_hyphens_are_protected(tmp_path: Path, others: int) -> None:
+    """Also where plans look readers up by an index."""
+    platform = FeatureStore(
+        tmp_path, config=RepoConfig(project="p", team="platform", registry="r.db")
+    )
+    team = FeatureStore(tmp_path, config=RepoConfig(project="p", team="risk", registry="r.db"))
+    view = FeatureView(name="driver-stats v2", **VIEW)
+    more = [FeatureView(name=f"more {n}", **VIEW) for n in range(others)]
+    platform.apply([view, *more])
+    team.apply([FeatureService(name="my model", features=["driver-stats v2"])])
+    changed = {"schema": [Field(name="trips", dtype=String)], "description": "other"}
+    plan = platform.plan(
+        [view.model_copy(update=changed), *(m.model_copy(update=changed) for m in more)]
+    )
+    assert [e.reader.name for e in platform.review(plan).effects if e.breaks] == ["my model"]
+    with refused(("contract", "feature view 'driver-stats v2'", "'my model'", "'risk'")):
+        platform.commit(plan)
+
+
+def test_names_with_hyphens_are_saved_in_plans_and_transferred(tmp_path: Path) -> None:
+    (tmp_path / "feature_store.yaml").write_text("project: p\nteam: risk\nregistry: r.db\n")
+    store = FeatureStore(tmp_path, config=RepoConfig(project="p", team="platform", registry="r.db"))
+    store.apply([FeatureView(name="driver-stats v2", **VIEW)])
+    (tmp_path / "services.py").write_text(
+        "from feature_platform import FeatureService\n"
+        "model = FeatureService(name='my model-1', features=['driver-stats v2'])\n"
+    )
+    saved = str(tmp_path / "plan.json")
+    for arguments in (["plan", "--out", saved], ["apply", saved]):
+        result = CliRunner().invoke(main, ["-C", str(tmp_path), *arguments])
+        assert result.exit_code == 0, result.output
+    risk = FeatureStore(tmp_path)
+    offer = Transfer(name="hand over", objects=["feature_service/my model-1"], to="growth")
+    assert risk.apply([offer])
+    for wrong in ("feature_service/", "my model", "a b/c", "feature_service/a  b"):
+        with raises(DefinitionError, repr(wrong)):
+            Transfer(name="t", objects=[wrong], to="growth")
+    with raises(DefinitionError, "schema"):
+        FeatureView(name="v", source=SOURCE, schema=[
+            Field(name="a-b", dtype=Int64), Field(name="a b", dtype=Int64)])  # fmt: skip

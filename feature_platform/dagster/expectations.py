@@ -9,7 +9,7 @@ import dagster as dg
 from feature_platform.dagster.apply import retried
 from feature_platform.dagster.online import OnlineLoads
 from feature_platform.dagster.repo_context import RepoContext
-from feature_platform.definitions import FeatureService, FeatureView, PushSource
+from feature_platform.definitions import FeatureService, FeatureView, PushSource, separators_folded
 from feature_platform.services.checking import CheckResult, declared_checks
 
 _MOST_BINS = 50
@@ -24,7 +24,7 @@ def row_checks(target: RepoContext, loads: OnlineLoads) -> list[dg.AssetChecksDe
     """
     views = {target.key(d.kind, d.name): d for d in _checked(target)}
     specs = [
-        dg.AssetCheckSpec(name, asset=key, blocking=check.blocking)
+        dg.AssetCheckSpec(separators_folded(name), asset=key, blocking=check.blocking)
         for key, view in views.items()
         for name, check in declared_checks(view).items()
     ]
@@ -41,7 +41,8 @@ def row_checks(target: RepoContext, loads: OnlineLoads) -> list[dg.AssetChecksDe
         with retried(context), target.open() as store:
             for key, checks in selected.items():
                 start, end = _newest_window(loads, views[key])
-                results = {r.check: r for r in store.check([views[key].name], start, end)}
+                evaluated = store.check([views[key].name], start, end)
+                results = {separators_folded(result.check): result for result in evaluated}
                 for check_key in checks:
                     if check_key.name in results:
                         yield _result(check_key, results[check_key.name], start, end)

@@ -55,7 +55,7 @@ class FeatureStoreTranslator:
                 `registration` for an owner's registration.
             name: Name of the object, the view or the owner.
         """
-        return dg.AssetKey([project, namespace, name])
+        return dg.AssetKey([project, namespace, name.replace(" ", "_")])  # steps have no spaces
 
     def get_asset_spec(self, definition: Definition, repo: Repo) -> dg.AssetSpec:
         """Return the asset of a definition. It is materialized when registered or changed.

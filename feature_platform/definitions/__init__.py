@@ -7,6 +7,7 @@ from feature_platform.definitions.base import Deprecation as Deprecation
 from feature_platform.definitions.base import is_identifier as is_identifier
 from feature_platform.definitions.base import is_name as is_name
 from feature_platform.definitions.base import label_of as label_of
+from feature_platform.definitions.base import separators_folded as separators_folded
 from feature_platform.definitions.base import with_related as with_related
 from feature_platform.definitions.checks import Between as Between
 from feature_platform.definitions.checks import Check as Check

@@ -32,6 +32,7 @@ ColumnName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9_]+([ -][A-Za-z0-9_]+)*$", max_length=128)
 ]
 
+_SEPARATORS = str.maketrans("- ", "__")
 _IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 _NAME: TypeAdapter[str] = TypeAdapter(Name)
 _INVALID_NAME = (
@@ -61,6 +62,14 @@ def is_identifier(text: str) -> bool:
 def is_name(text: str) -> bool:
     """Return whether a text is a valid name of an object."""
     return _is_valid(_NAME, text)
+
+
+def separators_folded(name: str) -> str:
+    """Return a name with underscores for hyphens and spaces, as Dagster's steps have them.
+
+    Names in one place may not be equal then.
+    """
+    return name.translate(_SEPARATORS)
 
 
 def _is_valid(adapter: TypeAdapter[str], text: str) -> bool:

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from pydantic import BeforeValidator, model_validator
 
 from feature_platform.definitions import feast_arguments
-from feature_platform.definitions.base import NO_LABELS, ColumnName, Deprecation, Labels, Value
+from feature_platform.definitions.base import (
+    NO_LABELS,
+    ColumnName,
+    Deprecation,
+    Labels,
+    Value,
+    separators_folded,
+)
 from feature_platform.definitions.checks import FieldCheck
 from feature_platform.types import DType
 
@@ -67,6 +74,6 @@ def check_labels(labels: Iterable[str]) -> None:
 
 
 def duplicate_names(fields: tuple[Field, ...]) -> list[str]:
-    """Return the names that occur more than once, ignoring case."""
-    counts = Counter(f.name.casefold() for f in fields)
+    """Return the names that occur more than once, ignoring case and separators."""
+    counts = Counter(separators_folded(f.name).casefold() for f in fields)
     return [name for name, count in counts.items() if count > 1]

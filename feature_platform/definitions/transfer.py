@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import pydantic
 from pydantic import AfterValidator, BeforeValidator
 
-from feature_platform.definitions.base import Definition, Identifier
+from feature_platform.definitions.base import Definition, Identifier, is_name
 from feature_platform.definitions.field import as_tuple
 
-_OBJECT = re.compile(r"[a-z_]+/[A-Za-z][A-Za-z0-9_]{0,62}")
+_KIND = re.compile(r"[a-z_]+")
 
 
 def _object_name(value: Any) -> Any:
@@ -17,7 +17,8 @@ def _object_name(value: Any) -> Any:
 
 
 def _check_object_name(value: str) -> str:
-    if not _OBJECT.fullmatch(value):
+    kind, _, name = value.partition("/")
+    if not (_KIND.fullmatch(kind) and is_name(name)):
         raise ValueError(f"{value!r} is not an object. Write kind/name or pass the definition.")
     return value
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Final
 
-from feature_platform.definitions import Acceptance, Policy, Project, Share
+from feature_platform.definitions import Acceptance, Policy, Project, Share, separators_folded
 from feature_platform.errors import Problem
 from feature_platform.governance.plan import Change
 from feature_platform.governance.plan_context import PlanContext, problem_of
@@ -14,7 +13,6 @@ from feature_platform.types.times import later
 
 _NAMED_AFTER = {Policy.kind, Share.kind, Acceptance.kind, Project.kind}
 """Kinds whose names are not chosen: `policy`, or a project."""
-_SEPARATORS: Final = str.maketrans("- ", "__")
 _RESERVED_FOR = timedelta(days=30)
 
 
@@ -93,5 +91,4 @@ def _reserved_names(context: PlanContext, created: dict[Key, Change]) -> Iterato
 
 
 def _folded(key: Key) -> tuple[str, str]:
-    # Dagster's steps and DynamoDB's tables have underscores for hyphens and spaces.
-    return key.namespace, key.name.casefold().translate(_SEPARATORS)
+    return key.namespace, separators_folded(key.name).casefold()

@@ -14,7 +14,7 @@ from feature_platform.definitions import Definition, kinds_in, label_of, namespa
 from feature_platform.errors import RequestError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_WORD = re.compile(r'"(\w+)"')
+_WORD = re.compile(r'"([\w -]+)"')
 
 
 class Key(NamedTuple):

@@ -28,7 +28,7 @@ class SavedPlan(BaseModel):
 
     format: Annotated[int, Field(le=FORMAT)] = FORMAT
     base: Cursor
-    reads: dict[Annotated[str, Field(pattern=r"^\w+/\w+/\w+$")], str]
+    reads: dict[Annotated[str, Field(pattern=r"^\w+/\w+/[\w -]+$")], str]
     plan: Plan
 
     @classmethod

@@ -119,6 +119,42 @@ def test_only_what_changed_is_emitted(workspace) -> None:
     assert metadata["registry_version"] == 2
 
 
+ODD_NAMES = (
+    PLATFORM.replace('name="driver"', 'name="a driver"')
+    .replace('name="trips", path', 'name="my trips", path')
+    .replace('name="stats"', 'name="7-day stats"')
+    .replace('dtype=Int64, description="today")', "dtype=Int64, checks=[checks.NotNull()])")
+    .replace('schema=[Field(name="trips",', 'schema=[Field(name="trip no-1",')
+    .replace("import Entity", "import checks, Entity")
+    .replace('path="trips.parquet"', 'path="trips.parquet", field_mapping={"trips": "trip no-1"}')
+)
+
+
+def test_names_with_hyphens_and_spaces_are_assets(workspace) -> None:
+    workspace.write("platform", ODD_NAMES)
+    workspace.write("risk", TEAM.format(team="risk").replace(
+        '"stats:trips"', '"7-day stats:trip no-1"').replace('"stats"', '"7-day stats"').replace(
+        '["trips"]', '["trip no-1"]').replace('"risk_v1"', '"risk-v1"'))  # fmt: skip
+    assert emitted(workspace.run("platform")) == {"a_driver", "my_trips", "7-day_stats"}
+    assert emitted(workspace.run("risk")) == {"risk_double", "risk-v1"}
+    graph = workspace.location("risk").resolve_asset_graph()
+    parents = graph.get(dg.AssetKey(["shop", "feature_view", "risk_double"])).parent_keys
+    assert parents == {dg.AssetKey(["shop", "feature_view", "7-day_stats"])}
+    load = workspace.run("platform", "materialize_shop_online", partition_key="2026-01-01")
+    assert load.success
+    view = dg.AssetKey(["shop", "feature_view", "7-day_stats"])
+    platform = workspace.location("platform")
+    checks = {key.name for key in platform.resolve_asset_graph().get(view).check_keys}
+    assert checks == {"schema", "trip_no_1_not_null", "registry_rules"}
+    job = platform.resolve_implicit_global_asset_job_def()
+    keys = {dg.AssetCheckKey(view, "trip_no_1_not_null")}
+    subset = job.get_subset(asset_selection=set(), asset_check_selection=keys)
+    result = subset.execute_in_process(instance=workspace.instance)
+    [evaluation] = result.get_asset_check_evaluations()
+    assert evaluation.passed
+    assert "In sync" in workspace.tick("platform").skip_message
+
+
 def test_what_was_applied_elsewhere_is_emitted_once(workspace) -> None:
     FeatureStore(workspace.folder / "platform").apply()
 

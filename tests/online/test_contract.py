@@ -115,6 +115,22 @@ def test_projects_and_views_keep_apart(store: OnlineStore) -> None:
     assert values(store, 1, table=other) == [None]
 
 
+def test_tables_whose_names_look_alike_keep_apart(store: OnlineStore) -> None:
+    names = [("a", 0), ("a", 5), ("a-5", 0), ("a 5", 0), ("7 d-y", 0), ("7-d y", 0)]
+    tables = [
+        Table("shop", name, ONE.keys, ONE.features, generation=generation)
+        for name, generation in names
+    ]
+    for number, table in enumerate(tables):
+        store.write(table, [batch(table, observed(1, NOON, number))])
+    assert [values(store, 1, table=table) for table in tables] == [[n] for n in range(6)]
+    store.drop(tables[0])
+    store.drop(tables[2])
+    assert [values(store, 1, table=table)[0] for table in tables] == [None, 1, None, 3, 4, 5]
+    for table in tables:
+        store.drop(table)
+
+
 def test_one_read_answers_for_several_tables(store: OnlineStore) -> None:
     store.write(ONE, [batch(ONE, observed(1, NOON, 10))])
     keys = encode_keys([[1]], 1)
