@@ -45,8 +45,6 @@ from .feast_objects import SnowflakeLoggingDestination as SnowflakeLoggingDestin
 from .feast_objects import SnowflakeOfflineStoreConfig as SnowflakeOfflineStoreConfig
 from .feast_objects import SparkOfflineStoreConfig as SparkOfflineStoreConfig
 from .feast_objects import SqliteOnlineStoreConfig as SqliteOnlineStoreConfig
-from .feast_objects import batch_feature_view as batch_feature_view
-from .feast_objects import stream_feature_view as stream_feature_view
 from .handles import Connection as Connection
 from .handles import connection as connection
 from .retrieval import FieldStatus as FieldStatus

@@ -175,7 +175,8 @@ class RepoConfig(BaseModel):
                 "to the registry and the stores. Remove the setting."
             )
         server = data.get("feature_server")
-        if isinstance(server, dict) and (server.get("feature_logging") or {}).get("enabled"):
+        logging = server.get("feature_logging") if isinstance(server, dict) else None
+        if logging and not (isinstance(logging, dict) and not logging.get("enabled")):
             raise ConfigError(
                 "feature_server: feature_logging: served features are not logged. "
                 "`feature-platform serve` logs each request with its key, see docs/server.md. "

@@ -45,7 +45,7 @@ _STORES: Final = re.compile(
 _WAREHOUSE: Final = "Read it with Spark or Snowflake, or export it to Parquet files."
 _OWNERS: Final = "Owners come from `team:` in feature_store.yaml and from API keys of the server."
 _VECTORS: Final = "There is no search by vectors; store embeddings as Array(Float32)."
-_TRANSFORM: Final = "Make the transformation a Dagster asset, and let a source read what it writes."
+TRANSFORM: Final = "Make the transformation a Dagster asset, and let a source read what it writes."
 ABSENT: Final[dict[str, str]] = {
     **dict.fromkeys(
         _words("""AthenaSource BigQuerySource ClickhouseSource CouchbaseColumnarSource MongoDBSource
@@ -69,7 +69,10 @@ ABSENT: Final[dict[str, str]] = {
         _VECTORS,
     ),
     **dict.fromkeys(
-        _words("Aggregation Transformation TransformationMode transformation"), _TRANSFORM
+        _words("""Aggregation Transformation TransformationMode batch_feature_view
+        stream_feature_view transformation
+        """),
+        TRANSFORM,
     ),
     "Feature": "Declare a Field with a type.",
     "FilterTranslator": "Filter the answer.",
@@ -99,10 +102,8 @@ def lookup(name: str) -> Any:
     """Return what a name of Feast means here.
 
     Raises:
-        AttributeError: Feast has no such name, or nobody used it yet.
+        AttributeError: It means nothing.
     """
-    if name in ABSENT:
-        return Absent(name)
     return sys.modules[_PACKAGE].__getattr__(name)  # not the module of a decorator's name
 
 

@@ -3,12 +3,10 @@
 import warnings
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, NoReturn
+from typing import Any
 
-from feature_platform.definitions import FeatureView, StreamFeatureView, StreamSource
-from feature_platform.errors import AbsentNameError, DefinitionError
-
-_TRANSFORM = "Make the transformation a Dagster asset, and let a source read what it writes."
+from feature_platform.definitions import FeatureView, StreamSource
+from feature_platform.errors import DefinitionError
 
 
 def ParquetFormat() -> str:  # noqa: N802 - names of Feast, also below
@@ -66,8 +64,12 @@ def KafkaSource(  # noqa: N802
             UserWarning,
             stacklevel=2,
         )
-    for dropped in ("created_timestamp_column", "field_mapping"):  # those of the batch source
-        arguments.pop(dropped, None)
+    if arguments.pop("field_mapping", None):
+        raise DefinitionError(
+            f"KafkaSource {name!r}: messages have the names of the view. Map them in the "
+            "application that sends them; the batch_source has a field_mapping of its own."
+        )
+    arguments.pop("created_timestamp_column", None)  # that of the batch source
     return StreamSource(name=name, topic=topic, **arguments)
 
 
@@ -109,20 +111,6 @@ def LabelView(  # noqa: N802
             "Dagster asset, and let a source read what it writes."
         )
     return FeatureView(name=name, **arguments)
-
-
-def _refuse_transformation(decorator: str) -> NoReturn:
-    raise AbsentNameError([f"{decorator}: {_TRANSFORM}"])
-
-
-def batch_feature_view(**_: Any) -> Callable[[Any], FeatureView]:
-    """Refuse a transformation of batch rows."""
-    _refuse_transformation("batch_feature_view")
-
-
-def stream_feature_view(**_: Any) -> Callable[[Any], StreamFeatureView]:
-    """Refuse a transformation of a stream's rows."""
-    _refuse_transformation("stream_feature_view")
 
 
 def LoggingConfig(**_: Any) -> dict[str, Any]:  # noqa: N802

@@ -101,6 +101,7 @@ def test_a_training_set_from_file_to_file(platform: Shell, rows: Path, ending: s
         "-f", "driver_stats", "--full-names",
     )  # fmt: skip
     assert by_sql[0]["driver_stats__trips_today"] == 8
+    assert not list(output.parent.glob(".*"))  # nothing unfinished is left
     platform("get-historical-features", str(rows), code=2)
     platform("get-historical-features", "-f", "driver_stats", code=2)
 
@@ -147,6 +148,41 @@ def test_sources_and_features_are_described(platform: Shell) -> None:
     store = FeatureStore(platform.folder)
     schema = store.get_source_schema(FileSource(path="data/driver_stats.parquet"))
     assert {field.name for field in schema.fields} >= {"created", "driver_id"}  # no time of its own
+
+
+def test_lists_do_not_fit_into_csv(platform: Shell, rows: Path) -> None:
+    output = rows.with_name("training.csv")
+    output.write_text("before")
+    (platform.folder / "tags.py").write_text(TAGS)
+    platform("apply")
+    asked = ("get-historical-features", str(rows), "-f", "tags")
+    assert ".parquet" in platform(*asked, "-o", str(output), code=1).stderr
+    assert output.read_text() == "before"
+    assert platform.json(*asked)[0]["m"] == {"a": "b"}
+
+
+TAGS = """
+from feature_platform import Field, OnDemandFeatureView
+from feature_platform.types import Array, Int64, Map
+
+@OnDemandFeatureView(
+    sources=["driver_stats:trips_today"],
+    schema=[Field(name="many", dtype=Array(Int64)), Field(name="m", dtype=Map)],
+)
+def tags(inputs):
+    return {"many": [1], "m": {"a": "b"}}
+"""
+
+
+def test_a_function_that_fails_is_told_by_plan(platform: Shell) -> None:
+    file = platform.folder / "tags.py"
+    file.write_text(TAGS.replace('"many": [1]', '"many": inputs["x"]'))
+    for step in ("plan", "apply"):
+        told = platform(step, code=1).stderr
+        assert "'tags'" in told
+        assert "--skip-trials" in told
+    platform("plan", "--skip-trials")
+    platform("apply", "--skip-trials")
 
 
 def test_a_teardown_asks_first(platform: Shell) -> None:

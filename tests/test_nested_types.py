@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
+from server.conftest import Served
 from tests_support import HOUR, NOON, raises
 
 from feature_platform import (
@@ -26,6 +27,7 @@ from feature_platform import (
     SparkSource,
 )
 from feature_platform.errors import DefinitionError, SchemaError
+from feature_platform.offline.snowflake.dialect import SnowflakeDialect
 from feature_platform.retrieval import SavedDatasetFileStorage
 from feature_platform.types import (
     Array,
@@ -173,6 +175,33 @@ def copy_python(inputs: dict[str, Any]) -> dict[str, Any]:
 
 def copy_pandas(inputs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"copy": inputs["profile"], "same": inputs["labels"]})
+
+
+def test_a_server_gives_them_to_its_clients(tmp_path: Path) -> None:
+    folder = tmp_path / "server"
+    (folder / "rows").mkdir(parents=True)
+    parquet.write_table(table(), folder / "rows" / "a.parquet")
+    (folder / "feature_store.yaml").write_text(
+        "project: p\nteam: platform\nregistry: registry.db\nserver: {keys: keys.db}\n"
+    )
+    local = opened(folder, PushSource(name="push", batch_source=FileSource(path="rows")))
+    local.materialize(NOON - 2 * HOUR, NOON)
+    served = Served(folder)
+    client = served.client(tmp_path / "client", "p")
+    keys = {"id": [1, 2, 3]}
+    assert answers(client.get_online_features(["v"], keys).to_dict()) == ROWS
+    asked = pd.DataFrame({"id": [1, 2, 3], "event_timestamp": NOON})
+    history = client.get_historical_features(asked, ["v"]).to_arrow()
+    assert answers({n: to_python(history[n]) for n in history.column_names}) == ROWS
+    client.write_to_online_store("v", [{"id": 9, "event_timestamp": NOON, **FULL}])
+    assert answers(client.get_online_features(["v"], {"id": [9]}).to_dict()) == {9: FULL}
+    served.stop()
+
+
+def test_snowflake_says_that_it_has_none() -> None:
+    for dtype in (PROFILE, Map, Array(Int64)):
+        with raises(SchemaError, "DuckDB"):
+            SnowflakeDialect().type_name(arrow_type(dtype))
 
 
 @pytest.mark.slow

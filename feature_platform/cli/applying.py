@@ -50,6 +50,9 @@ _override = click.option(
     callback=_reason,
     help="Break what other owners rely on. Only the platform can; the reason is recorded.",
 )
+_skip_trials = click.option(
+    "--skip-trials", is_flag=True, help="Do not try on-demand functions on sample values."
+)
 _message = click.option("-m", "--message", default="", help="Why, for the history.")
 
 
@@ -95,6 +98,7 @@ def init(
 @_full
 @_mass_delete
 @_override
+@_skip_trials
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -108,6 +112,7 @@ def plan(
     full: bool,
     mass_delete: bool,
     override: str,
+    skip_trials: bool,
     out: Path | None,
     detailed_exitcode: bool,
     as_json: bool,
@@ -115,7 +120,9 @@ def plan(
     """Show what apply would change, who is affected, and whether it is allowed."""
     store = FeatureStore(repo)
     snapshot = store.snapshot()
-    planned = store.plan(partial=not full, mass_delete=mass_delete, override=override)
+    planned = store.plan(
+        partial=not full, mass_delete=mass_delete, override=override, try_functions=not skip_trials
+    )
     report = store.review(planned)
     if as_json:
         print_json(report_json(report))
@@ -142,6 +149,7 @@ def plan(
 @_full
 @_mass_delete
 @_override
+@_skip_trials
 @click.option("--digest", help="Apply SAVED only if it has this digest, which `plan` printed.")
 @_message
 @json_option
@@ -152,6 +160,7 @@ def apply(
     full: bool,
     mass_delete: bool,
     override: str,
+    skip_trials: bool,
     digest: str | None,
     message: str,
     as_json: bool,
@@ -161,7 +170,12 @@ def apply(
     if saved is None and digest:
         raise click.UsageError("--digest goes with a saved plan.")
     if saved is None:
-        planned = store.plan(partial=not full, mass_delete=mass_delete, override=override)
+        planned = store.plan(
+            partial=not full,
+            mass_delete=mass_delete,
+            override=override,
+            try_functions=not skip_trials,
+        )
         _commit(store, planned, message=message, as_json=as_json)
     elif full or mass_delete or override:
         raise click.UsageError("A saved plan is applied as it is: give these options to `plan`.")
@@ -219,7 +233,7 @@ def _commit(store: FeatureStore, planned: Plan | SavedPlan, *, message: str, as_
 
 def _print_undefined(store: FeatureStore) -> None:
     """Print what a full sync would delete."""
-    full = store.plan(partial=False) if store.repo.definitions else None
+    full = store.plan(partial=False, try_functions=False) if store.repo.definitions else None
     removed = [change for change in full.changes if change.after is None] if full else []
     if removed:
         names = ", ".join(f"{label_of(c.kind)} {c.name}" for c in removed)

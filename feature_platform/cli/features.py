@@ -13,7 +13,7 @@ import click
 
 from feature_platform.cli.base import Instant, command, json_option
 from feature_platform.cli.printing import print_counts, print_json, print_table, progress
-from feature_platform.errors import RequestError
+from feature_platform.cli.rows import read_rows
 from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
 
@@ -103,7 +103,7 @@ def expire_online(repo: Path, *, views: tuple[str, ...], as_json: bool) -> None:
     "file",
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Parquet file with join keys and request values.",
+    help="Parquet, CSV or JSON lines file with join keys and request values.",
 )
 @json_option
 def verify_parity(repo: Path, *, features: tuple[str, ...], file: Path, as_json: bool) -> None:
@@ -111,14 +111,8 @@ def verify_parity(repo: Path, *, features: tuple[str, ...], file: Path, as_json:
 
     FEATURES are a feature service, or views and view:feature.
     """
-    from pyarrow import ArrowException, parquet
-
     requested = features[0] if len(features) == 1 else list(features)
-    try:
-        rows = parquet.read_table(file)
-    except ArrowException as error:
-        raise RequestError(f"{file} is not a Parquet file: {error}") from None
-    comparison = FeatureStore(repo).verify_parity(requested, rows)
+    comparison = FeatureStore(repo).verify_parity(requested, read_rows(file))
     if as_json:
         examples = [{**m._asdict(), "status": m.status.value} for m in comparison.examples]
         print_json(

@@ -16,12 +16,12 @@ from rich.table import Table
 
 from feature_platform.definitions import attributes, label_of
 from feature_platform.governance import Effect, Plan
-from feature_platform.governance.plan_text import difference_lines
+from feature_platform.governance.plan_text import plan_text
 from feature_platform.project import Registered, Snapshot
 from feature_platform.registry import Commit
 from feature_platform.services.plan_report import Backfill, PlanReport
 
-_SIGNS = {"create": "[green]+[/]", "update": "[yellow]~[/]", "delete": "[red]-[/]"}
+_COLOURS = {"+": "green", "~": "yellow", "-": "red"}
 _FREE_TEXT = ("description", "message", "value", "changes")
 
 
@@ -112,14 +112,10 @@ def _summary(report: PlanReport, snapshot: Snapshot) -> str:
 def print_plan(planned: Plan) -> None:
     """Print what a plan changes."""
     out = console()
-    if not planned:
-        out.print(f"No changes: version {planned.version} matches the definitions.")
-        return
-    for change in planned.changes:
-        kind = label_of(change.kind)
-        out.print(f"  {_SIGNS[change.action]} {kind} {escape(change.name)}")
-        for line in difference_lines(change):
-            out.print(f"      {escape(line)}")
+    for line in plan_text(planned).splitlines():
+        sign = line[2:3] if line[3:4] == " " else ""  # not of a line with a difference
+        colour = _COLOURS.get(sign)
+        out.print(f"  [{colour}]{sign}[/]{escape(line[3:])}" if colour else escape(line))
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Commands that read rows from files and write rows to files."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -10,13 +11,15 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from feature_platform.cli.base import Instant, command, json_option
+from feature_platform.cli.base import Instant, command, json_option, writing
 from feature_platform.cli.printing import print_counts, print_json, print_table
 from feature_platform.definitions import Source, with_related
 from feature_platform.errors import RequestError
+from feature_platform.retrieval import RetrievalJob
 from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
 from feature_platform.types import FeatureType
+from feature_platform.types.arrow import to_python
 
 _MOST_SHOWN = 20
 
@@ -65,16 +68,14 @@ def get_historical_features(
         raise click.UsageError("Give either --service or --feature.")
     if (rows is None) == (sql is None):
         raise click.UsageError("Give either ROWS or --sql.")
-    asked = sql if rows is None else _read(rows)
+    asked = sql if rows is None else read_rows(rows)
     job = FeatureStore(repo).get_historical_features(
         asked, service or list(features), full_feature_names=full_names
     )
     if output is None:
         _show(job.to_arrow(), as_json=as_json)
-        return
-    table = job.to_arrow()
-    _write(table, output)
-    print_counts({str(output): table.num_rows}, as_json=as_json)
+    else:
+        print_counts({str(output): _write(job, output)}, as_json=as_json)
 
 
 @command()
@@ -84,7 +85,7 @@ def get_historical_features(
 @json_option
 def push(repo: Path, *, source: str, file: Path, to: str, as_json: bool) -> None:
     """Send the rows of FILE to the views of the push source SOURCE."""
-    count = FeatureStore(repo).push(source, _read(file), PushMode[to.upper()])
+    count = FeatureStore(repo).push(source, read_rows(file), PushMode[to.upper()])
     print_counts({source: count}, as_json=as_json)
 
 
@@ -95,7 +96,7 @@ def push(repo: Path, *, source: str, file: Path, to: str, as_json: bool) -> None
 @json_option
 def write(repo: Path, *, view: str, file: Path, to: str, as_json: bool) -> None:
     """Write the rows of FILE to a view's online table, or append them to its source."""
-    store, rows = FeatureStore(repo), _read(file)
+    store, rows = FeatureStore(repo), read_rows(file)
     if to == "online":
         store.write_to_online_store(view, rows)
     else:
@@ -112,7 +113,7 @@ def delete_online(repo: Path, *, view: str, file: Path, as_json: bool) -> None:
 
     They are deleted as of their event_timestamp, or as of now.
     """
-    rows = _read(file)
+    rows = read_rows(file)
     FeatureStore(repo).delete_from_online_store(view, rows)
     print_counts({view: rows.num_rows}, as_json=as_json)
 
@@ -176,7 +177,7 @@ def _cell(value: object) -> str:
     return f"{value:,.6g}" if isinstance(value, float) else str(value)
 
 
-def _read(file: Path) -> pa.Table:
+def read_rows(file: Path) -> pa.Table:
     """Read rows by the file's ending: `.csv`, `.json` or `.jsonl`, or else Parquet.
 
     Raises:
@@ -196,20 +197,40 @@ def _read(file: Path) -> pa.Table:
         raise RequestError(f"{file} is not a {kind or 'Parquet'} file: {error}") from None
 
 
-def _write(table: pa.Table, file: Path) -> None:
+def _write(job: RetrievalJob, file: Path) -> int:
+    """Stream the rows of a job into a file, which is there as a whole or not at all.
+
+    Raises:
+        RequestError: A column cannot be written as CSV.
+    """
     from pyarrow import csv, parquet
 
-    if file.suffix == ".csv":
-        csv.write_csv(table, file)
-    else:
-        parquet.write_table(table, file)
+    if file.suffix != ".csv":
+        job.to_parquet(file)
+        return int(parquet.read_metadata(file).num_rows)
+    count = 0
+    with closing(job.to_batches()) as reader, writing(file) as target:
+        try:
+            with csv.CSVWriter(target, reader.schema) as writer:
+                for batch in reader:
+                    writer.write_batch(batch)
+                    count += batch.num_rows
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise RequestError(f"{file}: {error}. Write a .parquet file instead.") from None
+    return count
 
 
 def _show(table: pa.Table, *, as_json: bool) -> None:
     if as_json:
-        print_json(table.to_pylist())
+        columns = {name: to_python(table[name]) for name in table.column_names}
+        print_json([dict(zip(columns, row, strict=True)) for row in _rows(columns.values())])
         return
-    rows = [tuple(map(str, row.values())) for row in table.slice(0, _MOST_SHOWN).to_pylist()]
-    print_table(table.column_names, rows)
+    first = table.slice(0, _MOST_SHOWN)
+    rows = _rows(to_python(column) for column in first.columns)
+    print_table(table.column_names, [tuple(map(str, row)) for row in rows])
     if table.num_rows > _MOST_SHOWN:
         click.echo(f"The first {_MOST_SHOWN} of {table.num_rows:,} rows; -o FILE writes all.")
+
+
+def _rows(columns: Iterable[list[Any]]) -> list[tuple[Any, ...]]:
+    return list(zip(*columns, strict=True))

@@ -42,9 +42,9 @@ class Entity(Definition):
     @model_validator(mode="before")
     @classmethod
     def _default_join_key(cls, data: dict[str, object]) -> dict[str, object]:
-        if (key := data.get("join_key")) is not None:  # Feast's older spelling
-            data = {name: v for name, v in data.items() if name != "join_key"}
-            return {**data, "join_keys": (key,)}
+        if "join_key" in data and not data.get("join_keys"):  # Feast's older spelling
+            data = {**data, "join_keys": (data["join_key"],)}
+            del data["join_key"]
         if data.get("join_keys") or "name" not in data:
             return data
         return {**data, "join_keys": (data["name"],)}

@@ -4,6 +4,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from feature_platform.feast_names import TRANSFORM
+
 ANY: Final = object()
 
 
@@ -21,9 +23,7 @@ class FeastArgument(NamedTuple):
     warns: bool = False
 
 
-_TRANSFORM: Final = FeastArgument(
-    remedy="Make the transformation a Dagster asset, and let a source read what it writes."
-)
+_TRANSFORM: Final = FeastArgument(remedy=TRANSFORM)
 _IGNORED: Final = FeastArgument(ANY)
 _ORG: Final = FeastArgument(("",), "Use tags or owner.")
 _VERSION: Final = FeastArgument(
@@ -49,7 +49,7 @@ VIEW: Final = {
     "version": _VERSION,
     "mode": _IGNORED,  # of a transformation
     "udf": _TRANSFORM,
-    "udf_string": FeastArgument(("",), _TRANSFORM.remedy),
+    "udf_string": FeastArgument(("",), TRANSFORM),
     "feature_transformation": _TRANSFORM,
     "sink_source": _TRANSFORM,
     "aggregations": _AGGREGATIONS,

@@ -74,6 +74,9 @@ class OnDemandFeatureView(View):
     def __init__(self, **data: Any) -> None:
         function = data.pop("udf", None)
         if data.pop("singleton", None):
+            if data.get("mode", "row") not in {"row", "python"}:
+                message = f"singleton=True means mode='row', not {data['mode']!r}. Remove one."
+                raise DefinitionError(f"OnDemandFeatureView: {message}")
             data["mode"] = "row"
         if "sources" in data:
             sources = as_tuple(data["sources"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from feature_platform.definitions import ViewReference, label_of
 
 if TYPE_CHECKING:
-    from feature_platform.governance.plan import Change, Plan
+    from feature_platform.governance.plan import Plan
 
 _SIGNS: Final = {"create": "+", "update": "~", "delete": "-"}
 
@@ -19,15 +19,10 @@ def plan_text(plan: "Plan") -> str:
     lines = []
     for change in plan.changes:
         lines.append(f"  {_SIGNS[change.action]} {label_of(change.kind)} {change.name}")
-        lines += [f"      {line}" for line in difference_lines(change)]
+        if change.action == "update":
+            for difference in change.differences():
+                lines += [f"      {line}" for line in _difference(*difference)]
     return "\n".join(lines)
-
-
-def difference_lines(change: "Change") -> Iterator[str]:
-    """Yield what differs in an updated object, one line per attribute or field."""
-    if change.action == "update":
-        for name, before, after in change.differences():
-            yield from _difference(name, before, after)
 
 
 def _difference(name: str, before: object, after: object) -> Iterator[str]:

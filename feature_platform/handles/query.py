@@ -12,6 +12,7 @@ from feature_platform.errors import RequestError
 from feature_platform.handles.condition import Condition, Feature
 from feature_platform.retrieval import to_pandas
 from feature_platform.table import EVENT_TIMESTAMP
+from feature_platform.types.arrow import to_python
 from feature_platform.types.times import BEGINNING, utc_time
 
 if TYPE_CHECKING:
@@ -184,7 +185,8 @@ class Query:
 
     def show(self, n: int) -> list[list[Any]]:
         """Return the first rows of the result, as lists."""
-        return [list(row.values()) for row in self.to_arrow().slice(0, n).to_pylist()]
+        columns = [to_python(column) for column in self.to_arrow().slice(0, n).columns]
+        return [list(row) for row in zip(*columns, strict=True)]
 
     def to_arrow(
         self, start_time: datetime | None = None, end_time: datetime | None = None

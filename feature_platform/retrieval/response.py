@@ -11,6 +11,7 @@ from feature_platform.retrieval.display import html_table, text_table
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
 
 
 class FieldStatus(Enum):
@@ -97,7 +98,7 @@ class OnlineResponse:
         """
         return to_pandas(self._table(include_event_timestamps=include_event_timestamps))
 
-    def to_polars(self) -> Any:
+    def to_polars(self) -> "pl.DataFrame":
         """Return join keys and features as a polars frame.
 
         Raises:
@@ -105,7 +106,7 @@ class OnlineResponse:
         """
         import polars as pl
 
-        return pl.from_arrow(self.to_arrow())
+        return pl.DataFrame(self.to_arrow())
 
     def _table(self, *, include_event_timestamps: bool) -> pa.Table:
         table = self.to_arrow()

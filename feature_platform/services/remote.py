@@ -21,6 +21,7 @@ from feature_platform.retrieval import (
     to_arrow,
 )
 from feature_platform.server_client import ARROW, WORK_SECONDS, ServerClient
+from feature_platform.types.arrow import to_python
 
 REQUEST, RESPONSE = b"feature_platform.request", b"feature_platform.response"
 _STATUSES = list(FieldStatus)
@@ -216,7 +217,8 @@ def response_of(body: bytes) -> OnlineResponse:
         ]
         types = {field.name: field.type for field in table.schema}
         shape = Shape(int(content["version"]), types, content["origins"])
-        return OnlineResponse(shape, table.to_pydict(), rows)
+        values = {name: to_python(table[name]) for name in table.column_names}
+        return OnlineResponse(shape, values, rows)
     except (RequestError, KeyError, TypeError, IndexError, ValueError) as error:
         raise StoreError(f"The answer of the feature server cannot be read: {error}") from None
 

@@ -1,9 +1,11 @@
 """On-demand functions are tried on sample values before they are registered."""
 
 import logging
+import traceback
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -23,8 +25,11 @@ from feature_platform.types.values import exact_array
 
 _log = logging.getLogger(__name__)
 _ROWS: Final = 3
-_DEPEND_ON_VALUES: Final = (ArithmeticError, ValueError)
+_DEPEND_ON_VALUES: Final = (ArithmeticError, AssertionError, LookupError, ValueError)
 """What functions rightly raise for values that they do not take, such as the samples."""
+_REMEDY: Final = (
+    "If only the sample values are to blame, apply it with --skip-trials (try_functions=False)."
+)
 
 
 def try_functions(project: ProjectSnapshot, views: Iterable[OnDemandFeatureView]) -> None:
@@ -36,11 +41,12 @@ def try_functions(project: ProjectSnapshot, views: Iterable[OnDemandFeatureView]
 
     Raises:
         DefinitionError: A function fails, or does not return what its view declares; all are
-            listed. A `ValueError` or `ArithmeticError` is only logged: it may be due to the values.
+            listed. What may be due to the values is only logged, such as a `ValueError`, or a key
+            that a table of the function lacks.
     """
     problems = [problem for view in views if (problem := _problem(project, view))]
     if problems:
-        raise DefinitionError("\n".join(problems))
+        raise DefinitionError("\n".join([*problems, _REMEDY]))
 
 
 def _problem(project: ProjectSnapshot, view: OnDemandFeatureView) -> str:
@@ -57,7 +63,7 @@ def _problem(project: ProjectSnapshot, view: OnDemandFeatureView) -> str:
     except RequestError:
         return ""
     except TransformationError as error:
-        if isinstance(recorded.error, _DEPEND_ON_VALUES):
+        if recorded.may_be_due_to_values:
             _log.warning("Tried on sample values: %s", error)
             return ""
         return f"Tried on sample values: {error}"
@@ -70,14 +76,39 @@ class _Recorded:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
         self.__code__ = function.__code__  # for the line in messages
-        self.error: BaseException | None = None
+        self._error: BaseException | None = None
+        self._lacks_input = False
 
     def __call__(self, argument: Any) -> Any:
+        inputs = _Inputs(argument) if isinstance(argument, dict) else argument
         try:
-            return self._function(argument)
+            return self._function(inputs)
         except BaseException as error:
-            self.error = error
+            self._error = error
+            self._lacks_input |= (
+                inputs.missed if isinstance(inputs, _Inputs) else _is_of_pandas(error)
+            )
             raise
+
+    @property
+    def may_be_due_to_values(self) -> bool:
+        return isinstance(self._error, _DEPEND_ON_VALUES) and not self._lacks_input
+
+
+class _Inputs(dict[str, Any]):
+    """Inputs that know whether a function asked for one that is not declared."""
+
+    missed = False
+
+    def __missing__(self, name: str) -> Any:
+        self.missed = True
+        raise KeyError(name)
+
+
+def _is_of_pandas(error: BaseException) -> bool:
+    """Return whether a frame lacks a column, and not a table of the function a key."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return isinstance(error, KeyError) and "pandas" in Path(frames[-1].filename).parts
 
 
 def _samples(

@@ -195,6 +195,8 @@ def test_functions_are_tried_before_they_are_registered(store: FeatureStore) -> 
     schema = [Field(name="y", dtype=Int64)]
     wrong: dict[str, tuple[str, Any]] = {
         "a key that is no input": ("row", lambda inputs: {"y": inputs["tripps"]}),
+        "a column that is no input": ("pandas", lambda frame: frame[["tripps"]]),
+        "no input of lists": ("python", lambda inputs: {"y": inputs["tripps"]}),
         "another output": ("row", lambda inputs: {"z": inputs["trips"]}),
         "another type": ("row", lambda inputs: {"y": "text"}),
         "a fraction": ("python", lambda inputs: {"y": [0.5 for _ in inputs["trips"]]}),
@@ -219,6 +221,21 @@ def test_what_depends_on_values_is_registered(store: FeatureStore, caplog) -> No
         name="picky", sources=["driver_stats:trips"], schema=[Field(name="y", dtype=Int64)],
         udf=only_large,
     )  # fmt: skip
+    fares = {"yes": {"x": 1}}
+    tables = {
+        "row": lambda inputs: {"y": fares[f"zone {inputs['trips']}"]["x"]},
+        "python": lambda inputs: {"y": [[5, 6][10 * n] for n in inputs["trips"]]},
+        "pandas": lambda inputs: pd.DataFrame({"y": [fares[str(n)] for n in inputs["trips"]]}),
+    }
+    for mode, function in tables.items():
+        store.apply([
+            OnDemandFeatureView(
+                name=f"table_{mode}", sources=["driver_stats:trips"], mode=mode, udf=function,
+                schema=[Field(name=f"y_{mode}", dtype=Int64)],
+            )
+        ])  # fmt: skip
+    assert len(caplog.records) == len(tables)
+    caplog.clear()
     nested = OnDemandFeatureView(
         name="nested", sources=["picky"], schema=[Field(name="z", dtype=Int64)],
         udf=lambda inputs: {"z": inputs["y"] + 1},
