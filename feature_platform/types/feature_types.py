@@ -115,6 +115,8 @@ def Struct(fields: Mapping[str, FeatureType]) -> FeatureType:  # noqa: N802 - Fe
             "Struct needs fields, whose names have letters, digits and underscores: "
             "Struct({'name': String})."
         )
+    if len({str(name).casefold() for name in fields}) < len(fields):
+        raise ValueError(f"Struct: {', '.join(map(str, fields))} differ in case only.")
     typed = tuple((str(name), parse_type(dtype)) for name, dtype in fields.items())
     return FeatureType("Struct", fields=typed)
 
