@@ -303,7 +303,8 @@ def test_types_are_read_from_their_names(dtype: Any) -> None:
 
 
 @pytest.mark.parametrize("build", [
-    lambda: Struct({}), lambda: Struct({"a b": Int64}), lambda: Struct({"a": "Int65"}), lambda: Struct({"a": Int64, "A": Int64}),
+    lambda: Struct({}), lambda: Struct({"a b": Int64}), lambda: Struct({"a": "Int65"}),
+    lambda: Struct({"a": Int64, "A": Int64}),
     lambda: parse_type("Array(" * 10_000), lambda: parse_type("Struct(a)"),
     lambda: Entity(name="e", value_type=Map), lambda: Entity(name="e", value_type=Json),
     lambda: Entity(name="e", value_type=PROFILE),
