@@ -3,7 +3,8 @@
 `make migration REPOS=FOLDER` copies the checkouts below FOLDER, changes `feast` to
 `feature_platform` in imports, and plans, applies, materializes and reads each repo that it finds:
 the folders with a `feature_store.yaml`, and the single files of Feast's own tests. A registry that
-this machine cannot reach is replaced by a file, and online stores by SQLite; nothing else is.
+this machine cannot reach is replaced by a file, and online stores by SQLite. Placeholders, data and
+environment variables are filled in as `feast init` and its user do. Nothing else is changed.
 """
 
 import json
@@ -158,8 +159,8 @@ class Trial:
         return FeatureStore(Repo.load(self._folder).path)
 
     def plan(self) -> str:
-        self._store.plan()
-        return "ok"
+        report = self._store.review(self._store.plan(), costs=False)
+        return f"refused: {report.problems}" if report.problems else "ok"
 
     def apply(self) -> str:
         self._store.apply()
@@ -178,6 +179,10 @@ class Trial:
             answer = self._store.get_historical_features(rows, [view]).to_arrow()
             if answer.num_rows != rows.num_rows:
                 return f"rows: {answer.num_rows}"
+            features = [c for n, c in zip(answer.column_names, answer.columns, strict=True)
+                        if n not in rows.column_names]  # fmt: skip
+            if rows.num_rows and all(c.null_count == len(c) for c in features):
+                return f"nothing known of {view}"
         return "ok" if self._views() else SKIPPED
 
     def online(self) -> str:
@@ -186,7 +191,10 @@ class Trial:
             rows = self._rows(view)
             keys = rows.select([n for n in rows.column_names if n not in times]).to_pylist()
             if keys:
-                self._store.get_online_features([view], keys).to_dict()
+                statuses = self._store.get_online_features([view], keys).statuses()
+                features = {n: each for n, each in statuses.items() if n not in rows.column_names}
+                if all(s.value == "NOT_FOUND" for each in features.values() for s in each):
+                    return f"nothing stored of {view}"
         return "ok" if self._views() else SKIPPED
 
     def _views(self) -> list[str]:
