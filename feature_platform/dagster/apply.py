@@ -8,10 +8,12 @@ import dagster as dg
 
 from feature_platform.dagster.checks import (
     AUDIT,
+    POOL,
     RULES,
     audit_result,
     changed_faults,
     check_spec,
+    pool_result,
     refusals,
     rules_result,
 )
@@ -54,6 +56,7 @@ def apply_assets(target: RepoContext) -> dg.AssetsDefinition:
         check_specs=[
             check_spec(RULES, registration.key, blocking=True),
             check_spec(AUDIT, registration.key),
+            *([check_spec(POOL, registration.key)] if target.loaded_views else []),
         ],
         can_subset=True,
     )
@@ -222,6 +225,8 @@ class _Registration:
             yield rules_result(self._target, problems)
         if AUDIT in selected:
             yield audit_result(self._target, findings)
+        if POOL in selected:
+            yield pool_result(self._target, self._context.instance)
 
     def _selected_checks(self) -> set[str]:
         return {key.name for key in self._context.selected_asset_check_keys}

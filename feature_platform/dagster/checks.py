@@ -17,12 +17,16 @@ DEPRECATIONS = "reads_nothing_deprecated"
 AUDIT = "audit"
 """Everything that is registered keeps the rules, and is what the repo defines."""
 
+POOL = "online_store_pool"
+"""Dagster limits how many steps load into the online store at a time."""
+
 _AT_FAULT = "at_fault"
 _MOST_LISTED = 10
 _MEANINGS = {
     RULES: "The last plan broke no rule of the registry, and what is registered breaks none.",
     DEPRECATIONS: "Nothing that this object reads is deprecated.",
     AUDIT: "Everything that is registered keeps the rules, and is what the repo defines.",
+    POOL: "Dagster limits how many steps load into the online store at a time.",
 }
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
@@ -82,6 +86,26 @@ def audit_result(target: RepoContext, findings: Sequence[AuditFinding]) -> dg.As
         description=_joined(findings),
         metadata=(_finding_table(findings) if findings else {})
         | _at_fault(_by_check(target, findings)),
+    )
+
+
+def pool_result(target: RepoContext, instance: dg.DagsterInstance) -> dg.AssetCheckResult:
+    """Return whether the pool of the loads has a limit, for the registration asset."""
+    storage = instance.event_log_storage
+    limits = {pool.name: pool.limit for pool in storage.get_pool_limits()}
+    limit = limits.get(target.pool, storage.get_pool_config().default_pool_limit)
+    remedy = (
+        f"The pool {target.pool} limits nothing: loads of any number of runs write to the online "
+        "store at a time. Set a limit for it under Deployment > Concurrency, or "
+        "`concurrency: {pools: {default_limit: 4}}` in dagster.yaml."
+    )
+    return dg.AssetCheckResult(
+        asset_key=target.registration.key,
+        check_name=POOL,
+        passed=limit is not None,
+        severity=_WARN,
+        description=remedy if limit is None else None,
+        metadata={"pool": target.pool} | ({} if limit is None else {"limit": limit}),
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import dagster as dg
 
 from feature_platform.dagster.apply import apply_assets
-from feature_platform.dagster.checks import AUDIT, RULES, object_checks
+from feature_platform.dagster.checks import object_checks
 from feature_platform.dagster.expectations import row_checks
 from feature_platform.dagster.ledger import ledger_sensor
 from feature_platform.dagster.online import HOURLY, OnlineLoads, Partitions, online_definitions
@@ -112,7 +112,7 @@ def _definitions(
 ) -> dg.Definitions:
     register = apply_assets(target)
     checks = [*object_checks(target), *row_checks(target, loads)]
-    own_checks = [dg.AssetCheckKey(target.registration.key, name) for name in (RULES, AUDIT)]
+    own_checks = register.check_keys
     selection = dg.AssetSelection.assets(register).without_checks()
     job = dg.define_asset_job(
         target.apply_job,

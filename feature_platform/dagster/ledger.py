@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from feature_platform.dagster.online import OnlineLoads, loaded_views
+from feature_platform.dagster.online import OnlineLoads
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.definitions import View
 from feature_platform.errors import FeaturePlatformError, NotFoundError
@@ -21,7 +21,7 @@ def ledger_sensor(target: RepoContext, loads: OnlineLoads) -> dg.SensorDefinitio
     because its view was deleted and created again or its rows changed their meaning, partitions
     that were materialized are no longer: what has to be loaded again is not green.
     """
-    views = [(view, p) for view in loaded_views(target) if (p := loads.of(view.name))]
+    views = [(view, p) for view in target.loaded_views if (p := loads.of(view.name))]
 
     @dg.sensor(
         name=f"mirror_ledger_{target.name}",

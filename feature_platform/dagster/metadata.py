@@ -1,6 +1,6 @@
 """Metadata of events: changes, commits, lineage and problems."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -8,11 +8,15 @@ import dagster as dg
 from feature_platform.definitions import Definition, Dependency
 from feature_platform.errors import Problem
 from feature_platform.governance import Change, Plan
+from feature_platform.offline.statistics import QUANTILES, FeatureStatistics
 from feature_platform.project import Cursor, ProjectSnapshot, column_lineage
 from feature_platform.registry import Commit
 
-_MOST_CHANGES = 200
+_MOST_RECORDS = 200
 """A table of more is of no use to people, and costs every reader of the event log."""
+
+_MOST_PLOTTED = 20
+"""Features whose numbers are plotted: Dagster draws a plot for each number."""
 
 
 def change_metadata(change: Change | None) -> dict[str, Any]:
@@ -43,7 +47,7 @@ def commit_metadata(
         metadata["changes"] = len(plan.changes)
         records = [
             dg.TableRecord({"object": change.subject, "action": change.action})
-            for change in plan.changes[:_MOST_CHANGES]
+            for change in plan.changes[:_MOST_RECORDS]
         ]
         if records:
             metadata["changed"] = dg.MetadataValue.table(records)
@@ -62,6 +66,38 @@ def lineage_metadata(
         for column, sources in column_lineage(project, definition).items()
     }
     return {"dagster/column_lineage": dg.TableColumnLineage(deps)} if any(deps.values()) else {}
+
+
+def statistics_metadata(described: Mapping[str, FeatureStatistics]) -> dict[str, Any]:
+    """Return statistics of features as a table, and as numbers that Dagster plots over loads."""
+    columns = ["feature", "rows", "null share", "distinct", "min", "mean", "max", "stddev"]
+    columns += [f"{probability:.0%}" for probability in QUANTILES]
+    records = [_statistics_record(each) for each in list(described.values())[:_MOST_RECORDS]]
+    metadata: dict[str, Any] = {
+        "statistics": dg.MetadataValue.table(
+            records, schema=dg.TableSchema([dg.TableColumn(name) for name in columns])
+        )
+    }
+    for name, each in list(described.items())[:_MOST_PLOTTED]:
+        metadata[f"{name}: null share"] = each.null_share
+        if each.mean is not None:
+            metadata[f"{name}: mean"] = each.mean
+    return metadata
+
+
+def _statistics_record(statistics: FeatureStatistics) -> dg.TableRecord:
+    numbers = {"null share": statistics.null_share, "mean": statistics.mean}
+    numbers |= {"stddev": statistics.stddev}
+    quantiles = statistics.quantiles or {}
+    numbers |= {f"{probability:.0%}": quantiles.get(probability) for probability in QUANTILES}
+    counts = {"rows": statistics.count, "distinct": statistics.distinct}
+    bounds = {"min": _shown(statistics.min), "max": _shown(statistics.max)}
+    rounded = {n: None if v is None else float(f"{v:.6g}") for n, v in numbers.items()}
+    return dg.TableRecord({"feature": statistics.feature, **counts, **bounds, **rounded})
+
+
+def _shown(value: Any) -> str | float | None:
+    return value if isinstance(value, (bool, int, float, type(None))) else str(value)
 
 
 def problem_table(problems: Iterable[Problem]) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import dagster as dg
 
 from feature_platform.dagster import beta
 from feature_platform.dagster.apply import retried
+from feature_platform.dagster.metadata import statistics_metadata
 from feature_platform.dagster.repo_context import RepoContext
-from feature_platform.definitions import FeatureView, OnDemandFeatureView, Source, View
+from feature_platform.definitions import FeatureView, View
 from feature_platform.errors import ConfigError, RequestError, did_you_mean
 from feature_platform.project import PLATFORM
 from feature_platform.services.loading import DEFAULT_LOOKBACK
@@ -19,6 +20,14 @@ from feature_platform.store import FeatureStore
 
 Partitions: TypeAlias = dg.TimeWindowPartitionsDefinition | None
 HOURLY = "0 * * * *"
+_STATISTICS = "statistics"
+_CONFIG = {
+    _STATISTICS: dg.Field(
+        bool,
+        default_value=False,
+        description="Describe the features of the loaded rows: a table and plots.",
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -63,19 +72,6 @@ class OnlineLoads:
                 )
 
 
-def loaded_views(target: RepoContext) -> list[View]:
-    """Return the views of a repo that have an online table and a history to load it from."""
-    definitions = target.objects.values()
-    pushed = {d.name for d in definitions if isinstance(d, Source) and d.history is None}
-    views: list[View] = []
-    for definition in definitions:
-        if isinstance(definition, OnDemandFeatureView):
-            views += [definition] if definition.write_to_online_store else []
-        elif isinstance(definition, FeatureView) and definition.online:
-            views += [definition] if definition.source not in pushed else []
-    return views
-
-
 def online_definitions(target: RepoContext, loads: OnlineLoads) -> dg.Definitions:
     """Build an asset per online table with history, and a job and a schedule per cadence.
 
@@ -83,7 +79,7 @@ def online_definitions(target: RepoContext, loads: OnlineLoads) -> dg.Definition
     stopped until someone starts it. A backfill over many windows is one run. The online store's
     ledger is the truth.
     """
-    views = loaded_views(target)
+    views = target.loaded_views
     loads.check(views)
     by_cadence: dict[Partitions, list[dg.AssetsDefinition]] = {}
     with beta.accepted():
@@ -136,9 +132,11 @@ def _online_asset(target: RepoContext, view: View, loads: OnlineLoads) -> dg.Ass
         name=spec.key.to_python_identifier(),
         specs=[spec],
         backfill_policy=dg.BackfillPolicy.single_run() if partitions else None,
-        pool=f"{target.project}_online_store",
+        pool=target.pool,
+        config_schema=_CONFIG if isinstance(view, FeatureView) else None,
     )
     def load(context: dg.AssetExecutionContext) -> dg.MaterializeResult[None]:
+        config = context.op_execution_context.op_config or {}
         started = perf_counter()
         with retried(context), target.open() as store:
             metadata = _registered(context, target, store, view)
@@ -150,6 +148,8 @@ def _online_asset(target: RepoContext, view: View, loads: OnlineLoads) -> dg.Ass
                 )
                 metadata["dagster/row_count"] = counts[view.name]
             metadata |= _ledger(store, view)
+            if config.get(_STATISTICS):
+                metadata |= _statistics(context, store, view)
         metadata["seconds"] = round(perf_counter() - started, 3)
         return dg.MaterializeResult(metadata=metadata)
 
@@ -170,6 +170,19 @@ def _load_windows(
         "window": f"{window.start.isoformat()} / {window.end.isoformat()}",
         "partitions_of_run": partitions,
     }
+
+
+def _statistics(
+    context: dg.AssetExecutionContext, store: FeatureStore, view: View
+) -> dict[str, Any]:
+    """Describe the rows of the windows that were loaded; without windows, those within the ttl."""
+    start, end = None, None
+    if context.has_partition_key or context.has_partition_key_range:
+        window = context.partition_time_window
+        start, end = window.start, window.end - timedelta(microseconds=1)
+    elif isinstance(view, FeatureView) and view.ttl:
+        start = datetime.now(UTC) - view.ttl
+    return statistics_metadata(store.get_statistics(view.name, start, end))
 
 
 def _registered(

@@ -13,7 +13,15 @@ import dagster as dg
 from feature_platform.dagster.metadata import lineage_metadata
 from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.dagster.translator import OWNER_TAG, PROJECT_TAG, FeatureStoreTranslator
-from feature_platform.definitions import Definition, namespace_of, with_related
+from feature_platform.definitions import (
+    Definition,
+    FeatureView,
+    OnDemandFeatureView,
+    Source,
+    View,
+    namespace_of,
+    with_related,
+)
 from feature_platform.errors import DefinitionError
 from feature_platform.project import ProjectSnapshot
 from feature_platform.repo import Repo
@@ -71,6 +79,11 @@ class RepoContext:
         return f"apply_{self.name}"
 
     @property
+    def pool(self) -> str:
+        """The pool of the steps that write to the project's online store."""
+        return f"{self.project}_online_store"
+
+    @property
     def tags(self) -> dict[str, str]:
         """Tags of the runs that apply the repo, by which its sensor knows them."""
         return {PROJECT_TAG: self.project, OWNER_TAG: self.owner}
@@ -98,6 +111,19 @@ class RepoContext:
         definitions = with_related(self.repo.definitions)
         by_key = {self.key(d.kind, d.name): d for d in definitions}
         return {spec.key: by_key[spec.key] for spec in self.specs}
+
+    @cached_property
+    def loaded_views(self) -> list[View]:
+        """The views that have an online table and a history to load it from."""
+        definitions = self.objects.values()
+        pushed = {d.name for d in definitions if isinstance(d, Source) and d.history is None}
+        views: list[View] = []
+        for definition in definitions:
+            if isinstance(definition, OnDemandFeatureView):
+                views += [definition] if definition.write_to_online_store else []
+            elif isinstance(definition, FeatureView) and definition.online:
+                views += [definition] if definition.source not in pushed else []
+        return views
 
     @cached_property
     def registration(self) -> dg.AssetSpec:

@@ -51,6 +51,11 @@ class FeatureStatistics:
     quantiles: Mapping[float, float | None] | None = None
     top: Sequence[tuple[Any, int]] = ()
 
+    @property
+    def null_share(self) -> float:
+        """Share of rows without a value; 0 without rows."""
+        return self.nulls / self.count if self.count else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return asdict(self)

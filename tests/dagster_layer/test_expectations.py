@@ -92,7 +92,7 @@ def test_applying_evaluates_no_rows(checked) -> None:
     result = checked.run("platform")
 
     assert {e.check_name for e in result.get_asset_check_evaluations()} == {
-        "registry_rules", "audit",
+        "registry_rules", "audit", "online_store_pool",
     }  # fmt: skip
 
 

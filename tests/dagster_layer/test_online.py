@@ -68,6 +68,68 @@ def test_a_load_says_what_it_loaded(workspace) -> None:
     assert load["definition"] == "as in this code"
 
 
+def with_statistics(workspace: Any, job: dg.JobDefinition, **options: Any) -> dict[str, Any]:
+    op = next(node.name for node in job.nodes)
+    run_config = {"ops": {op: {"config": {"statistics": True}}}}
+    [load] = materializations(
+        job.execute_in_process(instance=workspace.instance, run_config=run_config, **options)
+    )
+    return load
+
+
+def test_a_load_describes_its_rows_on_demand(workspace) -> None:
+    """The 24 rows of a day; the numbers are metadata that Dagster plots."""
+    workspace.run("platform")
+    job = workspace.location("platform").resolve_job_def(JOB)
+    load = with_statistics(workspace, job, partition_key="2026-01-02")
+
+    [row] = load["statistics"].records
+    described = {n: row.data[n] for n in ("feature", "rows", "min", "mean", "max", "50%")}
+    assert described == {
+        "feature": "trips", "rows": 24, "min": 24, "mean": 35.5, "max": 47, "50%": 35.5,
+    }  # fmt: skip
+    assert (load["trips: mean"], load["trips: null share"]) == (35.5, 0.0)
+    [plain] = materializations(workspace.run("platform", JOB, partition_key="2026-01-02"))
+    assert not [name for name in plain if "statistics" in name or "mean" in name]
+
+
+def test_statistics_of_a_view_without_windows_are_of_the_rows_within_its_ttl(workspace) -> None:
+    now = pd.Timestamp.now("UTC")
+    times = [now - pd.Timedelta(hours=h) for h in (1, 2, 30)]
+    frame = pd.DataFrame({"driver_id": [1, 1, 2], "event_timestamp": times, "trips": [5, None, 9]})
+    frame.to_parquet(workspace.folder / "trips.parquet")
+    workspace.run("platform")
+    job = platform_definitions(workspace.folder / "platform").resolve_job_def(JOB)
+    load = with_statistics(workspace, job)
+
+    assert (load["trips: mean"], load["trips: null share"]) == (5.0, 0.5)
+
+
+@pytest.mark.parametrize(("settings", "limit"), [
+    ("", None), ("concurrency: {pools: {default_limit: 3}}", 3),
+])  # fmt: skip
+def test_a_pool_without_a_limit_is_a_warning(workspace, tmp_path, settings, limit) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text(settings)
+    job = workspace.location("platform").resolve_job_def("apply_platform")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        result = job.execute_in_process(instance=instance)
+        [check] = [e for e in result.get_asset_check_evaluations()
+                   if e.check_name == "online_store_pool"]  # fmt: skip
+        assert (check.passed, check.severity) == (limit is not None, dg.AssetCheckSeverity.WARN)
+        assert check.metadata["pool"].value == "shop_online_store"
+        if limit is None:
+            instance.event_log_storage.set_concurrency_slots("shop_online_store", 2)
+            again = job.execute_in_process(instance=instance).get_asset_check_evaluations()
+            assert {e.check_name: e.passed for e in again}["online_store_pool"]
+        else:
+            assert check.metadata["limit"].value == limit
+    team = workspace.location("risk").resolve_job_def("apply_risk")
+    checks = team.execute_in_process(instance=workspace.instance).get_asset_check_evaluations()
+    assert "online_store_pool" not in {e.check_name for e in checks}
+
+
 def test_a_row_at_midnight_belongs_to_one_day(workspace) -> None:
     """Windows are half-open, and those that touch are one in the ledger."""
     times = [datetime(2026, 1, 1, 12, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC)]
