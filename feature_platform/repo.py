@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path, PurePath
 from threading import RLock
 from types import ModuleType
@@ -77,17 +77,12 @@ class Repo:
         """
         definitions: dict[int, Definition] = {}
         names = self._module_names()
+        is_here = cache(lambda file: Path(file).resolve().is_relative_to(self.path))
         with self.importing():
             for item in (item for name in names for item in _items(vars(self._import(name)))):
-                if self._defines(item):
+                if isinstance(item, Definition) and (place := item.place) and is_here(place[0]):
                     definitions[id(item)] = item
         return tuple(definitions.values())
-
-    def _defines(self, value: object) -> bool:
-        """Return whether a value is a definition made in this folder, not imported."""
-        if not isinstance(value, Definition) or value.place is None:
-            return False
-        return Path(value.place[0]).resolve().is_relative_to(self.path)
 
     def import_module(self, name: str) -> ModuleType:
         """Import a module of this folder, even if another repo has the same name.

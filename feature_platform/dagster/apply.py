@@ -25,11 +25,11 @@ from feature_platform.governance import Plan
 from feature_platform.project import Cursor, ProjectSnapshot
 from feature_platform.registry import Commit
 from feature_platform.services.auditing import AuditFinding
-from feature_platform.services.reconciling import Verdict, replaced, state_of
+from feature_platform.services.reconciling import Verdict, replaced
 from feature_platform.store import FeatureStore
 
 STATE_TAG = "feature_platform/state"
-"""Tag of a run that a sensor asked for: what it is to apply, as `state_of` gives it."""
+"""Tag of a run that a sensor asked for: what it is to apply, as `RepoContext.state` gives it."""
 
 _DATA_VERSION = "dagster/data_version"
 _STATE = "state"
@@ -139,14 +139,13 @@ class _Registration:
         state = self._context.run.tags.get(STATE_TAG)
         if state is None or self._partial:
             return ""
-        definitions = list(self._objects.values())
-        if state_of(definitions) != state:
+        if self._target.state != state:
             return (
                 "the files define something else than they did when the sensor asked for this "
                 "run. Reload the code location."
             )
         applied = applied_cursor(self._context.instance, self._target)
-        assessment = self._store.assess(definitions, applied=applied)
+        assessment = self._store.assess(list(self._objects.values()), applied=applied)
         passing = {Verdict.READY, Verdict.IN_SYNC, Verdict.WAITING, Verdict.REFUSED}
         return "" if assessment.verdict in passing else assessment.reason
 
@@ -192,7 +191,7 @@ class _Registration:
         if registration in self._context.selected_asset_keys and is_news:
             metadata = commit_metadata(commit, cursor, plan)
             if not self._partial:
-                metadata[_STATE] = state_of(self._objects.values())
+                metadata[_STATE] = self._target.state
             yield dg.MaterializeResult(asset_key=registration, metadata=metadata)
 
     def _unseen(self) -> list[dg.AssetKey]:
@@ -201,7 +200,7 @@ class _Registration:
         The registration is emitted last: if it was for this state, all objects were before it.
         """
         last = _last_registration(self._context.instance, self._target).get(_STATE)
-        if last and last.value == state_of(self._objects.values()):
+        if last and last.value == self._target.state:
             return []
         seen = self._context.instance.get_latest_materialization_events(list(self._objects))
         unseen = []

@@ -9,7 +9,7 @@ import dagster as dg
 
 from feature_platform.dagster.apply import STATE_TAG, applied_cursor
 from feature_platform.dagster.repo_context import RepoContext
-from feature_platform.services.reconciling import Assessment, Verdict, state_of
+from feature_platform.services.reconciling import Assessment, Verdict
 
 VERSION_TAG = "feature_platform/registry_version"
 _INTERVAL_SECONDS = 10
@@ -38,7 +38,6 @@ def reconcile_sensor(target: RepoContext, status: dg.DefaultSensorStatus) -> dg.
     pause that doubles up to an hour, or at once when the registry has changed.
     """
     definitions = list(target.objects.values())
-    state = state_of(definitions)
 
     @dg.sensor(
         name=f"reconcile_{target.name}",
@@ -51,7 +50,7 @@ def reconcile_sensor(target: RepoContext, status: dg.DefaultSensorStatus) -> dg.
         applied = applied_cursor(context.instance, target)
         with target.open() as store:
             # Once an hour it looks again whatever happened: rules depend on the date, too.
-            seen = f"{store.snapshot().cursor} {state} {applied} {datetime.now(UTC):%F %H}"
+            seen = f"{store.snapshot().cursor} {target.state} {applied} {datetime.now(UTC):%F %H}"
             if context.cursor and context.cursor.partition("\n")[0] == seen:
                 return dg.SkipReason(context.cursor.partition("\n")[2])
             assessment = store.assess(definitions, applied=applied)

@@ -25,6 +25,7 @@ from feature_platform.definitions import (
 from feature_platform.errors import DefinitionError
 from feature_platform.project import ProjectSnapshot
 from feature_platform.repo import Repo
+from feature_platform.services.reconciling import state_of
 from feature_platform.store import FeatureStore
 
 
@@ -89,14 +90,17 @@ class RepoContext:
         return {PROJECT_TAG: self.project, OWNER_TAG: self.owner}
 
     @cached_property
+    def _definitions(self) -> list[Definition]:
+        return with_related(self.repo.definitions)
+
+    @cached_property
     def specs(self) -> list[dg.AssetSpec]:
         """The assets of the repo's objects, upstream first, as Dagster expects their events.
 
         Raises:
             DefinitionError: On-demand views form a cycle.
         """
-        definitions = with_related(self.repo.definitions)
-        specs = [self.translator.get_asset_spec(d, self.repo) for d in definitions]
+        specs = [self.translator.get_asset_spec(d, self.repo) for d in self._definitions]
         graph = {spec.key: [dep.asset_key for dep in spec.deps] for spec in specs}
         by_key = {spec.key: spec for spec in specs}
         try:
@@ -108,9 +112,13 @@ class RepoContext:
     @cached_property
     def objects(self) -> dict[dg.AssetKey, Definition]:
         """Asset key → definition, upstream first."""
-        definitions = with_related(self.repo.definitions)
-        by_key = {self.key(d.kind, d.name): d for d in definitions}
+        by_key = {self.key(d.kind, d.name): d for d in self._definitions}
         return {spec.key: by_key[spec.key] for spec in self.specs}
+
+    @cached_property
+    def state(self) -> str:
+        """Id of what the repo defines. Loading a location does not need it, runs and ticks do."""
+        return state_of(self.objects.values())
 
     @cached_property
     def loaded_views(self) -> list[View]:

@@ -15,7 +15,6 @@ from feature_platform.errors import RequestError
 from feature_platform.governance import Change
 from feature_platform.project import Cursor
 from feature_platform.registry import Commit
-from feature_platform.services.reconciling import state_of
 from feature_platform.services.watching import Interest, Watched
 from feature_platform.store import FeatureStore
 
@@ -49,7 +48,6 @@ def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
     nothing.
     """
     definitions = list(target.objects.values())
-    state = state_of(definitions)
 
     @dg.sensor(
         name=f"watch_{target.name}",
@@ -61,7 +59,7 @@ def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
         seen = _seen(context.cursor)
         with target.open() as store:
             cursor = store.snapshot().cursor
-            if seen == {"cursor": str(cursor), "state": state}:
+            if seen == {"cursor": str(cursor), "state": target.state}:
                 return dg.SkipReason(f"Nothing new since version {cursor.version}.")
             # What happened before this sensor's first tick is history, not news.
             since = Cursor.parse(seen["cursor"]) if seen else cursor
@@ -71,7 +69,7 @@ def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
         if events or not seen:
             events.append(evaluation(audit_result(target, findings)))
         events += _observations(target, watched)
-        new = {"cursor": str(watched.cursor), "state": state}
+        new = {"cursor": str(watched.cursor), "state": target.state}
         reason = None if events else f"Nothing to report of version {cursor.version}."
         return dg.SensorResult(asset_events=events, skip_reason=reason, cursor=json.dumps(new))
 

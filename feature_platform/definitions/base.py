@@ -218,7 +218,9 @@ class Definition(Value):
         self._is_validated = True
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Definition) and self.to_json() == other.to_json()
+        return self is other or (
+            isinstance(other, Definition) and self.to_json() == other.to_json()
+        )
 
     def __hash__(self) -> int:
         return hash(self.to_json())
