@@ -24,6 +24,7 @@ from rich.table import Table
 
 from feature_platform import Entity, FeatureStore, FeatureView, Field, FileSource, connection
 from feature_platform.errors import AccessError, RefusedError
+from feature_platform.handles.model_registry import ModelRegistry
 from feature_platform.repo import Repo
 from feature_platform.server.keys import KeyStore
 from feature_platform.types import Int64
@@ -216,7 +217,9 @@ def serve(demo: Demo) -> None:
     started = time.monotonic()
     answer = store.get_online_features(features=SERVICE, entity_rows=rows).to_df()
     milliseconds = 1000 * (time.monotonic() - started)
-    model = demo.pipelines.DelayModel.load(demo.pipelines.MODEL_PATH)
+    [*_, saved] = ModelRegistry(store, store.project).get_models(SERVICE)
+    say(f"the scores are those of {saved}, trained on {saved.saved.service}")
+    model = demo.pipelines.DelayModel.load(Path(saved.download()) / demo.pipelines.MODEL_FILE)
     answer["risk"] = model.predict(answer)
     offline = store.get_historical_features(rows, features=SERVICE).to_df()
     same = answer[model.features].equals(offline[model.features])
@@ -314,7 +317,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.INFO)
     console.print("[bold]A feature store shared by a platform team and two product teams[/]")
-    for folder in (DATA, ROOT / ".dagster"):
+    for folder in (DATA, LOCATIONS["delay_risk"] / "data", ROOT / ".dagster"):
         if folder.exists():
             say(f"removing {folder.relative_to(ROOT)}/ of an earlier demo")
             shutil.rmtree(folder, ignore_errors=True)

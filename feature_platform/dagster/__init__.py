@@ -8,6 +8,7 @@ from feature_platform.dagster.datasets import training_set_asset as training_set
 from feature_platform.dagster.definitions import platform_definitions as platform_definitions
 from feature_platform.dagster.definitions import team_definitions as team_definitions
 from feature_platform.dagster.io_manager import DatasetIOManager as DatasetIOManager
+from feature_platform.dagster.models import model_asset as model_asset
 from feature_platform.dagster.resources import FeatureStoreResource as FeatureStoreResource
 from feature_platform.dagster.translator import FeatureStoreTranslator as FeatureStoreTranslator
 from feature_platform.dagster.translator import asset_key as asset_key

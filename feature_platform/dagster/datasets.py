@@ -1,5 +1,6 @@
 """Assets that read a feature service: training sets and batch scores."""
 
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import dagster as dg
 from feature_platform.dagster import beta
 from feature_platform.dagster.apply import retried
 from feature_platform.dagster.io_manager import Dataset, DatasetIOManager
+from feature_platform.dagster.models import newest_model
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.dagster.translator import FeatureStoreTranslator
@@ -89,6 +91,7 @@ def batch_scoring_asset(
     model: Callable[..., Any],
     spine: Spine,
     at: datetime | None = None,
+    saved_model: str = "",
     key: dg.AssetKey | list[str] | None = None,
     deps: Iterable[Asset] = (),
     partitions: dg.PartitionsDefinition[str] | None = None,
@@ -102,9 +105,11 @@ def batch_scoring_asset(
         service: The feature service that the model reads.
         repo: The repo folder whose settings name registry and stores, or a resource.
         model: A function of the features as a pandas `DataFrame`; it returns one value per row, or
-            a frame of them. It runs in the step, so it may load the model itself.
+            a frame of them. It runs in the step, so it may load the model itself; with
+            `saved_model` it also gets the folder that has its files.
         spine: The entities, and the request values.
         at: The time of the predictions, for a spine without times; now by default.
+        saved_model: Name of a model in the model registry, whose newest version is used.
         key: The asset's key; `[service, "scores"]` by default.
         deps: What the scores are made from, such as the asset of the model.
         partitions: Partitions; the spine's function reads the partition from its context.
@@ -119,14 +124,21 @@ def batch_scoring_asset(
     name = service if isinstance(service, str) else service.name
 
     def compute(context: dg.AssetExecutionContext, rows: object) -> Dataset:
-        with retried(context), target.open() as store:
-            asked = _at(rows, at or datetime.now(UTC))
-            job = store.get_historical_features(asked, features=name)
-            features = job.to_arrow()
+        files: list[Path] = []
+        with tempfile.TemporaryDirectory(prefix="model_") as folder:
+            with retried(context), target.open() as store:
+                asked = _at(rows, at or datetime.now(UTC))
+                job = store.get_historical_features(asked, features=name)
+                features = job.to_arrow()
+                if saved_model:
+                    version, path = newest_model(store, saved_model, Path(folder))
+                    context.add_output_metadata({"model": str(version)})
+                    files.append(path)
+            scores = model(to_pandas(features), *files)
         # The answer starts with the columns of the spine, in their order.
         width = features.num_columns - len(job.outputs)
         scored = to_pandas(features.select(range(width)))
-        for column, values in _columns(model(to_pandas(features))).items():
+        for column, values in _columns(scores).items():
             scored[column] = values
         return Dataset(scored, None, job.registry_version)
 

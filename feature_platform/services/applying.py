@@ -150,14 +150,15 @@ def review(call: Call, plan: Plan, *, costs: bool = True) -> PlanReport:
     context = PlanContext.of(plan, call.project.snapshot, call.now)
     reviewed = report(context, lambda: call.stores.offline, online)
     if costs:
-        reviewed = replace(reviewed, models=_models_at_risk(call, reviewed.effects))
+        reviewed = replace(reviewed, models=_models_at_risk(call, plan, reviewed.effects))
     problems = tuple(identity_problems(call.stores.settings, plan))
     return replace(reviewed, problems=(*problems, *reviewed.problems)) if problems else reviewed
 
 
-def _models_at_risk(call: Call, effects: Iterable[Effect]) -> tuple[ModelVersion, ...]:
+def _models_at_risk(call: Call, plan: Plan, effects: Iterable[Effect]) -> tuple[ModelVersion, ...]:
     """Return the models that were trained on services which lose something."""
-    services = {
+    services = {f"{plan.project}/{c.name}" for c in plan.changes if _loses_features(c)}
+    services |= {
         f"{effect.reader.project}/{effect.reader.name}"
         for effect in effects
         if effect.breaks and effect.reader.kind == FeatureService.kind
@@ -175,6 +176,16 @@ def _models_at_risk(call: Call, effects: Iterable[Effect]) -> tuple[ModelVersion
             stacklevel=4,
         )
         return ()
+
+
+def _loses_features(change: Change) -> bool:
+    """Return whether a service is deleted, or no longer lists something that it did."""
+    return change.kind == FeatureService.kind and any(
+        feature not in (after if isinstance(after, list) else [])
+        for name, before, after in change.differences()
+        if name == "features" and isinstance(before, list)
+        for feature in before
+    )
 
 
 def commit(

@@ -26,7 +26,8 @@ class ModelVersion(NamedTuple):
         name: Its name.
         version: Its version.
         service: Project and name of the feature service that it was trained on; empty if unknown.
-        dataset: Name of the saved training data; empty if unknown.
+        dataset: Name of the saved training data, or where a Dagster run has left it; empty if
+            unknown.
         registry_version: Registry version of the training data; 0 if unknown.
         metrics: Its metrics.
         description: Its description.

@@ -1,5 +1,6 @@
 """Training and batch predictions as Dagster assets."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import numpy as np
 import pandas as pd
 from model import LABEL, SERVICE, DelayModel, evaluate, label, spine, train
 
-from feature_platform.dagster import batch_scoring_asset, training_set_asset
+from feature_platform import SavedDataset
+from feature_platform.dagster import batch_scoring_asset, model_asset, training_set_asset
 
 REPO = Path(__file__).parent
 DATA = Path(__file__).parents[2] / "data"
-MODEL_PATH = DATA / "models" / f"{SERVICE}.json"
+MODEL_FILE = "model.json"
 # Training uses what lies before, the score what comes after; the demo's present is the evening
 # of 30 December, after which there is no weather. The last day that is loaded ends with it.
 SPLIT = datetime(2013, 11, 1, tzinfo=UTC)
@@ -34,8 +36,16 @@ def _coming_flights(_: dg.AssetExecutionContext) -> pd.DataFrame:
     return spine(flights[flights["scheduled_departure"] >= PRESENT], PRESENT)
 
 
-def _risk(features: pd.DataFrame) -> np.ndarray:
-    return DelayModel.load(MODEL_PATH).predict(features)
+def _train(dataset: SavedDataset, folder: Path) -> Mapping[str, float]:
+    """Fit a logistic regression on the flights before November, and score it on those since."""
+    frame = dataset.to_df()
+    model = train(frame, list(dataset.manifest["features"]), until=SPLIT)
+    model.save(folder / MODEL_FILE)
+    return evaluate(model, frame, since=SPLIT)
+
+
+def _risk(features: pd.DataFrame, folder: Path) -> np.ndarray:
+    return DelayModel.load(folder / MODEL_FILE).predict(features)
 
 
 training_set = training_set_asset(
@@ -43,27 +53,13 @@ training_set = training_set_asset(
 )
 
 
-@dg.asset(
-    key=[SERVICE, "model"],
-    ins={"frame": dg.AssetIn([SERVICE, "training_set"])},
-    group_name="delay_risk",
-)
-def delay_model(frame: pd.DataFrame) -> dg.MaterializeResult[None]:
-    """A logistic regression on the flights before November, scored on those since."""
-    given = {*spine(pd.read_parquet(DATA / "flights.parquet").head(1)).columns, LABEL}
-    features = [name for name in frame.columns if name not in given]
-    model = train(frame, features, until=SPLIT)
-    MODEL_PATH.parent.mkdir(parents=True, exist_ok=True)
-    model.save(MODEL_PATH)
-    scores = evaluate(model, frame, since=SPLIT)
-    shown = {name: dg.MetadataValue.float(float(value)) for name, value in scores.items()}
-    return dg.MaterializeResult(metadata=shown)
-
+delay_model = model_asset(SERVICE, repo=REPO, train=_train, group_name="delay_risk")
 
 predictions = batch_scoring_asset(
     SERVICE,
     repo=REPO,
     model=_risk,
+    saved_model=SERVICE,
     spine=_coming_flights,
     key=[SERVICE, "predictions"],
     deps=[delay_model, _FLIGHTS],
