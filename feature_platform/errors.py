@@ -82,7 +82,11 @@ class RequestError(FeaturePlatformError, ValueError):
 
 
 class SchemaError(FeaturePlatformError, ValueError):
-    """Rows do not match the declared schema. Correct the source or the definition."""
+    """Rows do not match the declared schema. Correct the rows or the definition."""
+
+
+class SourceError(SchemaError):
+    """Rows of a source do not match the declared schema. Correct the source or the definition."""
 
 
 class StoreError(FeaturePlatformError):
@@ -114,7 +118,16 @@ class BusyError(StoreError):
 
 
 class TransformationError(FeaturePlatformError):
-    """On-demand code failed to load or run, or differs from the registered code. Correct it."""
+    """On-demand code failed to load or run, or differs from the registered code. Correct it.
+
+    Attributes:
+        public: The message without values, files and lines, for those who may read nothing but
+            what the code returns.
+    """
+
+    def __init__(self, message: str, public: str = "") -> None:
+        self.public = public or message
+        super().__init__(message)
 
 
 class OverloadError(TransformationError):

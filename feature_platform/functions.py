@@ -163,7 +163,8 @@ class FunctionLoader:
         return TransformationError(
             f"On-demand view {transformation.view!r}: its module "
             f"{transformation.location.module!r} failed to import: {type(error).__name__}: "
-            f"{text_of(error)}"
+            f"{text_of(error)}",
+            f"On-demand view {transformation.view!r} failed to import",
         )
 
     def _missing(self, transformation: Transformation) -> TransformationError:

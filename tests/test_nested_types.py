@@ -312,3 +312,42 @@ def test_types_are_read_from_their_names(dtype: Any) -> None:
 def test_what_is_no_type_or_no_key(build: Any) -> None:
     with pytest.raises((ValueError, DefinitionError)):
         build()
+
+
+@pytest.mark.parametrize("mode", ["row", "python", "pandas"])
+def test_what_a_function_changes_is_its_own(store: FeatureStore, mode: Any) -> None:
+    """Neither the served features nor the inputs of another function are touched."""
+    functions = {"row": change_row, "python": change_columns, "pandas": change_frame}
+    changing = OnDemandFeatureView(
+        name="a_changing", sources=["v"], mode=mode, udf=functions[mode],
+        schema=[Field(name="done", dtype=Int64)],
+    )  # fmt: skip
+    reading = OnDemandFeatureView(
+        name="b_reading", sources=["v"], mode="python", udf=copy_python,
+        schema=[Field(name="copy", dtype=PROFILE), Field(name="same", dtype=Map)],
+    )  # fmt: skip
+    store.apply([changing, reading])
+    store.materialize(NOON - 2 * HOUR, NOON)
+    answer = store.get_online_features(["a_changing", "b_reading", "v"], {"id": [1]}).to_dict()
+    assert answers({name: answer[name] for name in ["id", *FULL]}) == {1: ROWS[1]}
+    assert answer["copy"] == [ROWS[1]["profile"]]
+    assert answer["same"] == [ROWS[1]["labels"]]
+
+
+def change_row(inputs: dict[str, Any]) -> dict[str, Any]:
+    inputs["labels"]["hacked"] = "yes"
+    inputs["profile"]["paid"].append(None)
+    inputs["profile"]["more"]["hacked"] = "yes"
+    inputs["grid"][0].clear()
+    inputs["visits"][0]["page"] = "hacked"
+    return {"done": 1}
+
+
+def change_columns(inputs: dict[str, Any]) -> dict[str, Any]:
+    rows = [dict(zip(inputs, row, strict=True)) for row in zip(*inputs.values(), strict=True)]
+    return {"done": [change_row(row)["done"] for row in rows]}
+
+
+def change_frame(inputs: pd.DataFrame) -> pd.DataFrame:
+    inputs["labels"][0]["hacked"] = "yes"
+    return pd.DataFrame({"done": [1] * len(inputs)})

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from feature_platform.errors import SchemaError
+from feature_platform.errors import SourceError
 from feature_platform.offline.dialect import Dialect
 from feature_platform.types.arrow import is_list
 from feature_platform.types.decimals import holds_decimals
@@ -64,7 +64,7 @@ def typed(
     """Return the SQL that reads a column as its declared type.
 
     Raises:
-        SchemaError: The column's type cannot become the declared one.
+        SourceError: The column's type cannot become the declared one.
     """
     if isinstance(stored, pa.UuidType) and declared in (None, pa.string()):
         return dialect.uuid(column)
@@ -74,7 +74,7 @@ def typed(
         return f"CAST({column} AS {dialect.type_name(declared)})"
     read = _read_decimal if holds_decimals(declared) else _read
     if (sql := read(dialect, column, stored, declared, label)) is None:
-        raise SchemaError(
+        raise SourceError(
             f"{label} is {stored} but declared {declared}. Change the source or the declaration."
         )
     return sql

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from feature_platform.errors import RequestError, SchemaError, did_you_mean
+from feature_platform.errors import RequestError, SourceError, did_you_mean
 from feature_platform.offline.columns import typed
 from feature_platform.offline.dialect import Dialect
 from feature_platform.table import SourceTable, Table
@@ -116,7 +116,7 @@ def source_sql(
 
     Raises:
         RequestError: The table has no history.
-        SchemaError: The source lacks a column, or one has another type than is declared.
+        SourceError: The source lacks a column, or one has another type than is declared.
     """
     source = source_of(table)
     columns = relation.columns
@@ -132,7 +132,7 @@ def source_sql(
     needed = [*raw.values(), *(n for n in (event, created, day) if n)]
     if missing := [name for name in needed if name not in columns]:
         hint = did_you_mean(missing[0], columns)
-        raise SchemaError(
+        raise SourceError(
             f"Source {source.name!r} of view {table.name!r} has no column {missing[0]!r}."
             f"{hint} Its columns are {_listed(columns)}."
         )
@@ -146,7 +146,7 @@ def source_sql(
             return "CAST(NULL AS BIGINT)"
         microseconds = dialect.microseconds(dialect.quote(name), columns[name])
         if microseconds is None:
-            raise SchemaError(
+            raise SourceError(
                 f"Source {source.name!r}: column {name!r} is {columns[name]}, not a time."
             )
         return microseconds

@@ -31,6 +31,7 @@ Lists = Mapping[str, Sequence[Any]]
 Types = Mapping[str, pa.DataType]
 
 _MOST_TRIED_ALONE = 1000
+_MUTABLE = frozenset({list, dict})
 _EXACT = Context(prec=76)
 """Sums and products of two decimals of 38 digits are exact in it; Python's own has 28 digits."""
 
@@ -112,6 +113,10 @@ class Step:
     def load(self) -> None:
         """Load the function now, not with the first rows."""
         _ = self._function
+
+    @property
+    def _label(self) -> str:
+        return f"On-demand view {self._step.view!r} of {self._step.owner!r}"
 
     def _converter(self, name: str) -> Convert | None:
         """Return the exact conversion of a request value; `None` for features."""
@@ -240,10 +245,8 @@ class Step:
                 if alone := self._describe_alone(argument, row):
                     position, reason = f"row {row}{_format_keys(keys, self._keys, row)}", alone
                     break
-        step = self._step
-        return TransformationError(
-            f"On-demand view {step.view!r} of {step.owner!r} failed on {position}: {reason}"
-        )
+        label = self._label
+        return TransformationError(f"{label} failed on {position}: {reason}", f"{label} failed")
 
     def _describe(self, error: BaseException) -> str:
         hint = " Missing values are passed as None." if "None" in text_of(error) else ""
@@ -339,9 +342,9 @@ class Step:
         return columns
 
     def _wrong(self, problem: str) -> TransformationError:
-        step = self._step
+        label = self._label
         return TransformationError(
-            f"On-demand view {step.view!r} of {step.owner!r} returned {problem}."
+            f"{label} returned {problem}.", f"{label} returned what it does not declare"
         )
 
 
@@ -363,10 +366,17 @@ def _first_line(error: BaseException) -> str:
 
 
 def _copied(values: Sequence[Any]) -> Sequence[Any]:
-    """Return a copy of values whose lists can be changed safely."""
-    if any(type(value) is list for value in values):
-        return [list(value) if type(value) is list else value for value in values]
+    """Return a copy of values whose lists and dicts can be changed safely, at any depth."""
+    if any(type(value) in _MUTABLE for value in values):
+        return [_copy(value) if type(value) in _MUTABLE else value for value in values]
     return values
+
+
+def _copy(value: Any) -> Any:
+    if type(value) is dict:
+        return dict(zip(value, _copied(list(value.values())), strict=True))
+    copied = _copied(value)
+    return list(value) if copied is value else copied
 
 
 def _format_keys(keys: Any, names: Sequence[str], row: int) -> str:

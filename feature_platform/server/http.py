@@ -29,6 +29,7 @@ from feature_platform.errors import (
     RefusedError,
     RequestError,
     SchemaError,
+    SourceError,
     StoreError,
     TransformationError,
 )
@@ -39,12 +40,15 @@ from feature_platform.wire import error_content
 _log = logging.getLogger("feature_platform.server")
 _REQUEST_HEADER: Final = REQUEST_HEADER.lower().encode()
 _MOST_IN_LINE: Final = 200  # characters of a path in a log line
+_WITH_INSIDES: Final = (StoreError, SourceError, TransformationError)
+_WITHOUT_INSIDES: Final = (BusyError, OverloadError, PartialWriteError)
 _STATUS: Final[tuple[tuple[type[FeaturePlatformError], int], ...]] = (
     (AccessError, 403),
     (NotFoundError, 404),
     (ConflictError, 409),
     (RefusedError, 422),
     (RequestError, 400),
+    (SourceError, 502),
     (SchemaError, 400),
     (DefinitionError, 400),
     (ConfigError, 501),
@@ -256,13 +260,23 @@ def denied(error: DeniedError) -> Response:
 def failed(error: FeaturePlatformError, request_id: str = "") -> Response:
     """Return the answer to a request that failed for a reason that users are told.
 
-    What a store says has paths and addresses of the server, so it goes into the log.
+    What stores, sources and functions say has paths and addresses of the server, and values that
+    the caller may not read: it goes into the log.
     """
-    if isinstance(error, StoreError) and not isinstance(error, (BusyError, PartialWriteError)):
+    if isinstance(error, _WITH_INSIDES) and not isinstance(error, _WITHOUT_INSIDES):
         _log.error("request %s: %s", request_id, error)
-        error = StoreError(f"A store of the server failed; its log has {request_id}.")
+        error = _without_insides(error, f"the server's log has {request_id}.")
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     return problem(status, error_content(error), retry_after=int(status == 503))  # noqa: PLR2004
+
+
+def _without_insides(error: FeaturePlatformError, remedy: str) -> FeaturePlatformError:
+    if isinstance(error, TransformationError):
+        is_public = error.public == str(error)
+        return error if is_public else TransformationError(f"{error.public}; {remedy}")
+    if isinstance(error, SourceError):
+        return SourceError(f"A source does not match its declared schema; {remedy}")
+    return StoreError(f"A store of the server failed; {remedy}")
 
 
 def parsed(body: bytes) -> dict[str, Any]:

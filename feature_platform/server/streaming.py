@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator, MutableMapping
+from itertools import chain, islice
 from typing import Any, Final
 
 import pyarrow as pa
@@ -22,13 +23,19 @@ class StreamedRows(StreamingResponse):
         job: The query.
 
     Raises:
-        FeaturePlatformError: The query cannot start.
+        FeaturePlatformError: The query fails before its first rows. Later, the answer ends early.
     """
 
     def __init__(self, job: RetrievalJob) -> None:
         self._job = job
         self._reader = job.to_batches()
-        super().__init__(_chunks(self._reader), media_type=ARROW)
+        chunks = _chunks(self._reader)
+        try:
+            first = [*islice(chunks, 1)]
+        except BaseException:
+            self._end()
+            raise
+        super().__init__(chain(first, chunks), media_type=ARROW)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the rows."""

@@ -264,9 +264,11 @@ class RemoteQuery(Query):
         self._response = self._client.stream(
             "/v1/training-set", body, content_type=ARROW, accept=ARROW
         )
+        from urllib3.exceptions import HTTPError
+
         try:
             return _checked(pa.ipc.open_stream(self._response), self._response)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, HTTPError) as error:
             self._response.close()
             raise StoreError(f"The answer of the feature server is incomplete: {error}") from None
 
@@ -295,12 +297,13 @@ class RemoteQuery(Query):
 
 def _checked(reader: pa.RecordBatchReader, response: Any) -> pa.RecordBatchReader:
     """Return a reader that fails where a stream ends early, and then gives the connection back."""
+    from urllib3.exceptions import HTTPError
 
     def batches() -> Iterator[pa.RecordBatch]:
         try:
             yield from reader
             response.drain_conn()  # the end of the body, after the end of the rows
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, HTTPError) as error:
             raise StoreError(f"The answer of the feature server ended early: {error}") from None
         finally:
             response.close()

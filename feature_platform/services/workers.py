@@ -150,7 +150,7 @@ class _Processes:
             TransformationError: The function fails, takes too long, or ends the process. What took
                 too long is not tried again for five minutes: every push would wait for it.
         """
-        label = f"On-demand view {step.view!r} of {self._owner!r}"
+        label = self._label(step)
         if self._too_slow.get(request, 0.0) > monotonic():
             minutes = RETRY_SECONDS / 60
             raise TransformationError(
@@ -160,21 +160,24 @@ class _Processes:
             self._is_stuck = True
             raise OverloadError(f"{label} waits for a process of {self._owner!r}. Retry later.")
         try:
-            return self._compute(label, request, table, step.outputs, seconds)
+            return self._compute(step, request, table, seconds)
         finally:
             self._is_stuck = False
             self._places.release()
 
     def _compute(
-        self, label: str, request: bytes, table: pa.Table, outputs: pa.Schema, seconds: float
+        self, step: Transformation, request: bytes, table: pa.Table, seconds: float
     ) -> pa.Table:
+        label = self._label(step)
         try:
             worker = self._idle.pop()
         except IndexError:
             worker = _Worker(self._repo, self._owner)
         try:
             reply = worker.exchange(request, table, seconds)
-            answer = _checked(reply[1:], table.num_rows, outputs) if reply[:1] == COMPUTED else None
+            answer = None
+            if reply[:1] == COMPUTED:
+                answer = _checked(reply[1:], table.num_rows, step.outputs)
         except BaseException as error:  # also if the user cancels: the reply would come later
             worker.stop()
             if isinstance(error, TimeoutError):
@@ -191,8 +194,13 @@ class _Processes:
         self._idle.append(worker)
         if answer is not None:
             return answer
-        failure = RequestError if reply[:1] == REFUSED else TransformationError
-        raise failure(reply[1:].decode(errors="replace") or f"{label} failed.")
+        message = reply[1:].decode(errors="replace") or f"{label} failed."
+        if reply[:1] == REFUSED:
+            raise RequestError(message)
+        raise TransformationError(message, f"{label} failed")
+
+    def _label(self, step: Transformation) -> str:
+        return f"On-demand view {step.view!r} of {self._owner!r}"
 
     def stop(self) -> None:
         """End the processes that are idle; the others end with their work."""

@@ -162,7 +162,10 @@ THEFTS = {
 
 @pytest.mark.skipif(not landlock_version(), reason="this system has no Landlock")
 def test_a_function_reads_nothing_of_the_server_or_of_others(
-    hosting: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    hosting: Served,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv("SECRET_OF_THE_SERVER", "hunter2")
     team(hosting, "risk", HEAD.replace("plain", "secret_plan"))
@@ -178,9 +181,10 @@ def test_a_function_reads_nothing_of_the_server_or_of_others(
     assert "growth_views" in said("os.listdir(Path(__file__).parent)")
     assert said("Path(os.environ['HOME'], 'note').write_text('own')") == "3"
     for what, text in THEFTS.items():
-        with pytest.raises(TransformationError) as error:
+        caplog.clear()
+        with pytest.raises(TransformationError):
             pytest.fail(f"{what}: {said(text)}")
-        assert "Permission" in str(error.value) or "CalledProcess" in str(error.value), what
+        assert "Permission" in caplog.text or "CalledProcess" in caplog.text, what
 
 
 def test_a_function_that_ends_or_fails_is_its_teams_error(hosting: Served, tmp_path: Path) -> None:
@@ -233,3 +237,45 @@ def test_a_function_that_loops_delays_nobody_else(hosting: Served, tmp_path: Pat
     with raises(TransformationError, "'talk'", "minutes"):  # it is not tried again
         client.get_online_features(["talk"], {"city": [1], "text": ["x"]})
     assert client.get_online_features(["plain"], ROWS).to_dict()["double"] == [4, 2**54 + 2]
+
+
+SHARED = (
+    HEAD
+    + """
+per = RequestSource(name="per", schema=[Field(name="per", dtype=Int64)])
+
+@OnDemandFeatureView(sources=[per, "weather:temp"], schema=[Field(name="score", dtype=Float64)])
+def score(inputs):
+    return {"score": inputs["temp"] / inputs["per"]}
+
+@OnDemandFeatureView(sources=[per, "weather:temp"], schema=[Field(name="odd", dtype=Int64)])
+def odd(inputs):
+    return {"odd": str(inputs["temp"]) + "?"}
+
+@OnDemandFeatureView(sources=[per, "weather:temp"], schema=[Field(name="few", dtype=Int64)],
+                     mode="python")
+def few(inputs):
+    return {"few": [f"{value} of few" for value in inputs["temp"]]}
+"""
+)
+
+
+@pytest.mark.parametrize("view", ["score", "odd", "few"])
+def test_a_failing_function_tells_readers_of_its_outputs_no_inputs(
+    hosting: Served, tmp_path: Path, caplog: pytest.LogCaptureFixture, view: str
+) -> None:
+    """The reader chooses what makes it fail; the reason is in the server's log."""
+    folder = team(hosting, "growth", SHARED)
+    FeatureStore(hosting.folder).sharing.share("dev", [view])
+    dev = hosting.client(tmp_path, "dev", "growth")
+    hosting.client(tmp_path, "dev", "platform").sharing.accept("prod")
+    with pytest.raises(TransformationError) as error:
+        dev.get_online_features([f"prod/{view}"], {"city": [1], "per": [0]})
+    message = str(error.value).rpartition("log")[0].replace(repr(view), "")
+    assert message != str(error.value)
+    assert not [t for t in ("2", "?", "few", "temp", str(folder)) if t in message]
+    assert "2" in caplog.text
+    rows = [{"city": 1, "per": 0, "event_timestamp": NOON}]
+    with pytest.raises(TransformationError) as error:
+        dev.get_historical_features(rows, [f"prod/{view}"]).to_arrow()
+    assert message in str(error.value).replace(repr(view), "")

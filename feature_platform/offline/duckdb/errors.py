@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import duckdb
 
-from feature_platform.errors import FeaturePlatformError, RequestError, SchemaError, StoreError
+from feature_platform.errors import FeaturePlatformError, RequestError, SourceError, StoreError
 
 
 @contextmanager
@@ -22,11 +22,11 @@ def translated() -> Iterator[None]:
             f"The query needs more memory than offline_store.memory_limit: {first_line(error)}"
         ) from error
     except duckdb.InvalidInputException as error:
-        raise SchemaError(first_line(error).removeprefix("Invalid Input Error: ")) from error
+        raise SourceError(first_line(error).removeprefix("Invalid Input Error: ")) from error
     except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
         # DuckDB reports the CSV column and line after the first line.
         reason = " ".join(str(error).partition("\n\n")[0].split())
-        raise SchemaError(f"A value does not fit its declared type: {reason}") from error
+        raise SourceError(f"A value does not fit its declared type: {reason}") from error
     except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
         raise RequestError(f"The entity rows' SQL cannot run: {first_line(error)}") from error
     except (duckdb.Error, OSError) as error:

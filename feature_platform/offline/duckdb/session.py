@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 from pyarrow import fs, parquet
 
-from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
+from feature_platform.errors import ConfigError, RequestError, SourceError, StoreError
 from feature_platform.offline.base import EntityRows, Progress
 from feature_platform.offline.columns import family
 from feature_platform.offline.duckdb.append import append_files
@@ -282,7 +282,7 @@ class DuckDBSession(Session):
         """Refuse files that DuckDB would read as text because others of the folder hold text.
 
         Raises:
-            SchemaError: A column is text in some files and of another type in others.
+            SourceError: A column is text in some files and of another type in others.
         """
         text = [name for name, dtype in columns.items() if family(dtype) == "text"]
         if not text:
@@ -295,7 +295,7 @@ class DuckDBSession(Session):
         )
         if mixed := self.rows(query):
             column, file, stored = mixed[0].values()
-            raise SchemaError(
+            raise SourceError(
                 f"Source {label!r}: column {column!r} is text in some files and {stored} in "
                 f"{Path(file).name}. Write all files with one type."
             )
@@ -357,7 +357,7 @@ class DuckDBSession(Session):
                 f"SELECT * FROM read_csv([{self._listing([name])}], {options}) LIMIT 1"
             )
             if twice := [n for n, count in Counter(map(str, header)).items() if count > 1]:
-                raise SchemaError(
+                raise SourceError(
                     f"Source {label!r}: column {twice[0]!r} occurs twice in {Path(name).name}."
                 )
 

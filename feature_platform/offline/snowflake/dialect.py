@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pyarrow as pa
 
-from feature_platform.errors import SchemaError
+from feature_platform.errors import SourceError
 from feature_platform.offline.columns import family
 from feature_platform.offline.dialect import Dialect
 
@@ -36,7 +36,7 @@ class SnowflakeDialect(Dialect):
         if pa.types.is_decimal(dtype):
             return self.decimal_name(dtype)
         if pa.types.is_nested(dtype):
-            raise SchemaError(
+            raise SourceError(
                 f"Snowflake has no {dtype} here: arrays, maps and structs need DuckDB or Spark."
             )
         return "TIMESTAMP_NTZ" if pa.types.is_timestamp(dtype) else _TYPES[dtype]

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
+from feature_platform.errors import ConfigError, RequestError, SourceError, StoreError
 from feature_platform.offline.base import EntityRows, Progress
 from feature_platform.offline.columns import family
 from feature_platform.offline.entity_rows import check_unique
@@ -312,7 +312,7 @@ def _because(error: Callable[[str], Exception]) -> Iterator[None]:
 
 
 def _failed(reason: str) -> Exception:
-    kind = SchemaError if "is not recognized" in reason else StoreError
+    kind = SourceError if "is not recognized" in reason else StoreError
     return kind(f"The query failed: {reason}")
 
 

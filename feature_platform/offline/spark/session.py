@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
+from feature_platform.errors import ConfigError, RequestError, SourceError, StoreError
 from feature_platform.offline.base import Deliver, EntityRows, Progress
 from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
@@ -268,7 +268,7 @@ def _translated(error: Any) -> Iterator[None]:
 
 def _failed(reason: str) -> Exception:
     if "USER_RAISED_EXCEPTION" in reason or "declared" in reason:
-        return SchemaError(reason)
+        return SourceError(reason)
     return StoreError(f"The query failed: {reason}")
 
 
