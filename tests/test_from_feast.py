@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner
 from pyarrow import parquet
-from tests_support import raises, refused
+from tests_support import assert_losses, raises, refused
 
 import feature_platform
 from feature_platform import (
@@ -39,7 +39,7 @@ from feature_platform.errors import (
     NotFoundError,
     SchemaError,
 )
-from feature_platform.types import Array, Float32, Int64, Map, String
+from feature_platform.types import Array, Float32, Int32, Int64, Map, String
 
 PATHS = {
     "aggregation": ["Aggregation"],
@@ -335,8 +335,61 @@ def test_a_key_has_the_type_that_any_view_declares(tmp_path: Path) -> None:
         update={"name": "text", "schema": [Field(name="trips", dtype=Int64),
                                            Field(name="driver_id", dtype=String)]},
     )  # fmt: skip
-    with refused(("reference", "feature view 'text'", "'driver_id'", "Int64", "String")):
-        store.apply([text])
+    for name in ("text", "a_text"):  # whichever name comes first
+        other = text.model_copy(update={"name": name})
+        with refused(("reference", f"feature view '{name}'", "'driver_id'", "Int64", "String")):
+            store.apply([other])
+
+
+@pytest.fixture
+def untyped(tmp_path: Path) -> FeatureStore:
+    """A loaded view whose key has no type, a view that would give it one, and a reader."""
+    now = datetime.now(UTC)
+    rows = {"driver_id": [1], "event_timestamp": [now], "trips": [3]}
+    (tmp_path / "data").mkdir()
+    pd.DataFrame(rows).to_parquet(tmp_path / "data" / "trips.parquet")
+    config = RepoConfig(project="p", team="platform", registry="r.db")
+    store = FeatureStore(tmp_path, config=config)
+    driver = Entity(name="driver", join_keys=["driver_id"])
+    store.apply([FeatureView(name="plain", entities=[driver], **VIEW)])
+    team = RepoConfig(project="p", team="growth", registry="r.db")
+    reader = FeatureStore(tmp_path, config=team)
+    reader.apply([FeatureService(name="model", features=["plain"])])
+    store.materialize_incremental(now)
+    return store
+
+
+TYPED = FeatureView(
+    name="typed", entities=["driver"], source=feature_platform.PushSource(name="pushed"),
+    schema=[Field(name="z", dtype=Int64), Field(name="driver_id", dtype=Int64)],
+)  # fmt: skip
+
+
+def test_a_view_that_gives_others_keys_a_type_is_reported_for_them(untyped) -> None:
+    report = untyped.review(untyped.plan([TYPED]))
+    assert not report.problems
+    [effect] = report.effects
+    assert (effect.reader.name, effect.owner, effect.breaks) == ("model", "growth", False)
+    [backfill] = report.backfills
+    assert (backfill.view, backfill.rows) == ("plain", 1)
+
+
+def test_a_view_that_gave_others_keys_a_type_cannot_go_while_they_have_readers(untyped) -> None:
+    untyped.apply([TYPED])
+    report = untyped.review(untyped.plan([], objects_to_delete=[TYPED]))
+    assert_losses(report, ("keys", "model", "growth", "plain", "driver_id"))
+    assert [backfill.view for backfill in report.backfills] == ["plain"]
+
+
+def test_the_widest_of_the_declared_integers_is_the_type_of_a_key(untyped) -> None:
+    """Whatever the names of the views, so that a new one moves no rows."""
+    untyped.apply([TYPED])
+    narrow = TYPED.model_copy(update={
+        "name": "a_narrow",
+        "schema": [Field(name="z", dtype=Int64), Field(name="driver_id", dtype=Int32)],
+    })  # fmt: skip
+    report = untyped.review(untyped.plan([narrow]))
+    assert (report.problems, report.effects, report.backfills) == ((), (), ())
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from feature_platform.definitions import (
     Acceptance,
     Dependency,
+    FeatureView,
     Share,
     Source,
     View,
@@ -15,7 +16,12 @@ from feature_platform.definitions import (
 from feature_platform.governance.plan import Change
 from feature_platform.governance.plan_context import PlanContext
 from feature_platform.project import Key, ProjectSnapshot, Registered, broken_references, interface
-from feature_platform.project.interface import ViewName, ambiguous_names, losses
+from feature_platform.project.interface import (
+    ViewName,
+    ambiguous_names,
+    entities_of,
+    losses,
+)
 
 _MAX_CHANGES_WITHOUT_INDEX = 10
 _OWNERS_RIGHT = "a project may end its shares at any time"
@@ -78,7 +84,7 @@ class Contracts:
         changed_keys = {self.plan.key(change) for change in self.plan.changes}
         changed_views = {self._name(change) for change in self.plan.changes if _is_view(change)}
         for change in self.plan.changes:
-            if change.before is None:
+            if change.before is None and not self._retyped(change):
                 continue
             if change.kind in {Share.kind, Acceptance.kind}:
                 yield from self._access_effects(change)
@@ -248,7 +254,7 @@ class Contracts:
     def _directly_affected(self, change: Change) -> set[ViewName]:
         """Return the changed view, or the views that use the changed entity or source."""
         if _is_view(change):
-            return {self._name(change)}
+            return {self._name(change)} | self._retyped(change)
         views: set[ViewName] = set()
         for key in self._mentioning(change.name):
             if not _depends(self._entry(key), self.plan.key(change)):
@@ -262,6 +268,35 @@ class Contracts:
                     if _is_view(other) and _depends(self._entry(other), key)
                 }
         return views
+
+    def _retyped(self, change: Change) -> set[ViewName]:
+        """Return the other views whose join keys a view gives another type.
+
+        An entity without a type has the one that any view declares; see `key_type`.
+        """
+        if change.kind != FeatureView.kind:
+            return set()
+        versions = (p.look_up(FeatureView, change.name) for p in (self.before, self.after))
+        views = [view for view in versions if view is not None]
+        untyped = {
+            entity.name
+            for view in views
+            for project in (self.before, self.after)
+            for entity in entities_of(project, view)
+            if entity.value_type is None
+        }
+        return {
+            (self.plan.project, view.name)
+            for view, _ in (self.before.of(FeatureView) if untyped else ())
+            if view.name != change.name
+            and untyped & set(view.entity_names)
+            and self._keys(self.before, view) != self._keys(self.after, view)
+        }
+
+    @staticmethod
+    def _keys(project: ProjectSnapshot, view: FeatureView) -> object:
+        exposed = interface(project, ViewReference(view=view.name, project=project.name))
+        return exposed and exposed.keys
 
 
 def _depends(entry: Registered, key: Key) -> bool:

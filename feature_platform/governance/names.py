@@ -19,26 +19,27 @@ _RESERVED_FOR = timedelta(days=30)
 def names(context: PlanContext) -> Iterator[Problem]:
     policy = context.after.policy
     owner = context.plan.owner
-    prefixes = policy.prefixes.get(owner, ())
-    reserved = {p.casefold(): team for team, ps in policy.prefixes.items() for p in ps}
+    prefixes = tuple(map(separators_folded, policy.prefixes.get(owner, ())))
+    reserved = {_folded(p): team for team, ps in policy.prefixes.items() for p in ps}
     for change, _ in context.changed:
         if change.kind == Project.kind and change.name != context.plan.project:
             message = f"the project is {context.plan.project!r}. Give it this name."
             yield problem_of("naming", change, message)
         if change.kind in _NAMED_AFTER or change.before is not None:
             continue
-        folded = change.name.casefold()
-        if owner != PLATFORM and folded in {name.casefold() for name in policy.reserved}:
+        folded = _folded(change.name)
+        has_prefix = separators_folded(change.name).startswith(prefixes)
+        if owner != PLATFORM and folded in set(map(_folded, policy.reserved)):
             yield problem_of("naming", change, "the policy reserves this name. Choose another.")
-        if prefixes and not change.name.startswith(prefixes):
-            listed = " or ".join(map(repr, prefixes))
+        if prefixes and not has_prefix:
+            listed = " or ".join(map(repr, policy.prefixes[owner]))
             yield problem_of("naming", change, f"names of team {owner!r} must start with {listed}.")
         if not prefixes and owner != PLATFORM and policy.teams_need_prefix:
             message = f"the policy has no prefix for team {owner!r}. Ask the platform team for one."
             yield problem_of("naming", change, message)
         matching = [prefix for prefix in reserved if folded.startswith(prefix)]
         team = reserved[max(matching, key=len)] if matching else owner
-        if team != owner and (not prefixes or change.name.startswith(prefixes)):
+        if team != owner and (not prefixes or has_prefix):
             yield problem_of("naming", change, f"this prefix is reserved for team {team!r}.")
 
 
@@ -64,9 +65,9 @@ def collisions(context: PlanContext) -> Iterator[Problem]:
     taken: dict[tuple[str, str], Key] = {}
     for key in context.after.snapshot.entries:
         if key.project == context.plan.project and key not in created:
-            taken[_folded(key)] = key
+            taken[_place(key)] = key
     for key, change in sorted(created.items()):
-        other = taken.setdefault(_folded(key), key)
+        other = taken.setdefault(_place(key), key)
         if other != key:
             owner = context.after.snapshot.entries[other].owner
             message = f"the name is taken by {other.subject} of {owner!r}. Choose another."
@@ -80,9 +81,9 @@ def _reserved_names(context: PlanContext, created: dict[Key, Change]) -> Iterato
     for key, removed in context.before.snapshot.removed.items():
         foreign = key.project == context.plan.project and removed.owner != context.plan.owner
         if foreign and context.now - removed.at < _RESERVED_FOR:
-            reserved[_folded(key)] = removed
+            reserved[_place(key)] = removed
     for key, change in created.items():
-        previous = reserved.get(_folded(key)) if change.before is None else None
+        previous = reserved.get(_place(key)) if change.before is None else None
         is_overridden = context.plan.override and context.plan.owner == PLATFORM
         if previous and not is_overridden:
             end = later(min(previous.at, context.now), _RESERVED_FOR)
@@ -90,5 +91,9 @@ def _reserved_names(context: PlanContext, created: dict[Key, Change]) -> Iterato
             yield problem_of("collision", change, message)
 
 
-def _folded(key: Key) -> tuple[str, str]:
-    return key.namespace, separators_folded(key.name).casefold()
+def _place(key: Key) -> tuple[str, str]:
+    return key.namespace, _folded(key.name)
+
+
+def _folded(name: str) -> str:
+    return separators_folded(name).casefold()

@@ -114,7 +114,7 @@ def _feature_view_interface(project: ProjectSnapshot, view: FeatureView) -> View
     for entity in entities_of(project, view):
         for key in entity.join_keys:
             dtype = declared.get(key) or entity.value_type
-            keys[key] = dtype or declared_keys(project).get((entity.name, key))
+            keys[key] = dtype or key_type(project, entity, key)
     source, has_history = _history(project, view.source)
     name = (project.name, view.name)
     return ViewInterface(
@@ -127,19 +127,29 @@ def _feature_view_interface(project: ProjectSnapshot, view: FeatureView) -> View
     )
 
 
-def declared_keys(project: ProjectSnapshot) -> Mapping[tuple[str, str], FeatureType]:
-    """Return entity and join key → the type that a view declares, for entities without one."""
-    key = ("declared keys", project.name)
-    if key not in project.memo:
-        types: dict[tuple[str, str], FeatureType] = {}
+def key_type(project: ProjectSnapshot, entity: Entity, key: str) -> FeatureType | None:
+    """Return the type of a join key: that of its entity, or else the one that views declare.
+
+    Views may declare integers of several widths; the widest counts, whatever their order.
+    """
+    declared = {dtype for _, dtype in declared_keys(project).get((entity.name, key), ())}
+    return entity.value_type or max(declared, key=str, default=None)
+
+
+def declared_keys(
+    project: ProjectSnapshot,
+) -> Mapping[tuple[str, str], Sequence[tuple[str, FeatureType]]]:
+    """Return entity and join key → the views that declare its type, and the type."""
+    memo = ("declared keys", project.name)
+    if memo not in project.memo:
+        types: dict[tuple[str, str], list[tuple[str, FeatureType]]] = {}
         for view, _ in project.of(FeatureView):
             declared = {f.name: f.dtype for f in view.fields if f.dtype.can_be_key}
             for entity in entities_of(project, view):
-                for name in entity.join_keys:
-                    if name in declared:
-                        types.setdefault((entity.name, name), declared[name])
-        project.memo[key] = types
-    cached: Mapping[tuple[str, str], FeatureType] = project.memo[key]
+                for key in declared.keys() & set(entity.join_keys):
+                    types.setdefault((entity.name, key), []).append((view.name, declared[key]))
+        project.memo[memo] = types
+    cached: Mapping[tuple[str, str], Sequence[tuple[str, FeatureType]]] = project.memo[memo]
     return cached
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from feature_platform.definitions import (
     Definition,
     Dependency,
+    Entity,
     OnDemandFeatureView,
     View,
     ViewReference,
@@ -149,18 +150,8 @@ def _are_comparable(a: FeatureType, b: FeatureType) -> bool:
 
 
 def _key_problems(project: ProjectSnapshot, view: View) -> Iterator[str]:
-    declared_types = {field.name: field.dtype for field in view.fields}
     for entity in entities_of(project, view):
-        for key in entity.join_keys:
-            dtype = declared_types.get(key)
-            other = entity.value_type or declared_keys(project).get((entity.name, key))
-            if not dtype or not dtype.can_be_key or not other:
-                continue
-            if not _are_comparable(dtype, other):
-                owner = f"entity {entity.name!r}" if entity.value_type else "another view"
-                yield (
-                    f"join key {key!r} is {dtype}, but {owner} declares {other}. Declare one type."
-                )
+        yield from _type_problems(project, view, entity)
     keys = _join_keys(project, view)
     folded = {key.casefold() for key in keys}
     if len(folded) < len(keys):
@@ -172,6 +163,23 @@ def _key_problems(project: ProjectSnapshot, view: View) -> Iterator[str]:
             yield f"join key {declared.name!r} cannot be of type {declared.dtype}."
         if declared.name not in keys and declared.name.casefold() in folded:
             yield f"feature {declared.name!r} differs from a join key only in case. Rename it."
+
+
+def _type_problems(project: ProjectSnapshot, view: View, entity: Entity) -> Iterator[str]:
+    """Yield join keys that a view declares with another type than their entity or a view."""
+    for field in view.fields:
+        if field.name not in entity.join_keys or not field.dtype.can_be_key:
+            continue
+        views = declared_keys(project).get((entity.name, field.name), ())
+        others = [(f"feature view {name!r}", t) for name, t in views if name != view.name]
+        if entity.value_type:
+            others = [(str(entity), entity.value_type)]
+        clash = [other for other in others if not _are_comparable(field.dtype, other[1])]
+        for label, dtype in clash[:1]:
+            yield (
+                f"join key {field.name!r} is {field.dtype}, but {label} declares {dtype}. Declare "
+                "one type, best as value_type of the entity."
+            )
 
 
 def _computation_problems(project: ProjectSnapshot, view: OnDemandFeatureView) -> Iterator[str]:

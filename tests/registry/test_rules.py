@@ -461,11 +461,23 @@ def test_nobody_commits_for_another_owner_or_project(platform, open_store) -> No
         open_store("risk").commit(elsewhere)
 
 
-def test_a_reserved_prefix_is_reserved_in_every_case(platform, open_store) -> None:
+@pytest.mark.parametrize("name", ["RISK_v1", "risk-v1", "Risk v1"])
+def test_a_reserved_prefix_is_reserved_in_every_case_and_with_every_separator(
+    platform, open_store, name: str
+) -> None:
     platform.apply([Policy(prefixes={"risk": ["risk_"]})])
 
-    problems = refusal(open_store("growth"), service("RISK_v1"))
-    assert_problems(problems, ("naming", "feature service 'RISK_v1'", "risk"))
+    problems = refusal(open_store("growth"), service(name))
+    assert_problems(problems, ("naming", f"feature service '{name}'", "risk"))
+    open_store("risk").apply([service(name.lower())])
+
+
+@pytest.mark.parametrize("name", ["big_model", "big-model", "Big model"])
+def test_a_reserved_name_is_reserved_with_every_separator(platform, open_store, name: str) -> None:
+    platform.apply([Policy(reserved=["big_model"])])
+
+    problems = refusal(open_store("growth"), service(name))
+    assert_problems(problems, ("naming", f"feature service '{name}'"))
 
 
 def test_request_fields_and_join_keys_agree(platform, open_store) -> None:
