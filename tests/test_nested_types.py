@@ -26,7 +26,7 @@ from feature_platform import (
     RepoConfig,
     SparkSource,
 )
-from feature_platform.errors import DefinitionError, SchemaError
+from feature_platform.errors import DefinitionError, SchemaError, SourceError
 from feature_platform.offline.snowflake.dialect import SnowflakeDialect
 from feature_platform.retrieval import SavedDatasetFileStorage
 from feature_platform.types import (
@@ -351,3 +351,54 @@ def change_columns(inputs: dict[str, Any]) -> dict[str, Any]:
 def change_frame(inputs: pd.DataFrame) -> pd.DataFrame:
     inputs["labels"][0]["hacked"] = "yes"
     return pd.DataFrame({"done": [1] * len(inputs)})
+
+
+NANOSECONDS = pa.array([1234567890123456789], pa.timestamp("ns"))
+
+
+@pytest.mark.parametrize(
+    ("column", "dtype"),
+    [
+        (pa.array([{"a": Exact("1.239")}]), Struct({"a": Decimal(5, 2)})),
+        (pa.array([{"a": 1.239}]), Struct({"a": Decimal(5, 2)})),
+        (pa.array([[{"a": Exact("1.239")}]]), Array(Struct({"a": Decimal(5, 2)}))),
+        (pa.array([{"a": [Exact("0.005")]}]), Struct({"a": Array(Decimal(5, 2))})),
+        (pa.StructArray.from_arrays([NANOSECONDS], ["a"]), Struct({"a": UnixTimestamp})),
+        (pa.ListArray.from_arrays([0, 1], NANOSECONDS), Array(UnixTimestamp)),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_digits_and_nanoseconds_inside_are_not_rounded(tmp_path: Path, column, dtype) -> None:
+    """Engines do so silently; a source that has more than is declared is refused."""
+    times = pa.array([NOON - HOUR], pa.timestamp("us", "UTC"))
+    rows = pa.table({"id": [1], "event_timestamp": times, "x": column})
+    parquet.write_table(rows, tmp_path / "rows.parquet")
+    config = RepoConfig(project="p", team="platform", registry="registry.db")
+    store = FeatureStore(tmp_path, config=config, clock=lambda: NOON)
+    view = FeatureView(
+        name="v", entities=[Entity(name="id", value_type=Int64)],
+        schema=[Field(name="x", dtype=dtype)], source=FileSource(path="rows.parquet"),
+    )  # fmt: skip
+    store.apply([view])
+    asked = [{"id": 1, "event_timestamp": NOON}]
+    with raises(SourceError, "'x'", "declared"):
+        store.get_historical_features(asked, ["v"]).to_arrow()
+    with raises(SourceError, "'x'", "declared"):
+        store.materialize(NOON - 2 * HOUR, NOON)
+
+
+def test_decimals_inside_that_lose_nothing_are_read(tmp_path: Path) -> None:
+    values = pa.array([Exact(3)], pa.decimal128(6, 1))
+    times = pa.array([NOON - HOUR], pa.timestamp("us", "UTC"))
+    inside = pa.StructArray.from_arrays([values], ["a"])
+    rows = pa.table({"id": [1], "event_timestamp": times, "x": inside})
+    parquet.write_table(rows, tmp_path / "rows.parquet")
+    config = RepoConfig(project="p", team="platform", registry="registry.db")
+    store = FeatureStore(tmp_path, config=config, clock=lambda: NOON)
+    fits = Struct({"a": Decimal(9, 2)})
+    store.apply([FeatureView(
+        name="v", entities=[Entity(name="id", value_type=Int64)],
+        schema=[Field(name="x", dtype=fits)], source=FileSource(path="rows.parquet"),
+    )])  # fmt: skip
+    answer = store.get_historical_features([{"id": 1, "event_timestamp": NOON}], ["v"]).to_arrow()
+    assert to_python(answer["x"]) == [{"a": Exact("3.00")}]

@@ -17,6 +17,7 @@ _FAMILIES: tuple[tuple[str, tuple[Callable[[pa.DataType], bool], ...]], ...] = (
     ("text", (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)),
     ("bytes", (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)),
 )
+_WIDENED = (("integer", "number"), ("array of integer", "array of number"))
 _INTEGER_DIGITS = {
     pa.int8(): 3,
     pa.int16(): 5,
@@ -95,22 +96,49 @@ def _read(
         microseconds = dialect.microseconds(column, stored)
         if microseconds:
             return dialect.instant(microseconds)
-    if source == target or (source, target) == ("integer", "number"):
+    if source == target and _loses_inside(stored, declared):
+        return None
+    if source == target or (source, target) in _WIDENED:
         same = stored == declared and not pa.types.is_nested(declared)
         return column if same else f"CAST({column} AS {dialect.type_name(declared)})"
     if pa.types.is_map(declared) and pa.types.is_struct(stored):  # as pandas writes dicts
         are_texts = {family(field.type) for field in stored} == {"text"}
         names = [field.name for field in stored]
         return dialect.map_of_struct(column, names) if are_texts else None
-    if (source, target) == ("array of integer", "array of number"):
-        return f"CAST({column} AS {dialect.type_name(declared)})"
-    if (source, target) == (
-        "number",
-        "integer",
-    ):  # integers with missing values, as pandas stores them
+    if (source, target) == ("number", "integer"):  # as pandas stores those with missing values
         message = f"{label} is declared {declared}, but this value is a fraction or too large: "
         return dialect.whole(column, stored, declared, message)
     return None
+
+
+def _loses_inside(stored: pa.DataType, declared: pa.DataType) -> bool:
+    """Return whether a cast of nested values would round decimals or times within them.
+
+    Engines say nothing when they do, and what they make of nanoseconds differs.
+    """
+    if not pa.types.is_nested(declared):
+        return False
+    return any(
+        _loses_inside(item, target)
+        or (pa.types.is_timestamp(item) and item.unit == "ns")
+        or (pa.types.is_decimal(target) and not _holds_digits(target, item))
+        for item, target in zip(_inside(stored), _inside(declared), strict=True)
+    )
+
+
+def _holds_digits(declared: pa.DataType, stored: pa.DataType) -> bool:
+    """Return whether a decimal type has room for every digit of a stored number."""
+    digits = _digits(stored)
+    return digits is not None and more_digits(digits, (declared.precision, declared.scale))
+
+
+def _inside(dtype: pa.DataType) -> list[pa.DataType]:
+    """Return the types that a nested type is made of."""
+    if is_list(dtype):
+        return [dtype.value_type]
+    if pa.types.is_map(dtype):
+        return [dtype.key_type, dtype.item_type]
+    return [field.type for field in dtype] if pa.types.is_struct(dtype) else []
 
 
 def _read_decimal(
@@ -125,8 +153,7 @@ def _read_decimal(
     if family(item) == "text" and item is stored:
         message = f"{label} is declared {declared}, but has the value "
         return dialect.decimal(column, declared, message)
-    digits = _digits(item)
-    if digits is None or not more_digits(digits, (target.precision, target.scale)):
+    if not _holds_digits(target, item):
         return None
     return f"CAST({column} AS {dialect.type_name(declared)})"
 
