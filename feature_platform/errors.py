@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import ClassVar
 
 _MAX_LENGTH = 50
+_SIMILAR = 0.7
 
 
 class FeaturePlatformError(Exception):
@@ -180,6 +181,11 @@ def abbreviate(value: object) -> str:
     return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
 
 
+def article(noun: str) -> str:
+    """Return a noun with its article, such as `an entity`."""
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
+
+
 def text_of(error: BaseException) -> str:
     """Return the text of an error; users' errors may fail to give theirs."""
     try:
@@ -191,5 +197,5 @@ def text_of(error: BaseException) -> str:
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the closest known name, or an empty string."""
     by_fold = {candidate.casefold(): candidate for candidate in candidates}
-    close = get_close_matches(str(name).casefold(), by_fold, n=1)
+    close = get_close_matches(str(name).casefold(), by_fold, n=1, cutoff=_SIMILAR)
     return f" Did you mean {by_fold[close[0]]!r}?" if close else ""

@@ -68,7 +68,8 @@ def _setting_reason(item: Any, settings: type[Settings], backend: str) -> str:
     name = str(item["loc"][-1])
     if item["type"] == "extra_forbidden":
         return (
-            f"{name!r} is not a setting of {backend!r}.{did_you_mean(name, settings.model_fields)}"
+            f"{name!r} is not a setting of {backend!r}.{did_you_mean(name, settings.model_fields)} "
+            f"Its settings are {', '.join(n for n in settings.model_fields if n != 'type')}."
         )
     if item["type"] in _TYPES:
         field = settings.model_fields.get(name)

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from rich.console import Console
 
 from feature_platform import FeatureStore, FileSource, PushSource
 from feature_platform.cli import main
@@ -133,6 +134,53 @@ def test_rows_are_written_pushed_and_deleted(platform: Shell, rows: Path) -> Non
     assert trips("pushed") == [77]
     file.write_text("{")
     assert "JSON lines" in platform("push", "push", str(file), code=1).stderr
+
+
+def test_keys_without_a_time_are_deleted_as_of_now(platform: Shell, tmp_path: Path) -> None:
+    pd.DataFrame({"driver_id": [1]}).to_csv(tmp_path / "keys.csv", index=False)
+    assert platform.json("delete-online", "driver_stats", str(tmp_path / "keys.csv")) == {
+        "driver_stats": 1
+    }
+    answer = platform.json("get-online-features", "-f", "driver_stats", "-e", '{"driver_id": 1}')
+    assert answer["features"]["trips_today"] == [None]
+
+
+@pytest.mark.parametrize("name", ["out.json", "out", "out.xlsx"])
+def test_files_of_another_kind_are_refused(platform: Shell, rows: Path, name: str) -> None:
+    target = rows.with_name(name)
+    told = platform("get-historical-features", str(rows), "-f", "driver_stats", "-o", str(target),
+                    code=2).output  # fmt: skip
+    assert ".parquet" in told
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_pipe_is_not_replaced(platform: Shell, rows: Path, ending: str) -> None:
+    pipe = rows.with_name(f"pipe.{ending}")
+    os.mkfifo(pipe)
+    told = platform("get-historical-features", str(rows), "-f", "driver_stats", "-o", str(pipe),
+                    code=1).output  # fmt: skip
+    assert str(pipe) in told
+    assert pipe.is_fifo()
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, '{"driver_id": ' + "1" * 5_000 + "}", "7", "?"])
+def test_entities_that_are_no_objects_are_usage_errors(platform: Shell, text: str) -> None:
+    platform("get-online-features", "-f", "driver_stats", "-e", text, code=2)
+
+
+def test_names_are_whole_in_a_narrow_terminal(
+    platform: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("feature_platform.cli.printing.console", lambda **_: NARROW)
+    with NARROW.capture() as capture:
+        platform("list")
+    lines = capture.get().splitlines()
+    assert any(line.startswith("feature_view") and "platform" in line for line in lines)
+    assert max(map(len, lines)) <= 60
+
+
+NARROW = Console(width=60, force_terminal=False, highlight=False)
 
 
 def test_sources_and_features_are_described(platform: Shell) -> None:

@@ -402,3 +402,43 @@ def test_decimals_inside_that_lose_nothing_are_read(tmp_path: Path) -> None:
     )])  # fmt: skip
     answer = store.get_historical_features([{"id": 1, "event_timestamp": NOON}], ["v"]).to_arrow()
     assert to_python(answer["x"]) == [{"a": Exact("3.00")}]
+
+
+def test_a_map_with_a_key_twice_is_refused(tmp_path: Path) -> None:
+    twice = pa.MapArray.from_arrays(pa.array([0, 2], pa.int32()), ["a", "a"], ["1", "2"])
+    times = pa.array([NOON - HOUR], pa.timestamp("us", "UTC"))
+    parquet.write_table(
+        pa.table({"id": [1], "event_timestamp": times, "x": twice}), tmp_path / "rows.parquet"
+    )
+    config = RepoConfig(project="p", team="platform", registry="registry.db")
+    store = FeatureStore(tmp_path, config=config, clock=lambda: NOON)
+    store.apply([FeatureView(
+        name="v", entities=[Entity(name="id", value_type=Int64)],
+        schema=[Field(name="x", dtype=Map)], source=FileSource(path="rows.parquet"),
+    )])  # fmt: skip
+    with raises(SchemaError, "twice"):
+        store.materialize(NOON - 2 * HOUR, NOON)
+    with raises(SchemaError, "twice"):
+        store.get_historical_features([{"id": 1, "event_timestamp": NOON}], ["v"]).to_df()
+    with raises(SchemaError, "twice"):
+        store.write_to_online_store(
+            "v", pa.table({"id": [1], "event_timestamp": times, "x": twice})
+        )
+    with raises(ValueError, "twice"):
+        exact_array([[("a", "1"), ("a", "2")]], twice.type)
+
+
+def test_types_are_as_deep_as_they_can_be_read_again() -> None:
+    deepest = Int64
+    for _ in range(100):
+        deepest = Array(deepest)
+    assert parse_type(str(deepest)) == deepest
+    for deeper in (lambda: Array(deepest), lambda: Struct({"a": deepest})):
+        with raises(ValueError, "100"):
+            deeper()
+
+
+@pytest.mark.parametrize("wrong", [["a"], 5, None, "a"])
+def test_fields_of_a_struct_are_a_mapping(wrong: Any) -> None:
+    with raises(ValueError, "Struct"):
+        Struct(wrong)

@@ -94,6 +94,8 @@ def writing(path: Path) -> Iterator[BinaryIO]:
     Raises:
         RequestError: It cannot be written.
     """
+    if path.exists() and not path.is_file():
+        raise RequestError(f"{path} is no file that can be replaced.")
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with unfinished.open("xb") as file:

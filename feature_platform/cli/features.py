@@ -14,6 +14,7 @@ import click
 from feature_platform.cli.base import Instant, command, json_option
 from feature_platform.cli.printing import print_counts, print_json, print_table, progress
 from feature_platform.cli.rows import read_rows
+from feature_platform.errors import abbreviate
 from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
 
@@ -218,8 +219,8 @@ def _hint(store: FeatureStore, counts: dict[str, int]) -> None:
 def _json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise click.BadParameter(f"{text!r} is not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise click.BadParameter(f"{abbreviate(text)} is not JSON: {error}") from None
     if not isinstance(value, dict):
-        raise click.BadParameter(f"{text!r} is not a JSON object.")
+        raise click.BadParameter(f"{abbreviate(text)} is not a JSON object.")
     return value

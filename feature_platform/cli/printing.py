@@ -125,20 +125,24 @@ def progress() -> Iterator[Callable[[str, int], None]]:
         yield lambda view, rows: status.update(f"{escape(view)}: {rows:,} rows")
 
 
-def print_counts(counts: dict[str, int], *, as_json: bool) -> None:
+def print_counts(counts: dict[str, int], *, as_json: bool, of: str = "view") -> None:
+    """Print rows by view, or by whatever else they are counted by."""
     if as_json:
         print_json(counts)
     else:
-        print_table(["view", "rows"], [(view, f"{n:,}") for view, n in counts.items()])
+        print_table([of, "rows"], [(name, f"{n:,}") for name, n in counts.items()])
 
 
 def print_table(
     headers: list[str], rows: Sequence[tuple[str, ...]], nothing: str = "Nothing."
 ) -> None:
     table = Table(box=None, pad_edge=False)
-    for header in headers:
-        free = header in _FREE_TEXT
-        table.add_column(header, overflow="ellipsis" if free else "fold", no_wrap=True)
+    for number, header in enumerate(headers):
+        if header in _FREE_TEXT:
+            table.add_column(header, overflow="ellipsis", no_wrap=True)
+        else:  # names and numbers are never cut, however narrow the terminal is
+            width = max(len(text) for text in (header, *(row[number] for row in rows)))
+            table.add_column(header, min_width=width, no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))
     console().print(table if rows else escape(nothing))

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from feature_platform.errors import RequestError
 from feature_platform.retrieval import RetrievalJob
 from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
+from feature_platform.table import EVENT_TIMESTAMP
 from feature_platform.types import FeatureType
 from feature_platform.types.arrow import to_python
 
@@ -68,6 +69,8 @@ def get_historical_features(
         raise click.UsageError("Give either --service or --feature.")
     if (rows is None) == (sql is None):
         raise click.UsageError("Give either ROWS or --sql.")
+    if output is not None and output.suffix not in {".csv", ".parquet"}:
+        raise click.UsageError(f"--output {output}: name it .parquet or .csv.")
     asked = sql if rows is None else read_rows(rows)
     job = FeatureStore(repo).get_historical_features(
         asked, service or list(features), full_feature_names=full_names
@@ -75,7 +78,7 @@ def get_historical_features(
     if output is None:
         _show(job.to_arrow(), as_json=as_json)
     else:
-        print_counts({str(output): _write(job, output)}, as_json=as_json)
+        print_counts({str(output): _write(job, output)}, as_json=as_json, of="file")
 
 
 @command()
@@ -86,7 +89,7 @@ def get_historical_features(
 def push(repo: Path, *, source: str, file: Path, to: str, as_json: bool) -> None:
     """Send the rows of FILE to the views of the push source SOURCE."""
     count = FeatureStore(repo).push(source, read_rows(file), PushMode[to.upper()])
-    print_counts({source: count}, as_json=as_json)
+    print_counts({source: count}, as_json=as_json, of="push source")
 
 
 @command()
@@ -114,6 +117,8 @@ def delete_online(repo: Path, *, view: str, file: Path, as_json: bool) -> None:
     They are deleted as of their event_timestamp, or as of now.
     """
     rows = read_rows(file)
+    if EVENT_TIMESTAMP not in rows.column_names:
+        rows = rows.append_column(EVENT_TIMESTAMP, pa.repeat(datetime.now(UTC), rows.num_rows))
     FeatureStore(repo).delete_from_online_store(view, rows)
     print_counts({view: rows.num_rows}, as_json=as_json)
 
@@ -131,14 +136,13 @@ def statistics(
     if as_json:
         print_json({name: asdict(each) for name, each in described.items()})
         return
-    heads = ["feature", "rows", "nulls", "distinct", "min", "max", "mean"]
-    print_table(
-        heads,
-        [
-            (n, *(_cell(v) for v in (s.count, s.nulls, s.distinct, s.min, s.max, s.mean)))
-            for n, s in described.items()
-        ],
-    )
+    heads = ["feature", "rows", "nulls", "distinct", "min", "median", "mean", "max", "stddev"]
+    rows = []
+    for name, s in described.items():
+        median = (s.quantiles or {}).get(0.5)
+        cells = (s.count, s.nulls, s.distinct, s.min, median, s.mean, s.max, s.stddev)
+        rows.append((name, *map(_cell, cells)))
+    print_table(heads, rows)
 
 
 @command()

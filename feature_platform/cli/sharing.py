@@ -106,7 +106,7 @@ def shares(repo: Path, *, as_json: bool) -> None:
         return
     rows = [_row(each, store.project) for each in listed]
     headers = ["direction", "project", "state", "access", "views", "until", "shared", "answered"]
-    print_table(headers, rows, f"Project {store.project!r} shares nothing, and nothing with it.")
+    print_table(headers, rows, f"No shares from or with project {store.project!r}.")
 
 
 def _row(shared: SharedStore, project: str) -> tuple[str, ...]:

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, model_validator
 
-from feature_platform.definitions.base import ColumnName, Definition
+from feature_platform.definitions.base import ColumnName, Definition, separators_folded
+from feature_platform.definitions.field import check_reserved
 from feature_platform.errors import DefinitionError
 from feature_platform.types import DType
 
@@ -62,7 +63,8 @@ class Entity(Definition):
 
     @model_validator(mode="after")
     def _check_keys(self) -> Self:
-        if len(set(self.join_keys)) < len(self.join_keys):
+        check_reserved("join_keys", self.join_keys)
+        if len(set(map(separators_folded, self.join_keys))) < len(self.join_keys):
             raise ValueError(f"join_keys {list(self.join_keys)} contain a column twice.")
         if self.value_type and (len(self.join_keys) > 1 or self.value_type.item):
             raise ValueError(

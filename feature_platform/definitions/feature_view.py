@@ -11,11 +11,16 @@ from feature_platform.definitions import feast_arguments
 from feature_platform.definitions.base import Definition, Dependency, Name, name_of
 from feature_platform.definitions.checks import Drift, ViewCheck
 from feature_platform.definitions.entity import Entity
-from feature_platform.definitions.field import Field, as_tuple, check_labels, duplicate_names
+from feature_platform.definitions.field import (
+    Field,
+    as_tuple,
+    check_labels,
+    check_reserved,
+    duplicate_names,
+)
 from feature_platform.definitions.reference import View
 from feature_platform.definitions.source import Source
 from feature_platform.errors import DefinitionError, did_you_mean
-from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 
 
 class FeatureView(View):
@@ -88,9 +93,7 @@ class FeatureView(View):
     def _check_names(self) -> Self:
         if duplicates := duplicate_names(self.fields):
             raise ValueError(f"schema declares {duplicates} twice.")
-        for name in (f.name for f in self.fields):
-            if name.startswith("__fp_") or name in {EVENT_TIMESTAMP, CREATED_TIMESTAMP}:
-                raise ValueError(f"schema: {name!r} is reserved. Map the column to another name.")
+        check_reserved("schema", (f.name for f in self.fields))
         if len(set(self.entities)) < len(self.entities):
             raise ValueError(f"entities {list(self.entities)} contain an entity twice.")
         return self

@@ -16,6 +16,7 @@ from feature_platform.definitions.base import (
     separators_folded,
 )
 from feature_platform.definitions.checks import FieldCheck
+from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP
 from feature_platform.types import DType
 
 
@@ -71,6 +72,17 @@ def check_labels(labels: Iterable[str]) -> None:
     counts = Counter(labels)
     if twice := [label for label, count in counts.items() if count > 1]:
         raise ValueError(f"checks: {twice[0]!r} is declared twice.")
+
+
+def check_reserved(label: str, names: Iterable[str]) -> None:
+    """Refuse names of columns that are this package's own.
+
+    Raises:
+        ValueError: There is one.
+    """
+    for name in names:
+        if name.startswith("__fp_") or name in {EVENT_TIMESTAMP, CREATED_TIMESTAMP}:
+            raise ValueError(f"{label}: {name!r} is reserved. Map the column to another name.")
 
 
 def duplicate_names(fields: tuple[Field, ...]) -> list[str]:

@@ -116,10 +116,13 @@ class Location:
 
         Raises:
             OSError: A local target cannot be replaced.
+            RequestError: It is a device or a pipe.
             StoreError: S3 cannot be written.
         """
         if self.is_local:
             target = Path(self.path)
+            if target.exists() and not (target.is_file() or target.is_dir()):
+                raise RequestError(f"{target} is a device or a pipe, not a file.")
             target.parent.mkdir(parents=True, exist_ok=True)
             unfinished = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
             try:

@@ -19,6 +19,7 @@ from feature_platform.errors import (
     CorruptLogError,
     NotFoundError,
     abbreviate,
+    article,
     did_you_mean,
 )
 from feature_platform.project.access import READER, Caller, Decision, decide
@@ -175,7 +176,7 @@ class ProjectSnapshot:
         others = [k.kind for k in self.snapshot.entries if (k.project, k.name) == (self.name, name)]
         if others and not set(others) & set(kinds):
             other = label_of(others[0])
-            return f"Project {self.name!r} has no {label} {name!r}; {name!r} is a {other}."
+            return f"Project {self.name!r} has no {label} {name!r}; {name!r} is {article(other)}."
         return f"Project {self.name!r} has no {label} {name!r}.{did_you_mean(name, names)}"
 
 

@@ -11,6 +11,7 @@ from feature_platform.definitions import (
     View,
     ViewReference,
     check_expressions,
+    separators_folded,
     type_errors,
 )
 from feature_platform.errors import did_you_mean
@@ -153,7 +154,7 @@ def _key_problems(project: ProjectSnapshot, view: View) -> Iterator[str]:
     for entity in entities_of(project, view):
         yield from _type_problems(project, view, entity)
     keys = _join_keys(project, view)
-    folded = {key.casefold() for key in keys}
+    folded = {separators_folded(key).casefold() for key in keys}
     if len(folded) < len(keys):
         yield f"its entities share a join key: {keys}. Remove an entity or rename the key."
     if not [f for f in view.fields if f.name not in keys]:
@@ -161,8 +162,11 @@ def _key_problems(project: ProjectSnapshot, view: View) -> Iterator[str]:
     for declared in view.fields:
         if declared.name in keys and not declared.dtype.can_be_key:
             yield f"join key {declared.name!r} cannot be of type {declared.dtype}."
-        if declared.name not in keys and declared.name.casefold() in folded:
-            yield f"feature {declared.name!r} differs from a join key only in case. Rename it."
+        if declared.name not in keys and separators_folded(declared.name).casefold() in folded:
+            yield (
+                f"feature {declared.name!r} differs from a join key in case or separators only. "
+                "Rename it."
+            )
 
 
 def _type_problems(project: ProjectSnapshot, view: View, entity: Entity) -> Iterator[str]:

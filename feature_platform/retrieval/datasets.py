@@ -160,7 +160,7 @@ class SavedDataset:
                 )
             return cls(manifest["name"], folder.result(), manifest)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise NotFoundError(f"There is no saved dataset in {folder}: {error!r}") from error
+            raise NotFoundError(f"There is no saved dataset in {folder}.") from error
 
     @property
     def registry_version(self) -> int:
@@ -179,7 +179,8 @@ class SavedDataset:
             NotFoundError: The dataset has no such split.
         """
         if split is not None and split not in self.splits:
-            raise NotFoundError(f"Dataset {self.name!r} has the parts {list(self.splits)}.")
+            parts = f"Its parts are {list(self.splits)}." if self.splits else "It was not split."
+            raise NotFoundError(f"Dataset {self.name!r} has no part {split!r}. {parts}")
         from pyarrow import dataset
 
         names = [split] if split else self.splits or ["data"]

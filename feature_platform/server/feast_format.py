@@ -13,6 +13,7 @@ from feature_platform.errors import RequestError, SchemaError
 from feature_platform.retrieval import FieldStatus, OnlineResponse
 from feature_platform.table import CREATED_TIMESTAMP
 from feature_platform.types.arrow import TIMESTAMP
+from feature_platform.types.values import exact_array
 
 _STATUS: Final = {
     FieldStatus.PRESENT: "PRESENT",
@@ -20,6 +21,7 @@ _STATUS: Final = {
     FieldStatus.NOT_FOUND: "NOT_FOUND",
     FieldStatus.OUTSIDE_MAX_AGE: "OUTSIDE_MAX_AGE",
 }
+_NOT_FINITE: Final = ("NaN", "Infinity", "-Infinity")
 _NEVER: Final = "1970-01-01T00:00:00Z"
 _CREATED: Final = "created"  # what Feast's client calls the created timestamp
 
@@ -114,35 +116,49 @@ def rows_of(content: Any, types: Mapping[str, pa.DataType | None]) -> pa.Table:
 
 
 def _column(name: str, values: list[Any], dtype: pa.DataType | None) -> pa.Array:
-    read, received = (None, None) if dtype is None else _reader(dtype)
     try:
-        if read is None:
+        if dtype is None:
             return pa.array(values)
-        return pa.array([None if value is None else read(value) for value in values], received)
+        read = _reader(dtype) or _as_it_is
+        return exact_array([None if value is None else read(value) for value in values], dtype)
     except (pa.ArrowException, ValueError, TypeError, OSError, ArithmeticError) as error:
         raise SchemaError(f"df: column {name!r} cannot be read as {dtype}: {error}.") from None
 
 
-def _reader(dtype: pa.DataType) -> tuple[Callable[[Any], Any] | None, pa.DataType]:
-    """Return what reads a value that JSON has in another form, and the type that it gives."""
-    if pa.types.is_timestamp(dtype):
-        return _instant, TIMESTAMP
-    if pa.types.is_binary(dtype):
-        return partial(base64.b64decode, validate=True), dtype
-    if pa.types.is_decimal(dtype):
-        return _decimal, dtype
-    if pa.types.is_floating(dtype):
-        return float, pa.float64()
+def _reader(dtype: pa.DataType) -> Callable[[Any], Any] | None:
+    """Return what reads a value that JSON has in another form."""
+    if pa.types.is_struct(dtype):
+        return partial(_fields, {field.name: _reader(field.type) for field in dtype})
     if pa.types.is_list(dtype):
-        read, item = _reader(dtype.value_type)
-        return read and partial(_each, read), pa.list_(item)
-    return None, dtype
+        read = _reader(dtype.value_type)
+        return read and partial(_each, read)
+    return next((read for test, read in _READERS if test(dtype)), None)
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _each(read: Callable[[Any], Any], values: Any) -> list[Any]:
     if not isinstance(values, list):
         raise TypeError(f"{values!r} is no list")
     return [None if value is None else read(value) for value in values]
+
+
+def _fields(readers: Mapping[str, Callable[[Any], Any] | None], value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise TypeError(f"{value!r} is no object")
+    read = {name: readers.get(name) or _as_it_is for name in value}
+    return {name: None if v is None else read[name](v) for name, v in value.items()}
+
+
+def _number(value: Any) -> Any:
+    """Return a number; JSON has no others than the finite ones, so these are text."""
+    if value in _NOT_FINITE:
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{value!r} is no number")
+    return value
 
 
 def _decimal(value: Any) -> Decimal:
@@ -156,3 +172,11 @@ def _instant(value: Any) -> datetime:
         time = datetime.fromisoformat(value)
         return time if time.tzinfo else time.replace(tzinfo=UTC)
     return datetime.fromtimestamp(value, UTC)
+
+
+_READERS: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[Any], Any]], ...]] = (
+    (pa.types.is_timestamp, _instant),
+    (pa.types.is_binary, partial(base64.b64decode, validate=True)),
+    (pa.types.is_decimal, _decimal),
+    (pa.types.is_floating, _number),
+)

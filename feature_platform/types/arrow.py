@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
+from feature_platform.errors import SchemaError
 from feature_platform.types.feature_types import (
     SCALARS,
     Array,
@@ -86,9 +87,17 @@ def is_nested(dtype: pa.DataType) -> bool:
 
 
 def to_python(column: pa.Array | pa.ChunkedArray) -> list[Any]:
-    """Return values as Python's; maps as dicts."""
+    """Return values as Python's; maps as dicts.
+
+    Raises:
+        SchemaError: A map has a key twice.
+    """
     if is_nested(column.type):
-        return column.to_pylist(maps_as_pydicts="strict")  # type: ignore[no-any-return]
+        try:
+            return column.to_pylist(maps_as_pydicts="strict")  # type: ignore[no-any-return]
+        except KeyError as error:
+            reason = str(error.args[0]) if error.args else "a key"
+            raise SchemaError(f"A map has a key twice: {reason}") from None
     return column.to_pylist()  # type: ignore[no-any-return]
 
 

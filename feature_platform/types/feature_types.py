@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import PlainSerializer, PlainValidator
 
-from feature_platform.errors import did_you_mean
+from feature_platform.errors import abbreviate, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +81,11 @@ def Decimal(precision: int, scale: int = 0) -> FeatureType:  # noqa: N802 - as t
         >>> Decimal(18, 2)
         Decimal(18, 2)
     """
-    if not (0 < precision <= _MOST_DIGITS and 0 <= scale <= precision):
+    are_numbers = isinstance(precision, int) and isinstance(scale, int)
+    if not are_numbers or not (0 < precision <= _MOST_DIGITS and 0 <= scale <= precision):
         raise ValueError(
-            f"Decimal({precision}, {scale}) is not a type: a decimal has 1 to {_MOST_DIGITS} "
-            "digits, and its scale is at most its precision."
+            f"Decimal({abbreviate(precision)}, {abbreviate(scale)}) is not a type: a decimal has "
+            f"1 to {_MOST_DIGITS} digits, and its scale is at most its precision."
         )
     return FeatureType("Decimal", digits=(precision, scale))
 
@@ -96,7 +97,7 @@ def Array(item: FeatureType) -> FeatureType:  # noqa: N802 - Feast's spelling
         >>> Array(Array(Int64))
         Array(Array(Int64))
     """
-    return FeatureType("Array", parse_type(item))
+    return _limited(FeatureType("Array", parse_type(item)))
 
 
 Set = Array
@@ -110,7 +111,8 @@ def Struct(fields: Mapping[str, FeatureType]) -> FeatureType:  # noqa: N802 - Fe
         >>> Struct({"name": String, "age": Int32})
         Struct(name: String, age: Int32)
     """
-    if not fields or not all(_FIELD.fullmatch(str(name)) for name in fields):
+    is_mapping = isinstance(fields, Mapping)
+    if not fields or not is_mapping or not all(_FIELD.fullmatch(str(name)) for name in fields):
         raise ValueError(
             "Struct needs fields, whose names have letters, digits and underscores: "
             "Struct({'name': String})."
@@ -118,7 +120,13 @@ def Struct(fields: Mapping[str, FeatureType]) -> FeatureType:  # noqa: N802 - Fe
     if len({str(name).casefold() for name in fields}) < len(fields):
         raise ValueError(f"Struct: {', '.join(map(str, fields))} differ in case only.")
     typed = tuple((str(name), parse_type(dtype)) for name, dtype in fields.items())
-    return FeatureType("Struct", fields=typed)
+    return _limited(FeatureType("Struct", fields=typed))
+
+
+def _limited(dtype: FeatureType) -> FeatureType:
+    if str(dtype).count("(") > _MOST_BRACKETS:
+        raise ValueError(f"a type may have {_MOST_BRACKETS} arrays and structs.")
+    return dtype
 
 
 def parse_type(value: object) -> FeatureType:

@@ -114,7 +114,9 @@ def _offsets(lists: Sequence[Sequence[Any] | None]) -> pa.Array:
 
 def _checked_dict(value: Any) -> Mapping[str, Any]:
     if isinstance(value, list) and all(isinstance(v, tuple) and len(v) == 2 for v in value):  # noqa: PLR2004
-        return dict(value)  # as Arrow gives maps
+        if len(made := dict(value)) < len(value):  # as Arrow gives maps
+            raise ValueError(f"{abbreviate(value)} has a key twice")
+        return made
     if not isinstance(value, Mapping):
         raise ValueError(f"{abbreviate(value)} is not a dict")
     return value

@@ -149,6 +149,10 @@ def test_several_features_of_one_view_become_one_reference() -> None:
         (lambda: Entity(name="usеr"), ["name: 'usеr'"]),  # noqa: RUF001 - a Cyrillic e
         (lambda: Entity(name="x" * 64), ["name: 'x", "63"]),
         (lambda: Entity(name="e", join_keys=["a", "a"]), ["join_keys", "'a'"]),
+        (lambda: Entity(name="e", join_keys=["a-b", "a_b"]), ["join_keys", "'a-b'"]),
+        (lambda: Entity(name="e", join_keys=["event_timestamp"]), ["event_timestamp"]),
+        (lambda: Entity(name="e", join_keys=["created_timestamp"]), ["created_timestamp"]),
+        (lambda: Entity(name="e", join_keys=["__fp_row"]), ["__fp_row"]),
         (lambda: Entity(name="e", join_keys=["a", "b"], value_type=Int64), ["value_type"]),
         (lambda: Entity(name="e", value_type=Float32), ["value_type", "Float32", "Int64"]),
         (lambda: Entity(name="e", value_type=Decimal(9, 2)), ["value_type", "Decimal(9, 2)"]),

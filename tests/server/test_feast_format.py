@@ -21,6 +21,14 @@ FORMS = {
     "a whole float": (pa.float32(), 3, 3.0),
     "an integer": (pa.int64(), 2**62, 2**62),
     "text": (pa.string(), "é", "é"),
+    "a fraction": (pa.float64(), 0.1, 0.1),
+    "an infinite float": (pa.float64(), "-Infinity", float("-inf")),
+    "a struct": (
+        pa.struct([("t", TIMESTAMP), ("b", pa.list_(pa.binary())), ("n", pa.int64())]),
+        {"t": int(NOON.timestamp()), "b": [BYTES, None], "n": 2**62},
+        {"t": NOON, "b": [b"\x00\xff", None], "n": 2**62},
+    ),
+    "a map": (pa.map_(pa.string(), pa.string()), {"a": "b"}, [("a", "b")]),
 }
 
 
@@ -34,7 +42,10 @@ def test_values_and_lists_of_them_have_the_declared_type(dtype, sent, read) -> N
 @pytest.mark.parametrize(
     ("dtype", "sent"),
     [(pa.binary(), "?"), (TIMESTAMP, "noon"), (TIMESTAMP, True), (pa.list_(TIMESTAMP), 5),
-     (pa.list_(pa.binary()), "AA=="), (pa.list_(pa.float64()), [[1]]), (pa.decimal128(4, 2), "x")],
+     (pa.list_(pa.binary()), "AA=="), (pa.list_(pa.float64()), [[1]]), (pa.decimal128(4, 2), "x"),
+     (pa.float64(), 2**53 + 1), (pa.float64(), True), (pa.float64(), "1_0"), (pa.float64(), " 1 "),
+     (pa.float64(), "nan"), (pa.struct([("t", TIMESTAMP)]), 5),
+     (pa.struct([("t", TIMESTAMP)]), {"t": True}), (pa.struct([("t", TIMESTAMP)]), {"u": 1})],
 )  # fmt: skip
 def test_values_of_another_form_are_refused(dtype, sent) -> None:
     with pytest.raises(SchemaError):
