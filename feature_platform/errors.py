@@ -176,7 +176,7 @@ def abbreviate(value: object) -> str:
     """Return the repr of a value for a message, truncated if it is long."""
     try:
         text = repr(value)
-    except ValueError:  # Python refuses to format integers of thousands of digits
+    except (ValueError, RecursionError):  # integers of thousands of digits, lists without end
         text = f"{type(value).__name__} (too long to display)"
     return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
 

@@ -5,7 +5,6 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from feature_platform.errors import (
 from feature_platform.project import ProjectSnapshot, Transformation, resolve
 from feature_platform.project.interface import inputs_of
 from feature_platform.retrieval import Step
+from feature_platform.types import Json
 from feature_platform.types.arrow import arrow_type
 from feature_platform.types.values import exact_array
 
@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _ROWS: Final = 3
 _DEPEND_ON_VALUES: Final = (ArithmeticError, AssertionError, LookupError, ValueError)
 """What functions rightly raise for values that they do not take, such as the samples."""
+_DEPEND_ON_FORM: Final = (AttributeError, TypeError)
+"""What they rightly raise for JSON of another form."""
 _REMEDY: Final = (
     "If only the sample values are to blame, apply it with --skip-trials (try_functions=False)."
 )
@@ -57,14 +59,17 @@ def _problem(project: ProjectSnapshot, view: OnDemandFeatureView) -> str:
         *_, transformation = resolve(project, [view.reference()]).transformations
     except (FeaturePlatformError, ValueError, RecursionError):
         return ""  # what it reads is missing, or reads it: rules report that
-    recorded = _Recorded(function)
+    types = [each.dtype for each in inputs_of(project, view)] + [f.dtype for f in view.request]
+    recorded = _Recorded(function, _DEPEND_ON_VALUES + (_DEPEND_ON_FORM if Json in types else ()))
     try:
         Step(transformation, lambda _: recorded, []).arrays(_samples(project, view, transformation))
     except RequestError:
         return ""
     except TransformationError as error:
         if recorded.may_be_due_to_values:
-            _log.warning("Tried on sample values: %s", error)
+            _log.warning(
+                "Tried on sample values, which may be to blame, so this is no obstacle: %s", error
+            )
             return ""
         return f"Tried on sample values: {error}"
     return ""
@@ -73,9 +78,12 @@ def _problem(project: ProjectSnapshot, view: OnDemandFeatureView) -> str:
 class _Recorded:
     """A function, and what it raised."""
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], kinds: tuple[type[BaseException], ...]
+    ) -> None:
         self._function = function
         self.__code__ = function.__code__  # for the line in messages
+        self._kinds = kinds
         self._error: BaseException | None = None
         self._lacks_input = False
 
@@ -85,30 +93,25 @@ class _Recorded:
             return self._function(inputs)
         except BaseException as error:
             self._error = error
-            self._lacks_input |= (
-                inputs.missed if isinstance(inputs, _Inputs) else _is_of_pandas(error)
-            )
+            self._lacks_input |= isinstance(error, KeyError) and _is_of(error, inputs)
             raise
 
     @property
     def may_be_due_to_values(self) -> bool:
-        return isinstance(self._error, _DEPEND_ON_VALUES) and not self._lacks_input
+        return isinstance(self._error, self._kinds) and not self._lacks_input
 
 
 class _Inputs(dict[str, Any]):
-    """Inputs that know whether a function asked for one that is not declared."""
-
-    missed = False
+    """Inputs whose frame is in the trace when a function asks for one that is not declared."""
 
     def __missing__(self, name: str) -> Any:
-        self.missed = True
         raise KeyError(name)
 
 
-def _is_of_pandas(error: BaseException) -> bool:
-    """Return whether a frame lacks a column, and not a table of the function a key."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return isinstance(error, KeyError) and "pandas" in Path(frames[-1].filename).parts
+def _is_of(error: BaseException, inputs: Any) -> bool:
+    """Return whether the inputs lack something, and not a table of the function itself."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(frame.f_locals.get("self") is inputs for frame in frames)
 
 
 def _samples(

@@ -15,6 +15,9 @@ from feature_platform.types.decimals import exact_decimals, holds_decimals, is_l
 # Microseconds since 1970 of the first and the last moment that Python has.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 
+_CONTAINERS = (list, tuple, dict, set, frozenset)
+_DEEPEST = 101  # more than any type
+
 Column: TypeAlias = Any
 """An Arrow array or chunked array."""
 
@@ -40,6 +43,8 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
         listed = values.tolist() if hasattr(values, "tolist") else values
         return pa.array(exact_decimals(listed, dtype, nan_is_null=from_pandas), dtype)
     try:
+        if str(getattr(values, "dtype", "object")) == "object":
+            _check_depth([value for value in values if isinstance(value, _CONTAINERS)])
         if not hasattr(values, "dtype"):
             values = [_plain(value, dtype) for value in values]
             if len({type(v) for v in values if isinstance(v, date)}) > 1:
@@ -50,6 +55,21 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
         return array if dtype is None else exact_cast(array, dtype)
     except (pa.ArrowException, TypeError, OverflowError) as error:
         raise ValueError(str(error)) from error
+
+
+def _check_depth(containers: Sequence[Any]) -> None:
+    """Refuse what contains itself or is nested without end: Arrow would end the process.
+
+    Raises:
+        ValueError: A value is.
+    """
+    level = {id(container): container for container in containers}
+    for _ in range(_DEEPEST):
+        if not level:
+            return
+        items = (v.values() if isinstance(v, dict) else v for v in level.values())
+        level = {id(v): v for each in items for v in each if isinstance(v, _CONTAINERS)}
+    raise ValueError(f"a value contains itself, or is nested more than {_DEEPEST} times")
 
 
 def exact_nested(values: Any, dtype: pa.DataType) -> pa.Array:

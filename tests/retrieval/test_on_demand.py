@@ -1,8 +1,10 @@
 """On-demand views: the same values in training and in serving, and clear words when code fails."""
 
+import json
 import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,18 @@ from feature_platform import (
     RequestSource,
 )
 from feature_platform.errors import DefinitionError, RequestError, TransformationError
-from feature_platform.types import Array, Float32, Float64, Int32, Int64, String, UnixTimestamp
+from feature_platform.types import (
+    Array,
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    Json,
+    Map,
+    String,
+    Struct,
+    UnixTimestamp,
+)  # fmt: skip
 
 REQUEST = RequestSource(
     schema=[Field(name="extra", dtype=Float32), Field(name="at", dtype=UnixTimestamp)]
@@ -243,6 +256,62 @@ def test_what_depends_on_values_is_registered(store: FeatureStore, caplog) -> No
     store.apply([picky, nested])
     [warning] = [record.getMessage() for record in caplog.records]
     assert_names(warning, "'picky'", "ValueError", "test_on_demand.py")
+
+
+def test_a_table_of_the_function_or_json_may_not_fit_the_samples(store, caplog) -> None:
+    """What a frame of the function lacks, or JSON of another form, is no fault of the view."""
+    table = pd.DataFrame({"c": [1.5]}, index=["zone"])
+    asked = RequestSource(name="asked", schema=[Field(name="text", dtype=Json)])
+    functions = {
+        "frame": lambda inputs: {"y": table.loc[inputs["trips"], "c"]},
+        "json": lambda inputs: {"y": json.loads(inputs["text"])["a"]["b"]},
+        "guarded": guarded,
+    }
+    for name, function in functions.items():
+        caplog.clear()
+        store.apply([
+            OnDemandFeatureView(
+                name=name, sources=["driver_stats:trips", asked], udf=function,
+                schema=[Field(name=f"y_{name}", dtype=Float64)],
+            )
+        ])  # fmt: skip
+        assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def guarded(inputs: dict[str, Any]) -> dict[str, Any]:
+    with suppress(KeyError):
+        inputs["not there"]
+    return {"y_guarded": 1 / (inputs["trips"] - inputs["trips"])}
+
+
+def endless(_: object) -> dict[str, Any]:
+    value: list[Any] = []
+    value.append(value)
+    return {"y": value}
+
+
+def deep(_: object) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _number in range(100_000):
+        value = {"a": value}
+    return {"y": value}
+
+
+@pytest.mark.parametrize("dtype", [Int64, String, Array(Int64), Map, Struct({"a": Map})], ids=str)
+@pytest.mark.parametrize("function", [endless, deep])
+def test_a_result_without_end_is_refused(store: FeatureStore, function, dtype) -> None:
+    """It would end the process of every reader."""
+    bad = OnDemandFeatureView(
+        name="bad", sources=["driver_stats:trips"], schema=[Field(name="y", dtype=dtype)],
+        udf=function,
+    )  # fmt: skip
+    with raises(DefinitionError, "'bad'", "'y'"):
+        store.apply([bad])
+    store.apply([bad], try_functions=False)
+    with raises(TransformationError, "'bad'", "'y'"):
+        store.get_online_features(["bad"], [{"driver_id": 1}])
+    with raises(TransformationError, "'bad'", "'y'"):
+        store.get_historical_features(rows(1), ["bad"]).to_arrow()
 
 
 def only_large(inputs: dict[str, Any]) -> dict[str, Any]:
