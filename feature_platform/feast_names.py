@@ -95,7 +95,7 @@ class Absent:
 
         raise AbsentNameError([f"{self._name}: {ABSENT[self._name]}"])
 
-    __call__ = __getattr__ = __getitem__ = __iter__ = _refuse
+    __call__ = __getattr__ = __getitem__ = __iter__ = __or__ = __ror__ = _refuse
 
 
 def lookup(name: str) -> Any:

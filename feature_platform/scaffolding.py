@@ -1,14 +1,19 @@
 """Repo folders with an example, for `feature-platform init` and `dg scaffold`."""
 
+import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import yaml
 
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import is_identifier
 from feature_platform.errors import ConfigError
 from feature_platform.project import PLATFORM
+from feature_platform.project.access import READER
 
 _CONFIG = """\
 # A project is one feature store. All repos that share it name the same registry.
@@ -40,14 +45,17 @@ driver = Entity(name="driver", join_keys=["driver_id"], value_type=Int64)
     "data_sources.py": '''\
 """Data sources."""
 
-from feature_platform import FileSource
+from feature_platform import FileSource, PushSource
 
 driver_stats_source = FileSource(
     name="driver_stats_source",
-    path="data/driver_stats.parquet",
+    path="data/driver_stats",  # a folder of Parquet files
     timestamp_field="event_timestamp",
     created_timestamp_column="created",
 )
+
+# Applications send rows to it while they happen; the history comes from the files.
+driver_stats_push = PushSource(name="driver_stats_push", batch_source=driver_stats_source)
 ''',
     "feature_views.py": '''\
 """Features, shared with every team."""
@@ -57,7 +65,7 @@ from datetime import timedelta
 from feature_platform import FeatureView, Field
 from feature_platform.types import Float32, Int64
 
-from data_sources import driver_stats_source
+from data_sources import driver_stats_push
 from entities import driver
 
 driver_stats = FeatureView(
@@ -68,7 +76,7 @@ driver_stats = FeatureView(
         Field(name="trips_today", dtype=Int64),
         Field(name="conv_rate", dtype=Float32),
     ],
-    source=driver_stats_source,
+    source=driver_stats_push,
 )
 ''',
     "definitions.py": '''\
@@ -181,7 +189,7 @@ def write_platform_repo(folder: Path, *, project: str, entry_point: bool = True)
     """
     _check_new(folder, project=project)
     config = _CONFIG.format(
-        project=project,
+        project=_scalar(project),
         team="team: platform\n",
         registry="data/registry.db",
         online="data/online.db",
@@ -189,7 +197,7 @@ def write_platform_repo(folder: Path, *, project: str, entry_point: bool = True)
     )
     files = {"feature_store.yaml": config, **_PLATFORM}
     written = _write(folder, files if entry_point else _without_entry_point(files))
-    return [*written, _write_rows(folder / "data" / "driver_stats.parquet")]
+    return [*written, _write_rows(folder / "data" / "driver_stats" / "first.parquet")]
 
 
 def write_team_repo(
@@ -218,12 +226,13 @@ def write_team_repo(
         message = f"The platform's repo cannot be read; pass it with --platform. {error}"
         raise ConfigError(message) from error
     _check_new(folder, project=project or config.project, team=team)
-    if team == PLATFORM:
-        raise ConfigError("init --team: 'platform' is the platform team. Omit --team.")
+    if team in {PLATFORM, READER}:
+        remedy = "is the platform team. Omit --team." if team == PLATFORM else "is nobody's name."
+        raise ConfigError(f"init --team: {team!r} {remedy}")
     shared = Path(os.path.relpath(platform.resolve(), folder.resolve())).as_posix()
     text = _CONFIG.format(
-        project=project or config.project,
-        team=f"team: {team}\n",
+        project=_scalar(project or config.project),
+        team=f"team: {_scalar(team)}\n",
         registry=f"{shared}/data/registry.db",
         online=f"{shared}/data/online.db",
         root=shared,
@@ -235,6 +244,19 @@ def write_team_repo(
 
 def _without_entry_point(files: Mapping[str, str]) -> Mapping[str, str]:
     return {name: text for name, text in files.items() if name not in _ENTRY_POINTS}
+
+
+def project_of(folder: Path) -> str:
+    """Return the name of a project after its folder, or after the one above `platform`."""
+    path = folder.resolve()
+    name = path.parent.name if path.name in {PLATFORM, f"{PLATFORM}_repo"} else path.name
+    folded = "_".join(re.findall("[A-Za-z0-9]+", name)).lstrip("0123456789_")
+    return folded if is_identifier(folded) else "my_project"
+
+
+def _scalar(name: str) -> str:
+    """Return a name as YAML reads it back: `on` and `null` in quotes."""
+    return name if yaml.safe_load(name) == name else json.dumps(name)
 
 
 def _check_new(folder: Path, **names: str) -> None:
@@ -269,6 +291,6 @@ def _write_rows(path: Path) -> Path:
         for hours in reversed(range(24))
         for driver in range(1, 11)
     ]
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     parquet.write_table(pa.Table.from_pylist(rows), path)
     return path

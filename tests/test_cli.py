@@ -21,7 +21,7 @@ def folders(tmp_path: Path) -> Path:
     hours = pd.date_range("2026-01-01", periods=24, freq="h", tz="UTC")
     frame = {"driver_id": 1, "event_timestamp": hours, "created": hours}
     frame |= {"trips_today": range(24), "conv_rate": 0.5}
-    pd.DataFrame(frame).to_parquet(data / "driver_stats.parquet")
+    pd.DataFrame(frame).to_parquet(data / "driver_stats" / "first.parquet")
     return tmp_path
 
 
@@ -176,8 +176,8 @@ def test_a_plan_shows_whom_it_concerns_and_what_it_costs(folders: Path) -> None:
     run("-C", platform, "apply")
     run("-C", growth, "apply")
     run("-C", platform, "materialize", "2026-01-01", "2026-01-02")
-    edit(platform, "data/driver_stats.parquet", "data/moved.parquet")
-    (platform / "data" / "driver_stats.parquet").rename(platform / "data" / "moved.parquet")
+    edit(platform, '"data/driver_stats"', '"data/moved"')
+    (platform / "data" / "driver_stats").rename(platform / "data" / "moved")
 
     result = run("-C", platform, "plan", code=1)
     text = result.stdout

@@ -76,7 +76,7 @@ def test_what_init_writes_is_clean_and_is_a_code_location(platform: Shell) -> No
         assert done.returncode == 0, done.stdout
     [location] = yaml.safe_load((platform.folder / "workspace.yaml").read_text())["load_from"]
     assert (platform.folder / location["python_file"]).exists()
-    assert platform.json("validate") == {"entity": 1, "source": 1, "feature view": 1}
+    assert platform.json("validate") == {"entity": 1, "source": 2, "feature view": 1}
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_training_set_from_file_to_file(platform: Shell, rows: Path, ending: s
 
 def test_rows_are_written_pushed_and_deleted(platform: Shell, rows: Path) -> None:
     store = FeatureStore(platform.folder)
-    pushed = PushSource(name="push", batch_source="driver_stats_source")
+    pushed = PushSource(name="push")
     view = store.get_feature_view("driver_stats")
     store.apply([pushed, view.model_copy(update={"name": "pushed", "source": "push"})])
     later = datetime.now(UTC) + timedelta(minutes=1)
@@ -126,6 +126,10 @@ def test_rows_are_written_pushed_and_deleted(platform: Shell, rows: Path) -> Non
     assert trips("driver_stats") == [77]
     assert platform.json("push", "push", str(file)) == {"push": 1}
     assert trips("pushed") == [77]
+    assert platform.json("push", "driver_stats_push", str(file), "--to", "offline")
+    assert platform.json("statistics", "driver_stats")["trips_today"]["max"] == 77
+    told = platform("push", "driver_stats_source", str(file), code=1).stderr
+    assert "PushSource" in told
     removed = rows.with_name("removed.jsonl")
     after = {"driver_id": 1, "event_timestamp": (later + timedelta(minutes=1)).isoformat()}
     removed.write_text(json.dumps(after) + "\n")
@@ -183,6 +187,39 @@ def test_names_are_whole_in_a_narrow_terminal(
 NARROW = Console(width=60, force_terminal=False, highlight=False)
 
 
+def test_a_column_that_a_source_lacks_is_told_before_it_is_registered(platform: Shell) -> None:
+    views = platform.folder / "feature_views.py"
+    views.write_text(views.read_text().replace("trips_today", "trips_todya"))
+    told = platform("validate", code=1).stderr
+    assert "trips_todya" in told
+    assert "trips_today" in told
+    platform("apply")
+    checked = json.loads(platform("check", "--json", code=1).stdout)
+    [schema] = [c for c in checked if c["check"] == "schema"]
+    assert not schema["passed"]
+    assert "trips_todya" in schema["message"]
+
+
+@pytest.mark.parametrize("name", ["on", "null", "yes", "y"])
+def test_names_that_yaml_reads_as_something_else(tmp_path: Path, name: str) -> None:
+    of_team = ["--team", name, "--platform", str(tmp_path / name)]
+    for folder, options in ((name, ["--project", name]), ("growth", of_team)):
+        made = CliRunner().invoke(main, ["init", str(tmp_path / folder), *options])
+        assert made.exit_code == 0, made.output
+    Shell(tmp_path / name)("apply")
+    Shell(tmp_path / "growth")("apply")
+    assert FeatureStore(tmp_path / "growth").config.team == name
+    assert FeatureStore(tmp_path / "growth").project == name
+
+
+@pytest.mark.parametrize(("folder", "project"), [
+    ("rides", "rides"), ("rides/platform", "rides"), ("my-rides", "my_rides"), ("7", "my_project"),
+])  # fmt: skip
+def test_a_project_is_named_after_its_folder(tmp_path: Path, folder: str, project: str) -> None:
+    assert CliRunner().invoke(main, ["init", str(tmp_path / folder)]).exit_code == 0
+    assert FeatureStore(tmp_path / folder).project == project
+
+
 def test_sources_and_features_are_described(platform: Shell) -> None:
     printed = platform("schema", "driver_stats_source").stdout
     names = {"Field": lambda **field: field, "Int64": Int64, "Float64": Float64}
@@ -194,7 +231,7 @@ def test_sources_and_features_are_described(platform: Shell) -> None:
     assert "mean" in platform("statistics", "driver_stats").stdout
     platform("schema", "nothing", code=1)
     store = FeatureStore(platform.folder)
-    schema = store.get_source_schema(FileSource(path="data/driver_stats.parquet"))
+    schema = store.get_source_schema(FileSource(path="data/driver_stats"))
     assert {field.name for field in schema.fields} >= {"created", "driver_id"}  # no time of its own
 
 

@@ -19,9 +19,10 @@ from feature_platform.cli.printing import (
     report_json,
 )
 from feature_platform.definitions import label_of, with_related
-from feature_platform.errors import RefusedError, RequestError
+from feature_platform.errors import RefusedError, RequestError, SourceError
 from feature_platform.governance import Plan
 from feature_platform.registry import SavedPlan
+from feature_platform.services.source_schema import source_problems
 from feature_platform.store import FeatureStore
 
 
@@ -58,7 +59,10 @@ _message = click.option("-m", "--message", default="", help="Why, for the histor
 
 @command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--project", help="Name of the project; a team's repo takes the platform's.")
+@click.option(
+    "--project",
+    help="Name of the project.  [default: after the folder; for a team, the platform's]",
+)
 @click.option(
     "--team", help="Make the repo of this team, which builds on the platform team's views."
 )
@@ -71,10 +75,10 @@ def init(
     _repo: Path, folder: Path, project: str | None, team: str | None, platform: Path | None
 ) -> None:
     """Make a repo folder with an example."""
-    from feature_platform.scaffolding import write_platform_repo, write_team_repo
+    from feature_platform.scaffolding import project_of, write_platform_repo, write_team_repo
 
     if team is None:
-        written = write_platform_repo(folder, project=project or "my_project")
+        written = write_platform_repo(folder, project=project or project_of(folder))
         steps = [
             "plan", "apply", "materialize-incremental",
             "get-online-features -f driver_stats -e '{\"driver_id\": 1}'",
@@ -260,8 +264,14 @@ def teardown(repo: Path, *, yes: bool, as_json: bool) -> None:
 @command()
 @json_option
 def validate(repo: Path, *, as_json: bool) -> None:
-    """Check that what the folder defines can be loaded, without the registry."""
-    definitions = with_related(FeatureStore(repo).repo.definitions)
+    """Check definitions and their sources, without the registry.
+
+    The folder's modules must load, and the sources of its views must have the declared columns.
+    """
+    store = FeatureStore(repo)
+    definitions = with_related(store.repo.definitions)
+    if problems := list(source_problems(store.offline, definitions)):
+        raise SourceError("\n".join(problems))
     counts = Counter(label_of(definition.kind) for definition in definitions)
     if as_json:
         print_json(counts)

@@ -69,7 +69,7 @@ SECTIONS = {
     "Check": {
         "validate": (
             "applying",
-            "Check that what the folder defines can be loaded, without the registry.",
+            "Check definitions and their sources, without the registry.",
         ),
         "schema": (
             "rows",

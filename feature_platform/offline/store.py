@@ -110,10 +110,9 @@ class SqlOfflineStore(OfflineStore):
     def measure(
         self, table: Table, measures: Sequence[Measure], start: datetime | None, end: datetime
     ) -> list[int | None]:
-        names = [m.column for m in measures if m.column in table.features.names]
         with closing(self._engine.open(None)) as session:
-            read = list(dict.fromkeys(names))
-            source = source_sql(session.sql, table, read, session.relation(table))
+            # All features: those that nothing measures have to be there as well.
+            source = source_sql(session.sql, table, table.features.names, session.relation(table))
             conditions = _observed(session, source, start, end)
             row = session.row(measures_sql(session.sql, source, conditions, measures))
         return [None if value is None else _count(value) for value in row]

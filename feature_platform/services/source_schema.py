@@ -1,16 +1,25 @@
 """Declarations of a source's columns, so that nobody has to type them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 import pyarrow as pa
 
-from feature_platform.definitions import BatchSource, Field, PushSource, Source
-from feature_platform.errors import RequestError
+from feature_platform.definitions import (
+    BatchSource,
+    Definition,
+    FeatureView,
+    Field,
+    PushSource,
+    Source,
+)
+from feature_platform.errors import FeaturePlatformError, RequestError
+from feature_platform.offline import Measure, OfflineStore
 from feature_platform.project import source_table
 from feature_platform.services.stores import Call
 from feature_platform.table import Table
-from feature_platform.types.arrow import TIMESTAMP, feature_type, is_list
+from feature_platform.types.arrow import TIMESTAMP, arrow_type, feature_type, is_list
 
 
 class SourceSchema(NamedTuple):
@@ -47,6 +56,29 @@ def source_schema(call: Call, source: Source | str) -> SourceSchema:
         except ValueError:
             others[name] = str(stored)
     return SourceSchema(fields, others)
+
+
+def source_problems(offline: OfflineStore, definitions: Iterable[Definition]) -> Iterator[str]:
+    """Yield what is wrong with the sources of feature views that are defined together with them.
+
+    Args:
+        offline: Reads the sources.
+        definitions: The views and the sources. Views on sources from elsewhere are left out.
+    """
+    defined = list(definitions)
+    sources = {each.name: each for each in defined if isinstance(each, Source)}
+    for view in (each for each in defined if isinstance(each, FeatureView)):
+        source = sources.get(view.source)
+        if isinstance(source, Source) and not isinstance(source, BatchSource):
+            source = sources.get(source.history or "")
+        if not isinstance(source, BatchSource):
+            continue
+        columns = pa.schema([(field.name, arrow_type(field.dtype)) for field in view.fields])
+        table = Table("", view.name, {}, columns, source=source_table(source))
+        try:
+            offline.measure(table, [Measure("rows")], None, datetime.now(UTC))
+        except FeaturePlatformError as error:
+            yield f"{view}: {error}"
 
 
 def _carried(dtype: pa.DataType) -> pa.DataType:

@@ -148,7 +148,9 @@ def _tables_fed_by(project: ProjectSnapshot, source: str, *, online: bool) -> li
     fed = [view for view in views if view.source == source and source in sources]
     if not fed:
         problem = project.not_found("push source", source, sources)
-        raise NotFoundError(f"{problem} Use it as the source of a view first.")
+        is_there = source in sources
+        remedy = "Use it as the source of a view first." if is_there else "Push to a PushSource."
+        raise NotFoundError(f"{problem} {remedy}")
     return [table_of(project, view) for view in fed]
 
 
