@@ -1,24 +1,25 @@
 """The application: what each path does, for whom."""
 
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
+from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from feature_platform.config import RepoConfig
-from feature_platform.definitions import is_identifier
-from feature_platform.errors import RequestError, StoreError
+from feature_platform.definitions import OnDemandFeatureView, is_identifier
+from feature_platform.errors import FeaturePlatformError, RequestError, StoreError
 from feature_platform.retrieval import MOST_ONLINE_ROWS
 from feature_platform.server import feast_format
 from feature_platform.server.authentication import Authenticator, DeniedError, Principal
-from feature_platform.server.http import Admit, Endpoint, Gate, answered, failed, parsed
+from feature_platform.server.http import Admit, Endpoint, Gate, answered, failed, parsed, unrouted
 from feature_platform.server.keys import SCOPES, KeyStore
 from feature_platform.server.registry import READS, commit
 from feature_platform.server.streaming import StreamedRows
@@ -105,14 +106,42 @@ class FeatureServer:
             Route("/metrics", self._metrics),
         ]
         traced = self._tracing.middleware if self._tracing else []
-        return Starlette(routes=routes, middleware=traced, lifespan=self._lifespan)
+        return Starlette(
+            routes=routes,
+            middleware=traced,
+            exception_handlers={404: unrouted, 405: unrouted},
+            lifespan=self._lifespan,
+        )
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> Any:
+        await to_thread.run_sync(self._warm)
         yield
         self._store.close()
         if self._tracing:
             self._tracing.close()
+
+    def _warm(self) -> None:
+        """Open what requests need, so that none of them waits for it.
+
+        What fails here is answered to the requests that need it.
+        """
+        import pandas  # noqa: F401, ICN001 - Arrow does with the first values, which takes a second
+
+        with suppress(FeaturePlatformError):
+            snapshot = self._store.snapshot()
+            if self.stores.has_online:
+                self.stores.online  # noqa: B018 - opens it
+            owners = {
+                (key.project, entry.owner)
+                for key, entry in snapshot.entries.items()
+                if isinstance(entry.definition, OnDemandFeatureView)
+                and entry.definition.mode != "sql"
+            }
+            for project, owner in sorted(owners):
+                home = self.stores.of(project)
+                if owner in home.settings.repos:
+                    home.workers.get().start(owner)
 
     def _endpoint(self, path: str, scope: str, verb: Verb) -> Endpoint:
         def handle(request: Request, body: bytes) -> Response:

@@ -7,11 +7,13 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 from anyio import CapacityLimiter, to_thread
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -32,6 +34,7 @@ from feature_platform.errors import (
     SourceError,
     StoreError,
     TransformationError,
+    abbreviate,
 )
 from feature_platform.server.authentication import DeniedError
 from feature_platform.server_client import JSON, REQUEST_HEADER, REQUEST_ID_LENGTH
@@ -194,7 +197,7 @@ class Endpoint:
             # The last header: a client sees by it that the head came to its end.
             response.raw_headers.append((_REQUEST_HEADER, request_id.encode()))
             if _log.isEnabledFor(logging.INFO):
-                _log.info(_line(request, self.name, response.status_code, elapsed))
+                _log.info(_line(request, response.status_code, elapsed))
             await response(scope, receive, send)
 
     async def _answer(self, request: Request, slot: ExitStack) -> Response:
@@ -218,19 +221,48 @@ class Endpoint:
             return problem(500, content)
 
 
-def _line(request: Request, name: str, status: int, seconds: float) -> str:
-    """Return a line for the log: never a header, a body or a query."""
+def _line(request: Request, status: int, seconds: float) -> dict[str, Any]:
+    """Return what the log has of a request: never a header, a body or a query."""
     state = request.state
-    content = {
+    return {
         "id": state.id,
-        "endpoint": name,
+        "method": request.method,
         "path": request.scope["path"][:_MOST_IN_LINE],
         "status": status,
         "ms": round(seconds * 1000, 3),
         "key": getattr(state, "principal", ""),
         "project": getattr(state, "project", ""),
     }
-    return msgspec.json.encode(content).decode()
+
+
+class JsonLines(logging.Formatter):
+    """Formats every record as a JSON object in one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        content: dict[str, Any] = {"time": at, "level": record.levelname}
+        if isinstance(record.msg, dict):
+            content |= record.msg
+        else:
+            content |= {"logger": record.name, "message": record.getMessage()}
+        if record.exc_info:
+            content["exception"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(content, enc_hook=str).decode()
+
+
+async def unrouted(request: Request, error: Exception) -> Response:
+    """Answer a request to a path, or with a method, that there is not."""
+    status = error.status_code if isinstance(error, HTTPException) else 404
+    request.state.id = os.urandom(REQUEST_ID_LENGTH // 2).hex()
+    path = abbreviate(request.scope["path"])
+    message = f"{path} takes another method." if status == 405 else f"There is no path {path}."  # noqa: PLR2004
+    response = problem(status, {"error": "NotFoundError", "message": message})
+    if isinstance(error, HTTPException):
+        response.headers.update(error.headers or {})
+    response.headers[REQUEST_HEADER] = request.state.id
+    _log.info(_line(request, status, 0.0))
+    return response
 
 
 def answered(content: Any, status: int = 200) -> Response:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from feature_platform.errors import ConfigError
 from feature_platform.server.app import FeatureServer
+from feature_platform.server.http import JsonLines
 
 _FOLDER: Final = "FEATURE_PLATFORM_SERVER_FOLDER"
 _GRACE_SECONDS: Final = 30
@@ -61,7 +62,12 @@ class _Aside(logging.Handler):
 
 def _log_aside() -> None:
     """Write the log of this process on standard error, aside from the requests."""
-    logging.basicConfig(level=logging.INFO, handlers=[_Aside()], format="%(message)s")
+    aside = _Aside()
+    aside.setFormatter(JsonLines())
+    logging.basicConfig(level=logging.INFO, handlers=[aside])
+    for name in ("uvicorn", "uvicorn.error"):  # not in a form of their own
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
     # What a line does not have need not be looked up.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 

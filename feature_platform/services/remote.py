@@ -90,7 +90,7 @@ def unpacked(
     except RequestError:
         raise
     except (pa.ArrowException, OSError, KeyError, ValueError, RecursionError) as error:
-        raise RequestError(f"The body is not an Arrow stream with a request: {error!r}.") from None
+        raise RequestError(f"The body is not an Arrow stream with a request: {error}.") from None
     if not isinstance(content, dict):
         raise RequestError("The request beside the rows is not an object.")
     return table.replace_schema_metadata(None), content

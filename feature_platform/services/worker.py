@@ -27,6 +27,8 @@ from feature_platform.services.workers import (
 
 def main(handle: int) -> None:
     """Answer requests on a connection."""
+    import pandas  # noqa: F401, ICN001 - Arrow does with the first values, which takes a second
+
     connection = socket(fileno=handle)
     settings = json.loads(receive(connection, None)[1])
     path, owner, scratch = (settings.pop(name) for name in ("path", "owner", "scratch"))

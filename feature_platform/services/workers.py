@@ -71,9 +71,18 @@ class Workers:
 
     def step(self, transformation: Transformation, keys: Sequence[str]) -> Step:
         """Return an on-demand view whose function runs in a process of its owner."""
-        owner = transformation.owner
-        processes = self._processes.setdefault(owner, _Processes(self._repo, owner))
-        return _IsolatedStep(transformation, keys, processes)
+        return _IsolatedStep(transformation, keys, self._of(transformation.owner))
+
+    def _of(self, owner: str) -> "_Processes":
+        return self._processes.setdefault(owner, _Processes(self._repo, owner))
+
+    def start(self, owner: str) -> None:
+        """Start a process of an owner, so that no request has to wait for it.
+
+        Raises:
+            OverloadError: It did not start in time.
+        """
+        self._of(owner).start()
 
     def close(self) -> None:
         """End all processes."""
@@ -202,6 +211,11 @@ class _Processes:
     def _label(self, step: Transformation) -> str:
         return f"On-demand view {step.view!r} of {self._owner!r}"
 
+    def start(self) -> None:
+        worker = _Worker(self._repo, self._owner)
+        worker.start()
+        self._idle.append(worker)
+
     def stop(self) -> None:
         """End the processes that are idle; the others end with their work."""
         while self._idle:
@@ -227,7 +241,7 @@ class _Worker:
             TimeoutError: Importing or computing took longer.
             ValueError: The reply is none.
         """
-        connection = self._socket or self._start()
+        connection = self._socket or self.start()
         if request not in self._loaded:
             reply = _exchange(connection, request, b"", START_SECONDS, "to be imported")
             if reply[:1] != COMPUTED:
@@ -236,7 +250,12 @@ class _Worker:
         rows = f"for {table.num_rows} rows"
         return _exchange(connection, request, table_bytes(table), seconds, rows)
 
-    def _start(self) -> "socket":
+    def start(self) -> "socket":
+        """Start the process.
+
+        Raises:
+            OverloadError: It did not start in time.
+        """
         import subprocess
         from socket import socketpair
 
