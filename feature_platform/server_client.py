@@ -230,6 +230,11 @@ class ServerClient:
         from urllib3.exceptions import MaxRetryError, NewConnectionError, SSLError
 
         reason = error.reason if isinstance(error, MaxRetryError) and error.reason else error
+        if isinstance(reason, SSLError) and "WRONG_VERSION_NUMBER" in str(reason):
+            return ConfigError(
+                f"{self.address} does not speak TLS. Write http:// in front of the host for a "
+                "server on this machine; otherwise give the server a certificate."
+            )
         if isinstance(reason, SSLError):
             return ConfigError(
                 f"The certificate of {self.address} is not trusted: {reason}. Set "

@@ -1,6 +1,7 @@
 """Connections: the embedded store of a folder, or a server."""
 
 import os
+import re
 from pathlib import Path
 from typing import Final, Self
 
@@ -29,9 +30,10 @@ class Connection:
     is the current folder otherwise.
 
     Args:
-        host: Host of a feature server, or `http://localhost` for one without TLS on this machine;
-            without one, the store is embedded: that of the folder's `feature_store.yaml`.
-        port: Its port.
+        host: Host of a feature server, or its URL, such as `http://localhost:6566` for one without
+            TLS on this machine; without one, the store is embedded: that of the folder's
+            `feature_store.yaml`.
+        port: Its port, if `host` names none.
         project: The project; that of the key or of the folder if left out.
         engine: `python`, `spark`, `hive` or `training`, for code that was written for Hopsworks.
             What computes training sets is the offline store's setting.
@@ -99,9 +101,7 @@ class Connection:
     def _served(self) -> FeatureStore:
         """Open the store of a server, as the owner that its key acts for."""
         key = self._key_value or self._key_of_file() or api_key(*self._secrets)
-        scheme, _, host = str(self.host).rpartition("://")
-        host = f"[{host}]" if ":" in host and not host.startswith("[") else host
-        address = f"{scheme or 'https'}://{host}:{self.port}"
+        address = _address(str(self.host), self.port)
         settings = ConnectionSettings(api_key=SecretStr(key), **self._trust)  # type: ignore[arg-type]
         client = ServerClient(f"{address}/{self.project or ''}", settings, Path())
         try:
@@ -207,3 +207,12 @@ def _port() -> int:
 
 connection = Connection
 """Open a connection: Hopsworks' factory."""
+
+
+def _address(host: str, port: int) -> str:
+    """Return the address of a server: its URL as it is, or a host and a port with TLS."""
+    scheme, _, rest = host.rstrip("/").rpartition("://")
+    if scheme and re.search(r":[0-9]+$", rest):
+        return f"{scheme}://{rest}"
+    rest = f"[{rest}]" if rest.count(":") > 1 and not rest.startswith("[") else rest
+    return f"{scheme or 'https'}://{rest}:{port}"

@@ -14,6 +14,7 @@ from tests_support import NOON, raises
 
 import feature_platform
 from feature_platform.errors import AccessError, ConfigError
+from feature_platform.handles.connection import _address
 
 TRIPS = pd.DataFrame({"trip": [1, 2], "at": [NOON, NOON], "where": [1, 2], "late": [0, 1]})
 
@@ -72,6 +73,28 @@ def test_keys_come_from_values_files_and_the_environment(served, tmp_path, monke
         connect(served, api_key_file=str(tmp_path / "missing"))
     with raises(ConfigError, "vault"):
         connect(served, secrets_store="vault")
+
+
+def test_a_host_may_be_a_url(served: Served) -> None:
+    for host in (served.url, f"{served.url}/"):
+        connection = feature_platform.connection(host=host, api_key_value=served.key())
+        assert connection.project == "prod"
+    with raises(ConfigError, f"127.0.0.1:{served.port}", "TLS", "http://"):
+        feature_platform.connection("127.0.0.1", served.port, api_key_value=served.key())
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("features.example.com", "https://features.example.com:443"),
+        ("https://features.example.com:8443", "https://features.example.com:8443"),
+        ("http://localhost", "http://localhost:443"),
+        ("::1", "https://[::1]:443"),
+        ("http://[::1]:6566/", "http://[::1]:6566"),
+    ],
+)
+def test_addresses_of_hosts(host: str, address: str) -> None:
+    assert _address(host, 443) == address
 
 
 @pytest.fixture

@@ -95,6 +95,11 @@ class SqliteLog(CommitLog):
             if "locked" in str(error):
                 raise BusyError(f"Registry {self} is busy: {error}. Retry.") from error
             raise StoreError(f"Registry {self}: {error}. Check the path and the disk.") from error
+        except sqlite3.DatabaseError as error:
+            remedy = "Check the path and the disk."
+            if "not a database" in str(error):
+                remedy = "If Feast wrote it, keep it, and set another path in `registry`."
+            raise StoreError(f"Registry {self}: {error}. {remedy}") from error
         except (sqlite3.Error, OSError) as error:
             raise StoreError(f"Registry {self}: {error}. Check the path and the disk.") from error
 
