@@ -20,6 +20,12 @@ from feature_platform.settings import Settings, explain
 from feature_platform.streams import AnyBrokerSettings
 
 FILE_NAME = "feature_store.yaml"
+
+
+class SettingWarning(UserWarning):
+    """A setting of Feast that has no effect."""
+
+
 _LEGACY = (
     "auth", "batch_engine", "coerce_tz_aware", "entity_key_serialization_version",
     "feature_server", "flags", "go_feature_serving", "materialization",
@@ -184,8 +190,9 @@ class RepoConfig(BaseModel):
             )
         legacy = [key for key in _LEGACY if key in data]
         if legacy:
-            message = f"{', '.join(legacy)} has no effect here and can be removed."
-            warnings.warn_explicit(message, UserWarning, FILE_NAME, 1, registry=_WARNED)
+            verb = "has" if len(legacy) == 1 else "have"
+            message = f"{', '.join(legacy)} {verb} no effect here and can be removed."
+            warnings.warn_explicit(message, SettingWarning, FILE_NAME, 0, registry=_WARNED)
         return {key: value for key, value in data.items() if key not in legacy}
 
     @field_validator("project", "team")

@@ -80,7 +80,7 @@ class Repo:
         is_here = cache(lambda file: Path(file).resolve().is_relative_to(self.path))
         with self.importing():
             for item in (item for name in names for item in _items(vars(self._import(name)))):
-                if isinstance(item, Definition) and (place := item.place) and is_here(place[0]):
+                if isinstance(item, Definition) and (origin := item.place) and is_here(origin[0]):
                     definitions[id(item)] = item
         return tuple(definitions.values())
 

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -262,6 +261,8 @@ class ServerClient:
         )
 
     def _open_pool(self) -> Any:
+        import ssl
+
         import urllib3
         from urllib3.connection import HTTPConnection
 

@@ -1,6 +1,5 @@
 """The feature store of one project for one team, with Feast's method names."""
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,18 +36,13 @@ from feature_platform.services import (
     writing,
 )
 from feature_platform.services.applying import Objects, PlanOptions
-from feature_platform.services.auditing import AuditFinding
-from feature_platform.services.checking import CheckResult
 from feature_platform.services.identity import check_may_write
 from feature_platform.services.ingestion import Ingested
-from feature_platform.services.loading import DEFAULT_LOOKBACK, OnProgress
 from feature_platform.services.plan_report import PlanReport
 from feature_platform.services.reconciling import Assessment
 from feature_platform.services.sharing import Sharing
 from feature_platform.services.source_schema import SourceSchema, source_schema
 from feature_platform.services.stores import Call, Defined, Stores
-from feature_platform.services.watching import Interest, Watched
-from feature_platform.services.writing import PushMode
 from feature_platform.streams import StreamState
 from feature_platform.types.times import read_clock, utc_now
 
@@ -218,7 +212,7 @@ class FeatureStore(Catalog):
         """
         return reconciling.assess(self._call(), definitions, applied=applied)
 
-    def audit(self, definitions: Defined = None) -> list[AuditFinding]:
+    def audit(self, definitions: Defined = None) -> list[auditing.AuditFinding]:
         """Check what the owner has registered: against the rules, and against the repo.
 
         Args:
@@ -230,14 +224,14 @@ class FeatureStore(Catalog):
         """
         return auditing.audit(self._call(), definitions)
 
-    def watch(self, since: Cursor, interest: Interest | None = None) -> Watched:
+    def watch(self, since: Cursor, interest: watching.Interest | None = None) -> watching.Watched:
         """Return the commits to the project since a cursor, and the newest cursor.
 
         Args:
             since: `snapshot().cursor` of an earlier call.
             interest: Which changes count; all by default.
         """
-        return watching.watch(self._call(), since, interest or Interest())
+        return watching.watch(self._call(), since, interest or watching.Interest())
 
     def apply(
         self,
@@ -363,7 +357,7 @@ class FeatureStore(Catalog):
         feature_views: Sequence[str] | None = None,
         *,
         include_end: bool = True,
-        on_progress: OnProgress | None = None,
+        on_progress: loading.OnProgress | None = None,
     ) -> dict[str, int]:
         """Load rows observed from `start_date` to `end_date` into the online store.
 
@@ -388,7 +382,7 @@ class FeatureStore(Catalog):
             SchemaError, StoreError: Views could not be loaded; all others were.
         """
         return loading.materialize(
-            self._writing_call(),
+            self._writing(),
             start=start_date,
             end=end_date,
             views=feature_views,
@@ -401,8 +395,8 @@ class FeatureStore(Catalog):
         end_date: datetime | None = None,
         feature_views: Sequence[str] | None = None,
         *,
-        lookback: timedelta = DEFAULT_LOOKBACK,
-        on_progress: OnProgress | None = None,
+        lookback: timedelta = loading.DEFAULT_LOOKBACK,
+        on_progress: loading.OnProgress | None = None,
     ) -> dict[str, int]:
         """Load what is new since the last load.
 
@@ -417,7 +411,7 @@ class FeatureStore(Catalog):
             View → rows loaded, at most one per key.
         """
         return loading.materialize_incremental(
-            self._writing_call(),
+            self._writing(),
             end=end_date,
             views=feature_views,
             lookback=lookback,
@@ -473,13 +467,16 @@ class FeatureStore(Catalog):
         reader = self._prepared.reader(features, now, full_feature_names=full_feature_names)
         return reader.read(entity_rows, now)
 
-    def write_to_online_store(self, feature_view_name: str, df: object) -> int:
+    def write_to_online_store(
+        self, feature_view_name: str, df: object, *, ignore_unknown: bool = False
+    ) -> int:
         """Write rows to a view's online table; existing newer rows stay.
 
         Args:
             feature_view_name: Name of the view.
             df: Shape (n, keys + event timestamp + features), as pandas, polars or Arrow. A created
                 timestamp may come along.
+            ignore_unknown: Whether to leave out columns that the view has not.
 
         Returns:
             The number of rows.
@@ -488,7 +485,9 @@ class FeatureStore(Catalog):
             NotFoundError: The view is not registered.
             SchemaError: A column is missing, unknown or of the wrong type.
         """
-        return writing.write_online(self._writing_call(), view=feature_view_name, df=df)
+        return writing.write_online(
+            self._writing(), feature_view_name, df, ignore_unknown=ignore_unknown
+        )
 
     def delete_from_online_store(self, feature_view_name: str, df: object) -> int:
         """Delete entities from a view's online table, as of a time.
@@ -507,7 +506,7 @@ class FeatureStore(Catalog):
             NotFoundError: The view is not registered.
             SchemaError: A column is missing or of the wrong type.
         """
-        return writing.delete_online(self._writing_call(), view=feature_view_name, df=df)
+        return writing.delete_online(self._writing(), view=feature_view_name, df=df)
 
     def expire_online_store(self, feature_views: Sequence[str] | None = None) -> dict[str, int]:
         """Remove online rows that are older than their view's ttl.
@@ -518,9 +517,16 @@ class FeatureStore(Catalog):
         Returns:
             View → rows removed; views without a ttl keep theirs.
         """
-        return writing.expire(self._writing_call(), feature_views)
+        return writing.expire(self._writing(), feature_views)
 
-    def push(self, push_source_name: str, df: object, to: PushMode = PushMode.ONLINE) -> int:
+    def push(
+        self,
+        push_source_name: str,
+        df: object,
+        to: writing.PushMode = writing.PushMode.ONLINE,
+        *,
+        ignore_unknown: bool = False,
+    ) -> int:
         """Send rows to the views that a push source feeds.
 
         Args:
@@ -528,6 +534,7 @@ class FeatureStore(Catalog):
             df: As for `write_to_online_store`.
             to: The online tables of the views, the push source's `batch_source`, or both: then
                 history is written first.
+            ignore_unknown: Whether to leave out columns that none of the views has.
 
         Returns:
             How many rows were handled, over all views.
@@ -537,26 +544,28 @@ class FeatureStore(Catalog):
             RequestError: The batch source is missing or cannot grow.
             SchemaError: A column is missing, unknown or of the wrong type.
         """
-        return writing.push(self._writing_call(), push_source_name, df=df, to=to)
+        return writing.push(
+            self._writing(), push_source_name, df=df, to=to, ignore_unknown=ignore_unknown
+        )
 
     async def get_online_features_async(
         self, features: Features, entity_rows: object, *, full_feature_names: bool = False
     ) -> OnlineResponse:
         """Return online features as `get_online_features` does, without blocking the event loop."""
-        return await asyncio.to_thread(
+        return await serving.in_thread(
             self.get_online_features, features, entity_rows, full_feature_names=full_feature_names
         )
 
     async def push_async(
-        self, push_source_name: str, df: object, to: PushMode = PushMode.ONLINE
+        self, push_source_name: str, df: object, to: writing.PushMode = writing.PushMode.ONLINE
     ) -> int:
         """Send rows as `push` does, without blocking the event loop."""
-        return await asyncio.to_thread(self.push, push_source_name, df, to)
+        return await serving.in_thread(self.push, push_source_name, df, to)
 
     def ingest(
         self,
         source_name: str,
-        to: PushMode = PushMode.ONLINE,
+        to: writing.PushMode = writing.PushMode.ONLINE,
         *,
         until_empty: bool = False,
         stop: Event | None = None,
@@ -584,7 +593,7 @@ class FeatureStore(Catalog):
             StoreError: The broker or a store failed; what was not stored is delivered again.
         """
         return writing.ingest(
-            self._writing_call(),
+            self._writing(),
             source_name,
             lambda rows: self.push(source_name, rows, to),
             until_empty=until_empty,
@@ -605,7 +614,9 @@ class FeatureStore(Catalog):
         """
         return writing.stream_state(self._call(), source_name)
 
-    def write_to_offline_store(self, feature_view_name: str, df: object) -> str:
+    def write_to_offline_store(
+        self, feature_view_name: str, df: object, *, ignore_unknown: bool = False
+    ) -> str:
         """Append rows to a view's source.
 
         A source of files has to be a directory and gets new files.
@@ -613,6 +624,7 @@ class FeatureStore(Catalog):
         Args:
             feature_view_name: Name of the view.
             df: As for `write_to_online_store`. Rows without a created timestamp are created now.
+            ignore_unknown: Whether to leave out columns that the view has not.
 
         Returns:
             The location of the new rows.
@@ -623,7 +635,9 @@ class FeatureStore(Catalog):
             SchemaError: A column is missing, unknown or of the wrong type.
             StoreError: The source cannot be written; nothing was.
         """
-        return writing.write_offline(self._writing_call(), feature_view_name, df)
+        return writing.write_offline(
+            self._writing(), feature_view_name, df, ignore_unknown=ignore_unknown
+        )
 
     def get_historical_features(
         self,
@@ -739,7 +753,7 @@ class FeatureStore(Catalog):
         names: Sequence[str] | None = None,
         start_date: datetime | None = None,
         end_date: datetime | None = None,
-    ) -> list[CheckResult]:
+    ) -> list[checking.CheckResult]:
         """Evaluate what owners declared of their rows, in one pass over each view's window.
 
         Args:
@@ -803,7 +817,7 @@ class FeatureStore(Catalog):
         self._check_not_pinned()
         return applying.commit(call, plan, message=message, client=client, commit_id=commit_id)
 
-    def _writing_call(self) -> Call:
+    def _writing(self) -> Call:
         self._check_not_pinned()
         check_may_write(self.config)
         return self._call()
@@ -815,7 +829,5 @@ class FeatureStore(Catalog):
 
     def _check_not_pinned(self) -> None:
         if self._registry_version is not None:
-            raise RequestError(
-                f"This store is pinned to registry version {self._registry_version} and is "
-                "read-only. Leave registry_version out to write."
-            )
+            pinned = f"registry_version={self._registry_version}"
+            raise RequestError(f"{pinned} makes the store read-only. Leave it out to write.")

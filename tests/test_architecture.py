@@ -25,7 +25,7 @@ def nodes(path: Path, *types: type[ast.AST]) -> Iterator[ast.AST]:
 
 def docstring_lines(path: Path) -> int:
     """Count the lines of docstrings: reference for users makes no file harder to read."""
-    documented = nodes(path, ast.Module, ast.ClassDef, ast.FunctionDef)
+    documented = nodes(path, ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     texts = (n.body[0] for n in documented if ast.get_docstring(n, clean=False) is not None)
     return sum(text.end_lineno - text.lineno + 1 for text in texts)
 

@@ -126,7 +126,12 @@ def test_rows_are_written_pushed_and_deleted(platform: Shell, rows: Path) -> Non
     assert trips("driver_stats") == [77]
     assert platform.json("push", "push", str(file)) == {"push": 1}
     assert trips("pushed") == [77]
-    assert platform.json("push", "driver_stats_push", str(file), "--to", "offline")
+    wide = rows.with_name("wide.jsonl")
+    wide.write_text(json.dumps(content | {"junk": 1}) + "\n")
+    assert "junk" in platform("write", "driver_stats", str(wide), code=1).stderr
+    assert platform.json("write", "driver_stats", str(wide), "--ignore-unknown")
+    assert platform.json("push", "driver_stats_push", str(wide), "--to", "offline",
+                         "--ignore-unknown")  # fmt: skip
     assert platform.json("statistics", "driver_stats")["trips_today"]["max"] == 77
     told = platform("push", "driver_stats_source", str(file), code=1).stderr
     assert "PushSource" in told

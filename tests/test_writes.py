@@ -1,6 +1,6 @@
 """Rows that are written directly: checked, pushed to every view, corrected and deleted."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from feature_platform import (
     FileSource,
     PushMode,
     PushSource,
+    RepoConfig,
     StreamFeatureView,
 )
 from feature_platform.errors import DefinitionError, NotFoundError, RequestError, SchemaError
@@ -43,6 +44,41 @@ def test_rows_can_be_written_directly_from_any_frame(platform: FeatureStore) -> 
         assert platform.write_to_online_store("driver_stats", df) == 2
 
     assert trips(platform, 1, 2) == [1, 2]
+
+
+@pytest.mark.parametrize("where", ["online", "offline", "push"])
+def test_unknown_columns_are_ignored_if_one_says_so(tmp_path: Path, where: str) -> None:
+    config = RepoConfig(project="p", team="platform", registry="registry.db")
+    store = FeatureStore(tmp_path, config=config)
+    history = FileSource(name="history", path="history")
+    (tmp_path / "history").mkdir()
+    now = datetime.now(UTC)
+    frame = pd.DataFrame({"item_id": [1], "event_timestamp": [now], "sold": [5]})
+    frame.to_parquet(tmp_path / "history" / "a.parquet")
+    view = FeatureView(
+        name="items", entities=[ITEM], schema=[Field(name="sold", dtype=Int64)],
+        source=PushSource(name="sales", batch_source=history),
+    )  # fmt: skip
+    store.apply([view])
+    extra = frame.assign(sold=7, event_timestamp=now + HOUR, junk="x", item="y")
+
+    def write(**options: bool) -> None:
+        if where == "push":
+            store.push("sales", extra, **options)
+        else:
+            getattr(store, f"write_to_{where}_store")("items", extra, **options)
+
+    with raises(SchemaError, "'junk'", "ignore_unknown"):
+        write()
+    write(ignore_unknown=True)
+    if where == "offline":
+        assert store.get_statistics("items")["sold"].max == 7
+    else:
+        answer = store.get_online_features(["items"], {"item_id": [1]}).to_dict()
+        assert answer["sold"] == [7]
+    with raises(SchemaError, "'sold'"):
+        extra = extra.drop(columns="sold")
+        write(ignore_unknown=True)
 
 
 def test_naive_times_are_utc(platform: FeatureStore) -> None:

@@ -3,6 +3,7 @@
 import json
 import sys
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,10 +13,12 @@ from typing import Any, BinaryIO, NoReturn
 
 import click
 
+from feature_platform.config import SettingWarning
 from feature_platform.errors import FeaturePlatformError, RequestError, UnknownOutcomeError
 
 CLIENT = "feature-platform"
 _ERROR, _UNKNOWN = 1, 4
+_ON_SETTINGS = {"plan", "apply", "validate"}  # which warn of settings without effect
 
 
 class Instant(click.ParamType[datetime]):
@@ -68,7 +71,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def _reported(*, as_json: bool) -> Iterator[None]:
     """Print an expected error as a message, not as a traceback."""
     try:
-        yield
+        with warnings.catch_warnings():
+            if click.get_current_context().info_name not in _ON_SETTINGS:
+                warnings.simplefilter("ignore", SettingWarning)
+            yield
     except OSError as error:
         _tell(RequestError(f"{error.filename or 'output'}: {error.strerror}."), as_json=as_json)
     except FeaturePlatformError as error:

@@ -167,7 +167,9 @@ def check(
 
 @command(name="get-online-features")
 @click.option("-s", "--service", help="Feature service to read.")
-@click.option("-f", "--feature", "features", multiple=True, help="view:feature. Repeatable.")
+@click.option(
+    "-f", "--feature", "features", multiple=True, help="view or view:feature. Repeatable."
+)
 @click.option(
     "-e",
     "--entity",

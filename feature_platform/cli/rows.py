@@ -35,6 +35,11 @@ def _to(*targets: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     )  # fmt: skip
 
 
+_ignore_unknown = click.option(
+    "--ignore-unknown", is_flag=True, help="Leave out columns that the view has not."
+)
+
+
 @command(name="get-historical-features")
 @click.argument(
     "rows", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -85,10 +90,14 @@ def get_historical_features(
 @click.argument("source")
 @_file
 @_to(*(mode.name.lower() for mode in PushMode))
+@_ignore_unknown
 @json_option
-def push(repo: Path, *, source: str, file: Path, to: str, as_json: bool) -> None:
+def push(
+    repo: Path, *, source: str, file: Path, to: str, ignore_unknown: bool, as_json: bool
+) -> None:
     """Send the rows of FILE to the views of the push source SOURCE."""
-    count = FeatureStore(repo).push(source, read_rows(file), PushMode[to.upper()])
+    mode = PushMode[to.upper()]
+    count = FeatureStore(repo).push(source, read_rows(file), mode, ignore_unknown=ignore_unknown)
     print_counts({source: count}, as_json=as_json, of="push source")
 
 
@@ -96,14 +105,17 @@ def push(repo: Path, *, source: str, file: Path, to: str, as_json: bool) -> None
 @click.argument("view")
 @_file
 @_to("online", "offline")
+@_ignore_unknown
 @json_option
-def write(repo: Path, *, view: str, file: Path, to: str, as_json: bool) -> None:
+def write(
+    repo: Path, *, view: str, file: Path, to: str, ignore_unknown: bool, as_json: bool
+) -> None:
     """Write the rows of FILE to a view's online table, or append them to its source."""
     store, rows = FeatureStore(repo), read_rows(file)
     if to == "online":
-        store.write_to_online_store(view, rows)
+        store.write_to_online_store(view, rows, ignore_unknown=ignore_unknown)
     else:
-        store.write_to_offline_store(view, rows)
+        store.write_to_offline_store(view, rows, ignore_unknown=ignore_unknown)
     print_counts({view: rows.num_rows}, as_json=as_json)
 
 

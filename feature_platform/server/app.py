@@ -33,6 +33,7 @@ from feature_platform.store import FeatureStore
 from feature_platform.types.times import utc_now
 
 _MIB: Final = 1 << 20
+_UNKNOWN: Final = "ignore_unknown"
 _MOST_STORES: Final = 1000
 Verb = Callable[[FeatureStore, Request, bytes], Response]
 
@@ -82,8 +83,8 @@ class FeatureServer:
             "/materialize-incremental": (write, _feast_incremental),
             "/v1/online-features": (read, _online),
             "/v1/training-set": (read, _training_set),
-            "/v1/write-online": (write, _rows_verb("write_to_online_store")),
-            "/v1/write-offline": (write, _rows_verb("write_to_offline_store")),
+            "/v1/write-online": (write, _rows_verb("write_to_online_store", _UNKNOWN)),
+            "/v1/write-offline": (write, _rows_verb("write_to_offline_store", _UNKNOWN)),
             "/v1/delete-online": (write, _rows_verb("delete_from_online_store")),
             "/v1/push": (write, _push),
             "/v1/materialize": (write, _materialize),
@@ -306,10 +307,11 @@ def _training_set(store: FeatureStore, _: Request, body: bytes) -> Response:
     return StreamedRows(job)
 
 
-def _rows_verb(method: str) -> Verb:
+def _rows_verb(method: str, *flags: str) -> Verb:
     def run(store: FeatureStore, _: Request, body: bytes) -> Response:
         rows, content = remote.unpacked(body)
-        return answered({"result": getattr(store, method)(_name(content, "name"), rows)})
+        options = {flag: _flag(content, flag) for flag in flags}
+        return answered({"result": getattr(store, method)(_name(content, "name"), rows, **options)})
 
     return run
 
@@ -320,7 +322,9 @@ def _push(store: FeatureStore, _: Request, body: bytes) -> Response:
     mode = str(content.get("to"))
     if mode not in modes:
         raise RequestError(f"to is {mode!r}, not one of {', '.join(modes)}.")
-    return answered({"result": store.push(_name(content, "name"), rows, modes[mode])})
+    ignore = _flag(content, _UNKNOWN)
+    count = store.push(_name(content, "name"), rows, modes[mode], ignore_unknown=ignore)
+    return answered({"result": count})
 
 
 def _materialize(store: FeatureStore, _: Request, body: bytes) -> Response:

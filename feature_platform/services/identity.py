@@ -8,6 +8,8 @@ from feature_platform.errors import Problem, RequestError
 from feature_platform.governance import Plan
 from feature_platform.project import PLATFORM
 
+_OF_NAMED_TEAMS = {Policy.kind, Transfer.kind, Share.kind, Acceptance.kind}
+
 
 def identity_problems(settings: RepoConfig, plan: Plan) -> Iterator[Problem]:
     """Yield what a repo may not do, because its settings do not name the team that may.
@@ -23,10 +25,13 @@ def identity_problems(settings: RepoConfig, plan: Plan) -> Iterator[Problem]:
     remedy = f"Write `team: {settings.team}` into {FILE_NAME} if this is the platform team's repo."
     if plan.override:
         yield Problem("identity", "the plan", f"it overrides contracts. {remedy}")
+    deleted = [change.subject for change in plan.changes if change.after is None]
+    if deleted:
+        more = len(deleted) - 1
+        others = f", and {more} other object{'s' if more > 1 else ''}" if more else ""
+        yield Problem("identity", deleted[0], f"it would be deleted{others}. {remedy}")
     for change in plan.changes:
-        if change.after is None:
-            yield Problem("identity", change.subject, f"it would be deleted. {remedy}")
-        elif change.kind in {Policy.kind, Transfer.kind, Share.kind, Acceptance.kind}:
+        if change.after is not None and change.kind in _OF_NAMED_TEAMS:
             message = f"only a repo that names its team may register this. {remedy}"
             yield Problem("identity", change.subject, message)
 

@@ -15,7 +15,9 @@ from feature_platform.types.arrow import TIMESTAMP
 from feature_platform.types.values import check_times, exact_cast, misplaced
 
 
-def online_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
+def online_rows(
+    table: Table, rows: pa.Table, now: datetime, *, ignore_unknown: bool = False
+) -> pa.Table:
     """Convert users' rows to the input of the online store.
 
     Args:
@@ -23,6 +25,7 @@ def online_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
         rows: Keys, an event timestamp, perhaps a created timestamp, and features, named as in the
             view or as in its source. Naive times are UTC.
         now: Created timestamp of rows without one, if the source has that column.
+        ignore_unknown: Whether to leave out columns that the view has not.
 
     Raises:
         SchemaError: A column is missing or unknown, or has another type, or a key or an event
@@ -36,9 +39,13 @@ def online_rows(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
         if name not in prepared.column_names and name != CREATED_TIMESTAMP:
             hint = did_you_mean(name, prepared.column_names)
             raise SchemaError(f"Rows for view {table.name!r} lack the column {name!r}.{hint}")
-    if unknown := [name for name in prepared.column_names if name not in declared]:
+    unknown = [name for name in prepared.column_names if name not in declared]
+    if unknown and not ignore_unknown:
         hint = did_you_mean(unknown[0], declared)
-        raise SchemaError(f"View {table.name!r} has no column {unknown[0]!r}.{hint}")
+        raise SchemaError(
+            f"View {table.name!r} has no column {unknown[0]!r}.{hint} Leave it out, or pass "
+            "ignore_unknown=True."
+        )
     types = {**table.keys, EVENT_TIMESTAMP: TIMESTAMP, CREATED_TIMESTAMP: TIMESTAMP}
     types |= {field.name: field.type for field in table.features}
     columns = {}

@@ -1,7 +1,8 @@
 """Serve online features."""
 
+from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from feature_platform.definitions import FeatureView
 from feature_platform.errors import NotFoundError, RequestError
@@ -16,6 +17,8 @@ from feature_platform.project import (
 from feature_platform.retrieval import OnlineReader, identity_of
 from feature_platform.services.remote import RemoteReader
 from feature_platform.services.stores import Stores
+
+T = TypeVar("T")
 
 _MAX_PREPARED = 1000
 
@@ -108,3 +111,10 @@ class PreparedRequests:
 def _is_shared(retrieval: Retrieval, now: datetime) -> bool:
     """Return whether other projects still share what a request reads."""
     return retrieval.until is None or now.date() <= retrieval.until
+
+
+async def in_thread(function: Callable[..., T], *arguments: Any, **options: Any) -> T:
+    """Run a verb in a thread, so that the event loop goes on."""
+    from asyncio import to_thread  # importing it takes as long as a small request
+
+    return await to_thread(function, *arguments, **options)

@@ -48,24 +48,24 @@ class PushMode(Enum):
     ONLINE_AND_OFFLINE = 3
 
 
-def write_online(call: Call, view: str, df: object) -> int:
+def write_online(call: Call, view: str, df: object, *, ignore_unknown: bool = False) -> int:
     """Write rows to a view's online table; see `FeatureStore.write_to_online_store`."""
     if client := call.stores.online_server:
-        return int(remote.write(client, "write-online", view, df))
+        return int(remote.write(client, "write-online", view, df, ignore_unknown=ignore_unknown))
     call, view = call.at("write", FeatureView.kind, view)
     [table] = online_tables(call.project, [view])
-    rows = online_rows(table, to_arrow(df, "df"), call.now)
+    rows = online_rows(table, to_arrow(df, "df"), call.now, ignore_unknown=ignore_unknown)
     beside = precomputed_writers(call).get(table.name, ())
     return table_writer(call.stores, table, beside)(iter(rows.to_batches()))
 
 
-def write_offline(call: Call, view: str, df: object) -> str:
+def write_offline(call: Call, view: str, df: object, *, ignore_unknown: bool = False) -> str:
     """Add rows to a view's source; see `FeatureStore.write_to_offline_store`."""
     if client := call.stores.offline_server:
-        return str(remote.write(client, "write-offline", view, df))
+        return str(remote.write(client, "write-offline", view, df, ignore_unknown=ignore_unknown))
     call, view = call.at("write", FeatureView.kind, view)
     table = table_of(call.project, call.project.get(FeatureView, view))
-    rows = online_rows(table, to_arrow(df, "df"), call.now)
+    rows = online_rows(table, to_arrow(df, "df"), call.now, ignore_unknown=ignore_unknown)
     return call.stores.offline.append(table, source_rows([table], [rows]))
 
 
@@ -101,17 +101,23 @@ def expire(call: Call, views: Sequence[str] | None) -> dict[str, int]:
     return counts
 
 
-def push(call: Call, source: str, *, df: object, to: PushMode) -> int:
+def push(call: Call, source: str, *, df: object, to: PushMode, ignore_unknown: bool = False) -> int:
     """Send rows to the views that a push source feeds; see `FeatureStore.push`."""
     if not isinstance(to, PushMode):
         raise RequestError(f"to is {to!r}, not one of {', '.join(map(str, PushMode))}.")
     if client := call.stores.online_server:
-        return int(remote.write(client, "push", source, df, to=to.name))
+        options = {"to": to.name, "ignore_unknown": ignore_unknown}
+        return int(remote.write(client, "push", source, df, **options))
     call, source = call.at("write", PushSource.kind, source)
     tables = _tables_fed_by(call.project, source, online=to is not PushMode.OFFLINE)
     rows = to_arrow(df, "df")
     # All rows are checked before any is written.
-    checked = [online_rows(table, columns_for(table, tables, rows), call.now) for table in tables]
+    checked = [
+        online_rows(
+            table, columns_for(table, tables, rows), call.now, ignore_unknown=ignore_unknown
+        )
+        for table in tables
+    ]
     if to is not PushMode.ONLINE:  # the views share the batch source
         call.stores.offline.append(tables[0], source_rows(tables, checked))
     if to is PushMode.OFFLINE:

@@ -50,6 +50,8 @@ def test_a_repo_that_names_no_team_deletes_nothing(
             attempt()
         assert "identity" in {problem.rule for problem in caught.value.problems}
         assert "team: platform" in str(caught.value)
+        identity = [p for p in caught.value.problems if p.rule == "identity"]
+        assert len(identity) == 1  # not one for each object
     assert consumer.snapshot() == before
     review = consumer.review(consumer.plan([], objects_to_delete=[driver_view]))
     assert ("identity", "feature view 'driver_stats'") in {
