@@ -22,6 +22,7 @@ dev: $(VENV)/.installed ## Open the Dagster UI with every code location, on http
 
 test: check ## Check the code, then run every test
 	@echo "==> tests"
+	@$(BIN)/python -m compileall -q feature_platform # hundreds of processes start, also where Python writes none
 	@$(BIN)/pytest -n 3 --dist loadgroup
 
 quick: $(VENV)/.installed ## The tests that need no server and no Spark, in about three minutes
@@ -92,7 +93,7 @@ $(VENV)/.uv:
 
 $(VENV)/.installed: $(VENV)/.uv pyproject.toml constraints.txt
 	@echo "==> installing the pinned dependencies (about 2 GB, a minute)"
-	@$(BIN)/uv pip install -q --system-certs --python $(BIN)/python $(PACKAGE) || \
+	@$(BIN)/uv pip install -q --system-certs --compile-bytecode --python $(BIN)/python $(PACKAGE) || \
 	  { echo "==> uv could not; pip, with its own settings, takes some minutes"; \
 	    $(BIN)/python -m pip install -q --disable-pip-version-check $(PACKAGE); }
 	@touch $@
