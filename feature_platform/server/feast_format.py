@@ -7,6 +7,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, Final
 
+import msgspec
 import pyarrow as pa
 
 from feature_platform.errors import RequestError, SchemaError
@@ -145,9 +146,16 @@ def _each(read: Callable[[Any], Any], values: Any) -> list[Any]:
     return [None if value is None else read(value) for value in values]
 
 
-def _fields(readers: Mapping[str, Callable[[Any], Any] | None], value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
+def _object(value: Any) -> dict[str, Any]:
+    """Return a map or a struct, which Feast's client sends as JSON in a text."""
+    content = msgspec.json.decode(value) if isinstance(value, str) else value
+    if not isinstance(content, dict):
         raise TypeError(f"{value!r} is no object")
+    return content
+
+
+def _fields(readers: Mapping[str, Callable[[Any], Any] | None], text: Any) -> dict[str, Any]:
+    value = _object(text)
     read = {name: readers.get(name) or _as_it_is for name in value}
     return {name: None if v is None else read[name](v) for name, v in value.items()}
 
@@ -179,4 +187,5 @@ _READERS: Final[tuple[tuple[Callable[[pa.DataType], bool], Callable[[Any], Any]]
     (pa.types.is_binary, partial(base64.b64decode, validate=True)),
     (pa.types.is_decimal, _decimal),
     (pa.types.is_floating, _number),
+    (pa.types.is_map, _object),
 )

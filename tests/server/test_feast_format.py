@@ -28,6 +28,8 @@ FORMS = {
         {"t": int(NOON.timestamp()), "b": [BYTES, None], "n": 2**62},
         {"t": NOON, "b": [b"\x00\xff", None], "n": 2**62},
     ),
+    "a map as text": (pa.map_(pa.string(), pa.string()), '{"a": "b"}', [("a", "b")]),
+    "a struct as text": (pa.struct([("n", pa.int64())]), '{"n": 7}', {"n": 7}),
     "a map": (pa.map_(pa.string(), pa.string()), {"a": "b"}, [("a", "b")]),
 }
 
@@ -45,6 +47,7 @@ def test_values_and_lists_of_them_have_the_declared_type(dtype, sent, read) -> N
      (pa.list_(pa.binary()), "AA=="), (pa.list_(pa.float64()), [[1]]), (pa.decimal128(4, 2), "x"),
      (pa.float64(), 2**53 + 1), (pa.float64(), True), (pa.float64(), "1_0"), (pa.float64(), " 1 "),
      (pa.float64(), "nan"), (pa.struct([("t", TIMESTAMP)]), 5),
+     (pa.struct([("t", TIMESTAMP)]), "{"), (pa.map_(pa.string(), pa.string()), "[]"),
      (pa.struct([("t", TIMESTAMP)]), {"t": True}), (pa.struct([("t", TIMESTAMP)]), {"u": 1})],
 )  # fmt: skip
 def test_values_of_another_form_are_refused(dtype, sent) -> None:
