@@ -158,15 +158,17 @@ class Repo:
     def _ignored(self) -> Callable[[PurePath], bool]:
         """Return whether the ignore files list a file, with the patterns of a `.gitignore`."""
         files = [self.path / name for name in (IGNORE_FILE, _FEASTS_IGNORE_FILE)]
-        texts = [file.read_text("utf-8", "replace") for file in files if file.exists()]
+        texts = {f: f.read_text("utf-8-sig", "replace") for f in files if f.exists()}
         if not texts:
             return lambda _: False
         from pathspec import PathSpec  # not of the slim client
 
-        try:
-            patterns = PathSpec.from_lines("gitignore", "\n".join(texts).splitlines())
-        except ValueError as error:
-            raise ConfigError(f"{files[0]}: {error}") from None
+        patterns: PathSpec[Any] = PathSpec([])
+        for file, text in texts.items():
+            try:
+                patterns += PathSpec.from_lines("gitignore", text.splitlines())
+            except ValueError as error:
+                raise ConfigError(f"{file}: {error}") from None
         return patterns.match_file
 
 

@@ -440,6 +440,9 @@ def test_a_share_is_asked_for_first(folders: Path, dev: Path) -> None:
     run("-C", platform, "apply")
     assert "rides" in run("-C", dev, "accept", "rides", code=1).output
     run("-C", dev, "request", "rides")
+    run("-C", dev, "reject", "rides")
+    assert "requested" not in run("-C", platform, "shares").output
+    run("-C", dev, "request", "rides")
     assert "requested" in run("-C", platform, "shares").output
     run("-C", platform, "share", "dev", "--until", "2099-12-31", "--write")
     shared = run("-C", dev, "shares").output

@@ -224,9 +224,9 @@ def test_ignore_files_have_the_patterns_of_git(tmp_path: Path, file: str) -> Non
     (tmp_path / "kept" / "e.py").write_text(
         "from feature_platform import Entity\nkept = Entity(name='kept')\n"
     )
-    lines = "# a comment\n\nnotes/\n**/old/*.py\nkept/*\n!kept/e.py\n"
+    lines = "\ufeffnotes/\n# a comment\n\nnotes/\n**/old/*.py\nkept/*\n!kept/e.py\n"
     (tmp_path / file).write_text(lines)
     assert [d.name for d in Repo.load(tmp_path).definitions] == ["kept"]
     (tmp_path / file).write_text("!\n")
-    with raises(ConfigError, ".featureignore"):
+    with raises(ConfigError, file):
         _ = Repo.load(tmp_path).definitions

@@ -38,9 +38,12 @@ SECTIONS = {
     "Share with other projects": {
         "share": ("sharing", "Offer PROJECT the VIEWS, or the whole store."),
         "accept": ("sharing", "Accept what PROJECT shares, so that this project can read it."),
-        "reject": ("sharing", "Reject what PROJECT shares, also after accepting it."),
+        "reject": (
+            "sharing",
+            "Reject what PROJECT shares, also after accepting it, or end a request.",
+        ),
         "request": ("sharing", "Ask PROJECT for a share; what it then offers is accepted at once."),
-        "revoke": ("sharing", "End the share with PROJECT at once. Says first who loses what."),
+        "revoke": ("sharing", "End the share with PROJECT at once, after listing who loses what."),
         "shares": ("sharing", "List what the project shares, and what is shared with it."),
     },
     "Load and serve features": {

@@ -71,7 +71,7 @@ def accept(repo: Path, *, project: str, as_json: bool) -> None:
 @_project
 @json_option
 def reject(repo: Path, *, project: str, as_json: bool) -> None:
-    """Reject what PROJECT shares, also after accepting it."""
+    """Reject what PROJECT shares, also after accepting it, or end a request."""
     _print(FeatureStore(repo).sharing.reject(project, client=CLIENT), "", as_json=as_json)
 
 
@@ -89,7 +89,7 @@ def request(repo: Path, *, project: str, as_json: bool) -> None:
 @_yes
 @json_option
 def revoke(repo: Path, *, project: str, yes: bool, as_json: bool) -> None:
-    """End the share with PROJECT at once. Says first who loses what."""
+    """End the share with PROJECT at once, after listing who loses what."""
     store = FeatureStore(repo)
     planned = store.sharing.plan_revoke(project)
     _commit(store, planned, f"revoke {project}", "", yes=yes, as_json=as_json)

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import cache, cached_property
 from hashlib import sha256
@@ -129,6 +129,12 @@ class Value(BaseModel):
             raise DefinitionError(_explain(type(self), data, error)) from None
         except ValueError as error:
             raise DefinitionError(str(error)) from None
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if name != "type" and value != field.get_default(call_default_factory=True):
+                yield field.alias or name, value
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_"):

@@ -84,6 +84,9 @@ class ViewReference(Value):
     def dependency(self) -> Dependency:
         return Dependency(VIEWS, self.view, self.project or "")
 
+    def __repr__(self) -> str:
+        return super().__repr__() if self.join_key_map or self.alias else repr(str(self))
+
     def __str__(self) -> str:
         view = f"{self.project}/{self.view}" if self.project else self.view
         return view if self.features is None else f"{view}:{','.join(self.features)}"

@@ -15,7 +15,7 @@ _SIGNS: Final = {"create": "+", "update": "~", "delete": "-"}
 def plan_text(plan: "Plan") -> str:
     """Return a line for each change, followed by its differences."""
     if not plan.changes:
-        return f"No changes: version {plan.version} matches the definitions."
+        return f"No changes at version {plan.version}."
     lines = []
     for change in plan.changes:
         lines.append(f"  {_SIGNS[change.action]} {label_of(change.kind)} {change.name}")

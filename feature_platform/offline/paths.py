@@ -24,7 +24,7 @@ def check_path(label: str, path: str, root: Path | None = None) -> None:
     if "\0" not in path and ".." not in PurePosixPath(path).parts:
         return
     checkout = _checkout(root) if root is not None and "\0" not in path else None
-    if root is None or checkout is None or not _is_inside(root / path, checkout):
+    if root is None or checkout is None or not _is_inside(root.resolve() / path, checkout):
         raise StoreError(
             f"Source {label!r} cannot be read: its path {path!r} leaves the checkout with '..', or "
             "contains a zero byte. Use an absolute path, or one relative to the offline store's "

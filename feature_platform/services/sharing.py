@@ -126,10 +126,10 @@ class Sharing:
         return self._answer(of, client, accepted=True)
 
     def reject(self, of: str, *, client: str = "python") -> Commit | None:
-        """Reject what another project shares, also after it was accepted.
+        """Reject what another project shares, also after it was accepted, or end a request for it.
 
         Raises:
-            NotFoundError: It shares nothing.
+            NotFoundError: It shares nothing, and nothing was asked for.
             RefusedError: This repo may not reject it, or objects of this project read it.
         """
         return self._answer(of, client, accepted=False)
@@ -153,6 +153,9 @@ class Sharing:
     def _answer(self, of: str, client: str, *, accepted: bool) -> Commit | None:
         call = self._call()
         offered = grant(call.project.snapshot, of, call.project.name, call.now)
+        request = call.project.look_up(Acceptance, of)
+        if offered.share is None and request and not accepted:
+            return self._commit(call, _plan(call, [], delete=[request]), f"reject {of}", client)
         if offered.share is None:
             raise NotFoundError(f"Project {of!r} shares nothing with {call.project.name!r}.")
         verb = "accept" if accepted else "reject"

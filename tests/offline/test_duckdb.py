@@ -259,6 +259,20 @@ def test_sources_that_cannot_be_read_are_explained(tmp_path: Path, path: str, sh
         query.reader().read_all()
 
 
+def test_a_root_may_be_a_link_into_its_checkout(tmp_path: Path) -> None:
+    root = tmp_path / "checkout" / "repo"
+    root.mkdir(parents=True)
+    (tmp_path / "checkout" / ".git").mkdir()
+    (tmp_path / "link").symlink_to(root)
+    Files(root).table("v", pa.Table.from_pylist([row(1, NOON, 7)], schema=HISTORY))
+    (root / "v.parquet").rename(root.parent / "v.parquet")
+    location = {"path": "../v.parquet", "format": "parquet", "endpoint": ""}
+    spine = pa.Table.from_pylist(ask(NOON), schema=SPINE)
+    query = Files(tmp_path / "link").store.point_in_time(spine, [read("v", location, ["a"])])
+
+    assert query.reader().read_all()["v:value"].to_pylist() == [7]
+
+
 def test_unfinished_files_of_others_are_not_read(tmp_path: Path) -> None:
     engine = Files(tmp_path)
     (tmp_path / "lake").mkdir()
