@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from feature_platform.definitions import FeatureView, StreamSource
-from feature_platform.errors import DefinitionError
+from feature_platform.errors import DefinitionError, abbreviate
 
 
 def ParquetFormat() -> str:  # noqa: N802 - names of Feast, also below
@@ -57,7 +57,7 @@ def KafkaSource(  # noqa: N802
             UserWarning,
             stacklevel=2,
         )
-    if message_format not in {None, "json"}:
+    if message_format not in (None, "json"):
         warnings.warn(
             f"KafkaSource {name!r}: `feature-platform ingest` reads JSON. Decode {message_format} "
             "in the application, and push the rows.",
@@ -105,9 +105,10 @@ def LabelView(  # noqa: N802
         DefinitionError: Another label than the newest is to count.
     """
     del labeler_field, reference_feature_view  # a feature, and a note
-    if conflict_policy != ConflictPolicy.LAST_WRITE_WINS:
+    if conflict_policy is not ConflictPolicy.LAST_WRITE_WINS:
+        named = getattr(conflict_policy, "value", abbreviate(conflict_policy))
         raise DefinitionError(
-            f"LabelView {name!r}: the newest label counts. Resolve {conflict_policy.value} in a "
+            f"LabelView {name!r}: the newest label counts. Resolve {named} in a "
             "Dagster asset, and let a source read what it writes."
         )
     return FeatureView(name=name, **arguments)

@@ -19,6 +19,7 @@ from feature_platform import (
     FeatureView,
     Field,
     FileSource,
+    LabelView,
     OnDemandFeatureView,
     Policy,
     PushSource,
@@ -26,7 +27,7 @@ from feature_platform import (
     Transfer,
 )
 from feature_platform.errors import FeaturePlatformError
-from feature_platform.types import Int64
+from feature_platform.types import Array, Int64, Struct
 
 KEY = Entity(name="k", value_type=Int64)
 SCHEMA = [Field(name="x", dtype=Int64)]
@@ -102,6 +103,14 @@ CALLS: dict[str, Callable[[FeatureStore, Any], object]] = {
     "start of statistics": lambda s, odd: s.get_statistics("v", start_date=odd),
     "parity": lambda s, odd: s.verify_parity(["v"], odd),
     "ingest": lambda s, odd: s.ingest(odd),
+    "saved dataset": lambda s, odd: s.get_saved_dataset(odd),
+    "source schema": lambda s, odd: s.get_source_schema(odd),
+    "type of an array": lambda _, odd: Field(name="f", dtype=Array(odd)),
+    "types of a struct": lambda _, odd: Field(name="f", dtype=Struct(odd)),
+    "type in a struct": lambda _, odd: Field(name="f", dtype=Struct({"a": odd})),
+    "policy of labels": lambda _, odd: LabelView(
+        name="l", conflict_policy=odd, entities=[KEY], schema=SCHEMA, source=FILE
+    ),
     "entity name": lambda _, odd: Entity(name=odd),
     "join keys": lambda _, odd: Entity(name="k", join_keys=odd),
     "key type": lambda _, odd: Entity(name="k", value_type=odd),
@@ -177,7 +186,6 @@ ACCEPTED = {
     "changes": {"empty"},
     "restore": {"max", "none"},
     "start of statistics": {"min", "none", "max"},
-    "parity": {"empty frame", "dict", "list"},
     "join keys": {"dict", "set", "none", "list", "empty"},
     "key type": {"none"},
     "file path": {"long", "path"},

@@ -72,7 +72,9 @@ def separators_folded(name: str) -> str:
     return name.translate(_SEPARATORS)
 
 
-def _is_valid(adapter: TypeAdapter[str], text: str) -> bool:
+def _is_valid(adapter: TypeAdapter[str], text: object) -> bool:
+    if not isinstance(text, str):  # pydantic reads bytes as text
+        return False
     try:
         adapter.validate_python(text)
     except ValidationError:

@@ -84,7 +84,10 @@ def parity(
 ) -> Parity:
     """Compare online features with history; see `FeatureStore.verify_parity`."""
     retrieval = _resolve(call.project, features, full_feature_names=full_feature_names)
-    return compare(call, retrieval, to_arrow(entities, "entity_rows"))
+    rows = to_arrow(entities, "entity_rows")
+    if not rows.num_rows:
+        raise RequestError("verify_parity: there are no rows to compare.")
+    return compare(call, retrieval, rows)
 
 
 def compare(call: Call, retrieval: Retrieval, rows: pa.Table) -> Parity:

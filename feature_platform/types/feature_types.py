@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from pydantic import PlainSerializer, PlainValidator
 
-from feature_platform.errors import abbreviate, did_you_mean
+from feature_platform.errors import DefinitionError, abbreviate, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def Decimal(precision: int, scale: int = 0) -> FeatureType:  # noqa: N802 - as t
     """
     are_numbers = isinstance(precision, int) and isinstance(scale, int)
     if not are_numbers or not (0 < precision <= _MOST_DIGITS and 0 <= scale <= precision):
-        raise ValueError(
+        raise DefinitionError(
             f"Decimal({abbreviate(precision)}, {abbreviate(scale)}) is not a type: a decimal has "
             f"1 to {_MOST_DIGITS} digits, and its scale is at most its precision."
         )
@@ -112,20 +112,20 @@ def Struct(fields: Mapping[str, FeatureType]) -> FeatureType:  # noqa: N802 - Fe
         Struct(name: String, age: Int32)
     """
     is_mapping = isinstance(fields, Mapping)
-    if not fields or not is_mapping or not all(_FIELD.fullmatch(str(name)) for name in fields):
-        raise ValueError(
+    if not is_mapping or not fields or not all(_FIELD.fullmatch(str(name)) for name in fields):
+        raise DefinitionError(
             "Struct needs fields, whose names have letters, digits and underscores: "
             "Struct({'name': String})."
         )
     if len({str(name).casefold() for name in fields}) < len(fields):
-        raise ValueError(f"Struct: {', '.join(map(str, fields))} differ in case only.")
+        raise DefinitionError(f"Struct: {', '.join(map(str, fields))} differ in case only.")
     typed = tuple((str(name), parse_type(dtype)) for name, dtype in fields.items())
     return _limited(FeatureType("Struct", fields=typed))
 
 
 def _limited(dtype: FeatureType) -> FeatureType:
     if str(dtype).count("(") > _MOST_BRACKETS:
-        raise ValueError(f"a type may have {_MOST_BRACKETS} arrays and structs.")
+        raise DefinitionError(f"a type may have {_MOST_BRACKETS} arrays and structs.")
     return dtype
 
 
@@ -135,7 +135,7 @@ def parse_type(value: object) -> FeatureType:
         return value
     text = "Decimal" if value is Decimal else str(value)
     if text.count("(") > _MOST_BRACKETS:
-        raise ValueError(f"a type may have {_MOST_BRACKETS} arrays and structs.")
+        raise DefinitionError(f"a type may have {_MOST_BRACKETS} arrays and structs.")
     if text in SCALARS:
         return SCALARS[text]
     if digits := _DECIMAL.fullmatch(text):
@@ -146,8 +146,8 @@ def parse_type(value: object) -> FeatureType:
         parts = [part.partition(": ") for part in outer_parts(struct[1])]
         return Struct({name: parse_type(dtype) for name, _, dtype in parts})
     if text == "Decimal":
-        raise ValueError("Decimal needs a precision and a scale: Decimal(18, 2).")
-    raise ValueError(
+        raise DefinitionError("Decimal needs a precision and a scale: Decimal(18, 2).")
+    raise DefinitionError(
         f"{text!r} is not a type.{did_you_mean(text, SCALARS)} Types are {', '.join(SCALARS)}, "
         "Decimal(precision, scale), Array(type) and Struct({name: type})."
     )
