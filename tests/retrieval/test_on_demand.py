@@ -193,6 +193,22 @@ def test_inputs_of_one_name_go_by_their_views_name(store: FeatureStore, driver_v
     assert store.get_historical_features(rows(1), ["compared"]).to_arrow()["same"][0].as_py() == 1
 
 
+def test_a_function_sees_a_join_key_that_it_asks_for(store: FeatureStore) -> None:
+    """As a request value of its name and type; there is one column for both."""
+    key = RequestSource(name="key", schema=[Field(name="driver_id", dtype=Int64)])
+    keyed = OnDemandFeatureView(
+        name="keyed", sources=[key, "driver_stats:trips"], schema=[Field(name="y", dtype=Int64)],
+        udf=lambda inputs: {"y": inputs["driver_id"] * 1000},
+    )  # fmt: skip
+    store.apply([keyed], try_functions=False)
+    asked = [{"driver_id": 1}, {"driver_id": 404}]
+    online = store.get_online_features(["keyed"], asked).to_dict()
+    assert online == {"driver_id": [1, 404], "y": [1000, 404_000]}
+    history = store.get_historical_features(rows(1, 404)[["driver_id", "event_timestamp"]],
+                                            ["keyed"]).to_arrow()  # fmt: skip
+    assert history["y"].to_pylist() == [1000, 404_000]
+
+
 def test_a_missing_request_value_is_named_before_anything_runs(store: FeatureStore) -> None:
     store.apply([view(by_row, "row")])
 
