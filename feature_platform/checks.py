@@ -6,7 +6,7 @@ Example:
     >>> from feature_platform import Field, checks
     >>> from feature_platform.types import Float32
     >>> Field(name="conv_rate", dtype=Float32, checks=[checks.Between(min=0, max=1)]).checks
-    (Between(severity='error', blocking=False, type='between', min=0, max=1),)
+    (Between(min=0, max=1),)
 """
 
 from feature_platform.definitions.checks import (

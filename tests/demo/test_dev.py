@@ -151,7 +151,7 @@ class Dev:
             return
         os.killpg(self._process.pid, how)
         try:
-            self._process.wait(30)
+            self._process.wait(5)
         except subprocess.TimeoutExpired:
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()

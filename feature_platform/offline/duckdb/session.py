@@ -23,7 +23,6 @@ from feature_platform.offline.duckdb.dialect import DuckDBDialect
 from feature_platform.offline.duckdb.errors import first_line, translated
 from feature_platform.offline.duckdb.files import Files, list_files, literal_path
 from feature_platform.offline.duckdb.join import DuckDBJoin
-from feature_platform.offline.duckdb.remote import ArrowFiles
 from feature_platform.offline.duckdb.source_state import source_state
 from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
@@ -319,6 +318,8 @@ class DuckDBSession(Session):
                 )
             return names
         protocol = f"s3a{len(self._listed)}"
+        from feature_platform.offline.duckdb.remote import ArrowFiles  # with fsspec and asyncio
+
         self.db.register_filesystem(ArrowFiles(protocol, files.client, self._count))
         return [f"{protocol}://{path}" for path in files.paths]
 
