@@ -23,7 +23,7 @@ dev: $(VENV)/.installed ## Open the Dagster UI with every code location, on http
 test: check ## Check the code, then run every test
 	@echo "==> tests"
 	@$(BIN)/python -m compileall -q feature_platform # hundreds of processes start, also where Python writes none
-	@$(BIN)/pytest -n 4 --dist loadgroup
+	@$(BIN)/pytest -n 3 --dist loadgroup
 
 quick: $(VENV)/.installed ## The tests that need no server and no Spark, in about three minutes
 	@$(BIN)/pytest -n 2 -m "not slow"

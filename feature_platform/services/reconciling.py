@@ -73,7 +73,8 @@ def assess(call: Call, defined: Defined = None, *, applied: Cursor | None = None
         except FeaturePlatformError as error:
             answer = Verdict.REFUSED, str(error)
         else:
-            problems = review(call, planned, costs=False).problems
+            # Most ticks change nothing, and a review reads every object of the owner.
+            problems = review(call, planned, costs=False).problems if planned else ()
             answer = _of_plan(call, definitions, planned, problems)
     cursor = call.project.snapshot.cursor
     return Assessment(*answer, state_of(definitions), cursor, planned, problems)
