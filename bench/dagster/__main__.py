@@ -28,7 +28,7 @@ PAGE = """# The Dagster layer beside bare Dagster
 
 - `load`: build the definitions of a code location, and everything that a code server asks of them. Ours includes importing the definitions that people wrote.
 - `first apply`: a run that registers and emits everything. Runs of 5,000 objects are left out: one takes bare Dagster more than ten minutes. Ours has lineage, schema and differences in the events, and the checks of the registration.
-- `unchanged apply`: a run that finds nothing to do.
+- `unchanged apply`: a run that finds nothing to do, the best of three.
 - `one changed`: a run that registers and emits one object.
 - `tick`: the reconcile sensor compares everything with the registry. It does so when the registry or the location changed, and otherwise reads the newest version.
 

@@ -132,8 +132,9 @@ def main() -> None:
             if count <= MOST_EMITTED:
                 cells["first apply"], emitted = cpu(lambda: run(first, instance))
                 assert emitted == count // 3 * 3 + 1, emitted  # noqa: S101
-                cells["unchanged apply"], emitted = cpu(lambda: run(first, instance))
-                assert emitted == 0, emitted  # noqa: S101
+                unchanged = [cpu(lambda: run(first, instance)) for _ in range(3)]
+                assert not any(emitted for _, emitted in unchanged)  # noqa: S101
+                cells["unchanged apply"] = min(unchanged)[0]
             one = loaded(lambda: ours(repo, count, changed=0))
             if count <= MOST_EMITTED:
                 cells["one changed"], emitted = cpu(lambda: run(one, instance))
@@ -147,7 +148,9 @@ def main() -> None:
             if count <= MOST_EMITTED:
                 cells["first apply"], _ = cpu(lambda: run(all_emitted, instance))
                 none = loaded(lambda: bare(count, 0))
-                cells["unchanged apply"], _ = cpu(lambda: run(none, instance))
+                cells["unchanged apply"] = min(cpu(lambda: run(none, instance)) for _ in range(3))[
+                    0
+                ]
                 cells["one changed"], _ = cpu(lambda: run(one, instance))
             cells["tick"], _ = cpu(lambda: tick(one, instance))
     print(json.dumps(cells))
