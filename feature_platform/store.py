@@ -497,7 +497,8 @@ class FeatureStore(Catalog):
 
         Args:
             feature_view_name: Name of the view.
-            df: Shape (n, keys + event timestamp), as pandas, polars or Arrow.
+            df: Shape (n, keys + event timestamp), as pandas, polars or Arrow; as of now without
+                the timestamp.
 
         Returns:
             The number of deletions.

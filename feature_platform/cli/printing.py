@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import msgspec
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -141,7 +142,7 @@ def print_table(
         if header in _FREE_TEXT:
             table.add_column(header, overflow="ellipsis", no_wrap=True)
         else:  # names and numbers are never cut, however narrow the terminal is
-            width = max(len(text) for text in (header, *(row[number] for row in rows)))
+            width = max(map(cell_len, (header, *(row[number] for row in rows))))
             table.add_column(header, min_width=width, no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, row))

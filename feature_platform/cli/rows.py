@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,6 @@ from feature_platform.errors import RequestError
 from feature_platform.retrieval import RetrievalJob
 from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
-from feature_platform.table import EVENT_TIMESTAMP
 from feature_platform.types import FeatureType
 from feature_platform.types.arrow import to_python
 
@@ -129,8 +128,6 @@ def delete_online(repo: Path, *, view: str, file: Path, as_json: bool) -> None:
     They are deleted as of their event_timestamp, or as of now.
     """
     rows = read_rows(file)
-    if EVENT_TIMESTAMP not in rows.column_names:
-        rows = rows.append_column(EVENT_TIMESTAMP, pa.repeat(datetime.now(UTC), rows.num_rows))
     FeatureStore(repo).delete_from_online_store(view, rows)
     print_counts({view: rows.num_rows}, as_json=as_json)
 

@@ -135,7 +135,11 @@ class Value(BaseModel):
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, field in type(self).model_fields.items():
             value = getattr(self, name)
-            if name != "type" and value != field.get_default(call_default_factory=True):
+            if (
+                field.repr
+                and name != "type"
+                and value != field.get_default(call_default_factory=True)
+            ):
                 yield field.alias or name, value
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from feature_platform.definitions import (
     Acceptance,
@@ -285,13 +286,18 @@ class Contracts:
             for entity in entities_of(project, view)
             if entity.value_type is None
         }
-        return {
-            (self.plan.project, view.name)
-            for view, _ in (self.before.of(FeatureView) if untyped else ())
-            if view.name != change.name
-            and untyped & set(view.entity_names)
-            and self._keys(self.before, view) != self._keys(self.after, view)
-        }
+        rekeyed = {view for name in untyped for view in self._rekeyed.get(name, ())}
+        return rekeyed - {self._name(change)}
+
+    @cached_property
+    def _rekeyed(self) -> dict[str, set[ViewName]]:
+        """Entity → its views whose join keys have another type after the plan."""
+        views: dict[str, set[ViewName]] = {}
+        for view, _ in self.before.of(FeatureView):
+            if self._keys(self.before, view) != self._keys(self.after, view):
+                for name in view.entity_names:
+                    views.setdefault(name, set()).add((self.plan.project, view.name))
+        return views
 
     @staticmethod
     def _keys(project: ProjectSnapshot, view: FeatureView) -> object:

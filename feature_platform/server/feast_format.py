@@ -122,7 +122,9 @@ def _column(name: str, values: list[Any], dtype: pa.DataType | None) -> pa.Array
             return pa.array(values)
         read = _reader(dtype) or _as_it_is
         return exact_array([None if value is None else read(value) for value in values], dtype)
-    except (pa.ArrowException, ValueError, TypeError, OSError, ArithmeticError) as error:
+    except (
+        pa.ArrowException, ValueError, TypeError, OSError, ArithmeticError, RecursionError,
+    ) as error:  # fmt: skip
         raise SchemaError(f"df: column {name!r} cannot be read as {dtype}: {error}.") from None
 
 

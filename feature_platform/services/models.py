@@ -15,6 +15,7 @@ SERVICE: Final = "feature_platform.service"
 VERSION: Final = "feature_platform.registry_version"
 DATASET: Final = "feature_platform.dataset"
 _ENVIRONMENT: Final = "MLFLOW_TRACKING_URI"
+_PROGRESS_BAR: Final = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 _EMBEDDED: Final = "data/models"
 
 
@@ -186,6 +187,7 @@ class Models:
                 "Models need a package: pip install 'feature-platform[models]'."
             ) from error
         address = self._address()
+        os.environ.setdefault(_PROGRESS_BAR, "false")  # logs would have it for every file
         with _errors():
             return MlflowClient(tracking_uri=address, registry_uri=address)
 

@@ -111,12 +111,16 @@ def columns_for(table: Table, others: Iterable[Table], rows: pa.Table) -> pa.Tab
 def deletions(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
     """Convert users' keys and times to deletions in the online store.
 
-    A deletion is created now: it beats the row that was observed at its very time, also when that
-    is loaded again.
+    Without times, keys are deleted as of now. A deletion is created now: it beats the row that was
+    observed at its very time, also when that is loaded again.
 
     Raises:
         SchemaError: As for `online_rows`.
     """
+    names = _column_names(table)
+    if EVENT_TIMESTAMP not in [names.get(name, name) for name in rows.column_names]:
+        moment = pa.repeat(pa.scalar(now, TIMESTAMP), rows.num_rows)
+        rows = rows.append_column(EVENT_TIMESTAMP, moment)
     checked = online_rows(replace(table, features=pa.schema([])), rows, now)
     index = checked.column_names.index(CREATED_TIMESTAMP)
     stamped = _stamped(checked[CREATED_TIMESTAMP], now)

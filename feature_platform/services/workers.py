@@ -25,7 +25,12 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from feature_platform.definitions import Code
-from feature_platform.errors import OverloadError, RequestError, TransformationError
+from feature_platform.errors import (
+    FeaturePlatformError,
+    OverloadError,
+    RequestError,
+    TransformationError,
+)
 from feature_platform.project import Transformation
 from feature_platform.repo import Repo
 from feature_platform.retrieval import Step, check_request
@@ -77,12 +82,14 @@ class Workers:
         return self._processes.setdefault(owner, _Processes(self._repo, owner))
 
     def start(self, owner: str) -> None:
-        """Start a process of an owner, so that no request has to wait for it.
+        """Start a process of an owner, so that no request has to wait for it, if it starts.
 
-        Raises:
-            OverloadError: It did not start in time.
+        The error is that of the request that needs it.
         """
-        self._of(owner).start()
+        try:
+            self._of(owner).start()
+        except (FeaturePlatformError, EOFError, OSError) as error:
+            _log.warning("No process for the functions of %r started: %r", owner, error)
 
     def close(self) -> None:
         """End all processes."""
@@ -213,7 +220,11 @@ class _Processes:
 
     def start(self) -> None:
         worker = _Worker(self._repo, self._owner)
-        worker.start()
+        try:
+            worker.start()
+        except BaseException:
+            worker.stop()
+            raise
         self._idle.append(worker)
 
     def stop(self) -> None:
@@ -254,6 +265,7 @@ class _Worker:
         """Start the process.
 
         Raises:
+            EOFError: It ended at once.
             OverloadError: It did not start in time.
         """
         import subprocess
