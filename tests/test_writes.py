@@ -46,6 +46,24 @@ def test_rows_can_be_written_directly_from_any_frame(platform: FeatureStore) -> 
     assert trips(platform, 1, 2) == [1, 2]
 
 
+@pytest.mark.parametrize("column", ["event_timestamp", "at", None])
+def test_keys_are_deleted_as_of_their_time_or_as_of_now(tmp_path: Path, column) -> None:
+    """The time may have the name of the source's column."""
+    config = RepoConfig(project="p", team="platform", registry="registry.db")
+    store = FeatureStore(tmp_path, config=config, clock=lambda: NOON)
+    source = FileSource(name="history", path="history", timestamp_field="at")
+    view = FeatureView(
+        name="items", entities=[ITEM], schema=[Field(name="sold", dtype=Int64)], source=source
+    )
+    store.apply([view])
+    at = NOON - HOUR
+    store.write_to_online_store("items", pd.DataFrame({"item_id": [1], "at": [at], "sold": [5]}))
+    keys = pd.DataFrame({"item_id": [1]} | ({column: [at - HOUR]} if column else {}))
+    assert store.delete_from_online_store("items", keys) == 1
+    answer = store.get_online_features(["items"], {"item_id": [1]}).to_dict()
+    assert answer["sold"] == [None if column is None else 5]
+
+
 @pytest.mark.parametrize("where", ["online", "offline", "push"])
 def test_unknown_columns_are_ignored_if_one_says_so(tmp_path: Path, where: str) -> None:
     config = RepoConfig(project="p", team="platform", registry="registry.db")

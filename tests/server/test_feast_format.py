@@ -48,6 +48,7 @@ def test_values_and_lists_of_them_have_the_declared_type(dtype, sent, read) -> N
      (pa.float64(), 2**53 + 1), (pa.float64(), True), (pa.float64(), "1_0"), (pa.float64(), " 1 "),
      (pa.float64(), "nan"), (pa.struct([("t", TIMESTAMP)]), 5),
      (pa.struct([("t", TIMESTAMP)]), "{"), (pa.map_(pa.string(), pa.string()), "[]"),
+     (pa.map_(pa.string(), pa.string()), '{"a":' * 20_000),
      (pa.struct([("t", TIMESTAMP)]), {"t": True}), (pa.struct([("t", TIMESTAMP)]), {"u": 1})],
 )  # fmt: skip
 def test_values_of_another_form_are_refused(dtype, sent) -> None:

@@ -1,5 +1,6 @@
 """Functions of teams that a server computes: none stops, reads or starves another."""
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -237,6 +238,24 @@ def test_a_function_that_loops_delays_nobody_else(hosting: Served, tmp_path: Pat
     with raises(TransformationError, "'talk'", "minutes"):  # it is not tried again
         client.get_online_features(["talk"], {"city": [1], "text": ["x"]})
     assert client.get_online_features(["plain"], ROWS).to_dict()["double"] == [4, 2**54 + 2]
+
+
+def test_a_server_starts_although_no_process_of_a_team_does(
+    hosting: Served,
+    tmp_path: Path,
+    start: Callable[..., Served],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    team(hosting, "growth", HEAD)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "executable", "/bin/false")  # what starts ends at once
+        again = start(hosting.folder)
+        assert "'growth'" in caplog.text
+        with raises(TransformationError, "'plain'", "ended"):
+            ask(again, tmp_path).get_online_features(["plain"], {"city": [1]})
+    answer = ask(again, tmp_path).get_online_features(["plain"], {"city": [1]}).to_dict()
+    assert answer["double"] == [4]
 
 
 SHARED = (
