@@ -47,6 +47,7 @@ from .feast_objects import SparkOfflineStoreConfig as SparkOfflineStoreConfig
 from .feast_objects import SqliteOnlineStoreConfig as SqliteOnlineStoreConfig
 from .handles import Connection as Connection
 from .handles import connection as connection
+from .progress_bars import progress as progress
 from .retrieval import FieldStatus as FieldStatus
 from .retrieval import OnlineResponse as OnlineResponse
 from .retrieval import Parity as Parity

@@ -11,7 +11,7 @@ from feature_platform.config import RepoConfig
 from feature_platform.definitions import Definition, FeatureService, Source, View, ViewReference
 from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.governance import Plan
-from feature_platform.offline import FeatureStatistics, OfflineStore
+from feature_platform.offline import OfflineStore, Statistics
 from feature_platform.online import OnlineStore, Window
 from feature_platform.project import Cursor, Features, ProjectSnapshot, Snapshot
 from feature_platform.registry import Commit, Registry, SavedPlan
@@ -719,7 +719,7 @@ class FeatureStore(Catalog):
         feature_view_name: str,
         start_date: datetime | None = None,
         end_date: datetime | None = None,
-    ) -> dict[str, FeatureStatistics]:
+    ) -> Statistics:
         """Describe the features of a view's history, computed by the offline store.
 
         Args:

@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from feature_platform.cli.base import Instant, command, json_option
-from feature_platform.cli.printing import print_counts, print_json, print_table, progress
+from feature_platform.cli.printing import print_counts, print_json, print_table
 from feature_platform.cli.rows import read_rows
 from feature_platform.errors import abbreviate
+from feature_platform.progress_bars import progress
 from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
 

@@ -1,8 +1,7 @@
 """Print plans, tables and JSON."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from shlex import quote
@@ -117,13 +116,6 @@ def print_plan(planned: Plan) -> None:
         sign = line[2:3] if line[3:4] == " " else ""  # not of a line with a difference
         colour = _COLOURS.get(sign)
         out.print(f"  [{colour}]{sign}[/]{escape(line[3:])}" if colour else escape(line))
-
-
-@contextmanager
-def progress() -> Iterator[Callable[[str, int], None]]:
-    """Show a progress bar per view, on terminals only."""
-    with console(stderr=True).status("reading history") as status:
-        yield lambda view, rows: status.update(f"{escape(view)}: {rows:,} rows")
 
 
 def print_counts(counts: dict[str, int], *, as_json: bool, of: str = "view") -> None:

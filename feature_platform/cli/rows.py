@@ -15,6 +15,7 @@ from feature_platform.cli.base import Instant, command, json_option, writing
 from feature_platform.cli.printing import print_counts, print_json, print_table
 from feature_platform.definitions import Source, with_related
 from feature_platform.errors import RequestError
+from feature_platform.progress_bars import progress
 from feature_platform.retrieval import RetrievalJob
 from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
@@ -79,10 +80,13 @@ def get_historical_features(
     job = FeatureStore(repo).get_historical_features(
         asked, service or list(features), full_feature_names=full_names
     )
-    if output is None:
-        _show(job.to_arrow(), as_json=as_json)
+    with progress() as tell:
+        job.on_progress(tell)
+        result = job.to_arrow() if output is None else _write(job, output)
+    if isinstance(result, pa.Table):
+        _show(result, as_json=as_json)
     else:
-        print_counts({str(output): _write(job, output)}, as_json=as_json, of="file")
+        print_counts({str(output): result}, as_json=as_json, of="file")
 
 
 @command()
@@ -145,13 +149,7 @@ def statistics(
     if as_json:
         print_json({name: asdict(each) for name, each in described.items()})
         return
-    heads = ["feature", "rows", "nulls", "distinct", "min", "median", "mean", "max", "stddev"]
-    rows = []
-    for name, s in described.items():
-        median = (s.quantiles or {}).get(0.5)
-        cells = (s.count, s.nulls, s.distinct, s.min, median, s.mean, s.max, s.stddev)
-        rows.append((name, *map(_cell, cells)))
-    print_table(heads, rows)
+    print_table(list(described.HEADS), described.cells())
 
 
 @command()
@@ -182,12 +180,6 @@ def _spelled(dtype: FeatureType) -> str:
         fields = ", ".join(f"{json.dumps(n)}: {_spelled(t)}" for n, t in dtype.fields)
         return f"Struct({{{fields}}})"
     return f"Array({_spelled(dtype.item)})" if dtype.item else str(dtype)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return f"{value:,.6g}" if isinstance(value, float) else str(value)
 
 
 def read_rows(file: Path) -> pa.Table:

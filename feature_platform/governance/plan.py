@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from html import escape
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
@@ -76,6 +77,9 @@ class Plan(BaseModel):
 
     def __repr__(self) -> str:
         return f"Plan of {self.owner!r} for project {self.project!r}:\n{self}"
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Plan) and dict(self) == dict(other)

@@ -18,12 +18,12 @@ from feature_platform.offline.measures import Measure as Measure
 from feature_platform.offline.settings import AnyOfflineSettings as AnyOfflineSettings
 from feature_platform.offline.settings import DuckDBSettings as DuckDBSettings
 from feature_platform.offline.settings import OfflineSettings as OfflineSettings
-from feature_platform.offline.statistics import FeatureStatistics as FeatureStatistics
+from feature_platform.offline.statistics import Statistics as Statistics
 from feature_platform.offline.store import SqlOfflineStore as SqlOfflineStore
 from feature_platform.offline.store import describe
 
 
-def describe_parquet(files: Sequence[Path], types: pa.Schema) -> dict[str, FeatureStatistics]:
+def describe_parquet(files: Sequence[Path], types: pa.Schema) -> Statistics:
     """Describe every column of Parquet files."""
     from feature_platform.offline.duckdb.files import literal_path
     from feature_platform.offline.duckdb.session import DuckDBSession

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from feature_platform.offline.measures import Histogram, Measure
-from feature_platform.offline.statistics import FeatureStatistics
+from feature_platform.offline.statistics import Statistics
 from feature_platform.table import Table, ViewRead
 
 
@@ -166,7 +166,7 @@ class OfflineStore(ABC):
     @abstractmethod
     def statistics(
         self, table: Table, start: datetime | None = None, end: datetime | None = None
-    ) -> dict[str, FeatureStatistics]:
+    ) -> Statistics:
         """Describe the features of the rows observed from `start` to `end`, in one pass.
 
         Raises:

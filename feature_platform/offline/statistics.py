@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from feature_platform.display import html_table, text_table
 from feature_platform.offline.columns import family
 from feature_platform.offline.dialect import Dialect
 from feature_platform.types.times import from_microseconds
@@ -59,6 +60,33 @@ class FeatureStatistics:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values."""
         return asdict(self)
+
+
+class Statistics(dict[str, FeatureStatistics]):
+    """Feature → its statistics; a prompt and a notebook show them as a table."""
+
+    HEADS = ("feature", "rows", "nulls", "distinct", "min", "median", "mean", "max", "stddev")
+
+    def cells(self) -> list[tuple[str, ...]]:
+        """Return a row for each feature, with a text for each of `HEADS`."""
+        rows = []
+        for name, s in self.items():
+            median = (s.quantiles or {}).get(0.5)
+            values = (s.count, s.nulls, s.distinct, s.min, median, s.mean, s.max, s.stddev)
+            rows.append((name, *map(_cell, values)))
+        return rows
+
+    def __repr__(self) -> str:
+        return text_table(self.HEADS, self.cells(), most=len(self))
+
+    def _repr_html_(self) -> str:
+        return html_table(self.HEADS, self.cells(), most=len(self))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.6g}" if isinstance(value, float) else str(value)
 
 
 def statistics_sql(
@@ -114,7 +142,7 @@ def top_sql(relation: str, columns: Sequence[str]) -> str:
 
 def read_statistics(
     row: Mapping[str, Any], types: pa.Schema, top: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> dict[str, FeatureStatistics]:
+) -> Statistics:
     """Return what `statistics_sql` answered, by feature.
 
     Args:
@@ -122,7 +150,7 @@ def read_statistics(
         types: The features.
         top: Feature → what `top_sql` answered, where it was asked.
     """
-    described = {}
+    described = Statistics()
     parts: dict[str, dict[str, Any]] = {}
     for label, value in row.items():
         name, _, number = label.rpartition("_")

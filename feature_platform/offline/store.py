@@ -46,7 +46,7 @@ from feature_platform.offline.session import (
 from feature_platform.offline.source_sql import JoinSql, SourceSql, source_of, source_sql
 from feature_platform.offline.statistics import (
     FEW_VALUES,
-    FeatureStatistics,
+    Statistics,
     read_statistics,
     statistics_sql,
     top_sql,
@@ -92,13 +92,13 @@ class SqlOfflineStore(OfflineStore):
 
     def statistics(
         self, table: Table, start: datetime | None = None, end: datetime | None = None
-    ) -> dict[str, FeatureStatistics]:
+    ) -> Statistics:
         with closing(self._engine.open(None)) as session:
             return self._statistics(session, table, start, end)
 
     def _statistics(
         self, session: Session, table: Table, start: datetime | None, end: datetime | None
-    ) -> dict[str, FeatureStatistics]:
+    ) -> Statistics:
         source = source_sql(session.sql, table, table.features.names, session.relation(table))
         low, high = (None if time is None else microseconds(time) for time in (start, end))
         conditions = conjunction(
@@ -194,7 +194,7 @@ def _counted(session: Session, relation: str, column: str, periods: Sequence[str
 
 def describe(
     session: Session, relation: str, columns: Mapping[str, str], types: pa.Schema
-) -> dict[str, FeatureStatistics]:
+) -> Statistics:
     """Describe columns in one pass, and those with few distinct values in one more for 50.
 
     Args:

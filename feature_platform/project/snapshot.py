@@ -1,6 +1,7 @@
 """Snapshots: the registry at one version, in memory."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Annotated, NamedTuple, Self, TypeAlias
 import pydantic
 
 from feature_platform.definitions import Definition, kinds_in, label_of, namespace_of, read_stored
+from feature_platform.display import html_table
 from feature_platform.errors import RequestError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -139,6 +141,14 @@ class Snapshot:
     def __repr__(self) -> str:
         projects = sorted({key.project for key in self.entries})
         return f"Snapshot(version={self.version}, objects={len(self.entries)}, projects={projects})"
+
+    def _repr_html_(self) -> str:
+        counts = Counter(
+            (key.project, entry.owner, label_of(key.kind)) for key, entry in self.entries.items()
+        )
+        rows = [(*group, count) for group, count in sorted(counts.items())]
+        table = html_table(["project", "owner", "kind", "objects"], rows, most=len(rows))
+        return f"<p>Registry at version {self.version}</p>{table}"
 
     @property
     def version(self) -> int:

@@ -71,6 +71,10 @@ class Registry:
     def close(self) -> None:
         self.log.close()
 
+    def __repr__(self) -> str:
+        read = f"read to version {self._newest.version}" if self._newest.version else "not read yet"
+        return f"Registry in {self.log}, {read}; snapshot() shows its objects"
+
     def snapshot(self, at: int | datetime | None = None) -> Snapshot:
         """Return the newest snapshot, or an earlier one. Reads only new commits.
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
+from feature_platform.display import html_table
 from feature_platform.errors import NotFoundError, RequestError, StoreError
 from feature_platform.offline import check_unique, describe_parquet
 from feature_platform.offline.files import Location
@@ -171,6 +173,16 @@ class SavedDataset:
     def splits(self) -> tuple[str, ...]:
         """Names of the splits; empty if the dataset has none."""
         return tuple(self.manifest["splits"])
+
+    def _repr_html_(self) -> str:
+        manifest = self.manifest
+        parts = (manifest["splits"] or {"data": manifest["rows"]}).items()
+        heading = escape(f"{self!r}, of registry version {self.registry_version}")
+        types = [(name, dtype) for name, dtype in manifest.get("schema", {}).items()]
+        return (
+            f"<p>{heading}</p>{html_table(['part', 'rows'], list(parts))}"
+            f"{html_table(['column', 'type'], types, most=len(types))}"
+        )
 
     def to_batches(self, split: str | None = None) -> pa.RecordBatchReader:
         """Stream the rows of the dataset or of one split.

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from feature_platform.display import html_table, text_table
 from feature_platform.retrieval.convert import to_pandas
-from feature_platform.retrieval.display import html_table, text_table
 
 if TYPE_CHECKING:
     import pandas as pd

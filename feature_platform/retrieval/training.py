@@ -1,11 +1,13 @@
 """Training sets: point-in-time joins, computed when the result is read."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
+from feature_platform.display import html_table
 from feature_platform.errors import RequestError
 from feature_platform.offline import EntityRows, Progress, Query, Span
 from feature_platform.offline.files import Location
@@ -74,11 +76,18 @@ class RetrievalJob:
         return self._stream(self._query.reader(self._progress))
 
     def __repr__(self) -> str:
-        columns = ", ".join([*self.outputs.values(), *self._computed])
+        names = ", ".join(self.outputs.values())
+        return f"RetrievalJob: {f'features {names}' if names else 'features'}{self._state()}"
+
+    def _repr_html_(self) -> str:
+        rows = [(name, column) for column, name in self.outputs.items()]
+        table = html_table(["feature", "from"], rows, most=len(rows)) if rows else ""
+        return f"<p>RetrievalJob{escape(self._state())}</p>{table}"
+
+    def _state(self) -> str:
         version = f" of registry version {self.registry_version}" if self.registry_version else ""
         state = "has run" if self._has_run else "has not run yet; to_df() runs it"
-        features = f"features {columns}{version}" if columns else "features"
-        return f"RetrievalJob: {features}, {self._query.engine}; {state}"
+        return f"{version}, {self._query.engine}; {state}"
 
     def on_progress(self, tell: Progress) -> Self:
         """Call a function with a short description of each step.

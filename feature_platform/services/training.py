@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from feature_platform.definitions import FeatureView, ViewReference, is_name
 from feature_platform.errors import RequestError
-from feature_platform.offline import FeatureStatistics, Span
+from feature_platform.offline import Span, Statistics
 from feature_platform.offline.files import Location
 from feature_platform.project import (
     Features,
@@ -157,7 +157,7 @@ def statistics(
     view: str,
     start_date: datetime | None,
     end_date: datetime | None,
-) -> dict[str, FeatureStatistics]:
+) -> Statistics:
     """Describe the features of a view's history; see `FeatureStore.get_statistics`."""
     home, name = call.at("read", FeatureView.kind, view)
     table = table_of(home.project, home.project.get(FeatureView, name))
