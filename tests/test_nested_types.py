@@ -22,6 +22,7 @@ from feature_platform import (
     Field,
     FileSource,
     OnDemandFeatureView,
+    PushMode,
     PushSource,
     RepoConfig,
     SparkSource,
@@ -153,6 +154,21 @@ def test_pushed_rows_are_checked_and_exact(store: FeatureStore) -> None:
         with raises(SchemaError, name):
             store.push("push", pd.DataFrame({**row, name: [wrong]}))
     assert answers(store.get_online_features(["v"], {"id": [7]}).to_dict()) == {7: FULL}
+
+
+def test_keys_of_maps_without_a_value_are_kept(store: FeatureStore) -> None:
+    rows = [
+        {"id": key, "event_timestamp": NOON, **FULL, "labels": labels}
+        for key, labels in enumerate([{"a": None}, {"b": "c", "a": None}, {}, None], start=10)
+    ]
+    by_column = {name: [row[name] for row in rows] for name in rows[0]}
+    for write in (rows, by_column, pd.DataFrame(rows)):
+        store.push("push", write, to=PushMode.ONLINE_AND_OFFLINE)
+        asked = {"id": [10, 11, 12, 13]}
+        online = store.get_online_features(["v:labels"], asked).to_dict()
+        assert online["labels"] == by_column["labels"]
+        history = store.get_historical_features({**asked, "event_timestamp": [NOON] * 4}, ["v"])
+        assert to_python(history.to_arrow()["labels"]) == by_column["labels"]
 
 
 @pytest.mark.parametrize("mode", ["python", "pandas"])

@@ -1,12 +1,16 @@
 """Convert users' frames to Arrow and back."""
 
+from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from feature_platform.errors import RequestError
 from feature_platform.types.arrow import is_nested, to_python
+from feature_platform.types.values import exact_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,10 +22,18 @@ _NULLABLE = {
 }
 
 
-def to_arrow(frame: object, label: str) -> pa.Table:
+def to_arrow(
+    frame: object, label: str, nested: Mapping[str, pa.DataType] = MappingProxyType({})
+) -> pa.Table:
     """Return a pandas, polars or Arrow table, or any other that exports Arrow, as Arrow.
 
     Also a dict of columns, and a list of dicts.
+
+    Args:
+        frame: The table.
+        label: Its name, for messages.
+        nested: Column → its type, for maps and structs: of Python's dicts, Arrow would make structs
+            with the keys of all rows. Values that do not fit are converted without it.
 
     Raises:
         RequestError: The frame has another type, or a column mixes types.
@@ -29,13 +41,13 @@ def to_arrow(frame: object, label: str) -> pa.Table:
     if isinstance(frame, pa.Table):
         return frame
     try:
-        if isinstance(frame, dict):
-            return pa.table(frame)
         if isinstance(frame, list) and all(isinstance(row, dict) for row in frame):
             names = dict.fromkeys(name for row in frame for name in row)
-            return pa.table({name: [row.get(name) for row in frame] for name in names})
+            frame = {name: [row.get(name) for row in frame] for name in names}
+        if isinstance(frame, dict):
+            return pa.table({**frame, **_typed(frame, nested)})
         if type(frame).__module__.partition(".")[0] == "pandas" and hasattr(frame, "columns"):
-            return pa.Table.from_pandas(frame, preserve_index=False)
+            return _of_pandas(frame, nested)
         if hasattr(frame, "__arrow_c_stream__"):
             return pa.table(frame)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
@@ -44,6 +56,23 @@ def to_arrow(frame: object, label: str) -> pa.Table:
         f"{label} must be a pandas, polars or Arrow table, a dict of columns or a list of dicts, "
         f"not {type(frame).__name__}."
     )
+
+
+def _of_pandas(frame: Any, nested: Mapping[str, pa.DataType]) -> pa.Table:
+    typed = _typed({name: frame[name] for name in nested if name in frame.columns}, nested)
+    table = pa.Table.from_pandas(frame.drop(columns=list(typed)), preserve_index=False)
+    for name, column in typed.items():
+        table = table.append_column(name, column)
+    return table
+
+
+def _typed(columns: Mapping[str, Any], nested: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:
+    typed = {}
+    for name, dtype in nested.items():
+        if name in columns:
+            with suppress(ValueError, TypeError):  # whoever checks the rows says which value it is
+                typed[name] = exact_array(columns[name], dtype)
+    return typed
 
 
 def to_pandas(table: pa.Table, *, nullable: bool = False) -> "pd.DataFrame":

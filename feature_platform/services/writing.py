@@ -27,7 +27,13 @@ from feature_platform.services.loading import (
     raise_all,
     table_writer,
 )
-from feature_platform.services.rows import columns_for, deletions, online_rows, source_rows
+from feature_platform.services.rows import (
+    columns_for,
+    deletions,
+    nested_types,
+    online_rows,
+    source_rows,
+)
 from feature_platform.services.stores import Call
 from feature_platform.streams import Stream, StreamState
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
@@ -54,7 +60,8 @@ def write_online(call: Call, view: str, df: object, *, ignore_unknown: bool = Fa
         return int(remote.write(client, "write-online", view, df, ignore_unknown=ignore_unknown))
     call, view = call.at("write", FeatureView.kind, view)
     [table] = online_tables(call.project, [view])
-    rows = online_rows(table, to_arrow(df, "df"), call.now, ignore_unknown=ignore_unknown)
+    sent = to_arrow(df, "df", nested_types([table]))
+    rows = online_rows(table, sent, call.now, ignore_unknown=ignore_unknown)
     beside = precomputed_writers(call).get(table.name, ())
     return table_writer(call.stores, table, beside)(iter(rows.to_batches()))
 
@@ -65,7 +72,8 @@ def write_offline(call: Call, view: str, df: object, *, ignore_unknown: bool = F
         return str(remote.write(client, "write-offline", view, df, ignore_unknown=ignore_unknown))
     call, view = call.at("write", FeatureView.kind, view)
     table = table_of(call.project, call.project.get(FeatureView, view))
-    rows = online_rows(table, to_arrow(df, "df"), call.now, ignore_unknown=ignore_unknown)
+    sent = to_arrow(df, "df", nested_types([table]))
+    rows = online_rows(table, sent, call.now, ignore_unknown=ignore_unknown)
     return call.stores.offline.append(table, source_rows([table], [rows]))
 
 
@@ -110,7 +118,7 @@ def push(call: Call, source: str, *, df: object, to: PushMode, ignore_unknown: b
         return int(remote.write(client, "push", source, df, **options))
     call, source = call.at("write", PushSource.kind, source)
     tables = _tables_fed_by(call.project, source, online=to is not PushMode.OFFLINE)
-    rows = to_arrow(df, "df")
+    rows = to_arrow(df, "df", nested_types(tables))
     # All rows are checked before any is written.
     checked = [
         online_rows(
