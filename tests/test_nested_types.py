@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal as Exact
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pandas as pd
 import pyarrow as pa
@@ -41,6 +42,8 @@ from feature_platform.types import (
     String,
     Struct,
     UnixTimestamp,
+    Uuid,
+    ValueType,
     parse_type,
 )
 from feature_platform.types.arrow import arrow_type, feature_type, to_python
@@ -458,3 +461,30 @@ def test_types_are_as_deep_as_they_can_be_read_again() -> None:
 def test_fields_of_a_struct_are_a_mapping(wrong: Any) -> None:
     with raises(ValueError, "Struct"):
         Struct(wrong)
+
+
+def test_uuids_are_their_text(tmp_path: Path) -> None:
+    (tmp_path / "rows").mkdir()
+    config = RepoConfig(project="p", team="platform", registry="registry.db")
+    store = FeatureStore(tmp_path, config=config, clock=lambda: NOON)
+    store.apply([FeatureView(
+        name="v", entities=[Entity(name="id", value_type=ValueType.UUID)],
+        schema=[Field(name="u", dtype=Uuid), Field(name="us", dtype=Array(Uuid)),
+                Field(name="deep", dtype=Struct({"u": Uuid}))],
+        source=PushSource(name="push", batch_source=FileSource(path="rows")),
+    )])  # fmt: skip
+    number = UUID("A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11")
+    for n, key in enumerate((number, str(number))):
+        values = {"u": key, "us": [key, None], "deep": {"u": key}}
+        row = {"id": key, "event_timestamp": NOON + n * HOUR, **values}
+        store.push("push", [row], to=PushMode.ONLINE_AND_OFFLINE)
+    text = str(number)
+    expected = {"id": text, "u": text, "us": [text, None], "deep": {"u": text}}
+    for key in (number, text):
+        online = store.get_online_features(["v"], {"id": [key]})
+        assert online.to_dict() == {name: [value] for name, value in expected.items()}
+        asked = pd.DataFrame({"id": [key], "event_timestamp": [NOON]})
+        [row] = store.get_historical_features(asked, ["v"]).to_arrow().to_pylist()
+        assert {name: row[name] for name in expected} == expected
+    store.delete_from_online_store("v", [{"id": number, "event_timestamp": NOON + 2 * HOUR}])
+    assert store.get_online_features(["v:u"], {"id": [text]}).to_dict()["u"] == [None]

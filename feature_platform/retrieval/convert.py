@@ -32,8 +32,8 @@ def to_arrow(
     Args:
         frame: The table.
         label: Its name, for messages.
-        nested: Column → its type, for maps and structs: of Python's dicts, Arrow would make structs
-            with the keys of all rows. Values that do not fit are converted without it.
+        nested: Column → its type, for lists, maps and structs: of Python's dicts, Arrow would make
+            structs with the keys of all rows. Values that do not fit are converted without it.
 
     Raises:
         RequestError: The frame has another type, or a column mixes types.

@@ -11,7 +11,7 @@ import pyarrow as pa
 from feature_platform.errors import RequestError, SchemaError, did_you_mean
 from feature_platform.online import encode_keys
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
-from feature_platform.types.arrow import TIMESTAMP, is_nested
+from feature_platform.types.arrow import TIMESTAMP
 from feature_platform.types.values import check_times, exact_cast, misplaced
 
 
@@ -102,12 +102,12 @@ def _time_features(table: Table) -> dict[str, str]:
 
 
 def nested_types(tables: Iterable[Table]) -> dict[str, pa.DataType]:
-    """Return accepted column → type, of the features that are maps, structs or lists of lists."""
+    """Return accepted column → type, of the features that are maps, structs or lists."""
     return {
         column: table.features.field(name).type
         for table in tables
         for column, name in _column_names(table).items()
-        if name in table.features.names and is_nested(table.features.field(name).type)
+        if name in table.features.names and pa.types.is_nested(table.features.field(name).type)
     }
 
 

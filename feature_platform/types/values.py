@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from functools import partial
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import pyarrow as pa
 
@@ -49,7 +50,10 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
             values = [_plain(value, dtype) for value in values]
             if len({type(v) for v in values if isinstance(v, date)}) > 1:
                 raise ValueError("dates and times are mixed")
-        array = pa.array(values, from_pandas=from_pandas)
+        try:
+            array = pa.array(values, from_pandas=from_pandas)
+        except pa.ArrowNotImplementedError:  # which lists of UUIDs are
+            array = pa.array(_uuids_as_text(values), from_pandas=from_pandas)
         if isinstance(array, pa.ChunkedArray):
             array = array.combine_chunks()
         return array if dtype is None else exact_cast(array, dtype)
@@ -290,12 +294,15 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
     - Integers and floats are converted if no value changes; floats are rounded to narrower floats.
     - Integers and text become decimals if they have no more digits than declared. Floats do not.
     - ISO 8601 text and naive times become UTC; times are floored to microseconds.
+    - UUIDs become text in lower case, as sources give them.
 
     Raises:
         ValueError: The types do not fit, or a value would change.
     """
     if column.type == dtype:
         return column
+    if isinstance(_innermost(column.type), pa.UuidType):
+        column = pa.array(_uuids_as_text(column.to_pylist()))
     if pa.types.is_dictionary(column.type):
         column = pa.array(column.to_pylist())
     if is_nested(dtype) and not pa.types.is_null(column.type):
@@ -315,11 +322,26 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
 
 
 def _hint(column: Column, dtype: pa.DataType) -> str:
-    stored = column.type
-    while is_list(stored):
-        stored = stored.value_type
+    stored = _innermost(column.type)
     rounded = _is_float(stored) and holds_decimals(dtype)
     return "; floats may already be rounded: pass decimals or text" if rounded else ""
+
+
+def _innermost(dtype: pa.DataType) -> pa.DataType:
+    while is_list(dtype):
+        dtype = dtype.value_type
+    return dtype
+
+
+def _uuids_as_text(values: Any) -> list[Any]:
+    return [
+        _uuids_as_text(value)
+        if isinstance(value, (list, tuple, set, frozenset))
+        else str(value)
+        if isinstance(value, UUID)
+        else value
+        for value in values
+    ]
 
 
 def _prepared(column: Column, dtype: pa.DataType) -> Column:
