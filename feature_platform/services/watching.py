@@ -1,12 +1,13 @@
 """Watch the registry: the commits since a cursor that concern somebody."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from feature_platform.definitions import FeatureService
 from feature_platform.errors import LogReplacedError
 from feature_platform.governance import Change
-from feature_platform.project import Cursor, Key, ProjectSnapshot, upstream
+from feature_platform.project import Cursor, Key, ProjectSnapshot, Snapshot, upstream
+from feature_platform.project.snapshot import State
 from feature_platform.registry import Commit
 from feature_platform.services.stores import Call
 
@@ -19,7 +20,8 @@ class Interest:
         kinds: Kinds of objects, such as `feature_view`.
         names: Names of objects.
         owners: Owners of the commits.
-        reads: A feature service: what it reads, directly or not, and the service itself.
+        reads: A feature service: what it reads at the time of a commit, directly or not and from
+            other projects, too, and the service itself.
     """
 
     kinds: Collection[str] = ()
@@ -57,10 +59,16 @@ def watch(call: Call, since: Cursor, interest: Interest) -> Watched:
     registry = call.stores.registry
     if since.version and _was_replaced(call, since):
         return Watched((), cursor, is_replaced=True)
-    before = ProjectSnapshot(registry.snapshot(since.version), project.name, call.now)
-    read = _read_by(interest.reads, before, project) if interest.reads else None
-    commits = registry.history(project=project.name, after=since.version)
-    concerned = ((c, tuple(_changes(c, interest, read))) for c in commits)
+    # What is newer than the cursor is news of the next watch. A service may read other projects.
+    history = registry.history(
+        project=None if interest.reads else project.name, after=since.version
+    )
+    commits = [commit for commit in history if commit.version <= cursor.version]
+    if interest.reads:
+        news = _read_by(interest.reads, project, registry.snapshot(since.version), commits)
+    else:
+        news = ((commit, list(commit.plan.changes)) for commit in commits)
+    concerned = ((c, tuple(_of_interest(c, changes, interest))) for c, changes in news)
     return Watched(tuple((c, changes) for c, changes in concerned if changes), cursor)
 
 
@@ -74,21 +82,39 @@ def _was_replaced(call: Call, since: Cursor) -> bool:
         return True
 
 
-def _read_by(service: str, before: ProjectSnapshot, after: ProjectSnapshot) -> set[Key]:
-    """Return what a service reads, before or after the commits, and the service."""
-    keys = set()
-    for project in (before, after):
-        definition = project.look_up(FeatureService, service)
-        if definition is not None:
-            keys |= {*upstream(project, definition)}
-    return keys | {Key(after.name, FeatureService.kind, service)}
+def _read_by(
+    service: str, project: ProjectSnapshot, before: Snapshot, commits: Iterable[Commit]
+) -> Iterator[tuple[Commit, list[Change]]]:
+    """Yield commits with their changes of a service, and of what it read before or after them.
+
+    Each commit is judged by the registry at its time: whether it concerns the service does not
+    depend on how many commits a watch sees at once.
+    """
+    state = State(before)
+    read = _reads(service, replace(project, snapshot=before, memo={}))
+    for commit in commits:
+        state.change(commit.plan.entries(commit.version), commit.at)
+        touched = {commit.plan.key(change) for change in commit.plan.changes}
+        if not touched & read:
+            continue
+        after = replace(before, entries=state.entries)
+        now_read = _reads(service, replace(project, snapshot=after, memo={}))
+        concerned = read | now_read
+        yield commit, [c for c in commit.plan.changes if commit.plan.key(c) in concerned]
+        read = now_read
 
 
-def _changes(commit: Commit, interest: Interest, read: set[Key] | None) -> Iterator[Change]:
+def _reads(service: str, project: ProjectSnapshot) -> set[Key]:
+    """Return a service and what it reads, directly or not."""
+    definition = project.look_up(FeatureService, service)
+    keys = set() if definition is None else {*upstream(project, definition)}
+    return keys | {Key(project.name, FeatureService.kind, service)}
+
+
+def _of_interest(commit: Commit, changes: Iterable[Change], interest: Interest) -> Iterator[Change]:
     if interest.owners and commit.plan.owner not in interest.owners:
         return
-    for change in commit.plan.changes:
+    for change in changes:
         is_of_kind = not interest.kinds or change.kind in interest.kinds
-        is_named = not interest.names or change.name in interest.names
-        if is_of_kind and is_named and (read is None or commit.plan.key(change) in read):
+        if is_of_kind and (not interest.names or change.name in interest.names):
             yield change

@@ -188,10 +188,10 @@ def test_users_react_to_the_commits_that_concern_them(workspace) -> None:
     FeatureStore(workspace.folder / "risk").apply(partial=False)
     FeatureStore(workspace.folder / "growth").apply(partial=False)
     assert tick().run_requests
-    # The first commit registered what the service reads; the third is of another team.
-    view, source, entity = "feature view 'stats'", "source 'trips'", "entity 'driver'"
+    # The first commit was before there was a service; the third is of another team.
+    view = "feature view 'stats'"
     own = ["on-demand view 'risk_double'", "feature service 'risk_v1'"]
-    assert calls == [[(1, [entity, source, view]), (2, own)]]
+    assert calls == [[(2, own)]]
     version = platform(workspace, PLATFORM.replace("days=1", "days=2"))
     tick()
     assert calls[-1] == [(version, [view])]
