@@ -63,7 +63,7 @@ driver_stats_push = PushSource(name="driver_stats_push", batch_source=driver_sta
 from datetime import timedelta
 
 from feature_platform import FeatureView, Field
-from feature_platform.types import Float32, Int64
+from feature_platform.types import Float64, Int64
 
 from data_sources import driver_stats_push
 from entities import driver
@@ -74,7 +74,7 @@ driver_stats = FeatureView(
     ttl=timedelta(days=1),
     schema=[
         Field(name="trips_today", dtype=Int64),
-        Field(name="conv_rate", dtype=Float32),
+        Field(name="conv_rate", dtype=Float64),
     ],
     source=driver_stats_push,
 )
@@ -116,7 +116,7 @@ _TEAM = {
 from typing import Any
 
 from feature_platform import Field, OnDemandFeatureView, RequestSource
-from feature_platform.types import Float32, Int64
+from feature_platform.types import Float64, Int64
 
 
 @OnDemandFeatureView(
@@ -124,7 +124,7 @@ from feature_platform.types import Float32, Int64
         "driver_stats:trips_today",
         RequestSource(schema=[Field(name="trips_planned", dtype=Int64)]),
     ],
-    schema=[Field(name="{team}_load", dtype=Float32)],
+    schema=[Field(name="{team}_load", dtype=Float64)],
 )
 def {team}_workload(inputs: dict[str, Any]) -> dict[str, Any]:
     """Today's trips, as a share of 40."""

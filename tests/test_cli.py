@@ -92,16 +92,16 @@ def test_an_update_shows_what_changes(folders: Path) -> None:
     run("-C", platform, "apply")
     views = platform / "feature_views.py"
     text = views.read_text().replace("timedelta(days=1)", "timedelta(days=2)")
-    text = text.replace('name="conv_rate", dtype=Float32', 'name="rating", dtype=Float32')
-    views.write_text(text.replace('"trips_today", dtype=Int64', '"trips_today", dtype=Float32'))
+    text = text.replace('name="conv_rate", dtype=Float64', 'name="rating", dtype=Float64')
+    views.write_text(text.replace('"trips_today", dtype=Int64', '"trips_today", dtype=Float64'))
 
     planned = run("-C", platform, "plan").output
     assert "~ feature view driver_stats" in planned
     for line in (
         "ttl: P1D → P2D",
-        "schema: - conv_rate Float32",
-        "schema: + rating Float32",
-        "schema: ~ trips_today Int64 → Float32",
+        "schema: - conv_rate Float64",
+        "schema: + rating Float64",
+        "schema: ~ trips_today Int64 → Float64",
     ):
         assert line in planned
     views.unlink()
@@ -409,7 +409,9 @@ def test_a_share_from_offer_to_end(folders: Path, dev: Path) -> None:
     run("-C", platform, "apply")
     run("-C", platform, "materialize", "2026-01-01", "2026-01-01T12:00:00")
     assert "accept rides" not in run("-C", dev, "plan", code=1).output
-    assert "+ share dev" in run("-C", platform, "share", "dev", "driver_stats").output
+    offered = run("-C", platform, "share", "dev", "driver_stats").output
+    assert "+ share dev" in offered
+    assert "nothing yet" in offered
     assert "accept rides" in run("-C", dev, "plan", code=1).output
     assert "+ acceptance rides" in run("-C", dev, "accept", "rides").output
     run("-C", dev, "apply")
@@ -444,7 +446,8 @@ def test_a_share_is_asked_for_first(folders: Path, dev: Path) -> None:
     assert "requested" not in run("-C", platform, "shares").output
     run("-C", dev, "request", "rides")
     assert "requested" in run("-C", platform, "shares").output
-    run("-C", platform, "share", "dev", "--until", "2099-12-31", "--write")
+    offered = run("-C", platform, "share", "dev", "--until", "2099-12-31", "--write").output
+    assert "nothing yet" not in offered  # it has asked
     shared = run("-C", dev, "shares").output
     assert shared.splitlines()[-1].split()[4:8] == ["write", "whole", "store", "2099-12-31"]
     run("-C", dev, "reject", "rides")

@@ -55,6 +55,8 @@ def share(
         until=until.date() if until else None,
     )
     hint = f"A full sync removes it, unless the repo defines Share(to={project!r})."
+    if not any(key.project == project for key in store.snapshot().entries):
+        hint = f"Project {project!r} has registered nothing yet: check its name. {hint}"
     _commit(store, planned, f"share with {project}", hint, yes=yes, as_json=as_json)
 
 
