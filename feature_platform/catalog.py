@@ -1,8 +1,8 @@
 """The catalog: what is registered in a project, by kind."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Protocol, TypeVar
 
 from feature_platform.definitions import (
     Definition,
@@ -14,9 +14,20 @@ from feature_platform.definitions import (
     StreamFeatureView,
     View,
 )
+from feature_platform.errors import RequestError, abbreviate
 from feature_platform.project import ProjectSnapshot
 
 D = TypeVar("D", bound=Definition)
+
+
+class Tagged(Protocol):
+    """Something with tags."""
+
+    @property
+    def tags(self) -> Mapping[str, str]: ...
+
+
+T = TypeVar("T", bound=Tagged)
 Tags = Mapping[str, str] | None
 
 
@@ -80,5 +91,16 @@ class Catalog(ABC):
 
 
 def _list(project: ProjectSnapshot, kind: type[D], tags: Tags) -> list[D]:
+    return tagged((definition for definition, _ in project.of(kind)), tags)
+
+
+def tagged(objects: Iterable[T], tags: Tags) -> list[T]:
+    """Keep the objects that have all tags.
+
+    Raises:
+        RequestError: The tags are no dict.
+    """
+    if tags is not None and not isinstance(tags, Mapping):
+        raise RequestError(f"tags must be a dict of name to value, not {abbreviate(tags)}.")
     required = dict(tags or {}).items()
-    return [definition for definition, _ in project.of(kind) if required <= definition.tags.items()]
+    return [each for each in objects if required <= each.tags.items()]

@@ -6,7 +6,7 @@ from pathlib import Path
 from threading import Event
 from typing import Self
 
-from feature_platform.catalog import Catalog
+from feature_platform.catalog import Catalog, Tags, tagged
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import Definition, FeatureService, Source, View, ViewReference
 from feature_platform.errors import NotFoundError, RequestError
@@ -807,16 +807,19 @@ class FeatureStore(Catalog):
         """
         return training.saved_dataset(self.stores, name)
 
-    def _commit(
-        self,
-        call: Call,
-        plan: Plan | SavedPlan,
-        message: str,
-        client: str = "python",
-        commit_id: str = "",
-    ) -> Commit | None:
+    def list_saved_datasets(self, *, tags: Tags = None) -> list[SavedDataset]:
+        """List the saved datasets below the offline store's root, by name.
+
+        Datasets that were saved into folders of their own are opened with `SavedDataset.load`.
+
+        Args:
+            tags: Labels that they must have.
+        """
+        return tagged(training.saved_datasets(self.stores), tags)
+
+    def _commit(self, call: Call, plan: Plan | SavedPlan, *signature: str) -> Commit | None:
         self._check_not_pinned()
-        return applying.commit(call, plan, message=message, client=client, commit_id=commit_id)
+        return applying.commit(call, plan, *signature)
 
     def _writing(self) -> Call:
         self._check_not_pinned()

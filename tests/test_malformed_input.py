@@ -104,6 +104,8 @@ CALLS: dict[str, Callable[[FeatureStore, Any], object]] = {
     "parity": lambda s, odd: s.verify_parity(["v"], odd),
     "ingest": lambda s, odd: s.ingest(odd),
     "saved dataset": lambda s, odd: s.get_saved_dataset(odd),
+    "tags of a list": lambda s, odd: s.list_entities(tags=odd),
+    "tags of datasets": lambda s, odd: s.list_saved_datasets(tags=odd),
     "source schema": lambda s, odd: s.get_source_schema(odd),
     "type of an array": lambda _, odd: Field(name="f", dtype=Array(odd)),
     "types of a struct": lambda _, odd: Field(name="f", dtype=Struct(odd)),
@@ -201,6 +203,8 @@ ACCEPTED = {
     "cache seconds": {"series", "float", "int"},
     "pinned version": {"max", "none"},
     "policy": {"dict", "none"},
+    "tags of a list": {"dict", "none"},
+    "tags of datasets": {"dict", "none"},
     "deprecation": {"min", "date"},
     "transfer": {"path"},
 }

@@ -26,7 +26,7 @@ PAGE = """# The Dagster layer beside bare Dagster
 
 {tables}
 
-- `load`: build the definitions of a code location, and everything that a code server asks of them. Ours includes importing the definitions that people wrote.
+- `load`: build the definitions of a code location, and everything that a code server asks of them. Ours includes importing the definitions that people wrote. The best of three.
 - `first apply`: a run that registers and emits everything. Runs of 5,000 objects are left out: one takes bare Dagster more than ten minutes. Ours has lineage, schema and differences in the events, and the checks of the registration.
 - `unchanged apply`: a run that finds nothing to do, the best of three.
 - `one changed`: a run that registers and emits one object.

@@ -101,6 +101,12 @@ def loaded(build: Callable[[], dg.Definitions]) -> dg.Definitions:
     return definitions
 
 
+def fastest_load(build: Callable[[], dg.Definitions]) -> tuple[float, dg.Definitions]:
+    """Return the cpu seconds of the fastest of three loads, and the last one's definitions."""
+    loads = [cpu(lambda: loaded(build)) for _ in range(3)]
+    return min(seconds for seconds, _ in loads), loads[-1][1]
+
+
 def run(definitions: dg.Definitions, instance: dg.DagsterInstance) -> int:
     """Run the step; return how many assets were emitted."""
     job = definitions.resolve_job_def("apply_platform")
@@ -128,7 +134,7 @@ def main() -> None:
         cells: dict[str, float] = {}
         if system == "ours":
             ours(repo, 3).get_repository_def()
-            cells["load"], first = cpu(lambda: loaded(lambda: ours(repo, count)))
+            cells["load"], first = fastest_load(lambda: ours(repo, count))
             if count <= MOST_EMITTED:
                 cells["first apply"], emitted = cpu(lambda: run(first, instance))
                 assert emitted == count // 3 * 3 + 1, emitted  # noqa: S101
@@ -143,7 +149,7 @@ def main() -> None:
                 FeatureStore(repo).apply(partial=False)
             cells["tick"], _ = cpu(lambda: tick(one, instance))
         else:
-            cells["load"], all_emitted = cpu(lambda: loaded(lambda: bare(count, count)))
+            cells["load"], all_emitted = fastest_load(lambda: bare(count, count))
             one = loaded(lambda: bare(count, 1))
             if count <= MOST_EMITTED:
                 cells["first apply"], _ = cpu(lambda: run(all_emitted, instance))

@@ -170,6 +170,11 @@ class SavedDataset:
         return int(self.manifest["registry_version"])
 
     @property
+    def tags(self) -> Mapping[str, str]:
+        """Labels given when it was saved."""
+        return dict(self.manifest.get("tags") or {})
+
+    @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits; empty if the dataset has none."""
         return tuple(self.manifest["splits"])

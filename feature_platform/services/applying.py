@@ -191,7 +191,6 @@ def _loses_features(change: Change) -> bool:
 def commit(
     call: Call,
     plan: Plan | SavedPlan,
-    *,
     message: str = "",
     client: str = "python",
     commit_id: str = "",

@@ -31,6 +31,7 @@ from feature_platform.retrieval import (
     to_arrow,
     verify,
 )
+from feature_platform.retrieval.datasets import MANIFEST
 from feature_platform.services import remote
 from feature_platform.services.stores import Call, Stores
 from feature_platform.table import EVENT_TIMESTAMP
@@ -189,6 +190,12 @@ def save_dataset(
 def saved_dataset(stores: Stores, name: str) -> SavedDataset:
     """Open a saved dataset; see `FeatureStore.get_saved_dataset`."""
     return SavedDataset.load(_dataset_folder(stores, name))
+
+
+def saved_datasets(stores: Stores) -> list[SavedDataset]:
+    """Open all saved datasets; see `FeatureStore.list_saved_datasets`."""
+    manifests = sorted((_root(stores) / "datasets").glob(f"*/{MANIFEST}"))
+    return [SavedDataset.load(manifest.parent) for manifest in manifests]
 
 
 def _dataset_folder(stores: Stores, name: str) -> Path:

@@ -41,6 +41,10 @@ def test_a_saved_dataset_says_how_it_was_made(platform: FeatureStore) -> None:
     saved = platform.create_saved_dataset(job, "drivers", tags={"for": "ranking"})
 
     assert platform.get_saved_dataset("drivers").manifest == saved.manifest
+    platform.create_saved_dataset(job, "again")
+    assert [each.name for each in platform.list_saved_datasets()] == ["again", "drivers"]
+    assert platform.list_saved_datasets(tags={"for": "ranking"}) == [saved]
+    assert platform.list_saved_datasets(tags={"for": "another"}) == []
     assert saved.to_arrow().equals(job.to_arrow())
     assert saved.to_df()["trips"].tolist()[:2] == [11, 20]
     assert saved.to_polars()["trips"].to_list() == [11, 20, None]
