@@ -100,6 +100,7 @@ class DuckDBSession(Session):
             self.db = duckdb.connect(config=config)
             self.db.execute("SET TimeZone = 'UTC'")
             self.db.execute("SET enable_progress_bar = false")  # it would be printed to the output
+            self.db.execute("SET parquet_metadata_cache = true")  # several statements read a file
         except duckdb.Error as error:
             self.close()
             options = f"memory_limit {memory_limit!r}, threads {threads}"
