@@ -92,12 +92,14 @@ def _statistics_record(statistics: FeatureStatistics) -> dg.TableRecord:
     numbers |= {f"{probability:.0%}": quantiles.get(probability) for probability in QUANTILES}
     counts = {"rows": statistics.count, "distinct": statistics.distinct}
     bounds = {"min": _shown(statistics.min), "max": _shown(statistics.max)}
-    rounded = {n: None if v is None else float(f"{v:.6g}") for n, v in numbers.items()}
-    return dg.TableRecord({"feature": statistics.feature, **counts, **bounds, **rounded})
+    shown = {name: _shown(value) for name, value in numbers.items()}
+    return dg.TableRecord({"feature": statistics.feature, **counts, **bounds, **shown})
 
 
 def _shown(value: Any) -> str | float | None:
-    return value if isinstance(value, (bool, int, float, type(None))) else str(value)
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    return value if isinstance(value, (bool, int, type(None))) else str(value)
 
 
 def problem_table(problems: Iterable[Problem]) -> dict[str, Any]:

@@ -221,7 +221,7 @@ def _ledger(store: FeatureStore, view: View) -> dict[str, Any]:
     behind = datetime.now(UTC) - windows[-1].end
     return {
         "loaded_until": windows[-1].end.isoformat(),
-        "lag_seconds": max(behind.total_seconds(), 0.0),
+        "lag_seconds": max(round(behind.total_seconds()), 0),
     }
 
 
