@@ -137,3 +137,46 @@ def test_the_cheap_way_gives_the_same_values_and_errors(dtype: pa.DataType, valu
             return "refused"
 
     assert outcome(converter(dtype)) == outcome(lambda v: exact_array(v, dtype).to_pylist())
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("as_pandas", [False, True])
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        [NEW_YEAR.date(), NEW_YEAR], [NEW_YEAR, NEW_YEAR.date()],  # Arrow cuts times to dates
+        [1.5, True], [True, 1.5], [5, np.True_], [Decimal(1), True],
+    ],
+)  # fmt: skip
+def test_kinds_that_arrow_mixes_are_refused(
+    mixed: list[Any], *, as_pandas: bool, nested: bool
+) -> None:
+    values: Any = [[value] for value in mixed] if nested else mixed
+    if as_pandas:
+        values = pd.Series(values, dtype=object)
+    with raises(ValueError, "mixed"):
+        exact_array(values, None)
+
+
+def test_fields_of_dicts_are_of_types_of_their_own() -> None:
+    rows = [{"a": 1, "b": True, "at": NEW_YEAR.date()}]
+    assert exact_array(rows, None).to_pylist() == rows
+
+
+@pytest.mark.parametrize(
+    ("values", "exact"),
+    [
+        (pa.array([2.0**53 - 1, None]), True), (pa.array([2.0**53]), False),
+        (pa.array([2.0**24 - 1], pa.float32()), True), (pa.array([2.0**24], pa.float32()), False),
+        (pa.array([[2.0**53]]), False), (pa.array([-(2.0**53)]), False),
+    ],
+)  # fmt: skip
+def test_integers_from_floats_are_those_that_floats_hold_exactly(
+    values: pa.Array, *, exact: bool
+) -> None:
+    dtype = pa.list_(pa.int64()) if pa.types.is_list(values.type) else pa.int64()
+    if exact:
+        assert exact_cast(values, dtype).to_pylist() == values.to_pylist()
+        return
+    with raises(ValueError, "rounded"):
+        exact_cast(values, dtype)

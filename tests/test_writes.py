@@ -325,3 +325,17 @@ def test_a_feature_may_be_the_time_of_its_source(
 def test_the_event_time_is_not_its_own_created_timestamp() -> None:
     with raises(DefinitionError, "created_timestamp_column", "'ts'"):
         FileSource(name="x", path="x", timestamp_field="ts", created_timestamp_column="ts")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_date_beside_times_cuts_none_of_them(platform: FeatureStore, first: int) -> None:
+    """Arrow would make dates of all of them, and a row of noon would count from midnight."""
+    times: list[Any] = [NOON.date(), NOON]
+    times = [times[first], times[1 - first]]
+    columns = {"driver_id": [1, 2], "event_timestamp": times, "trips": [1, 2], "rate": [0.5, 0.5]}
+    listed = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    for frame in (columns, listed, pd.DataFrame(columns)):
+        with raises(RequestError, "event_timestamp", "mixed"):
+            platform.write_to_online_store("driver_stats", frame)
+        with raises(RequestError, "event_timestamp", "mixed"):
+            platform.get_historical_features(frame, ["driver_stats"], full_feature_names=True)

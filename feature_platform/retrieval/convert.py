@@ -45,7 +45,7 @@ def to_arrow(
             names = dict.fromkeys(name for row in frame for name in row)
             frame = {name: [row.get(name) for row in frame] for name in names}
         if isinstance(frame, dict):
-            return pa.table({**frame, **_typed(frame, nested)})
+            return pa.table({n: _array(n, values, nested.get(n)) for n, values in frame.items()})
         if type(frame).__module__.partition(".")[0] == "pandas" and hasattr(frame, "columns"):
             return _of_pandas(frame, nested)
         if hasattr(frame, "__arrow_c_stream__"):
@@ -59,20 +59,26 @@ def to_arrow(
 
 
 def _of_pandas(frame: Any, nested: Mapping[str, pa.DataType]) -> pa.Table:
-    typed = _typed({name: frame[name] for name in nested if name in frame.columns}, nested)
-    table = pa.Table.from_pandas(frame.drop(columns=list(typed)), preserve_index=False)
-    for name, column in typed.items():
-        table = table.append_column(name, column)
-    return table
+    objects = [name for name, of in frame.dtypes.items() if str(of) == "object"]
+    if not frame.columns.is_unique:
+        objects = []  # Arrow says which column is there twice
+    table = pa.Table.from_pandas(frame.drop(columns=objects), preserve_index=False)
+    for name in objects:
+        table = table.append_column(str(name), _array(name, frame[name], nested.get(name)))
+    return table.select([str(name) for name in frame.columns])
 
 
-def _typed(columns: Mapping[str, Any], nested: Mapping[str, pa.DataType]) -> dict[str, pa.Array]:
-    typed = {}
-    for name, dtype in nested.items():
-        if name in columns:
-            with suppress(ValueError, TypeError):  # whoever checks the rows says which value it is
-                typed[name] = exact_array(columns[name], dtype)
-    return typed
+def _array(name: object, values: Any, dtype: pa.DataType | None) -> Any:
+    """Return values of Python as an array of one type; arrays as they are."""
+    if not isinstance(values, (list, tuple)) and str(getattr(values, "dtype", "")) != "object":
+        return values
+    if dtype is not None:
+        with suppress(ValueError, TypeError):  # whoever checks the rows says which value it is
+            return exact_array(values, dtype)
+    try:
+        return exact_array(values, None)
+    except ValueError as error:
+        raise ValueError(f"column {name!r}: {error}") from error
 
 
 def to_pandas(table: pa.Table, *, nullable: bool = False) -> "pd.DataFrame":

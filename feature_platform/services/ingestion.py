@@ -4,16 +4,17 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event
-from typing import Any, NamedTuple
-
-import pyarrow as pa
+from typing import Any, NamedTuple, TypeAlias
 
 from feature_platform.errors import SchemaError
 from feature_platform.streams import Message, Stream
+from feature_platform.types.values import exact_array
 
 _log = logging.getLogger("feature_platform.streams")
 _MOST_AT_ONCE = 1000
 _WAIT_SECONDS = 1.0
+
+Rows: TypeAlias = list[Mapping[str, Any]]
 
 
 class Ingested(NamedTuple):
@@ -30,7 +31,7 @@ class Ingested(NamedTuple):
 
 def ingest_stream(
     stream: Stream,
-    push: Callable[[pa.Table], object],
+    push: Callable[[Rows], object],
     *,
     until_empty: bool,
     stop: Event,
@@ -69,11 +70,11 @@ def ingest_stream(
 
 
 def _store(
-    messages: Sequence[Message], push: Callable[[pa.Table], object]
+    messages: Sequence[Message], push: Callable[[Rows], object]
 ) -> list[tuple[Message, str]]:
     """Push a batch; if a message is invalid, split the batch to find it."""
     try:
-        push(_table([_row(message) for message in messages]))
+        push(_checked([_row(message) for message in messages]))
     except SchemaError as error:
         if len(messages) == 1:
             return [(messages[0], str(error))]
@@ -92,11 +93,14 @@ def _row(message: Message) -> Mapping[str, Any]:
     return row
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+def _checked(rows: Rows) -> Rows:
+    """Return rows that are a table; their types are for those who know the views."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     if lacking := [name for name in names for row in rows if name not in row]:
         raise SchemaError(f"The message lacks {lacking[0]!r}.")  # of its neighbours, if not its own
-    try:
-        return pa.table({name: pa.array([row[name] for row in rows]) for name in names})
-    except (pa.ArrowException, OverflowError, TypeError, UnicodeError) as error:
-        raise SchemaError(f"The message cannot be read: {error}.") from None
+    for name in names:
+        try:
+            exact_array([row[name] for row in rows], None)
+        except ValueError as error:
+            raise SchemaError(f"The message cannot be read: {name!r}: {error}.") from None
+    return rows

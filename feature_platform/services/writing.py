@@ -19,7 +19,7 @@ from feature_platform.errors import (
 from feature_platform.project import ProjectSnapshot, table_of
 from feature_platform.retrieval import to_arrow
 from feature_platform.services import remote
-from feature_platform.services.ingestion import Ingested, ingest_stream
+from feature_platform.services.ingestion import Ingested, Rows, ingest_stream
 from feature_platform.services.loading import (
     all_online_tables,
     online_tables,
@@ -200,7 +200,7 @@ def _write_all(call: Call, tables: Sequence[Table], checked: Sequence[pa.Table])
 def ingest(
     call: Call,
     source: str,
-    push_rows: Callable[[pa.Table], object],
+    push_rows: Callable[[Rows], object],
     *,
     until_empty: bool,
     stop: Event | None,

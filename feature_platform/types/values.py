@@ -2,8 +2,9 @@
 
 import struct
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
-from functools import partial
+from datetime import date, datetime
+from functools import cache, partial
+from numbers import Number
 from typing import Any, TypeAlias
 from uuid import UUID
 
@@ -16,7 +17,8 @@ from feature_platform.types.decimals import exact_decimals, holds_decimals, is_l
 # Microseconds since 1970 of the first and the last moment that Python has.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 
-_CONTAINERS = (list, tuple, dict, set, frozenset)
+_LISTS = (list, tuple, set, frozenset)
+_CONTAINERS = (*_LISTS, dict)
 _DEEPEST = 101  # more than any type
 
 Column: TypeAlias = Any
@@ -45,11 +47,9 @@ def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = F
         return pa.array(exact_decimals(listed, dtype, nan_is_null=from_pandas), dtype)
     try:
         if str(getattr(values, "dtype", "object")) == "object":
-            _check_depth([value for value in values if isinstance(value, _CONTAINERS)])
-        if not hasattr(values, "dtype"):
             values = [_plain(value, dtype) for value in values]
-            if len({type(v) for v in values if isinstance(v, date)}) > 1:
-                raise ValueError("dates and times are mixed")
+            _check_depth([value for value in values if isinstance(value, _CONTAINERS)])
+            _check_unmixed(values)
         try:
             array = pa.array(values, from_pandas=from_pandas)
         except pa.ArrowNotImplementedError:  # which lists of UUIDs are
@@ -74,6 +74,30 @@ def _check_depth(containers: Sequence[Any]) -> None:
         items = (v.values() if isinstance(v, dict) else v for v in level.values())
         level = {id(v): v for each in items for v in each if isinstance(v, _CONTAINERS)}
     raise ValueError(f"a value contains itself, or is nested more than {_DEEPEST} times")
+
+
+def _check_unmixed(values: Sequence[Any]) -> None:
+    """Refuse what Arrow would convert to the type of the first value: times to dates, for example.
+
+    Raises:
+        ValueError: Values are of several kinds.
+    """
+    level = values
+    while level:
+        kinds = {_kind(of) for of in set(map(type, level))}
+        for mixed in ({"dates", "times"}, {"numbers", "booleans"}):
+            if mixed <= kinds:
+                raise ValueError(f"{' and '.join(sorted(mixed))} are mixed")
+        level = [item for v in level if isinstance(v, _LISTS) for item in v]
+
+
+@cache
+def _kind(of: type) -> str:
+    if issubclass(of, date):
+        return "times" if issubclass(of, datetime) else "dates"
+    if of.__name__ in {"bool", "bool_"}:  # also numpy's
+        return "booleans"
+    return "numbers" if issubclass(of, Number) else ""
 
 
 def exact_nested(values: Any, dtype: pa.DataType) -> pa.Array:
@@ -149,7 +173,7 @@ def _checked_dict(value: Any) -> Mapping[str, Any]:
 def _checked_list(value: Any) -> Sequence[Any]:
     if hasattr(value, "tolist"):
         return value.tolist()  # type: ignore[no-any-return]
-    if not isinstance(value, (list, tuple, set, frozenset)):
+    if not isinstance(value, _LISTS):
         raise ValueError(f"{abbreviate(value)} is not a list")
     return list(value)
 
@@ -316,9 +340,29 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
         cast = _prepared(column, dtype).cast(dtype)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
+    _check_exact_integers(column, dtype)
     if _infinities(cast) != _infinities(column):
         raise ValueError(f"a value is too large for {dtype}")
     return cast
+
+
+def _check_exact_integers(column: Column, dtype: pa.DataType) -> None:
+    """Refuse integers from floats that are so large that they may have been rounded.
+
+    Raises:
+        ValueError: One is.
+    """
+    from pyarrow import compute
+
+    stored = _innermost(column.type)
+    if not _is_float(stored) or not pa.types.is_integer(_innermost(dtype)):
+        return
+    while is_list(column.type):
+        column = compute.list_flatten(column)
+    bits = {16: 11, 32: 24}.get(stored.bit_width, 53)
+    largest = compute.max(compute.abs(column)).as_py()
+    if largest is not None and largest >= 2**bits:
+        raise ValueError(f"{largest!r} may have been rounded; pass integers, not floats")
 
 
 def _hint(column: Column, dtype: pa.DataType) -> str:
@@ -336,7 +380,7 @@ def _innermost(dtype: pa.DataType) -> pa.DataType:
 def _uuids_as_text(values: Any) -> list[Any]:
     return [
         _uuids_as_text(value)
-        if isinstance(value, (list, tuple, set, frozenset))
+        if isinstance(value, _LISTS)
         else str(value)
         if isinstance(value, UUID)
         else value
