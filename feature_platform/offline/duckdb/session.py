@@ -16,13 +16,13 @@ from pyarrow import fs, parquet
 
 from feature_platform.errors import ConfigError, RequestError, SourceError, StoreError
 from feature_platform.offline.base import EntityRows, Progress
-from feature_platform.offline.columns import family
 from feature_platform.offline.duckdb.append import append_files
 from feature_platform.offline.duckdb.csv import CSV_OPTIONS, column_types, only_integers, parse
 from feature_platform.offline.duckdb.dialect import DuckDBDialect
 from feature_platform.offline.duckdb.errors import first_line, translated
 from feature_platform.offline.duckdb.files import Files, list_files, literal_path
 from feature_platform.offline.duckdb.join import DuckDBJoin
+from feature_platform.offline.duckdb.layouts import check_layouts, check_required
 from feature_platform.offline.duckdb.source_state import source_state
 from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
@@ -33,6 +33,7 @@ from feature_platform.offline.store import SqlOfflineStore
 from feature_platform.table import SourceTable, Table
 
 _LAKES = ("delta", "iceberg")
+_FILE = "__fp_file"
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _WIDE = 500
 _MOST_THREADS = 1024
@@ -271,34 +272,11 @@ class DuckDBSession(Session):
         relation = f"read_parquet([{self._listing(names)}], {', '.join(options)})"
         columns = self._describe(relation, _unreadable(label))
         if len(names) > 1:
-            self._check_same_families(label, names, columns)
+            required = [n for n in _required(table, source) if f"/{n}=" not in names[0]]
+            check_layouts(self.rows, label, self._listing(names), required)
         # Pruned files are not counted, so the index of a file is not stable.
         row_id = ("filename" if files.partitioned else "file_index", "file_row_number")
         return Relation(relation, columns, _free(row_id, columns))
-
-    def _check_same_families(
-        self, label: str, names: list[str], columns: Mapping[str, pa.DataType]
-    ) -> None:
-        """Refuse files that DuckDB would read as text because others of the folder hold text.
-
-        Raises:
-            SourceError: A column is text in some files and of another type in others.
-        """
-        text = [name for name, dtype in columns.items() if family(dtype) == "text"]
-        if not text:
-            return
-        listed = ", ".join(map(self.sql.literal, text))
-        query = (
-            f"SELECT name, file_name, type FROM parquet_schema([{self._listing(names)}]) "
-            f"WHERE name IN ({listed}) AND type NOT IN ('BYTE_ARRAY', 'FIXED_LEN_BYTE_ARRAY') "
-            "AND coalesce(logical_type, '') NOT LIKE 'NullType%' ORDER BY ALL LIMIT 1"
-        )
-        if mixed := self.rows(query):
-            column, file, stored = mixed[0].values()
-            raise SourceError(
-                f"Source {label!r}: column {column!r} is text in some files and {stored} in "
-                f"{Path(file).name}. Write all files with one type."
-            )
 
     def _list(self, label: str, location: Mapping[str, str]) -> tuple[list[str], Files]:
         files = list_files(label, location, self._root)
@@ -333,7 +311,8 @@ class DuckDBSession(Session):
     def _csv(self, table: Table, source: SourceTable, names: list[str]) -> Relation:
         """Read CSV files once: as text, which is then converted strictly to the declared types."""
         options = f"{CSV_OPTIONS}, header = true, hive_partitioning = false"
-        options += ", union_by_name = true" if len(names) > 1 else ""
+        if len(names) > 1:
+            options += f", union_by_name = true, filename = '{_FILE}'"
         relation = f"read_csv([{self._listing(names)}], {options})"
         columns = self._describe(relation, _unreadable(source.name))
         types = column_types(table, source)
@@ -346,11 +325,25 @@ class DuckDBSession(Session):
             selected.append(f"{read} AS {quoted}")
         name = f"csv{len(self._relations)}"
         self.run(f"CREATE TEMP TABLE {name} AS SELECT {', '.join(selected)} FROM {relation}")
+        if len(names) > 1:
+            self._check_files(table, source, name, names)
         for key in (source.column(key) for key, dtype in table.keys.items() if dtype is None):
             if key in columns:
                 self._read_integers(name, self.sql.quote(key))
         columns = self._describe(name, _unreadable(source.name))
         return Relation(name, columns, _free(("rowid",), columns))
+
+    def _check_files(self, table: Table, source: SourceTable, name: str, names: list[str]) -> None:
+        """Look at the files none of whose rows count: their header may be missing or broken."""
+        required = _required(table, source)
+        filled = " AND ".join(f"count({self.sql.quote(column)}) > 0" for column in required)
+        sound = f"SELECT {_FILE} AS file FROM {name} GROUP BY {_FILE} HAVING {filled}"
+        for path in sorted({*names} - {row["file"] for row in self.rows(sound)}):
+            options = f"{CSV_OPTIONS}, header = true, hive_partitioning = false"
+            relation = f"read_csv([{self._listing([path])}], {options})"
+            columns = self._describe(relation, _unreadable(source.name))
+            check_required(source.name, Path(path).name, columns, required)
+        self.run(f"ALTER TABLE {name} DROP COLUMN {_FILE}")
 
     def _check_header(self, label: str, names: list[str]) -> None:
         for name in names:
@@ -378,6 +371,11 @@ class DuckDBSession(Session):
         with translated():
             self.db.register(name, dataset)
         return Relation(name, self._describe(name, _unreadable(label)))
+
+
+def _required(table: Table, source: SourceTable) -> list[str]:
+    """Return the source columns without which there is no row."""
+    return [source.event_timestamp, *map(source.column, table.keys)]
 
 
 def _free(row_id: tuple[str, ...], columns: Mapping[str, object]) -> tuple[str, ...]:

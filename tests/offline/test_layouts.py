@@ -1,0 +1,102 @@
+"""What one file alone is refused for is refused in a folder."""
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+from tests_support import HOUR, NOON, raises
+
+from feature_platform import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig
+from feature_platform.errors import SourceError
+from feature_platform.types import Int64
+
+AT = "2026-01-01T10:00:00Z"
+
+
+def store_of(folder: Path, file_format: str) -> FeatureStore:
+    (folder / "rows").mkdir()
+    config = RepoConfig(project="p", team="platform", registry="r.db")
+    store = FeatureStore(folder, config=config, clock=lambda: NOON)
+    store.apply([FeatureView(
+        name="v", entities=[Entity(name="k", value_type=Int64)],
+        schema=[Field(name="x", dtype=Int64)],
+        source=FileSource(name="s", path="rows", file_format=file_format),
+    )])  # fmt: skip
+    return store
+
+
+def history(store: FeatureStore, *keys: int) -> list[Any]:
+    asked = {"k": list(keys), "event_timestamp": [NOON] * len(keys)}
+    return list(store.get_historical_features(asked, ["v"]).to_arrow()["x"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"k,event_timestamp,x\n2,{AT},7\n3,{AT},8,9\n",  # one field too many
+        f"2,{AT},7\n",  # no header
+        f"key,event_timestamp,x\n2,{AT},7\n",
+        f"k,at,x\n2,{AT},7\n",
+    ],
+)
+def test_a_csv_file_whose_rows_would_be_lost_is_refused(tmp_path: Path, text: str) -> None:
+    store = store_of(tmp_path, "csv")
+    (tmp_path / "rows" / "a.csv").write_text(f"k,event_timestamp,x\n1,{AT},5\n")
+    (tmp_path / "rows" / "b.csv").write_text(text)
+    with raises(SourceError, "b.csv"):
+        history(store, 1, 2)
+    with raises(SourceError, "b.csv"):
+        store.materialize(NOON - 9 * HOUR, NOON)
+    assert store.online_windows("v") == []
+    (tmp_path / "rows" / "b.csv").write_text("k,event_timestamp,x\n")  # it only has no rows
+    (tmp_path / "rows" / "c.csv").write_text(f"x,event_timestamp,k\n7,{AT},2\n,{AT},\n")
+    assert history(store, 1, 2) == [5, 7]
+
+
+def table(key: str = "k", at: str = "event_timestamp", value: Any = 7) -> pa.Table:
+    return pa.table(
+        {key: [2], at: pa.array([NOON - HOUR], pa.timestamp("us", "UTC")), "x": [value]}
+    )
+
+
+@pytest.mark.parametrize("lacks", ["k", "event_timestamp"])
+def test_a_parquet_file_whose_rows_would_be_lost_is_refused(tmp_path: Path, lacks: str) -> None:
+    store = store_of(tmp_path, "parquet")
+    parquet.write_table(table(), tmp_path / "rows" / "a.parquet")
+    parquet.write_table(table().rename_columns({lacks: "other"}), tmp_path / "rows" / "b.parquet")
+    with raises(SourceError, "b.parquet", lacks):
+        history(store, 2)
+    parquet.write_table(table().drop_columns("x"), tmp_path / "rows" / "b.parquet")
+    assert history(store, 2) == [7]  # a feature that a file has not is null there
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (True, 5), (True, 5.5), (True, "x"), (5, "x"), ("x", b"x"), (Decimal("1.5"), "x"),
+        ([1], ["x"]), ({"a": 1}, {"a": "x"}), ({"a": True}, {"a": 1}), ([{"a": [1]}], [{"a": ["x"]}]),
+    ],
+)  # fmt: skip
+def test_types_that_do_not_go_together_are_refused(tmp_path: Path, one: Any, other: Any) -> None:
+    store = store_of(tmp_path, "parquet")
+    parquet.write_table(table(value=one), tmp_path / "rows" / "a.parquet")
+    parquet.write_table(table(value=other), tmp_path / "rows" / "b.parquet")
+    with raises(SourceError, "x", "a.parquet", "b.parquet"):
+        history(store, 2)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [(5, 5.0), (5, None), ([5], [None]), ({"a": 1}, {"a": 2, "b": "x"})]
+)
+def test_types_that_go_together_are_read(tmp_path: Path, one: Any, other: Any) -> None:
+    store = store_of(tmp_path, "parquet")
+    parquet.write_table(table(value=one), tmp_path / "rows" / "a.parquet")
+    parquet.write_table(table(value=other), tmp_path / "rows" / "b.parquet")
+    if isinstance(one, int):
+        assert history(store, 2) == [5]
+    else:  # not what is declared, but of one layout
+        with pytest.raises(SourceError, match="declared int64"):
+            history(store, 2)
