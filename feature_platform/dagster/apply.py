@@ -106,11 +106,14 @@ class _Registration:
         self._context = context
         self._store = store
         self._objects = objects
-        self._partial = len(objects) < len(target.objects)
+        chosen = context.selected_asset_keys
+        is_whole = len(objects) == len(target.objects) and target.registration.key in chosen
+        self._partial = bool(chosen) and not is_whole
 
     def events(self) -> Events:
         if reason := self._obstacle():
             self._context.log.warning("Nothing was applied: %s", reason)
+            yield from self._checks()
             return
         plan = self._store.plan(list(self._objects.values()), partial=self._partial)
         if problems := self._store.review(plan, costs=False).problems:

@@ -64,6 +64,12 @@ def check_spec(name: str, asset: dg.AssetKey, *, blocking: bool = False) -> dg.A
     return dg.AssetCheckSpec(name, asset=asset, blocking=blocking, description=_MEANINGS[name])
 
 
+def is_refused(target: RepoContext, instance: dg.DagsterInstance) -> bool:
+    """Return whether the newest plan that Dagster knows of broke rules."""
+    newest = _newest(target, instance, RULES)
+    return newest is not None and not newest.passed
+
+
 def rules_result(target: RepoContext, problems: Sequence[Problem]) -> dg.AssetCheckResult:
     """Return whether a plan broke rules, for the registration asset."""
     table = problem_table(problems) if problems else {}
@@ -205,10 +211,16 @@ def _previous(
     target: RepoContext, instance: dg.DagsterInstance, check: str
 ) -> dict[dg.AssetCheckKey, list[str]]:
     """Return which checks of objects failed when a check of the registration was last evaluated."""
-    key = dg.AssetCheckKey(target.registration.key, check)
-    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=20)
-    done = (r.evaluation for r in records if isinstance(r.evaluation, dg.AssetCheckEvaluation))
-    newest = next(done, None)  # runs that have not evaluated the check have records as well
+    newest = _newest(target, instance, check)
     value = newest.metadata.get(_AT_FAULT) if newest else None
     listed: Any = value.value if value else []
     return {dg.AssetCheckKey(dg.AssetKey(path), name): m for *path, name, m in listed}
+
+
+def _newest(
+    target: RepoContext, instance: dg.DagsterInstance, check: str
+) -> dg.AssetCheckEvaluation | None:
+    key = dg.AssetCheckKey(target.registration.key, check)
+    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=20)
+    done = (r.evaluation for r in records if isinstance(r.evaluation, dg.AssetCheckEvaluation))
+    return next(done, None)  # runs that have not evaluated the check have records as well

@@ -1,7 +1,7 @@
 """Repos and training sets as components of a `dg` project, over the builders."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -35,7 +35,11 @@ class OnlineWindows(dg.Model, dg.Resolvable):
     timezone: Annotated[str, Field(description="Time zone of the windows.")] = "UTC"
 
     def partitions(self) -> dg.TimeWindowPartitionsDefinition:
-        return _WINDOWS[self.every](self.start, end_date=self.end, timezone=self.timezone)
+        start = datetime.fromisoformat(self.start)
+        end = datetime.fromisoformat(self.end) if self.end else None
+        if end and end <= start:
+            raise ValueError(f"The windows end at {self.end}, before they start at {self.start}.")
+        return _WINDOWS[self.every](start, end_date=end, timezone=self.timezone)
 
 
 class _RepoComponent(dg.Component, dg.Model, dg.Resolvable):
@@ -54,10 +58,9 @@ class _RepoComponent(dg.Component, dg.Model, dg.Resolvable):
         float, Field(description="How far these go back for rows that arrive late.", ge=0)
     ] = 24
 
-    def _partitions(self) -> Partitions | dict[str, Partitions]:
-        if self.views:
-            return {name: windows.partitions() for name, windows in self.views.items()}
-        return self.online.partitions() if self.online else None
+    def _partitions(self) -> dict[str, Partitions]:
+        of_all = self.online.partitions() if self.online else None
+        return {"*": of_all} | {name: each.partitions() for name, each in self.views.items()}
 
 
 class PlatformRepoScaffold(BaseModel):

@@ -16,6 +16,7 @@ from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.dagster.translator import FeatureStoreTranslator
 from feature_platform.definitions import FeatureService
+from feature_platform.errors import RequestError
 from feature_platform.retrieval import Split, to_arrow, to_pandas
 from feature_platform.table import EVENT_TIMESTAMP
 
@@ -138,7 +139,7 @@ def batch_scoring_asset(
         # The answer starts with the columns of the spine, in their order.
         width = features.num_columns - len(job.outputs)
         scored = to_pandas(features.select(range(width)))
-        for column, values in _columns(scores).items():
+        for column, values in _columns(scores, scored).items():
             scored[column] = values
         return Dataset(scored, None, job.registry_version)
 
@@ -161,13 +162,13 @@ def _asset(
     kind: str,
     options: Mapping[str, Any],
 ) -> dg.AssetsDefinition:
-    service_key = target.key(FeatureService.kind, service)
+    service_key, named = target.key(FeatureService.kind, service), "io_manager_key" in options
     arguments: dict[str, Any] = {
         "key": key,
         "deps": [service_key, *deps],
         "kinds": {kind},
         "partitions_def": partitions,
-        "io_manager_def": _io_manager(target, io_manager),
+        "io_manager_def": None if named else _io_manager(target, io_manager),
         "description": f"{kind.replace('_', ' ').capitalize()} of {service}.",
         "tags": target.tags,
         **options,
@@ -225,7 +226,23 @@ def _at(rows: object, at: datetime) -> object:
     return table.append_column(EVENT_TIMESTAMP, times)
 
 
-def _columns(scores: Any) -> Mapping[str, Any]:
-    """Return what a model returned as columns."""
+def _columns(scores: Any, asked: Any) -> Mapping[str, Any]:
+    """Return what a model returned as columns of the rows that were asked about.
+
+    Raises:
+        RequestError: It is not one value per row of these.
+    """
     names = getattr(scores, "columns", None)
-    return {"score": scores} if names is None else {name: scores[name] for name in names}
+    columns = {"score": scores} if names is None else {name: scores[name] for name in names}
+    if scores is None or isinstance(scores, (dict, str)) or len(scores) != len(asked):
+        size = f"{len(scores)} of them" if hasattr(scores, "__len__") else type(scores).__name__
+        raise RequestError(
+            f"The model returned {size} for {len(asked)} rows. Return one value per row, or a "
+            "frame of them."
+        )
+    index = getattr(scores, "index", None)  # of pandas; rows in another order find theirs by it
+    if index is not None and not callable(index) and set(index) != set(asked.index):
+        raise RequestError("The model returned rows of another index than it was given. Keep it.")
+    if taken := sorted(set(map(str, columns)) & set(asked.columns)):
+        raise RequestError(f"The model returned a column {taken[0]!r}, which the spine has, too.")
+    return columns

@@ -1,7 +1,7 @@
 """Declared checks of rows as asset checks of views."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
@@ -10,7 +10,9 @@ from feature_platform.dagster.apply import retried
 from feature_platform.dagster.online import OnlineLoads
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.definitions import FeatureService, FeatureView, PushSource, separators_folded
+from feature_platform.errors import FeaturePlatformError
 from feature_platform.services.checking import CheckResult, declared_checks
+from feature_platform.services.loading import raise_all
 
 _MOST_BINS = 50
 
@@ -39,13 +41,19 @@ def row_checks(target: RepoContext, loads: OnlineLoads) -> list[dg.AssetChecksDe
         for check_key in context.selected_asset_check_keys:
             selected.setdefault(check_key.asset_key, []).append(check_key)
         with retried(context), target.open() as store:
+            errors: list[FeaturePlatformError] = []
             for key, checks in selected.items():
                 start, end = _newest_window(loads, views[key])
-                evaluated = store.check([views[key].name], start, end)
+                try:
+                    evaluated = store.check([views[key].name], start, end)
+                except FeaturePlatformError as error:  # of this view; the others are evaluated
+                    errors.append(error)
+                    continue
                 results = {separators_folded(result.check): result for result in evaluated}
                 for check_key in checks:
                     if check_key.name in results:
                         yield _result(check_key, results[check_key.name], start, end)
+            raise_all(errors, "The checks of all others were evaluated.")
 
     return [check]
 
@@ -67,6 +75,8 @@ def _newest_window(
     """Return the newest complete window of a view with windows; everything of others."""
     partitions = loads.of(checked.name) if isinstance(checked, FeatureView) else None
     window = partitions.get_last_partition_window() if partitions else None
+    while partitions and window and window.end > datetime.now(UTC):  # with an end_offset
+        window = partitions.get_prev_partition_window(window.start)
     return (window.start, window.end) if window else (None, None)
 
 

@@ -5,13 +5,16 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from feature_platform.dagster.apply import applied_cursor
 from feature_platform.dagster.online import OnlineLoads
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.definitions import View
 from feature_platform.errors import FeaturePlatformError, NotFoundError
 from feature_platform.online import Window
+from feature_platform.services.reconciling import replaced
 
 _INTERVAL_SECONDS = 30
+_PAGE = 1000
 
 
 def ledger_sensor(target: RepoContext, loads: OnlineLoads) -> dg.SensorDefinition:
@@ -33,6 +36,10 @@ def ledger_sensor(target: RepoContext, loads: OnlineLoads) -> dg.SensorDefinitio
         events: list[dg.AssetMaterialization] = []
         problems = []
         with target.open() as store:
+            cursor = store.snapshot().cursor
+            applied = applied_cursor(context.instance, target)
+            if reason := replaced(cursor, applied) if applied else "":
+                return dg.SkipReason(reason)  # it says nothing of what is loaded
             for view, partitions in views:
                 try:
                     if not target.owns(store.load_project(), view):
@@ -63,23 +70,44 @@ def _differences(
     key = target.online_key(view.name)
     loaded = {name for window in windows for name in _covered(partitions, window)}
     shown = instance.get_materialized_partitions(key)
-    unfinished = {name for name in shown - loaded if not _has_ended(partitions, name)}
-    holds = loaded | unfinished
+    untold = {name for name in shown - loaded if not _has_ended(partitions, name)}
+    holds = loaded | untold
+    known: dict[str, dg.AssetMaterialization] = {}
     if shown - holds:  # Dagster cannot forget single partitions
+        known = _newest(instance, key, shown & holds)
         instance.wipe_assets([key])
         shown = set()
+    elsewhere = {"loaded_by": "another client"}
     return [
-        dg.AssetMaterialization(key, partition=name, metadata={"loaded_by": "another client"})
+        known.get(name) or dg.AssetMaterialization(key, partition=name, metadata=elsewhere)
         for name in sorted(holds - shown)
     ]
+
+
+def _newest(
+    instance: dg.DagsterInstance, key: dg.AssetKey, names: set[str]
+) -> dict[str, dg.AssetMaterialization]:
+    """Return partition → its newest materialization, with its rows, seconds and window."""
+    newest: dict[str, dg.AssetMaterialization] = {}
+    cursor = None
+    while True:
+        page = instance.fetch_materializations(key, limit=_PAGE, cursor=cursor)
+        for record in page.records:
+            event = record.asset_materialization
+            if event and event.partition in names:
+                newest.setdefault(event.partition, event)
+        if not page.has_more:
+            return newest
+        cursor = page.cursor
 
 
 def _has_ended(partitions: dg.TimeWindowPartitionsDefinition, name: str) -> bool:
     """Return whether a partition can be loaded as a whole; also if it has become none of these."""
     try:
-        return partitions.time_window_for_partition_key(name).end <= datetime.now(UTC)
+        window = partitions.time_window_for_partition_key(name)
     except ValueError:  # the windows were other ones when it was loaded
         return True
+    return window.start >= partitions.start and window.end <= datetime.now(UTC)
 
 
 def _covered(partitions: dg.TimeWindowPartitionsDefinition, window: Window) -> list[str]:

@@ -1,5 +1,6 @@
 """Metadata of events: changes, commits, lineage and problems."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -80,7 +81,7 @@ def statistics_metadata(described: Mapping[str, FeatureStatistics]) -> dict[str,
     }
     for name, each in list(described.items())[:_MOST_PLOTTED]:
         metadata[f"{name}: null share"] = each.null_share
-        if each.mean is not None:
+        if each.mean is not None and math.isfinite(each.mean):
             metadata[f"{name}: mean"] = each.mean
     return metadata
 
@@ -97,8 +98,8 @@ def _statistics_record(statistics: FeatureStatistics) -> dg.TableRecord:
 
 
 def _shown(value: Any) -> str | float | None:
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
+    if isinstance(value, float):  # JSON has no infinity
+        return float(f"{value:.6g}") if math.isfinite(value) else str(value)
     return value if isinstance(value, (bool, int, type(None))) else str(value)
 
 

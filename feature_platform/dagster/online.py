@@ -36,8 +36,8 @@ class OnlineLoads:
 
     Attributes:
         partitions: Windows of event time that a run loads, such as
-            `dg.DailyPartitionsDefinition("2024-01-01")`, or view → windows. Views without windows
-            load what is new.
+            `dg.DailyPartitionsDefinition("2024-01-01")`, or view → windows, and `*` → those of all
+            others. Views without windows load what is new.
         schedule: When views without windows are loaded, as cron.
         lookback: How far these go back for rows that arrive late.
         max_concurrent: How many views a run loads at once.
@@ -51,7 +51,7 @@ class OnlineLoads:
     def of(self, view: str) -> Partitions:
         """Return the windows of a view."""
         listed = self.partitions
-        return listed.get(view) if isinstance(listed, Mapping) else listed
+        return listed.get(view, listed.get("*")) if isinstance(listed, Mapping) else listed
 
     def check(self, views: Sequence[View]) -> None:
         """Refuse what no view can be loaded with.
@@ -62,7 +62,7 @@ class OnlineLoads:
         names = [view.name for view in views]
         listed = self.partitions if isinstance(self.partitions, Mapping) else {"": self.partitions}
         for name, partitions in listed.items():
-            if name and name not in names:
+            if name not in {"", "*", *names}:
                 hint = did_you_mean(name, names)
                 raise ConfigError(f"online_partitions: no view {name!r} is loaded online.{hint}")
             if not isinstance(partitions, (dg.TimeWindowPartitionsDefinition, type(None))):

@@ -78,8 +78,10 @@ def _request(
     records = instance.get_run_records(filters, limit=_MOST_RUNS)
     if reason := _pause(records, tags[VERSION_TAG], time.time()):
         return dg.SkipReason(reason)
-    # Wiped runs are counted no more, and their keys are free again.
-    key = f"{assessment.state}-{assessment.cursor.version}-{len(records)}"
+    # Each run has a key that no other one has had, however many there were; the daemon starts none
+    # for a key that it knows.
+    newest = records[0].dagster_run.run_id if records else 0
+    key = f"{assessment.state}-{assessment.cursor.version}-{newest}"
     return dg.RunRequest(run_key=key, tags=tags)
 
 
@@ -107,7 +109,7 @@ def _pause(records: Sequence[dg.RunRecord], version: str, now: float) -> str:
         return ""
     newest = records[0].dagster_run
     failures = 0
-    while failures < len(records) and not records[failures].dagster_run.is_success:
+    while failures < len(records) and records[failures].dagster_run.is_failure:
         failures += 1
     pause = _FIRST_PAUSE_SECONDS * 2 ** (failures - 1) if failures else _LONGEST_PAUSE_SECONDS
     ended = records[0].end_time or records[0].update_timestamp.timestamp()
@@ -117,6 +119,9 @@ def _pause(records: Sequence[dg.RunRecord], version: str, now: float) -> str:
     if failures:
         reason = f"{failures} runs for this state have failed, most recently {newest.run_id}."
         remedy = f"Launch {newest.job_name} to retry now"
+    elif newest.status == dg.DagsterRunStatus.CANCELED:
+        reason = f"Run {newest.run_id} was cancelled."
+        remedy = f"Launch {newest.job_name} to go on now"
     else:
         reason = f"Run {newest.run_id} succeeded without registering this state."
         remedy = "If the files have changed since this code location was loaded, reload it"

@@ -1,6 +1,6 @@
 """What every builder of Dagster definitions of one repo needs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +22,7 @@ from feature_platform.definitions import (
     namespace_of,
     with_related,
 )
-from feature_platform.errors import DefinitionError
+from feature_platform.errors import ConfigError, DefinitionError
 from feature_platform.project import ProjectSnapshot
 from feature_platform.repo import Repo
 from feature_platform.services.reconciling import state_of
@@ -98,9 +98,11 @@ class RepoContext:
         """The assets of the repo's objects, upstream first, as Dagster expects their events.
 
         Raises:
+            ConfigError: Two objects have one asset key.
             DefinitionError: On-demand views form a cycle.
         """
         specs = [self.translator.get_asset_spec(d, self.repo) for d in self._definitions]
+        self._check_keys(specs)
         graph = {spec.key: [dep.asset_key for dep in spec.deps] for spec in specs}
         by_key = {spec.key: spec for spec in specs}
         try:
@@ -108,6 +110,26 @@ class RepoContext:
         except CycleError as error:
             path = " → ".join(key.path[-1] for key in error.args[1])
             raise DefinitionError(f"On-demand views form a dependency cycle: {path}.") from None
+
+    def _check_keys(self, specs: Sequence[dg.AssetSpec]) -> None:
+        """Refuse objects that would be one asset: one of them would be applied as if it were gone.
+
+        Raises:
+            ConfigError: Two have one key, or the translator gives keys in two ways.
+        """
+        by_key: dict[dg.AssetKey, Definition] = {}
+        for spec, definition in zip(specs, self._definitions, strict=True):
+            key = spec.key.to_user_string()
+            if spec.key != self.key(definition.kind, definition.name):
+                raise ConfigError(
+                    f"The translator's get_asset_spec gives {definition} the key {key}. Change "
+                    "keys in get_asset_key, from which all others follow."
+                )
+            if (other := by_key.setdefault(spec.key, definition)) is not definition:
+                raise ConfigError(
+                    f"{other} and {definition} would be one asset, {key}. Rename one of them, or "
+                    "tell them apart in the translator's get_asset_key."
+                )
 
     @cached_property
     def objects(self) -> dict[dg.AssetKey, Definition]:

@@ -7,11 +7,20 @@ from typing import Any, NamedTuple, TypeAlias
 
 import dagster as dg
 
-from feature_platform.dagster.checks import audit_result, changed_faults, evaluation
+from feature_platform.dagster.checks import (
+    AUDIT,
+    RULES,
+    audit_result,
+    changed_faults,
+    evaluation,
+    is_refused,
+    rules_result,
+)
 from feature_platform.dagster.metadata import change_metadata, commit_metadata
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.dagster.resources import FeatureStoreResource
-from feature_platform.errors import RequestError
+from feature_platform.definitions import Definition
+from feature_platform.errors import Problem, RequestError
 from feature_platform.governance import Change
 from feature_platform.project import Cursor
 from feature_platform.registry import Commit
@@ -65,7 +74,11 @@ def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
             since = Cursor.parse(seen["cursor"]) if seen else cursor
             watched = store.watch(since, Interest(owners=[target.owner]))
             findings = store.audit(definitions)
-        events: list[Any] = list(changed_faults(target, context.instance, findings))
+            is_mended = is_refused(target, context.instance) and not _problems(store, definitions)
+        checks = (RULES, AUDIT) if is_mended else (AUDIT,)
+        events: list[Any] = list(changed_faults(target, context.instance, findings, since=checks))
+        if is_mended:
+            events.append(evaluation(rules_result(target, [])))
         if events or not seen:
             events.append(evaluation(audit_result(target, findings)))
         events += _observations(target, watched)
@@ -74,6 +87,11 @@ def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
         return dg.SensorResult(asset_events=events, skip_reason=reason, cursor=json.dumps(new))
 
     return watch
+
+
+def _problems(store: FeatureStore, definitions: Sequence[Definition]) -> Sequence[Problem]:
+    """Return the rules that applying the repo would break now."""
+    return store.review(store.plan(definitions, partial=False), costs=False).problems
 
 
 def _seen(text: str | None) -> dict[str, str]:
@@ -129,10 +147,12 @@ def registry_sensor(
     """
     target = RepoContext.of(repo)
     interest = Interest(kinds, names, owners, reads)
-    settings = {"minimum_interval_seconds": _INTERVAL_SECONDS, **options}
 
     def decorate(function: Callable[..., Reaction]) -> dg.SensorDefinition:
-        @dg.sensor(name=function.__name__, description=function.__doc__, **settings)
+        settings: dict[str, Any] = {"name": function.__name__, "description": function.__doc__}
+        settings |= {"minimum_interval_seconds": _INTERVAL_SECONDS} | options
+
+        @dg.sensor(**settings)
         def react(context: dg.SensorEvaluationContext) -> dg.SensorResult:
             with target.open() as store:
                 watched = _since(store, context.cursor, interest)

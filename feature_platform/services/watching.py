@@ -58,7 +58,8 @@ def watch(call: Call, since: Cursor, interest: Interest) -> Watched:
         return Watched((), cursor)
     registry = call.stores.registry
     if since.version and _was_replaced(call, since):
-        return Watched((), cursor, is_replaced=True)
+        # An empty one may be away for a moment; what comes after the cursor is still news then.
+        return Watched((), cursor if cursor.version else since, is_replaced=True)
     # What is newer than the cursor is news of the next watch. A service may read other projects.
     history = registry.history(
         project=None if interest.reads else project.name, after=since.version

@@ -77,7 +77,8 @@ def test_a_parquet_file_whose_rows_would_be_lost_is_refused(tmp_path: Path, lack
     ("one", "other"),
     [
         (True, 5), (True, 5.5), (True, "x"), (5, "x"), ("x", b"x"), (Decimal("1.5"), "x"),
-        ([1], ["x"]), ({"a": 1}, {"a": "x"}), ({"a": True}, {"a": 1}), ([{"a": [1]}], [{"a": ["x"]}]),
+        ([1], ["x"]), ({"a": 1}, {"a": "x"}), ({"a": True}, {"a": 1}),
+        ([{"a": [1]}], [{"a": ["x"]}]),
     ],
 )  # fmt: skip
 def test_types_that_do_not_go_together_are_refused(tmp_path: Path, one: Any, other: Any) -> None:
