@@ -102,18 +102,18 @@ class Table:
     def content(self) -> str:
         """Hash of everything that decides what a load reads.
 
-        Loads of other content do not count: from elsewhere, from other columns or times, or, with
-        another ttl, from another range of time.
+        Loads of other content do not count: from elsewhere, from other columns or times, with
+        another ttl from another range of time, or into rows of other keys.
         """
         source = self.source
         if source is None:
-            return _digest([list(self.keys), self.ttl])
+            return _digest([self.identity, self.ttl])
         columns = {name: source.column(name) for name in (*self.keys, *self.features.names)}
         renamed = {name: column for name, column in columns.items() if name != column}
         times: tuple[str | None, ...] = (source.event_timestamp, source.created_timestamp)
         if source.day_column:
             times += (source.day_column,)
-        return _digest([list(self.keys), dict(source.location), times, renamed, self.ttl])
+        return _digest([self.identity, dict(source.location), times, renamed, self.ttl])
 
     @cached_property
     def prefix(self) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 from tests_support import HOUR, NOON, raises, refused, table_for
 
 from feature_platform import (
@@ -18,17 +20,30 @@ from feature_platform import (
     FileSource,
     OnDemandFeatureView,
     PushSource,
+    RepoConfig,
 )
 from feature_platform.errors import (
     ConfigError,
+    FeaturePlatformError,
     NotFoundError,
     RequestError,
+    SchemaError,
+    SourceError,
     StoreError,
 )
 from feature_platform.offline.duckdb import files
 from feature_platform.online import Window
 from feature_platform.table import Table
-from feature_platform.types import Decimal, FeatureType, Float32, Float64, Int64
+from feature_platform.types import (
+    Decimal,
+    FeatureType,
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    Map,
+    UnixTimestamp,
+)
 from feature_platform.types.arrow import TIMESTAMP
 
 MICROSECOND = timedelta(microseconds=1)
@@ -193,8 +208,13 @@ def test_the_next_increment_loads_what_was_added_or_retyped(
     platform.materialize_incremental()
     assert ask() == {"driver_id": [1, 2], "trips": [11, 20], "rate": [0.25, 0.75]}
     before = windows(platform)
-    platform.apply([changed(trips=Int64, rate=Float64)])
-    assert windows(platform) == before  # widened
+    wider = [changed(trips=Int64, rate=Float64)]
+    [reload] = platform.review(platform.plan(wider)).backfills
+    assert (reload.view, reload.windows) == ("driver_stats", tuple(before))
+    platform.apply(wider)
+    assert windows(platform) == []  # the source may have digits that floats of 32 bits have not
+    assert ask() == {"driver_id": [1, 2], "trips": [11, 20], "rate": [0.25, 0.75]}
+    platform.materialize_incremental()
 
     platform.apply([changed(trips=Decimal(20, 1), rate=Float64)])
     assert ask() == {"driver_id": [1, 2], "trips": [None, None], "rate": [0.25, 0.75]}
@@ -594,3 +614,93 @@ def test_a_view_whose_source_is_gone_stops_no_other_view(
             load()
     answer = platform.get_online_features(["driver_stats:trips"], [{"driver_id": 1}]).to_dict()
     assert answer["trips"] == [11]
+
+
+def loaded_store(folder: Path) -> FeatureStore:
+    config = RepoConfig(project="p", team="platform", registry="r.db")
+    return FeatureStore(folder, config=config, clock=lambda: NOON)
+
+
+def view_of(source: Any, key: Any = Int64, dtype: Any = Int64, name: str = "v") -> list[Any]:
+    entity = Entity(name="k", value_type=key)
+    return [entity, FeatureView(
+        name=name, entities=[entity], schema=[Field(name="x", dtype=dtype)], source=source
+    )]  # fmt: skip
+
+
+def test_rows_that_move_to_other_keys_are_loaded_again(tmp_path: Path) -> None:
+    """Their windows are those of another table; pushed rows have the names of the view."""
+    pd.DataFrame({"k": [1], "at": [NOON - 900 * HOUR], "x": [5]}).to_parquet(tmp_path / "r.parquet")
+    store = loaded_store(tmp_path)
+    source = FileSource(name="s", path="r.parquet", timestamp_field="at")
+    pushed = PushSource(name="push", batch_source=source)
+    for objects in (view_of(source), view_of(source, key=Int32), view_of(pushed, key=Int32)):
+        store.apply(objects)
+        assert store.materialize_incremental() == {"v": 1}
+        assert store.get_online_features(["v"], {"k": [1]}).to_dict()["x"] == [5]
+
+
+@pytest.mark.parametrize("moment", [253_402_300_800_000_000, -62_135_596_800_000_001])
+def test_times_that_no_store_gives_back_are_not_loaded(tmp_path: Path, moment: int) -> None:
+    times = pa.array([moment], pa.timestamp("us", "UTC"))
+    at = pa.array([NOON - HOUR], pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table({"k": [1], "event_timestamp": at, "x": times}), tmp_path / "t.parquet")
+    store = loaded_store(tmp_path)
+    store.apply(view_of(FileSource(name="s", path="t.parquet"), dtype=UnixTimestamp))
+    with raises(SourceError, "x", "9999"):
+        store.materialize(NOON - 2 * HOUR, NOON)
+    assert store.online_windows("v") == []
+    with raises(SourceError, "x", "9999"):
+        store.get_historical_features({"k": [1], "event_timestamp": [NOON]}, ["v"]).to_arrow()
+
+
+def test_a_view_that_its_file_cannot_hold_stops_no_other(tmp_path: Path) -> None:
+    at = (NOON - HOUR).isoformat()
+    (tmp_path / "m.csv").write_text(f"k,event_timestamp,x\n1,{at},a\n")
+    (tmp_path / "g.csv").write_text(f"k,event_timestamp,x\n1,{at},5\n")
+    store = loaded_store(tmp_path)
+    store.apply([
+        *view_of(FileSource(name="m", path="m.csv"), dtype=Map, name="maps"),
+        *view_of(FileSource(name="long", path="x" * 300), name="long")[1:],
+        *view_of(FileSource(name="g", path="g.csv"))[1:],
+    ])  # fmt: skip
+    with raises(FeaturePlatformError, "Parquet", "long", "v"):
+        store.materialize(NOON - 2 * HOUR, NOON)
+    assert store.get_online_features(["v"], {"k": [1]}).to_dict()["x"] == [5]
+
+
+def test_integers_that_floats_cannot_hold_are_refused(tmp_path: Path) -> None:
+    store = loaded_store(tmp_path)
+    store.apply(view_of(FileSource(name="s", path="i.parquet"), dtype=Float64))
+    asked = {"k": [1], "event_timestamp": [NOON]}
+    for number, fits in ((2**53, True), (-(2**53), True), (2**53 + 1, False), (-(2**63), False)):
+        pd.DataFrame({"k": [1], "event_timestamp": [NOON], "x": [number]}).to_parquet(
+            tmp_path / "i.parquet"
+        )
+        if fits:
+            [value] = store.get_historical_features(asked, ["v"]).to_arrow()["x"].to_pylist()
+            assert value == number
+        else:
+            with raises(SchemaError, "x", number):
+                store.get_historical_features(asked, ["v"]).to_arrow()
+
+
+def test_rows_for_a_delta_table_are_of_its_types_and_days(tmp_path: Path) -> None:
+    at = pa.array([NOON - HOUR], pa.timestamp("us", "UTC"))
+    first = {"k": [1], "event_timestamp": at, "x": [1.5], "day": ["2025-12-31"]}
+    write_deltalake(tmp_path / "days", pa.table(first), partition_by=["day"])
+    source = FileSource(name="s", path="days", file_format="delta", date_partition_column="day")
+    store = loaded_store(tmp_path)
+    store.apply(view_of(source, dtype=Float64))
+    store.write_to_offline_store("v", {"k": [2], "event_timestamp": [NOON - HOUR], "x": [0.1]})
+    asked = {"k": [1, 2], "event_timestamp": [NOON] * 2}
+    answer = store.get_historical_features(asked, ["v"]).to_arrow()
+    assert answer["x"].to_pylist() == [1.5, 0.1]
+
+    narrow = {"k": [1], "event_timestamp": at, "x": pa.array([1.5], pa.float32())}
+    dates = {"k": [1], "event_timestamp": at.cast(pa.date32()), "x": [1.5]}
+    for name, rows_ in (("narrow", narrow), ("dates", dates)):
+        write_deltalake(tmp_path / name, pa.table(rows_))
+        store.apply(view_of(FileSource(name=name, path=name, file_format="delta"), dtype=Float64))
+        with raises(RequestError, name, "float" if name == "narrow" else "date32"):
+            store.write_to_offline_store("v", {**asked, "x": [0.1, 2.5]})

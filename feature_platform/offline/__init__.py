@@ -12,6 +12,7 @@ from feature_platform.offline.base import OfflineStore as OfflineStore
 from feature_platform.offline.base import Progress as Progress
 from feature_platform.offline.base import Query as Query
 from feature_platform.offline.base import Span as Span
+from feature_platform.offline.columns import check_times_of as check_times_of
 from feature_platform.offline.entity_rows import check_unique as check_unique
 from feature_platform.offline.measures import Histogram as Histogram
 from feature_platform.offline.measures import Measure as Measure

@@ -8,6 +8,7 @@ from feature_platform.errors import SourceError
 from feature_platform.offline.dialect import Dialect
 from feature_platform.types.arrow import is_list
 from feature_platform.types.decimals import holds_decimals
+from feature_platform.types.values import check_times, innermost
 from feature_platform.types.widening import more_digits
 
 _FAMILIES: tuple[tuple[str, tuple[Callable[[pa.DataType], bool], ...]], ...] = (
@@ -18,6 +19,7 @@ _FAMILIES: tuple[tuple[str, tuple[Callable[[pa.DataType], bool], ...]], ...] = (
     ("bytes", (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)),
 )
 _WIDENED = (("integer", "number"), ("array of integer", "array of number"))
+_LARGE_INTEGERS = {pa.int64(), pa.uint64()}
 _INTEGER_DIGITS = {
     pa.int8(): 3,
     pa.int16(): 5,
@@ -28,6 +30,21 @@ _INTEGER_DIGITS = {
     pa.uint32(): 10,
     pa.uint64(): 20,
 }
+
+
+def check_times_of(rows: pa.RecordBatch, label: str) -> None:
+    """Check the times in rows that an engine answered.
+
+    Raises:
+        SourceError: One is outside of the years 1 to 9999.
+    """
+    for field, column in zip(rows.schema, rows.columns, strict=True):
+        if not isinstance(innermost(field.type), pa.TimestampType):
+            continue
+        try:
+            check_times(column)
+        except ValueError as error:
+            raise SourceError(f"{label}, column {field.name!r}: {error}.") from None
 
 
 def family(dtype: pa.DataType) -> str:
@@ -99,8 +116,7 @@ def _read(
     if source == target and _loses_inside(stored, declared):
         return None
     if source == target or (source, target) in _WIDENED:
-        same = stored == declared and not pa.types.is_nested(declared)
-        return column if same else f"CAST({column} AS {dialect.type_name(declared)})"
+        return _cast(dialect, column, stored, declared, label)
     if pa.types.is_map(declared) and pa.types.is_struct(stored):  # as pandas writes dicts
         are_texts = {family(field.type) for field in stored} == {"text"}
         names = [field.name for field in stored]
@@ -109,6 +125,16 @@ def _read(
         message = f"{label} is declared {declared}, but this value is a fraction or too large: "
         return dialect.whole(column, stored, declared, message)
     return None
+
+
+def _cast(
+    dialect: Dialect, column: str, stored: pa.DataType, declared: pa.DataType, label: str
+) -> str:
+    if stored in _LARGE_INTEGERS and pa.types.is_floating(declared):
+        message = f"{label} is declared {declared}, which cannot hold this value exactly: "
+        return dialect.exact_float(column, declared, message)
+    same = stored == declared and not pa.types.is_nested(declared)
+    return column if same else f"CAST({column} AS {dialect.type_name(declared)})"
 
 
 def _loses_inside(stored: pa.DataType, declared: pa.DataType) -> bool:

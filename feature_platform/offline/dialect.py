@@ -74,6 +74,22 @@ class Dialect(ABC):
             f"THEN CAST({column} AS {self.type_name(dtype)}) ELSE {failure} END"
         )
 
+    def exact_float(self, column: str, dtype: pa.DataType, otherwise: str) -> str:
+        """Return the SQL that reads a float from a column of integers of 64 bits.
+
+        It fails with `otherwise` and the value if a float of 64 bits cannot hold that; where the
+        engine cannot raise a message, the value is rounded.
+        """
+        cast, failure = (
+            f"CAST({column} AS {self.type_name(dtype)})",
+            self.failure(otherwise, column),
+        )
+        if failure is None:
+            return cast
+        most = _largest_exact(pa.float64())
+        within = f"{column} BETWEEN -{most} AND {most}"
+        return f"CASE WHEN {column} IS NULL OR {within} THEN {cast} ELSE {failure} END"
+
     def decimal(self, column: str, dtype: pa.DataType, otherwise: str) -> str | None:
         """Return the SQL that reads a decimal from a text column.
 

@@ -10,6 +10,7 @@ from feature_platform.online.base import OnlineStore as OnlineStore
 from feature_platform.online.base import StoredRows as StoredRows
 from feature_platform.online.base import Window as Window
 from feature_platform.online.codec import encode_row as encode_row
+from feature_platform.online.codec import rounded_features as rounded_features
 from feature_platform.online.codec import to_storable as to_storable
 from feature_platform.online.codec import unreadable_features as unreadable_features
 from feature_platform.online.keys import encode_keys as encode_keys

@@ -16,6 +16,7 @@ from feature_platform.online.codec import (
     convert_row,
     decode_row,
     records,
+    rounded_features,
     tombstones,
     unreadable_features,
 )
@@ -246,7 +247,9 @@ class OnlineStore(ABC):
         if identity == table.layout_id:
             return True
         stored = self._layouts.get(identity) or self._load_layout(table, identity)
-        return stored is not None and not unreadable_features(stored, table.layout)
+        if stored is None or unreadable_features(stored, table.layout):
+            return False
+        return not rounded_features(stored, table.layout)
 
     def _layout(self, table: Table, identity: bytes) -> Layout:
         if identity not in self._layouts:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from feature_platform.online.keys import encode_keys
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
-from feature_platform.types import FeatureType, Float64
+from feature_platform.types import FeatureType, Float32, Float64
 from feature_platform.types.arrow import feature_type, to_python
 from feature_platform.types.widening import is_widening
 
@@ -78,6 +78,11 @@ def unreadable_features(stored: Layout, current: Layout) -> list[str]:
     return [name for name, dtype in current.items() if not _is_readable(stored.get(name), dtype)]
 
 
+def rounded_features(stored: Layout, current: Layout) -> list[str]:
+    """Return the features whose rows were rounded to a narrower float than the current one."""
+    return [n for n, dtype in current.items() if n in stored and _was_rounded(stored[n], dtype)]
+
+
 def to_storable(column: pa.ChunkedArray | pa.Array) -> list[Any]:
     """Convert a column to values for msgpack: times to microseconds, decimals to exact text."""
     stored = _storable(column.type)
@@ -117,6 +122,13 @@ def _is_readable(stored: str | None, current: str) -> bool:
     if stored is None:
         return False
     return stored == current or is_widening(feature_type(stored), feature_type(current))
+
+
+def _was_rounded(stored: str, current: str) -> bool:
+    before, after = feature_type(stored), feature_type(current)
+    while before.item and after.item:
+        before, after = before.item, after.item
+    return (before, after) == (Float32, Float64)
 
 
 def _convert(value: Any, stored: str | None, current: str) -> Any:

@@ -221,6 +221,8 @@ class Step:
             if not isinstance(result, pd.DataFrame):
                 problem = f"a {type(result).__name__}; in mode 'pandas' it returns a DataFrame"
                 raise self._wrong(problem)
+            if not result.index.equals(frame.index) and set(result.index) == set(frame.index):
+                result = result.loc[frame.index]  # the function put the rows into another order
             names = [self._named(result, name) for name in self._step.features]
             if name := overflowed(self._function, inputs, result, names):
                 raise self._wrong(f"integers that overflowed 64 bits in {name!r}")

@@ -76,8 +76,10 @@ class RequestReader:
         elif isinstance(rows, (list, tuple)):
             columns, size = self._of_rows(rows), len(rows)
         else:
-            columns = self._of_table(to_arrow(rows, "entity_rows"))
-            size = len(rows)  # type: ignore[arg-type]  # Arrow loses it without columns
+            table = to_arrow(rows, "entity_rows")
+            columns = self._of_table(table)
+            # Arrow loses the size of a frame without columns.
+            size = table.num_rows if table.num_columns else len(rows)  # type: ignore[arg-type]
         lengths = {len(values) for values in columns.values()}
         if not size:
             raise RequestError("entity_rows is empty. Pass at least one row.")

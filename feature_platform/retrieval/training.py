@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from feature_platform.display import html_table
 from feature_platform.errors import RequestError
-from feature_platform.offline import EntityRows, Progress, Query, Span
+from feature_platform.offline import EntityRows, Progress, Query, Span, check_times_of
 from feature_platform.offline.files import Location
 from feature_platform.project import Retrieval
 from feature_platform.retrieval.backends import Backends, point_in_time
@@ -347,10 +347,12 @@ def _answer(
     schema = pa.schema([*entity_fields, *outputs], made_from)
     steps = Steps(retrieval.transformations, step_of, retrieval.join_keys)
     columns = [field.name for field in entity_fields] + list(retrieval.outputs.values())
+    features = [name for name in reader.schema.names if name in read_columns]
 
     def batches() -> Iterator[pa.RecordBatch]:
         with reader:
             for batch in reader:
+                check_times_of(batch.select(features), "A source")
                 table = pa.Table.from_batches([batch])
                 answer = steps.extend(table).select(columns).rename_columns(schema.names)
                 yield from answer.replace_schema_metadata(made_from).to_batches()

@@ -9,8 +9,8 @@ from functools import partial
 import pyarrow as pa
 
 from feature_platform.definitions import FeatureView, OnDemandFeatureView, ViewReference
-from feature_platform.errors import FeaturePlatformError, RequestError, SchemaError, StoreError
-from feature_platform.offline import Deliver, OfflineStore
+from feature_platform.errors import FeaturePlatformError, RequestError
+from feature_platform.offline import Deliver, OfflineStore, check_times_of
 from feature_platform.online import OnlineStore, Window, write_rows
 from feature_platform.project import (
     ProjectSnapshot,
@@ -243,18 +243,19 @@ def load_window(
     count = query.deliver(load.deliver) if load.deliver else None
     if count is None:
         with query.reader() as reader:
-            count = load.write(_counted(reader, on_progress))
+            count = load.write(_counted(load.source.name, reader, on_progress))
     if start < now:
         online.record(load.target, Window(start, min(end, now)), load.source_state)
     return count
 
 
 def _counted(
-    batches: Iterable[pa.RecordBatch], on_progress: Callable[[int], None] | None
+    view: str, batches: Iterable[pa.RecordBatch], on_progress: Callable[[int], None] | None
 ) -> Iterator[pa.RecordBatch]:
-    """Yield batches and report the number of written rows."""
+    """Yield batches whose times every store can give back, and report how many rows are written."""
     count = 0
     for batch in batches:
+        check_times_of(batch, f"The source of view {view!r}")
         yield batch
         count += batch.num_rows
         if on_progress:
@@ -340,7 +341,7 @@ def _load_all(
                 include_end=include_end,
                 on_progress=report,
             )
-        except (StoreError, SchemaError) as error:
+        except FeaturePlatformError as error:
             errors.append(error)
     raise_all(errors, f"Loaded: {', '.join(counts)}." if counts else "")
     return counts

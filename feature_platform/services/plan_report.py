@@ -8,7 +8,7 @@ from feature_platform.definitions import FeatureView, View
 from feature_platform.errors import FeaturePlatformError, Problem
 from feature_platform.governance import Contracts, Effect, Plan, PlanContext, check
 from feature_platform.offline import OfflineStore
-from feature_platform.online import OnlineStore, Window, unreadable_features
+from feature_platform.online import OnlineStore, Window, rounded_features, unreadable_features
 from feature_platform.project import Advisory, ProjectSnapshot, advisories, table_of
 from feature_platform.project.interface import interface_of
 from feature_platform.services.models import ModelVersion
@@ -127,7 +127,10 @@ def _reason(old: Table, new: Table) -> str:
     if _is_longer(new.ttl, old.ttl):
         return "its ttl grows, so older rows count"
     added = unreadable_features(old.layout, new.layout)
-    return f"{', '.join(added)} would be null until then" if added else ""
+    if added:
+        return f"{', '.join(added)} would be null until then"
+    rounded = rounded_features(old.layout, new.layout)
+    return f"{', '.join(rounded)} was rounded to 32 bits" if rounded else ""
 
 
 def _is_longer(new: timedelta | None, old: timedelta | None) -> bool:

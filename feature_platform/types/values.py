@@ -306,6 +306,8 @@ def check_times(column: Column) -> None:
     """
     from pyarrow import compute
 
+    while is_list(column.type):
+        column = compute.list_flatten(column)
     numbers = column.cast(pa.int64())
     limits = compute.min_max(numbers).as_py()
     if limits["min"] is not None and (limits["min"] < _FIRST_US or limits["max"] > _LAST_US):
@@ -325,7 +327,7 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
     """
     if column.type == dtype:
         return column
-    if isinstance(_innermost(column.type), pa.UuidType):
+    if isinstance(innermost(column.type), pa.UuidType):
         column = pa.array(_uuids_as_text(column.to_pylist()))
     if pa.types.is_dictionary(column.type):
         column = pa.array(column.to_pylist())
@@ -354,8 +356,8 @@ def _check_exact_integers(column: Column, dtype: pa.DataType) -> None:
     """
     from pyarrow import compute
 
-    stored = _innermost(column.type)
-    if not _is_float(stored) or not pa.types.is_integer(_innermost(dtype)):
+    stored = innermost(column.type)
+    if not _is_float(stored) or not pa.types.is_integer(innermost(dtype)):
         return
     while is_list(column.type):
         column = compute.list_flatten(column)
@@ -366,12 +368,13 @@ def _check_exact_integers(column: Column, dtype: pa.DataType) -> None:
 
 
 def _hint(column: Column, dtype: pa.DataType) -> str:
-    stored = _innermost(column.type)
+    stored = innermost(column.type)
     rounded = _is_float(stored) and holds_decimals(dtype)
     return "; floats may already be rounded: pass decimals or text" if rounded else ""
 
 
-def _innermost(dtype: pa.DataType) -> pa.DataType:
+def innermost(dtype: pa.DataType) -> pa.DataType:
+    """Return the type of what is inside of lists."""
     while is_list(dtype):
         dtype = dtype.value_type
     return dtype

@@ -7,10 +7,11 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 from pyarrow import compute, fs, parquet
 
-from feature_platform.errors import RequestError, StoreError
+from feature_platform.errors import FeaturePlatformError, RequestError, StoreError
 from feature_platform.offline.paths import check_path
 from feature_platform.offline.s3 import s3_client
 from feature_platform.table import SourceTable
+from feature_platform.types.values import exact_cast
 
 
 def append_files(source: SourceTable, rows: pa.Table, root: Path) -> str:
@@ -24,7 +25,7 @@ def append_files(source: SourceTable, rows: pa.Table, root: Path) -> str:
     path = location["path"].removeprefix("file://")
     check_path(label, path, root)
     if location["format"] == "delta":
-        return _append_delta(label, path if "://" in path else str(root / path), rows)
+        return _append_delta(source, path if "://" in path else str(root / path), rows)
     if location["format"] != "parquet" or PurePosixPath(path).suffix or "*" in path:
         raise RequestError(
             f"Source {label!r} is not appendable: {location['path']!r} is not a directory of "
@@ -83,12 +84,51 @@ def _write(client: fs.FileSystem, folder: str, name: str, rows: pa.Table, *, ren
         client.move(unfinished, target)
 
 
-def _append_delta(label: str, path: str, rows: pa.Table) -> str:
-    from deltalake import write_deltalake
+def _append_delta(source: SourceTable, path: str, rows: pa.Table) -> str:
+    from deltalake import DeltaTable, write_deltalake
 
+    label, day = source.name, source.day_column
+    if day:
+        days = compute.strftime(rows[source.event_timestamp], format="%Y-%m-%d")
+        rows = rows.append_column(day, days)
     try:
-        write_deltalake(path, rows, mode="append", schema_mode="merge")
+        if DeltaTable.is_deltatable(path):
+            rows = _as_stored(label, pa.schema(DeltaTable(path).schema().to_arrow()), rows)
+        write_deltalake(
+            path, rows, mode="append", schema_mode="merge", partition_by=[day] if day else None
+        )
+    except FeaturePlatformError:
+        raise
     except Exception as error:  # the library's errors have no common base
         reason = str(error).partition("\n")[0]
         raise StoreError(f"Source {label!r} cannot be written: {reason}") from error
     return path
+
+
+def _as_stored(label: str, stored: pa.Schema, rows: pa.Table) -> pa.Table:
+    """Convert rows to the types of a table, which the library would cut and round them to.
+
+    Raises:
+        RequestError: A value would change.
+    """
+    for position, field in enumerate(rows.schema):
+        index = stored.get_field_index(field.name)
+        if index < 0 or stored.field(index).type == field.type:
+            continue
+        target = stored.field(index).type
+        try:
+            made = _exactly(rows[field.name], target)
+        except ValueError as error:
+            problem = f"its column {field.name!r} is {target}: {error}"
+            raise RequestError(f"Source {label!r} is not appendable: {problem}.") from error
+        rows = rows.set_column(position, field.name, made)
+    return rows
+
+
+def _exactly(column: pa.ChunkedArray, target: pa.DataType) -> pa.ChunkedArray:
+    if pa.types.is_date(target) and pa.types.is_string(column.type):  # the day
+        return column.cast(target)
+    made = exact_cast(column, target)
+    if pa.types.is_floating(target) and made.cast(column.type) != column:
+        raise ValueError("values would be rounded")
+    return made

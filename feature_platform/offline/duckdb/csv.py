@@ -6,7 +6,9 @@ them, and guesses the order of day and month for each file.
 
 import pyarrow as pa
 
+from feature_platform.errors import SourceError
 from feature_platform.offline.dialect import Dialect
+from feature_platform.offline.duckdb.dialect import ISO_TIME
 from feature_platform.table import SourceTable, Table
 from feature_platform.types.arrow import TIMESTAMP, is_list
 
@@ -19,11 +21,6 @@ CSV_OPTIONS = """
 _INTEGER = r"^[+-]?[0-9]+([.]0*)?$"  # pandas writes integers beside missing values as 1.0
 _NUMBER = r"(?i)^([+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?|[+-]?inf(inity)?|nan)$"
 _BOOLEAN = r"(?i)^(true|false|0|1)$"
-_TIME = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
-    r"( ?([Zz]|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?))?)?$"
-)
 _CANONICAL_INTEGER = "^(0|-?[1-9][0-9]{0,17})$"
 
 
@@ -58,6 +55,11 @@ def _parsed(dialect: Dialect, source: str, name: str, value: str, dtype: pa.Data
     type_name = dialect.type_name(dtype)
     if pa.types.is_binary(dtype):
         return f"CAST({value} AS {type_name})"
+    if type_name not in _PATTERNS:
+        raise SourceError(
+            f"Source {source!r}: column {name!r} is declared {dtype}, which CSV files do not hold. "
+            "Use Parquet."
+        )
     pattern, expected = _PATTERNS[type_name]
     text = f"trim({value})"
     digits = f"split_part({text}, '.', 1)" if pattern == _INTEGER else text
@@ -78,5 +80,5 @@ _PATTERNS = {
     "FLOAT": (_NUMBER, "this value is not a number"),
     "DOUBLE": (_NUMBER, "this value is not a number"),
     "BOOLEAN": (_BOOLEAN, "this value is neither true nor false"),
-    "TIMESTAMPTZ": (_TIME, "this value is not an ISO 8601 time, such as 2026-01-31T12:00:00Z"),
+    "TIMESTAMPTZ": (ISO_TIME, "this value is not an ISO 8601 time, such as 2026-01-31T12:00:00Z"),
 }

@@ -16,6 +16,11 @@ _TYPES = {
     pa.int64(): "BIGINT",
     pa.string(): "VARCHAR",
 }
+ISO_TIME = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
+    r"( ?([Zz]|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?))?)?$"
+)
 _RANGES = {  # what every time of a unit can be compared with, in microseconds
     "us": (-62_135_596_800_000_000, 253_402_300_799_999_999),
     "ns": (-9_223_372_036_854_775, 9_223_372_036_854_775),
@@ -54,9 +59,14 @@ class DuckDBDialect(Dialect):
         if pa.types.is_timestamp(dtype) and dtype.unit == "ns":
             nanoseconds = f"epoch_ns({column})"
             return f"(({nanoseconds} - ({nanoseconds} % 1000 + 1000) % 1000) // 1000)"
-        if family(dtype) in {"time", "text"}:
-            return f"epoch_us(CAST({column} AS TIMESTAMPTZ))"
-        return None
+        microseconds = f"epoch_us(CAST({column} AS TIMESTAMPTZ))"
+        if family(dtype) == "text":  # DuckDB also reads 'epoch', 'infinity' and names of zones
+            allowed = f"{column} IS NULL OR regexp_matches(trim({column}), '{ISO_TIME}')"
+            message = "a time is not in ISO 8601, as 2026-01-31T12:00:00Z is: "
+            return (
+                f"CASE WHEN {allowed} THEN {microseconds} ELSE {self.failure(message, column)} END"
+            )
+        return microseconds if family(dtype) == "time" else None
 
     def instant(self, microseconds: str) -> str:
         return f"make_timestamptz({microseconds})"

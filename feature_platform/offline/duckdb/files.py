@@ -64,7 +64,10 @@ def list_files(label: str, location: Mapping[str, str], root: Path) -> Files:
     """
     if location["path"].startswith("s3://"):
         return s3_files(label, location, s3_client(location["endpoint"]))
-    return local_files(label, location, root)
+    try:
+        return local_files(label, location, root)
+    except OSError as error:
+        raise StoreError(f"Source {label!r} cannot be read: {error.strerror}.") from error
 
 
 def local_files(label: str, location: Mapping[str, str], root: Path) -> Files:
