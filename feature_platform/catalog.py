@@ -13,6 +13,7 @@ from feature_platform.definitions import (
     Source,
     StreamFeatureView,
     View,
+    feast_arguments,
 )
 from feature_platform.errors import RequestError, abbreviate
 from feature_platform.project import ProjectSnapshot
@@ -104,3 +105,6 @@ def tagged(objects: Iterable[T], tags: Tags) -> list[T]:
         raise RequestError(f"tags must be a dict of name to value, not {abbreviate(tags)}.")
     required = dict(tags or {}).items()
     return [each for each in objects if required <= each.tags.items()]
+
+
+feast_arguments.accept(Catalog, feast_arguments.CATALOG)

@@ -29,7 +29,7 @@ class SettingWarning(UserWarning):
 _LEGACY = (
     "auth", "batch_engine", "coerce_tz_aware", "entity_key_serialization_version",
     "feature_server", "flags", "go_feature_serving", "materialization",
-    "materialization_engine", "project_description", "stream_engine",
+    "materialization_engine", "mlflow", "openlineage", "project_description", "stream_engine",
 )  # fmt: skip
 _WARNED: dict[Any, Any] = {}  # what was said once
 _VARIABLE = re.compile(r"\$(?:(\$)|\{(\w+)\}|(\w+))")
@@ -199,7 +199,8 @@ class RepoConfig(BaseModel):
     @classmethod
     def _check_name(cls, value: str) -> str:
         if not is_identifier(value):
-            raise ValueError(f"{value!r} is invalid; use letters, digits and underscores.")
+            form = "letters, digits and underscores, and start with a letter"
+            raise ValueError(f"{value!r} is invalid; use {form}.")
         return value
 
     @model_validator(mode="after")

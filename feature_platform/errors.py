@@ -199,3 +199,23 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     by_fold = {candidate.casefold(): candidate for candidate in candidates}
     close = get_close_matches(str(name).casefold(), by_fold, n=1, cutoff=_SIMILAR)
     return f" Did you mean {by_fold[close[0]]!r}?" if close else ""
+
+
+_FEASTS = {
+    NotFoundError: """EntityNotFoundException FeatureViewNotFoundException
+        OnDemandFeatureViewNotFoundException FeatureServiceNotFoundException
+        FeastObjectNotFoundException PushSourceNotFoundException DataSourceNotFoundException
+        DataSourceObjectNotFoundException SavedDatasetNotFound ProjectNotFoundException
+        ProjectObjectNotFoundException""",
+    RequestError: """FeatureNameCollisionError RequestDataNotFoundInEntityDfException
+        RequestDataNotFoundInEntityRowsException""",
+    RefusedError: "ConflictingFeatureViewNames DataSourceRepeatNamesException",
+}
+_BY_FEASTS_NAME = {name: kind for kind, names in _FEASTS.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> type[FeaturePlatformError]:
+    """Return what is raised where Feast raises an error of a name."""
+    if name in _BY_FEASTS_NAME:
+        return _BY_FEASTS_NAME[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Collection, Iterator
@@ -22,11 +23,13 @@ from feature_platform.feast_names import absent_in
 
 IGNORE_FILE = ".featureignore"
 _FEASTS_IGNORE_FILE = ".feastignore"
-# Scripts and Dagster entry points use definitions; they do not declare any.
-_ENTRY_POINTS = (
+_PRIVATE = (".*", "_*")
+# Scripts, tests and Dagster's entry points use definitions. What is only named like them may also
+# declare some, as in Feast.
+_SCRIPTS = (
     "apply.py", "workflow.py", "definitions.py", "setup.py", "conftest.py", "test.py", "test_*.py",
-    ".*", "_*",
 )  # fmt: skip
+_OF_SCRIPTS = re.compile(r"\b(FeatureStore\(|dagster\b|pytest\b|setuptools\b|def test_|assert )")
 
 _LOCK = RLock()  # what a name means to `import` belongs to the whole process
 # The folder whose modules are being imported: what they mean by `FeatureStore(repo_path=".")`.
@@ -138,9 +141,9 @@ class Repo:
         names = []
         for module in self._files():
             parts = module.parts
-            if any(fnmatch(part, pattern) for part in parts for pattern in _ENTRY_POINTS):
+            if any(fnmatch(part, pattern) for part in parts for pattern in _PRIVATE):
                 continue
-            if is_ignored(module):
+            if is_ignored(module) or self._is_script(module):
                 continue
             parts = module.with_suffix("").parts
             problem = ""
@@ -154,6 +157,11 @@ class Repo:
                 )
             names.append(".".join(parts))
         return names
+
+    def _is_script(self, module: PurePath) -> bool:
+        if not any(fnmatch(module.name, pattern) for pattern in _SCRIPTS):
+            return False
+        return bool(_OF_SCRIPTS.search((self.path / module).read_text("utf-8", "replace")))
 
     def _ignored(self) -> Callable[[PurePath], bool]:
         """Return whether the ignore files list a file, with the patterns of a `.gitignore`."""
@@ -207,9 +215,10 @@ def _set_aside(
         added = [entry for entry in sys.path if entry not in {str(folder), *entries}]
         sys.path = path
         sys.path[:] = [*entries, *added]
-        for name in [name for name in sys.modules if name.partition(".")[0] in module_names]:
-            if name not in present and _is_below(sys.modules[name], folder):
-                loaded[name] = sys.modules.pop(name)
+        named = {n: m for n, m in sys.modules.items() if n.partition(".")[0] in module_names}
+        # All are looked at first: a folder without an __init__.py asks for the module above it.
+        below = [n for n, m in named.items() if n not in present and _is_below(m, folder)]
+        loaded |= {name: sys.modules.pop(name) for name in below}
         sys.modules.update(aside)
 
 

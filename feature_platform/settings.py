@@ -1,6 +1,7 @@
 """Base class and validation messages of the settings of all stores and brokers."""
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
@@ -33,6 +34,24 @@ class Settings(BaseModel):
 def named(value: Any) -> Any:
     """Convert the name of a backend to settings with only a `type`."""
     return {"type": value} if isinstance(value, str) else value
+
+
+def without_feasts(label: str, settings: Any, feasts: Mapping[str, Sequence[str]]) -> Any:
+    """Leave out settings that only Feast's stores have, with a warning.
+
+    Args:
+        label: Name of the section.
+        settings: The section.
+        feasts: Type of the store → these settings.
+    """
+    if not isinstance(settings, dict):
+        return settings
+    dropped = [name for name in feasts.get(str(settings.get("type")), ()) if name in settings]
+    if dropped:
+        verb = "has" if len(dropped) == 1 else "have"
+        message = f"{label}: {', '.join(dropped)} {verb} no effect here and can be removed."
+        warnings.warn(message, UserWarning, stacklevel=2)
+    return {name: value for name, value in settings.items() if name not in dropped}
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:

@@ -9,6 +9,7 @@ from typing import Self
 from feature_platform.catalog import Catalog, Tags, tagged
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import Definition, FeatureService, Source, View, ViewReference
+from feature_platform.definitions import feast_arguments as feasts
 from feature_platform.errors import NotFoundError, RequestError
 from feature_platform.governance import Plan
 from feature_platform.offline import OfflineStore, Statistics
@@ -438,8 +439,7 @@ class FeatureStore(Catalog):
         self,
         features: Features,
         entity_rows: object,
-        *,
-        full_feature_names: bool = False,
+        full_feature_names: bool = False,  # noqa: FBT001, FBT002 - by position, as in Feast
     ) -> OnlineResponse:
         """Read the newest features of entities.
 
@@ -644,8 +644,8 @@ class FeatureStore(Catalog):
         self,
         entity_df: object = None,
         features: Features = (),
+        full_feature_names: bool = False,  # noqa: FBT001, FBT002 - by position, as in Feast
         *,
-        full_feature_names: bool = False,
         start_date: datetime | None = None,
         end_date: datetime | None = None,
         filter_by_created_timestamp: bool = False,
@@ -835,3 +835,6 @@ class FeatureStore(Catalog):
         if self._registry_version is not None:
             pinned = f"registry_version={self._registry_version}"
             raise RequestError(f"{pinned} makes the store read-only. Leave it out to write.")
+
+
+feasts.accept(FeatureStore, feasts.STORE)

@@ -37,6 +37,7 @@ from feature_platform.errors import (
     ConfigError,
     DefinitionError,
     NotFoundError,
+    RequestError,
     SchemaError,
 )
 from feature_platform.types import Array, Float32, Int32, Int64, Map, String
@@ -376,6 +377,7 @@ def test_a_view_that_gives_others_keys_a_type_is_reported_for_them(untyped) -> N
 
 def test_a_view_that_gave_others_keys_a_type_cannot_go_while_they_have_readers(untyped) -> None:
     untyped.apply([TYPED])
+    untyped.materialize_incremental()
     report = untyped.review(untyped.plan([], objects_to_delete=[TYPED]))
     assert_losses(report, ("keys", "model", "growth", "plain", "driver_id"))
     assert [backfill.view for backfill in report.backfills] == ["plain"]
@@ -502,3 +504,54 @@ def test_names_with_hyphens_are_saved_in_plans_and_transferred(tmp_path: Path) -
     with raises(DefinitionError, "schema"):
         FeatureView(name="v", source=SOURCE, schema=[
             Field(name="a-b", dtype=Int64), Field(name="a b", dtype=Int64)])  # fmt: skip
+
+
+def test_methods_take_the_arguments_of_feasts(trips: FeatureStore) -> None:
+    [view] = trips.list_feature_views(allow_cache=True)  # type: ignore[call-arg]
+    assert trips.get_feature_view("trips", allow_registry_cache=True) == view  # type: ignore[call-arg]
+    rows = {"driver_id": [1], "event_timestamp": [NOW], "trips": [5], "labels": [None]}
+    assert trips.push("push", rows, allow_registry_cache=True, transform_on_write=True) == 1  # type: ignore[call-arg]
+    with raises(RequestError, "push()", "transform_on_write"):
+        trips.push("push", rows, transform_on_write=False)  # type: ignore[call-arg]
+    with raises(RequestError, "disable_event_timestamp"):
+        trips.materialize(NOW, NOW, disable_event_timestamp=True)  # type: ignore[call-arg]
+    answer = trips.get_online_features(["trips:trips"], {"driver_id": [1]}, True)
+    stamp = int(NOW.timestamp())
+    assert answer.to_dict(True)["trips__trips__ts"] == [stamp]
+    assert answer.to_df(True)["trips__trips__ts"].tolist() == [stamp]
+    assert answer.to_arrow(include_event_timestamps=True)["trips__trips__ts"].to_pylist() == [stamp]
+    assert trips.apply([view], skip_feature_view_validation=True) is None  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"online_store": {"type": "redis", "redis_type": "redis", "key_ttl_seconds": 5}},
+        {"online_store": {"type": "postgres", "conn_type": "pool", "min_conn": 1, "max_conn": 2}},
+        {"online_store": {"type": "dynamodb", "batch_size": 40, "table_name_template": "x"}},
+        {"offline_store": {"type": "file", "staging_location": "s3://b/p"}},
+        {"offline_store": {"type": "spark", "staging_location": "s3://b/p", "region": "x"}},
+    ],
+)
+def test_settings_that_only_feasts_stores_have_are_a_warning(settings: dict[str, Any]) -> None:
+    with pytest.warns(UserWarning, match="no effect"):
+        RepoConfig(project="p", registry="r.db", **settings)
+
+
+def test_a_cluster_and_protection_are_not_waved_through() -> None:
+    for store in (
+        {"type": "redis", "redis_type": "redis_cluster"},
+        {"type": "postgres", "sslkey_path": "key.pem"},
+    ):
+        with raises(ConfigError, list(store)[1]):
+            RepoConfig(project="p", registry="r.db", online_store=store)
+
+
+def test_errors_are_caught_by_feasts_names(trips: FeatureStore) -> None:
+    from feature_platform import errors
+
+    with pytest.raises(errors.FeatureViewNotFoundException):
+        trips.get_feature_view("other")
+    assert issubclass(errors.FeatureNameCollisionError, RequestError)
+    with pytest.raises(ImportError):
+        from feature_platform.errors import Nothing  # noqa: F401

@@ -79,11 +79,34 @@ def test_a_wrong_definition_is_found_by_file_and_line(tmp_path: Path) -> None:
 def test_scripts_entry_points_and_ignored_files_are_left_alone(tmp_path: Path) -> None:
     boom = "raise RuntimeError('must not be imported')\n"
     folder = write(
-        tmp_path / "a", apply=boom, definitions=boom, test_views=boom, _private=boom, notes__x=boom
+        tmp_path / "a",
+        apply=f"{boom}FeatureStore('.').apply()",
+        definitions=f"{boom}import dagster as dg",
+        test_views=f"{boom}def test_views(): ...",
+        _private=boom,
+        notes__x=boom,
     )
     (folder / ".featureignore").write_text("# not definitions\nnotes/\n")
 
     assert names(Repo.load(folder)) == {"driver", "driver_view"}
+
+
+def test_what_is_only_named_like_a_script_declares_objects(tmp_path: Path) -> None:
+    """As in Feast: `definitions.py` is a name that people give to definitions."""
+    written = {name: ENTITIES.format(name=name) for name in ("definitions", "test_rider")}
+    folder = write(tmp_path / "a", **written)
+    assert names(Repo.load(folder)) == {"driver", "driver_view", *written}
+
+
+@pytest.mark.parametrize("packages", [(), ("features",), ("features", "features/deep")])
+def test_folders_are_modules_with_and_without_an_init(tmp_path: Path, packages) -> None:
+    folder = write(tmp_path / "a")
+    deep = folder / "features" / "deep" / "deeper"
+    deep.mkdir(parents=True)
+    (deep / "riders.py").write_text(ENTITIES.format(name="rider"))
+    for package in packages:
+        (folder / package / "__init__.py").touch()
+    assert names(Repo.load(folder)) == {"driver", "driver_view", "rider"}
 
 
 def test_a_file_that_cannot_be_imported_is_named(tmp_path: Path) -> None:

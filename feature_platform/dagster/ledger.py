@@ -72,14 +72,14 @@ def _differences(
     shown = instance.get_materialized_partitions(key)
     untold = {name for name in shown - loaded if not _has_ended(partitions, name)}
     holds = loaded | untold
-    known: dict[str, dg.AssetMaterialization] = {}
+    former: dict[str, dg.AssetMaterialization] = {}
     if shown - holds:  # Dagster cannot forget single partitions
-        known = _newest(instance, key, shown & holds)
+        former = _newest(instance, key, shown & holds)
         instance.wipe_assets([key])
         shown = set()
     elsewhere = {"loaded_by": "another client"}
     return [
-        known.get(name) or dg.AssetMaterialization(key, partition=name, metadata=elsewhere)
+        former.get(name) or dg.AssetMaterialization(key, partition=name, metadata=elsewhere)
         for name in sorted(holds - shown)
     ]
 

@@ -1,9 +1,11 @@
 """Arguments that Feast's definitions have and ours have not: which values need nothing here."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any, Final, NamedTuple
 
+from feature_platform.errors import RequestError
 from feature_platform.feast_names import TRANSFORM
 
 ANY: Final = object()
@@ -82,6 +84,73 @@ SERVICE: Final = {
     ),
 }
 SOURCE: Final = {"timestamp_field_type": FeastArgument(("TIMESTAMP", ""), "Cast it in the source.")}
+
+_CACHED: Final = {"allow_cache": _IGNORED, "allow_registry_cache": _IGNORED}  # a setting says it
+_LOADS: Final = {
+    "disable_event_timestamp": FeastArgument((False,), "Pass the first and the last time."),
+    "full_feature_names": _IGNORED,
+    "version": _VERSION,
+}
+_READS: Final = (
+    "get_data_source", "get_entity", "get_feature_service", "get_feature_view",
+    "get_on_demand_feature_view", "get_stream_feature_view", "list_all_feature_views",
+    "list_batch_feature_views", "list_data_sources", "list_entities", "list_feature_services",
+    "list_feature_views", "list_on_demand_feature_views", "list_projects",
+    "list_stream_feature_views",
+)  # fmt: skip
+CATALOG: Final = {name: {**_CACHED, "hide_dummy_entity": _IGNORED} for name in _READS}
+STORE: Final = {
+    "apply": {
+        "skip_feature_view_validation": _IGNORED,
+        "no_promote": _IGNORED,  # of versions of a view
+    },
+    "create_saved_dataset": {
+        "allow_overwrite": FeastArgument((False,), "Choose another name."),
+        "feature_service": _IGNORED,  # the dataset keeps its request
+    },
+    "materialize": _LOADS,
+    "materialize_incremental": _LOADS,
+    "push": {**_CACHED, "transform_on_write": FeastArgument((True,), "Stored answers follow.")},
+    "write_to_offline_store": {**_CACHED, "reorder_columns": _IGNORED},
+    "write_to_online_store": {
+        **_CACHED,
+        "inputs": FeastArgument((), "Pass the rows as df."),
+        "transform_on_write": FeastArgument((True,), "Stored answers follow."),
+    },
+}
+"""Method → the arguments that Feast's has."""
+
+JOB: Final = {
+    "to_df": {"timeout": _IGNORED, "validation_reference": FeastArgument((), "Declare checks.")},
+    "to_arrow": {"timeout": _IGNORED, "validation_reference": FeastArgument((), "Declare checks.")},
+    "persist": {
+        "allow_overwrite": FeastArgument((False,), "Choose another folder."), "timeout": _IGNORED,
+    },
+}  # fmt: skip
+
+
+def accept(kind: type, methods: Mapping[str, Mapping[str, FeastArgument]]) -> None:
+    """Let methods of a class take the arguments that those of Feast have.
+
+    Values that ask for what happens here anyway are left out; others raise `RequestError`.
+    """
+    for name, arguments in methods.items():
+        setattr(kind, name, _accepting(getattr(kind, name), arguments))
+
+
+def _accepting(
+    method: Callable[..., Any], arguments: Mapping[str, FeastArgument]
+) -> Callable[..., Any]:
+    @wraps(method)
+    def call(*values: Any, **options: Any) -> Any:
+        if feasts := {name: options.pop(name) for name in arguments.keys() & options.keys()}:
+            try:
+                without(f"{method.__name__}()", feasts, arguments)
+            except ValueError as error:
+                raise RequestError(str(error)) from None
+        return method(*values, **options)
+
+    return call
 
 
 def without(

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretS
 
 from feature_platform.errors import ConfigError
 from feature_platform.offline.base import OfflineStore
-from feature_platform.settings import Settings, named
+from feature_platform.settings import Settings, named, without_feasts
 
 _MEMORY = re.compile(r"[0-9]+([.][0-9]+)? ?([KMGT]i?B|%)", re.IGNORECASE)
 
@@ -125,14 +125,21 @@ class RemoteOfflineSettings(OfflineSettings):
         )
 
 
+_FEASTS = {
+    "duckdb": ("staging_location", "staging_location_endpoint_override"),
+    "spark": ("region", "staging_location"),
+}
+"""Settings of Feast's stores that nothing is lost without."""
+
+
 def _known_name(value: Any) -> Any:
     """Accept Feast's names: its `file` and `dask` read files, as DuckDB does here."""
     settings = named(value)
     aliases = {"file": "duckdb", "dask": "duckdb", "snowflake.offline": "snowflake"}
     name = settings.get("type") if isinstance(settings, dict) else None
     if isinstance(name, str) and name in aliases:
-        return {**settings, "type": aliases[name]}
-    return settings
+        settings = {**settings, "type": aliases[name]}
+    return without_feasts("offline_store", settings, _FEASTS)
 
 
 AnyOfflineSettings = Annotated[

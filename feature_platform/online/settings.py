@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr
 from feature_platform.connections import RedisAddress
 from feature_platform.errors import ConfigError
 from feature_platform.online.base import OnlineStore
-from feature_platform.settings import Settings, named
+from feature_platform.settings import Settings, named, without_feasts
 from feature_platform.types.endpoint import Endpoint
 
 
@@ -131,6 +131,14 @@ class RemoteOnlineSettings(OnlineSettings):
 
 
 _VECTOR_SETTINGS = ("vector_enabled", "vector_len", "pgvector_enabled")
+_FEASTS = {
+    "dynamodb": ("batch_size", "keepalive_timeout", "max_pool_connections", "table_name_template",
+                 "tags"),
+    "postgres": ("conn_type", "keepalives_idle", "max_conn", "min_conn"),
+    "redis": ("full_scan_for_deletion", "key_ttl_seconds", "skip_dedup"),
+    "sqlite": ("text_search_enabled",),
+}  # fmt: skip
+"""Settings of Feast's stores that nothing is lost without."""
 
 
 def _as_in_feast(value: Any) -> Any:
@@ -149,6 +157,9 @@ def _as_in_feast(value: Any) -> Any:
             UserWarning,
             stacklevel=2,
         )
+    settings = without_feasts("online_store", settings, _FEASTS)
+    if settings.get("redis_type") == "redis":  # clusters are not supported
+        settings = {name: setting for name, setting in settings.items() if name != "redis_type"}
     kept = {name: setting for name, setting in settings.items() if name not in dropped}
     return {"type": "sqlite", **kept} if "path" in kept else kept
 

@@ -71,7 +71,10 @@ class OnlineResponse:
         self.rows = rows
         self.registry_version = shape.version
 
-    def to_dict(self, *, include_event_timestamps: bool = False) -> dict[str, list[Any]]:
+    def to_dict(
+        self,
+        include_event_timestamps: bool = False,  # noqa: FBT001, FBT002 - by position, as in Feast
+    ) -> dict[str, list[Any]]:
         """Return join keys and features as lists.
 
         Args:
@@ -85,18 +88,33 @@ class OnlineResponse:
                 answer[f"{name}__ts"] = [event and event // 1_000_000 for event in events]
         return answer
 
-    def to_arrow(self) -> pa.Table:
-        """Return join keys and features in their declared types."""
-        types = self.shape.types
-        return pa.table({name: pa.array(v, types[name]) for name, v in self.values.items()})
+    def to_arrow(
+        self,
+        include_event_timestamps: bool = False,  # noqa: FBT001, FBT002 - by position, as in Feast
+    ) -> pa.Table:
+        """Return join keys and features in their declared types.
 
-    def to_df(self, *, include_event_timestamps: bool = False) -> "pd.DataFrame":
+        Args:
+            include_event_timestamps: As for `to_dict`.
+        """
+        types = self.shape.types
+        columns = {name: pa.array(v, types[name]) for name, v in self.values.items()}
+        if include_event_timestamps:
+            for name, times in self.to_dict(include_event_timestamps=True).items():
+                if name not in columns:
+                    columns[name] = pa.array(times, pa.int64())
+        return pa.table(columns)
+
+    def to_df(
+        self,
+        include_event_timestamps: bool = False,  # noqa: FBT001, FBT002 - by position, as in Feast
+    ) -> "pd.DataFrame":
         """Return join keys and features as pandas.
 
         Args:
             include_event_timestamps: As for `to_dict`.
         """
-        return to_pandas(self._table(include_event_timestamps=include_event_timestamps))
+        return to_pandas(self.to_arrow(include_event_timestamps))
 
     def to_polars(self) -> "pl.DataFrame":
         """Return join keys and features as a polars frame.
@@ -107,14 +125,6 @@ class OnlineResponse:
         import polars as pl
 
         return pl.DataFrame(self.to_arrow())
-
-    def _table(self, *, include_event_timestamps: bool) -> pa.Table:
-        table = self.to_arrow()
-        if include_event_timestamps:
-            for name, times in self.to_dict(include_event_timestamps=True).items():
-                if name not in self.values:
-                    table = table.append_column(name, pa.array(times, pa.int64()))
-        return table
 
     def __repr__(self) -> str:
         return text_table(*self._cells())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
 
+from feature_platform.definitions import feast_arguments
 from feature_platform.display import html_table
 from feature_platform.errors import RequestError
 from feature_platform.offline import EntityRows, Progress, Query, Span, check_times_of
@@ -221,6 +222,9 @@ class RetrievalJob:
         steps = [self._query.explain()]
         steps += [f"on-demand view {view!r}, in Python" for view in self._computed]
         return "\n".join(steps)
+
+
+feast_arguments.accept(RetrievalJob, feast_arguments.JOB)
 
 
 def _write_partitions(
