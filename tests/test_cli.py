@@ -7,9 +7,12 @@ import click
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from tests_support import raises
 
 from feature_platform.cli import main
 from feature_platform.cli.commands import SECTIONS
+from feature_platform.cli.rows import read_rows
+from feature_platform.errors import RequestError
 
 
 @pytest.fixture
@@ -81,7 +84,7 @@ def test_exit_codes_for_scripts(folders: Path) -> None:
     run("-C", platform, "plan", "--detailed-exitcode")
     run("-C", folders, "plan", code=1)
     run("nonsense", code=2)
-    run("-C", platform, "list", "entities", code=2)
+    run("-C", platform, "list", "things", code=2)
     run("-C", platform, "materialize", "yesterday", "2026-01-01", code=2)
     run("-C", platform, "get-online-features", "-e", "{}", code=2)
     run("-C", platform, "get-online-features", "-f", "a:b", "-e", "[1]", code=2)
@@ -452,3 +455,31 @@ def test_a_share_is_asked_for_first(folders: Path, dev: Path) -> None:
     assert shared.splitlines()[-1].split()[4:8] == ["write", "whole", "store", "2099-12-31"]
     run("-C", dev, "reject", "rides")
     assert "rejected" in run("-C", platform, "shares").output
+
+
+def test_kinds_are_named_as_people_do(folders: Path) -> None:
+    platform = folders / "platform"
+    run("-C", platform, "apply")
+    for kind, name in (
+        ("entities", "driver"), ("feature-views", "driver_stats"),
+        ("data-sources", "driver_stats_source"), ("feature_view", "driver_stats"),
+    ):  # fmt: skip
+        assert name in run("-C", platform, "list", kind).output
+    assert "Invalid value" in run("-C", platform, "list", "things", code=2).output
+
+
+def test_files_of_rows_are_read_as_they_are_written(folders: Path, tmp_path: Path) -> None:
+    lines = tmp_path / "rows.jsonl"
+    lines.write_text(f'{{"k": {2**53 + 1}, "at": "2026-01-01", "x": null}}\n{{"k": 1, "x": 0.5}}\n')
+    table = read_rows(lines)
+    assert table.to_pylist() == [
+        {"k": 2**53 + 1, "at": "2026-01-01", "x": None}, {"k": 1, "at": None, "x": 0.5}
+    ]  # fmt: skip
+    rows = tmp_path / "rows.csv"
+    rows.write_text('k,name,note\n1,NA,\n2,NULL,""\n')
+    assert read_rows(rows).to_pylist() == [
+        {"k": 1, "name": "NA", "note": None}, {"k": 2, "name": "NULL", "note": ""}
+    ]  # fmt: skip
+    lines.write_text('{"k": 1}\n{"k": [}\n')
+    with raises(RequestError, "JSON lines"):
+        read_rows(lines)

@@ -134,8 +134,18 @@ def diff(
         print_plan(plan)
 
 
+class _Kind(click.Choice[str]):
+    """A kind, also in the plural and with hyphens, as Feast's commands have them."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> str:
+        name = str(value).replace("-", "_")
+        singular = {"entities": "entity", "policies": "policy"}.get(name, name.removesuffix("s"))
+        names = {"data_source": "source", "on_demand_feature_view": "on_demand_view"}
+        return super().convert(names.get(singular, singular), param, ctx)
+
+
 @command(name="list")
-@click.argument("kind", type=click.Choice(kinds()), required=False, metavar="[KIND]")
+@click.argument("kind", type=_Kind(kinds()), required=False, metavar="[KIND]")
 @click.option("--at", type=Point(), help="As of this version or time.")
 @json_option
 def list_(repo: Path, *, kind: str | None, at: int | datetime | None, as_json: bool) -> None:

@@ -16,7 +16,7 @@ from feature_platform.cli.printing import print_counts, print_json, print_table
 from feature_platform.definitions import Source, with_related
 from feature_platform.errors import RequestError
 from feature_platform.progress_bars import progress
-from feature_platform.retrieval import RetrievalJob
+from feature_platform.retrieval import RetrievalJob, to_arrow
 from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
 from feature_platform.types import FeatureType
@@ -189,15 +189,17 @@ def read_rows(file: Path) -> pa.Table:
         RequestError: It is no such file.
     """
     from pyarrow import csv, parquet
-    from pyarrow import json as json_lines
 
     try:
-        if file.suffix == ".csv":
-            return csv.read_csv(file)
+        if file.suffix == ".csv":  # an empty field is null, and NA is a text, as in sources
+            nulls = {"null_values": [""], "quoted_strings_can_be_null": False}
+            options = csv.ConvertOptions(strings_can_be_null=True, **nulls)
+            return csv.read_csv(file, convert_options=options)
         if file.suffix in {".json", ".jsonl"}:
-            return json_lines.read_json(file)
+            lines = file.read_text("utf-8").splitlines()
+            return to_arrow([json.loads(line) for line in lines if line.strip()], str(file))
         return parquet.read_table(file)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError, RecursionError) as error:
         kind = {".csv": "CSV", ".json": "JSON lines", ".jsonl": "JSON lines"}.get(file.suffix)
         raise RequestError(f"{file} is not a {kind or 'Parquet'} file: {error}") from None
 

@@ -60,6 +60,9 @@ class Commit(BaseModel):
     waived: tuple[str, ...] = ()
     state: str
 
+    def __repr__(self) -> str:
+        return f"Commit of version {self.version} by {self.principal!r}: {self.summary()}"
+
     def to_bytes(self) -> bytes:
         """Return the stored form; the next commit contains its hash."""
         return encode_record(self.model_dump(mode="json"))

@@ -162,7 +162,10 @@ class SavedDataset:
                 )
             return cls(manifest["name"], folder.result(), manifest)
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise NotFoundError(f"There is no saved dataset in {folder}.") from error
+            raise NotFoundError(
+                f"There is no saved dataset in {folder}. Open one that was saved into a folder of "
+                "its own with SavedDataset.load(folder)."
+            ) from error
 
     @property
     def registry_version(self) -> int:

@@ -8,7 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from feature_platform.errors import RequestError, TransformationError, did_you_mean, text_of
+from feature_platform.errors import (
+    RequestError,
+    TransformationError,
+    abbreviate,
+    did_you_mean,
+    text_of,
+)
 from feature_platform.project import Transformation
 from feature_platform.retrieval.convert import columns_of, to_pandas
 from feature_platform.retrieval.overflow import overflowed
@@ -203,7 +209,10 @@ class Step:
         ]
         for result in results:
             if not isinstance(result, Mapping):
-                raise self._wrong(f"{result!r}; in mode 'row' it returns a dict")
+                raise self._wrong(
+                    f"{abbreviate(result)}; in mode 'row' it returns a dict. A function of "
+                    "frames needs mode='pandas'"
+                )
         return [
             [result[self._named(result, name)] for result in results]
             for name in self._step.features

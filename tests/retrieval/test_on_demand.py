@@ -585,3 +585,20 @@ def test_modes_compute_with_the_same_numbers(
     store.push("p", pd.DataFrame({"k": [1], "event_timestamp": [NOON], "n": [value]}))
 
     assert store.get_online_features(["doubled"], [{"k": 1}]).to_dict()["o"] == [expected]
+
+
+def test_rows_that_a_function_puts_into_another_order_find_theirs(open_store) -> None:
+    def sort(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.sort_values("asked").rename(columns={"asked": "answer"})[["answer"]]
+
+    asked = RequestSource(name="request", schema=[Field(name="asked", dtype=Int64)])
+    store = open_store()
+    store.apply([OnDemandFeatureView(
+        name="sorted", mode="pandas", sources=[asked], udf=sort,
+        schema=[Field(name="answer", dtype=Int64)],
+    )])  # fmt: skip
+    answer = store.get_online_features(["sorted"], {"asked": [6, 5, 7]}).to_dict()
+    assert answer["answer"] == [6, 5, 7]
+    rows = {"asked": [6, 5, 7], "event_timestamp": [NOON] * 3}
+    history = store.get_historical_features(rows, ["sorted"]).to_arrow()
+    assert history["answer"].to_pylist() == [6, 5, 7]
