@@ -31,6 +31,9 @@ from feature_platform.store import FeatureStore
 STATE_TAG = "feature_platform/state"
 """Tag of a run that a sensor asked for: what it is to apply, as `RepoContext.state` gives it."""
 
+RUN_MESSAGE = "Dagster run "
+"""Start of the message of a commit; the id of the run that made it follows."""
+
 _DATA_VERSION = "dagster/data_version"
 _STATE = "state"
 _MAX_RETRIES = 3
@@ -122,7 +125,7 @@ class _Registration:
                 yield rules_result(self._target, problems)
             refused = RefusedError(plan.owner, plan.project, problems)
             raise dg.Failure(str(refused), metadata=problem_table(problems), allow_retries=False)
-        run = f"Dagster run {self._context.run_id}"
+        run = f"{RUN_MESSAGE}{self._context.run_id}"
         commit = self._store.commit(plan, client="dagster", message=run)
         project = self._store.load_project()
         version = commit.version if commit else project.version

@@ -1,12 +1,12 @@
 """The sensor that makes Dagster's partitions say what the online store's ledger says."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from feature_platform.dagster.apply import applied_cursor
-from feature_platform.dagster.online import OnlineLoads
+from feature_platform.dagster.online import OnlineLoads, Partitions
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.definitions import View
 from feature_platform.errors import FeaturePlatformError, NotFoundError
@@ -21,10 +21,10 @@ def ledger_sensor(target: RepoContext, loads: OnlineLoads) -> dg.SensorDefinitio
     """Build the sensor that mirrors the ledger of loaded windows.
 
     Windows that were loaded elsewhere become materialized partitions. Where a table was emptied,
-    because its view was deleted and created again or its rows changed their meaning, partitions
-    that were materialized are no longer: what has to be loaded again is not green.
+    because its view was deleted and created again or its rows changed their meaning, tables and
+    partitions that were materialized are no longer: what has to be loaded again is not green.
     """
-    views = [(view, p) for view in target.loaded_views if (p := loads.of(view.name))]
+    views = [(view, loads.of(view.name)) for view in target.loaded_views]
 
     @dg.sensor(
         name=f"mirror_ledger_{target.name}",
@@ -63,11 +63,15 @@ def _differences(
     instance: dg.DagsterInstance,
     target: RepoContext,
     view: View,
-    partitions: dg.TimeWindowPartitionsDefinition,
-    windows: Iterable[Window],
+    partitions: Partitions,
+    windows: Sequence[Window],
 ) -> list[dg.AssetMaterialization]:
     """Return the materializations that Dagster lacks, after it forgot those that do not hold."""
     key = target.online_key(view.name)
+    if partitions is None:
+        if not windows and instance.get_latest_materialization_event(key):
+            instance.wipe_assets([key])
+        return []
     loaded = {name for window in windows for name in _covered(partitions, window)}
     shown = instance.get_materialized_partitions(key)
     untold = {name for name in shown - loaded if not _has_ended(partitions, name)}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import dagster as dg
 
+from feature_platform.dagster.apply import RUN_MESSAGE, applied_cursor
 from feature_platform.dagster.checks import (
     AUDIT,
     RULES,
@@ -24,11 +25,13 @@ from feature_platform.errors import Problem, RequestError
 from feature_platform.governance import Change
 from feature_platform.project import Cursor
 from feature_platform.registry import Commit
+from feature_platform.services.reconciling import replaced
 from feature_platform.services.watching import Interest, Watched
 from feature_platform.store import FeatureStore
 
 _INTERVAL_SECONDS = 15
 _DAGSTER = "dagster"
+_AWAY = "away"
 
 Reaction: TypeAlias = (
     dg.RunRequest | dg.SkipReason | dg.SensorResult | Sequence[dg.RunRequest] | None
@@ -68,6 +71,9 @@ def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
         seen = _seen(context.cursor)
         with target.open() as store:
             cursor = store.snapshot().cursor
+            applied = applied_cursor(context.instance, target)
+            if away := replaced(cursor, applied) if applied else "":
+                return _away(target, context, away)
             if seen == {"cursor": str(cursor), "state": target.state}:
                 return dg.SkipReason(f"Nothing new since version {cursor.version}.")
             # What happened before this sensor's first tick is history, not news.
@@ -79,9 +85,9 @@ def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
         events: list[Any] = list(changed_faults(target, context.instance, findings, since=checks))
         if is_mended:
             events.append(evaluation(rules_result(target, [])))
-        if events or not seen:
+        if events or not seen or seen["state"] == _AWAY:
             events.append(evaluation(audit_result(target, findings)))
-        events += _observations(target, watched)
+        events += _observations(target, context.instance, watched)
         new = {"cursor": str(watched.cursor), "state": target.state}
         reason = None if events else f"Nothing to report of version {cursor.version}."
         return dg.SensorResult(asset_events=events, skip_reason=reason, cursor=json.dumps(new))
@@ -104,7 +110,29 @@ def _seen(text: str | None) -> dict[str, str]:
     return dict(seen)
 
 
-def _observations(target: RepoContext, watched: Watched) -> list[dg.AssetObservation]:
+def _away(
+    target: RepoContext, context: dg.SensorEvaluationContext, reason: str
+) -> dg.SensorResult | dg.SkipReason:
+    """Fail the audit of a registry that is not the one that was applied to, once."""
+    seen = _seen(context.cursor)
+    if seen.get("state") == _AWAY:
+        return dg.SkipReason(reason)
+    failed = dg.AssetCheckResult(
+        asset_key=target.registration.key, check_name=AUDIT, passed=False, description=reason
+    )
+    cursor = json.dumps({**seen, "state": _AWAY}) if seen else None
+    return dg.SensorResult(asset_events=[evaluation(failed)], cursor=cursor)
+
+
+def _is_of(instance: dg.DagsterInstance, commit: Commit) -> bool:
+    """Return whether a run of this instance made a commit, and has reported it."""
+    run = commit.message.removeprefix(RUN_MESSAGE)
+    return commit.client == _DAGSTER and instance.has_run(run)
+
+
+def _observations(
+    target: RepoContext, instance: dg.DagsterInstance, watched: Watched
+) -> list[dg.AssetObservation]:
     return [
         dg.AssetObservation(
             target.key(change.kind, change.name),
@@ -112,7 +140,7 @@ def _observations(target: RepoContext, watched: Watched) -> list[dg.AssetObserva
             metadata=change_metadata(change) | commit_metadata(commit, watched.cursor),
         )
         for commit, changes in watched.commits
-        if commit.client != _DAGSTER
+        if not _is_of(instance, commit)
         for change in changes
     ]
 

@@ -265,3 +265,57 @@ def test_a_component_has_windows_of_all_views_and_of_single_ones(workspace) -> N
     ]
     assert kinds == [dg.HourlyPartitionsDefinition, dg.DailyPartitionsDefinition]
     assert isinstance(DAYS, kinds[1])
+
+
+def test_a_table_without_windows_that_was_emptied_is_no_longer_green(workspace) -> None:
+    workspace.run("platform")
+    location = platform_definitions(workspace.folder / "platform")
+    job = location.resolve_job_def(JOB)
+    assert job.execute_in_process(instance=workspace.instance).success
+    stored(workspace, "platform", "mirror_ledger", location=location)
+    assert workspace.instance.get_latest_materialization_event(ONLINE)
+    without = "\n".join(line for line in PLATFORM.splitlines() if "stats" not in line)
+    workspace.write("platform", without.replace(
+        'schema=[Field(name="trips", dtype=Int64, description="today")])', ""))  # fmt: skip
+    store = FeatureStore(workspace.folder / "platform")
+    store.apply(partial=False)
+    workspace.write("platform", PLATFORM)
+    FeatureStore(workspace.folder / "platform").apply(partial=False)
+    stored(workspace, "platform", "mirror_ledger", location=location)
+    assert workspace.instance.get_latest_materialization_event(ONLINE) is None
+
+
+def test_the_audit_is_red_while_the_registry_is_away(workspace) -> None:
+    workspace.run("platform")
+    key = dg.AssetCheckKey(dg.AssetKey(["shop", "registration", "platform"]), "audit")
+
+    def passed() -> bool:
+        record = workspace.instance.get_latest_asset_check_evaluation_record(key)
+        return bool(record.evaluation.passed)
+
+    cursor = stored(workspace, "platform", "watch").cursor
+    assert passed()
+    location = workspace.location("platform")
+    registry = workspace.folder / "registry.db"
+    registry.rename(workspace.folder / "away.db")
+    cursor = stored(workspace, "platform", "watch", cursor, location).cursor
+    assert not passed()
+    assert isinstance(stored(workspace, "platform", "watch", cursor, location), dg.SkipReason)
+    for file in workspace.folder.glob("registry.db*"):
+        file.unlink()
+    (workspace.folder / "away.db").rename(registry)
+    stored(workspace, "platform", "watch", cursor, location)
+    assert passed()
+
+
+def test_commits_of_another_deployment_are_observed(workspace) -> None:
+    workspace.run("platform")
+    workspace.run("risk")
+    cursor = stored(workspace, "risk", "watch").cursor
+    workspace.write("risk", TEAM.format(team="risk").replace("2 *", "3 *"))
+    with dg.DagsterInstance.ephemeral() as elsewhere:
+        job = workspace.location("risk").resolve_job_def("apply_risk")
+        assert job.execute_in_process(instance=elsewhere).success
+    answer = stored(workspace, "risk", "watch", cursor)
+    observed = [e.asset_key.path[-1] for e in answer.asset_events if hasattr(e, "tags")]
+    assert "risk_double" in observed
