@@ -9,7 +9,7 @@ import pytest
 from dagster_support import PLATFORM, TEAM
 
 from feature_platform import FeatureStore
-from feature_platform.dagster import platform_definitions
+from feature_platform.dagster import online_key, platform_definitions, view_key
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 VIEW = dg.AssetKey(["shop", "feature_view", "stats"])
@@ -46,6 +46,20 @@ def test_each_declared_check_is_an_asset_check(checked) -> None:
         "schema": True, "row_count": True, "trips_not_null": False, "trips_between": False,
         "registry_rules": False,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("fewest", [10**6, 1])
+def test_a_load_waits_for_the_blocking_checks_that_its_job_selects(workspace, fewest: int) -> None:
+    workspace.write("platform", CHECKED.replace("min=24, max=24", f"min={fewest}"))
+    workspace.run("platform")
+    location = platform_definitions(workspace.folder / "platform")
+    selected = dg.AssetSelection.assets(online_key("shop", "stats"))
+    selected |= dg.AssetSelection.checks_for_assets(view_key("shop", "stats"))
+    jobs = dg.Definitions(jobs=[dg.define_asset_job("checked_load", selected)])
+    job = dg.Definitions.merge(location, jobs).resolve_job_def("checked_load")
+    result = job.execute_in_process(instance=workspace.instance, raise_on_error=False)
+    loaded = [e.asset_key.path for e in result.get_asset_materialization_events()]
+    assert loaded == ([["shop", "online", "stats"]] if fewest == 1 else [])
 
 
 def test_checks_say_what_was_measured(checked) -> None:
