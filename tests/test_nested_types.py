@@ -1,6 +1,7 @@
 """Maps, structs, JSON and arrays of arrays, from the source to every answer."""
 
 import json
+import math
 from datetime import timedelta
 from decimal import Decimal as Exact
 from pathlib import Path
@@ -35,6 +36,7 @@ from feature_platform.types import (
     Array,
     Decimal,
     Float32,
+    Float64,
     Int32,
     Int64,
     Json,
@@ -488,3 +490,19 @@ def test_uuids_are_their_text(tmp_path: Path) -> None:
         assert {name: row[name] for name in expected} == expected
     store.delete_from_online_store("v", [{"id": number, "event_timestamp": NOON + 2 * HOUR}])
     assert store.get_online_features(["v:u"], {"id": [text]}).to_dict()["u"] == [None]
+
+
+def test_nan_inside_of_structs_is_no_mismatch(tmp_path: Path) -> None:
+    config = RepoConfig(project="p", team="platform", registry="registry.db")
+    store = FeatureStore(tmp_path, config=config, clock=lambda: NOON)
+    dtype = Struct({"a": Float64, "b": Array(Float64)})
+    (tmp_path / "rows").mkdir()
+    store.apply([FeatureView(
+        name="v", entities=[Entity(name="id", value_type=Int64)],
+        schema=[Field(name="s", dtype=dtype)],
+        source=PushSource(name="push", batch_source=FileSource(path="rows")),
+    )])  # fmt: skip
+    row = {"id": 1, "event_timestamp": NOON, "s": {"a": math.nan, "b": [math.nan, 1.0]}}
+    store.push("push", [row], to=PushMode.ONLINE_AND_OFFLINE)
+    parity = store.verify_parity(["v"], {"id": [1]})
+    assert (parity.rows, parity.mismatches) == (1, 0)

@@ -616,3 +616,20 @@ def test_a_column_without_values_is_of_every_type(tmp_path: Path, values: str, d
     latest = Files(tmp_path).store.latest(table, NOON - timedelta(days=1), NOON).reader().read_all()
     assert latest["value"].to_pylist() == column.to_pylist()
     assert latest.schema.field("value").type == dtype
+
+
+@pytest.mark.parametrize(
+    "text", ["epoch", "infinity", "2026/03/01", "2026-03-01 12:00 America/New_York", "12:00", ""]
+)
+def test_times_in_text_are_iso_8601(tmp_path: Path, text: str) -> None:
+    rows = rows_of((1, 5)).set_column(1, "event_timestamp", pa.array([text]))
+    with raises(SchemaError, text or "time"):
+        answers(Files(tmp_path), folder(tmp_path, {"p.parquet": rows}), [1])
+    with raises(SchemaError, text or "time"):
+        spine = {"a": [1], "event_timestamp": [text]}
+        types = pa.schema([("a", pa.int64())])
+        located = folder(tmp_path / "b", {"p.parquet": rows_of((1, 5))})
+        store = Files(tmp_path / "b").store
+        store.point_in_time(
+            pa.table(spine), [read("v", located, ["a"], types=types)]
+        ).reader().read_all()

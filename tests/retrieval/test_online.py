@@ -364,3 +364,10 @@ def test_a_view_without_entities_answers_rows_of_any_shape(open_store, rows, cou
 
     answer = store.get_online_features("both", rows).to_dict()
     assert answer == {"v": [1] * count, "w": [2] * count}
+
+
+def test_entity_rows_may_be_a_stream_of_batches(platform: FeatureStore) -> None:
+    platform.materialize(NOON - 3 * HOUR, NOON)
+    batches = pa.table({"driver_id": [1, 2]}).to_reader()
+    answer = platform.get_online_features(["driver_stats:trips"], batches).to_dict()
+    assert answer["trips"] == [11, 20]
