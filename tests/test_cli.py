@@ -483,3 +483,16 @@ def test_files_of_rows_are_read_as_they_are_written(folders: Path, tmp_path: Pat
     lines.write_text('{"k": 1}\n{"k": [}\n')
     with raises(RequestError, "JSON lines"):
         read_rows(lines)
+
+
+def test_options_of_feast_are_understood(folders: Path) -> None:
+    platform = folders / "platform"
+    run("-C", platform, "apply", "--skip-source-validation", "--no-progress")
+    window = ("2026-01-01", "2026-01-02")
+    assert (
+        "driver_stats"
+        in run("-C", platform, "materialize", *window, "--views", "driver_stats").output
+    )
+    asked = ["get-online-features", "--features", "driver_stats", "--entities"]
+    refused = run("-C", platform, *asked, "driver_id=1", code=2).output
+    assert '{"driver_id": 1001}' in refused

@@ -54,6 +54,10 @@ _override = click.option(
 _skip_trials = click.option(
     "--skip-trials", is_flag=True, help="Do not try on-demand functions on sample values."
 )
+_feasts = [  # sources are checked by `validate`, and no progress is shown
+    click.option(name, is_flag=True, hidden=True, expose_value=False)
+    for name in ("--skip-source-validation", "--no-progress")
+]
 _message = click.option("-m", "--message", default="", help="Why, for the history.")
 
 
@@ -103,6 +107,8 @@ def init(
 @_mass_delete
 @_override
 @_skip_trials
+@_feasts[0]
+@_feasts[1]
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -154,6 +160,8 @@ def plan(
 @_mass_delete
 @_override
 @_skip_trials
+@_feasts[0]
+@_feasts[1]
 @click.option("--digest", help="Apply SAVED only if it has this digest, which `plan` printed.")
 @_message
 @json_option

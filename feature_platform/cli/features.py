@@ -20,7 +20,12 @@ from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
 
 views_option = click.option(
-    "-v", "--view", "views", multiple=True, help="Name of a view; repeatable (default: all)."
+    "-v",
+    "--view",
+    "--views",
+    "views",
+    multiple=True,
+    help="Name of a view; repeatable (default: all).",
 )
 
 
@@ -169,11 +174,17 @@ def check(
 @command(name="get-online-features")
 @click.option("-s", "--service", help="Feature service to read.")
 @click.option(
-    "-f", "--feature", "features", multiple=True, help="view or view:feature. Repeatable."
+    "-f",
+    "--feature",
+    "--features",
+    "features",
+    multiple=True,
+    help="view or view:feature. Repeatable.",
 )
 @click.option(
     "-e",
     "--entity",
+    "--entities",
     "entities",
     multiple=True,
     required=True,
@@ -223,7 +234,8 @@ def _json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise click.BadParameter(f"{abbreviate(text)} is not JSON: {error}") from None
+        example = "Write '{\"driver_id\": 1001}'."
+        raise click.BadParameter(f"{abbreviate(text)} is not JSON: {error}. {example}") from None
     if not isinstance(value, dict):
         raise click.BadParameter(f"{abbreviate(text)} is not a JSON object.")
     return value

@@ -201,7 +201,11 @@ def registry_sensor(
 
 def _since(store: FeatureStore, text: str | None, interest: Interest) -> Watched:
     """Watch since the cursor of the last tick; the first one starts with the newest commit."""
-    return store.watch(Cursor.parse(text) if text else store.snapshot().cursor, interest)
+    try:
+        since = Cursor.parse(text or "")
+    except RequestError:  # there is none, or somebody has edited it
+        since = store.snapshot().cursor
+    return store.watch(since, interest)
 
 
 def _result(reaction: Reaction, cursor: str) -> dg.SensorResult:

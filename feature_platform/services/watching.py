@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from feature_platform.definitions import FeatureService
-from feature_platform.errors import LogReplacedError
+from feature_platform.definitions import FeatureService, kinds
+from feature_platform.errors import LogReplacedError, RequestError, did_you_mean
 from feature_platform.governance import Change
 from feature_platform.project import Cursor, Key, ProjectSnapshot, Snapshot, upstream
 from feature_platform.project.snapshot import State
@@ -22,12 +22,24 @@ class Interest:
         owners: Owners of the commits.
         reads: A feature service: what it reads at the time of a commit, directly or not and from
             other projects, too, and the service itself.
+
+    Raises:
+        RequestError: There is no such kind.
     """
 
     kinds: Collection[str] = ()
     names: Collection[str] = ()
     owners: Collection[str] = ()
     reads: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("kinds", "names", "owners"):
+            if isinstance(value := getattr(self, name), str):  # of which each letter would be one
+                object.__setattr__(self, name, (value,))
+        for kind in self.kinds:
+            if kind not in kinds():
+                hint = did_you_mean(kind, kinds())
+                raise RequestError(f"kinds: {kind!r} is not a kind of object.{hint}")
 
 
 @dataclass(frozen=True)

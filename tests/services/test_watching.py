@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from tests_support import raises
 
 from feature_platform import (
     Acceptance,
@@ -16,6 +17,7 @@ from feature_platform import (
     RepoConfig,
     Share,
 )
+from feature_platform.errors import RequestError
 from feature_platform.project.snapshot import BEGINNING
 from feature_platform.services.watching import Interest
 from feature_platform.types import Int64
@@ -79,3 +81,9 @@ def test_without_a_service_the_own_project_counts(
     prod, dev = stores
     versions = [[c.version for c, _ in s.watch(BEGINNING).commits] for s in (prod, dev)]
     assert versions == [[1, 6, 7], [2, 3, 4, 5, 8, 9, 10, 11, 12]]
+
+
+def test_an_interest_is_in_whole_names_of_kinds_that_exist() -> None:
+    assert Interest(names="model").names == ("model",)
+    with raises(RequestError, "featureview", "feature_view"):
+        Interest(kinds=["featureview"])
