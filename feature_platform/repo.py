@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,9 +17,10 @@ from types import ModuleType
 from typing import Any
 
 from feature_platform.config import RepoConfig
-from feature_platform.definitions import Definition
-from feature_platform.errors import AbsentNameError, ConfigError, abbreviate, text_of
+from feature_platform.definitions import Definition, FileSource, with_related
+from feature_platform.errors import AbsentNameError, ConfigError, StoreError, abbreviate, text_of
 from feature_platform.feast_names import absent_in
+from feature_platform.offline.paths import check_path
 
 IGNORE_FILE = ".featureignore"
 _FEASTS_IGNORE_FILE = ".feastignore"
@@ -75,8 +76,8 @@ class Repo:
         elsewhere, such as the platform's package: they are only referred to.
 
         Raises:
-            ConfigError: A module failed to import. A half-loaded repo defines nothing: the rest
-                would look deleted.
+            ConfigError: A module failed to import, or a source is outside of the checkout. A
+                half-loaded repo defines nothing: the rest would look deleted.
         """
         definitions: dict[int, Definition] = {}
         names = self._module_names()
@@ -85,7 +86,18 @@ class Repo:
             for item in (item for name in names for item in _items(vars(self._import(name)))):
                 if isinstance(item, Definition) and (origin := item.place) and is_here(origin[0]):
                     definitions[id(item)] = item
+        self._check_paths(definitions.values())
         return tuple(definitions.values())
+
+    def _check_paths(self, definitions: Iterable[Definition]) -> None:
+        """Refuse a path that no store may read, before it is registered."""
+        root = self.path / self.config.offline_store.root
+        for source in with_related(definitions):
+            if isinstance(source, FileSource) and "://" not in source.path:
+                try:
+                    check_path(source.name, source.path, root)
+                except StoreError as error:
+                    raise ConfigError(str(error)) from None
 
     def import_module(self, name: str) -> ModuleType:
         """Import a module of this folder, even if another repo has the same name.

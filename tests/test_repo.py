@@ -253,3 +253,12 @@ def test_ignore_files_have_the_patterns_of_git(tmp_path: Path, file: str) -> Non
     (tmp_path / file).write_text("!\n")
     with raises(ConfigError, file):
         _ = Repo.load(tmp_path).definitions
+
+
+def test_a_path_that_no_store_may_read_is_refused_when_it_is_declared(tmp_path: Path) -> None:
+    source = "from feature_platform import FileSource\ns = FileSource(name='s', path={path!r})\n"
+    folder = write(tmp_path / "a", sources=source.format(path="../elsewhere/rows.parquet"))
+    with raises(ConfigError, "'s'", "../elsewhere/rows.parquet", folder):
+        FeatureStore(folder).plan()
+    (tmp_path / ".git").mkdir()  # the checkout is the folder above
+    assert "s" in names(Repo.load(folder))

@@ -25,10 +25,10 @@ def check_path(label: str, path: str, root: Path | None = None) -> None:
         return
     checkout = _checkout(root) if root is not None and "\0" not in path else None
     if root is None or checkout is None or not _is_inside(root.resolve() / path, checkout):
+        reason = f"leaves {checkout} with '..'" if checkout else "contains '..' or a zero byte"
         raise StoreError(
-            f"Source {label!r} cannot be read: its path {path!r} leaves the checkout with '..', or "
-            "contains a zero byte. Use an absolute path, or one relative to the offline store's "
-            "root."
+            f"Source {label!r} cannot be read: its path {path!r} {reason}. Use an absolute path, "
+            "or one below the offline store's root."
         )
 
 
