@@ -100,6 +100,7 @@ def _checked(rows: Rows) -> Rows:
         raise SchemaError(f"The message lacks {lacking[0]!r}.")  # of its neighbours, if not its own
     for name in names:
         try:
+            name.encode()  # JSON can escape what no text is
             exact_array([row[name] for row in rows], None)
         except ValueError as error:
             raise SchemaError(f"The message cannot be read: {name!r}: {error}.") from None
