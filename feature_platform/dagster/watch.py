@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -53,9 +54,9 @@ class RegistryChange(NamedTuple):
 def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
     """Build the sensor that shows in Dagster what happens to a repo's objects elsewhere.
 
-    Each object of the owner that a commit from outside Dagster touched gets an observation with
-    version, author, message and difference; deletions too. After every commit, whoever made it,
-    the audit looks whether what is registered keeps the rules and is what the repo defines: the
+    Each object of the owner that a commit from outside this Dagster touched gets an observation
+    with version, author, message and difference; deletions too. After every commit, whoever made
+    it, the audit looks whether what is registered keeps the rules and is what the repo defines: the
     registration asset and the objects at fault get evaluations of their checks. It applies
     nothing.
     """
@@ -72,8 +73,8 @@ def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
         with target.open() as store:
             cursor = store.snapshot().cursor
             applied = applied_cursor(context.instance, target)
-            if away := replaced(cursor, applied) if applied else "":
-                return _away(target, context, away)
+            if applied and (reason := replaced(cursor, applied)):
+                return _away(target, seen or {"cursor": str(applied)}, reason)
             if seen == {"cursor": str(cursor), "state": target.state}:
                 return dg.SkipReason(f"Nothing new since version {cursor.version}.")
             # What happened before this sensor's first tick is history, not news.
@@ -89,8 +90,8 @@ def watch_sensor(target: RepoContext) -> dg.SensorDefinition:
             events.append(evaluation(audit_result(target, findings)))
         events += _observations(target, context.instance, watched)
         new = {"cursor": str(watched.cursor), "state": target.state}
-        reason = None if events else f"Nothing to report of version {cursor.version}."
-        return dg.SensorResult(asset_events=events, skip_reason=reason, cursor=json.dumps(new))
+        nothing = None if events else f"Nothing to report of version {cursor.version}."
+        return dg.SensorResult(asset_events=events, skip_reason=nothing, cursor=json.dumps(new))
 
     return watch
 
@@ -111,16 +112,15 @@ def _seen(text: str | None) -> dict[str, str]:
 
 
 def _away(
-    target: RepoContext, context: dg.SensorEvaluationContext, reason: str
+    target: RepoContext, seen: dict[str, str], reason: str
 ) -> dg.SensorResult | dg.SkipReason:
     """Fail the audit of a registry that is not the one that was applied to, once."""
-    seen = _seen(context.cursor)
     if seen.get("state") == _AWAY:
         return dg.SkipReason(reason)
     failed = dg.AssetCheckResult(
         asset_key=target.registration.key, check_name=AUDIT, passed=False, description=reason
     )
-    cursor = json.dumps({**seen, "state": _AWAY}) if seen else None
+    cursor = json.dumps({**seen, "state": _AWAY})
     return dg.SensorResult(asset_events=[evaluation(failed)], cursor=cursor)
 
 
@@ -201,10 +201,9 @@ def registry_sensor(
 
 def _since(store: FeatureStore, text: str | None, interest: Interest) -> Watched:
     """Watch since the cursor of the last tick; the first one starts with the newest commit."""
-    try:
-        since = Cursor.parse(text or "")
-    except RequestError:  # there is none, or somebody has edited it
-        since = store.snapshot().cursor
+    since = store.snapshot().cursor
+    with suppress(RequestError):  # of a cursor that somebody has edited
+        since = Cursor.parse(text) if text else since
     return store.watch(since, interest)
 
 

@@ -301,6 +301,8 @@ def test_the_audit_is_red_while_the_registry_is_away(workspace) -> None:
     cursor = stored(workspace, "platform", "watch", cursor, location).cursor
     assert not passed()
     assert isinstance(stored(workspace, "platform", "watch", cursor, location), dg.SkipReason)
+    first = stored(workspace, "platform", "watch", "", location)  # a sensor that starts now
+    assert isinstance(stored(workspace, "platform", "watch", first.cursor, location), dg.SkipReason)
     for file in workspace.folder.glob("registry.db*"):
         file.unlink()
     (workspace.folder / "away.db").rename(registry)
