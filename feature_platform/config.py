@@ -16,14 +16,10 @@ from feature_platform.offline import AnyOfflineSettings, DuckDBSettings
 from feature_platform.online import AnyOnlineSettings, SqliteSettings
 from feature_platform.project import PLATFORM, READER
 from feature_platform.server_client import ConnectionSettings, is_server_url, project_of
-from feature_platform.settings import Settings, explain
+from feature_platform.settings import Settings, SettingWarning, explain
 from feature_platform.streams import AnyBrokerSettings
 
 FILE_NAME = "feature_store.yaml"
-
-
-class SettingWarning(UserWarning):
-    """A setting of Feast that has no effect."""
 
 
 _LEGACY = (

@@ -17,6 +17,10 @@ _TYPES = {
 }
 
 
+class SettingWarning(UserWarning):
+    """A setting of Feast that has no effect."""
+
+
 class Settings(BaseModel):
     """Settings of one backend, with strict names and types; reprs and logs hide secrets."""
 
@@ -50,7 +54,7 @@ def without_feasts(label: str, settings: Any, feasts: Mapping[str, Sequence[str]
     if dropped:
         verb = "has" if len(dropped) == 1 else "have"
         message = f"{label}: {', '.join(dropped)} {verb} no effect here and can be removed."
-        warnings.warn(message, UserWarning, stacklevel=2)
+        warnings.warn(message, SettingWarning, stacklevel=2)
     return {name: value for name, value in settings.items() if name not in dropped}
 
 

@@ -2,8 +2,10 @@
 
 import sys
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.markup import escape
@@ -54,10 +56,15 @@ _override = click.option(
 _skip_trials = click.option(
     "--skip-trials", is_flag=True, help="Do not try on-demand functions on sample values."
 )
-_feasts = [  # sources are checked by `validate`, and no progress is shown
-    click.option(name, is_flag=True, hidden=True, expose_value=False)
-    for name in ("--skip-source-validation", "--no-progress")
-]
+
+
+def _feasts(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Take options of Feast: `validate` checks sources, and no progress is shown."""
+    for name in ("--skip-source-validation", "--no-progress"):
+        function = click.option(name, is_flag=True, hidden=True, expose_value=False)(function)
+    return function
+
+
 _message = click.option("-m", "--message", default="", help="Why, for the history.")
 
 
@@ -107,8 +114,7 @@ def init(
 @_mass_delete
 @_override
 @_skip_trials
-@_feasts[0]
-@_feasts[1]
+@_feasts
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -160,8 +166,7 @@ def plan(
 @_mass_delete
 @_override
 @_skip_trials
-@_feasts[0]
-@_feasts[1]
+@_feasts
 @click.option("--digest", help="Apply SAVED only if it has this digest, which `plan` printed.")
 @_message
 @json_option

@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, NoReturn
 
 import click
 
-from feature_platform.config import SettingWarning
 from feature_platform.errors import FeaturePlatformError, RequestError, UnknownOutcomeError
+from feature_platform.settings import SettingWarning
 
 CLIENT = "feature-platform"
 _ERROR, _UNKNOWN = 1, 4

@@ -80,10 +80,8 @@ class Dialect(ABC):
         It fails with `otherwise` and the value if a float of 64 bits cannot hold that; where the
         engine cannot raise a message, the value is rounded.
         """
-        cast, failure = (
-            f"CAST({column} AS {self.type_name(dtype)})",
-            self.failure(otherwise, column),
-        )
+        cast = f"CAST({column} AS {self.type_name(dtype)})"
+        failure = self.failure(otherwise, column)
         if failure is None:
             return cast
         most = _largest_exact(pa.float64())

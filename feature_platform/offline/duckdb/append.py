@@ -88,7 +88,7 @@ def _append_delta(source: SourceTable, path: str, rows: pa.Table) -> str:
     from deltalake import DeltaTable, write_deltalake
 
     label, day = source.name, source.day_column
-    if day:
+    if day and day not in rows.column_names:
         days = compute.strftime(rows[source.event_timestamp], format="%Y-%m-%d")
         rows = rows.append_column(day, days)
     try:
