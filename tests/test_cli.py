@@ -1,18 +1,23 @@
 """The command line: what it does, what it prints, how it exits."""
 
 import json
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import click
 import pandas as pd
+import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from tests_support import raises
 
 from feature_platform.cli import main
 from feature_platform.cli.commands import SECTIONS
-from feature_platform.cli.rows import read_rows
+from feature_platform.cli.row_files import read_rows
 from feature_platform.errors import RequestError
+from feature_platform.store import FeatureStore
+from feature_platform.types.arrow import TIMESTAMP
 
 
 @pytest.fixture
@@ -471,18 +476,84 @@ def test_kinds_are_named_as_people_do(folders: Path) -> None:
 def test_files_of_rows_are_read_as_they_are_written(folders: Path, tmp_path: Path) -> None:
     lines = tmp_path / "rows.jsonl"
     lines.write_text(f'{{"k": {2**53 + 1}, "at": "2026-01-01", "x": null}}\n{{"k": 1, "x": 0.5}}\n')
-    table = read_rows(lines)
+    table = read_rows(lines, {})
     assert table.to_pylist() == [
         {"k": 2**53 + 1, "at": "2026-01-01", "x": None}, {"k": 1, "at": None, "x": 0.5}
     ]  # fmt: skip
     rows = tmp_path / "rows.csv"
     rows.write_text('k,name,note\n1,NA,\n2,NULL,""\n')
-    assert read_rows(rows).to_pylist() == [
+    assert read_rows(rows, {}).to_pylist() == [
         {"k": 1, "name": "NA", "note": None}, {"k": 2, "name": "NULL", "note": ""}
     ]  # fmt: skip
     lines.write_text('{"k": 1}\n{"k": [}\n')
     with raises(RequestError, "JSON lines"):
-        read_rows(lines)
+        read_rows(lines, {})
+
+
+def test_csv_rows_have_the_declared_types(tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    types = {
+        "k": pa.string(), "n": pa.int32(), "x": pa.float64(), "at": TIMESTAMP,
+        "ok": pa.bool_(), "price": pa.decimal128(5, 2), "tags": pa.list_(pa.int64()),
+    }  # fmt: skip
+    rows.write_text(
+        "k,n,x,at,ok,price,tags,zip,count,seen\n"
+        '2026-01-01,2.0,1e3,2026-01-01,1,1.10,"[1, 2]",007,1,2026-01-01\n'
+        "1001,,inf,2026-01-01 12:00+02:00,FALSE,2,,8001,,2026-01-02T01:00:00.5Z\n"
+    )
+    table = read_rows(rows, types)
+    assert {name: table.schema.field(name).type for name in types} == types
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    assert [list(row.values()) for row in table.to_pylist()] == [
+        ["2026-01-01", 2, 1000.0, day, True, Decimal("1.10"), [1, 2], "007", 1, day],
+        [
+            "1001", None, float("inf"), day + timedelta(hours=10), False, Decimal("2.00"), None,
+            "8001", None, day + timedelta(hours=25, seconds=0.5),
+        ],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text"),
+    [
+        (pa.int64(), "1.5"), (pa.int32(), "9999999999"), (pa.float64(), "1e400"),
+        (pa.float32(), "1e39"), (pa.float64(), "1,5"), (pa.bool_(), "yes"), (TIMESTAMP, "01/02/26"),
+        (pa.decimal128(5, 2), "1.105"), (pa.list_(pa.int64()), "[1.5]"), (pa.binary(), "x"),
+        (pa.list_(pa.int64()), "[" * 5000),
+    ],
+)  # fmt: skip
+def test_csv_rows_are_never_rounded(tmp_path: Path, dtype: pa.DataType, text: str) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text(f'k,x\n1,"{text}"\n')
+    with raises(RequestError, "'x'"):
+        read_rows(rows, {"x": dtype})
+
+
+def test_csv_rows_of_a_text_key_are_written_and_read(tmp_path: Path) -> None:
+    (tmp_path / "feature_store.yaml").write_text(
+        "project: p\nteam: platform\nregistry: registry\nonline_store: {path: online.db}\n"
+    )
+    (tmp_path / "features.py").write_text(
+        "from feature_platform import Entity, FeatureView, Field, FileSource, ValueType\n"
+        "from feature_platform.types import String\n"
+        "v = FeatureView(name='v', entities=[Entity(name='k', value_type=ValueType.STRING)],\n"
+        "  schema=[Field(name='code', dtype=String)],\n"
+        "  source=FileSource(name='s', path='s.csv', timestamp_field='ts', "
+        "field_mapping={'raw': 'code'}))\n"
+    )
+    rows = tmp_path / "rows.csv"
+    rows.write_text("k,ts,raw\n1001,2026-01-01,2026-01-02\n")
+    (tmp_path / "s.csv").write_bytes(rows.read_bytes())
+    run("-C", tmp_path, "apply")
+    run("-C", tmp_path, "write", "v", rows)
+    answer = FeatureStore(tmp_path).get_online_features(["v:code"], [{"k": "1001"}])
+    assert answer.to_dict()["code"] == ["2026-01-02"]
+    spine = tmp_path / "spine.csv"
+    spine.write_text("k,event_timestamp\n1001,2026-01-01T10:00\n")
+    asked = run("-C", tmp_path, "get-historical-features", spine, "-f", "v", "--json").output
+    assert json.loads(asked)[0]["code"] == "2026-01-02"
+    run("-C", tmp_path, "delete-online", "v", rows)
+    run("-C", tmp_path, "verify-parity", "v", "-r", spine, code=1)
 
 
 def test_options_of_feast_are_understood(folders: Path) -> None:

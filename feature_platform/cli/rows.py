@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -11,16 +10,18 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from feature_platform.cli.base import Instant, command, json_option, writing
+from feature_platform.cli.base import Instant, command, json_option
 from feature_platform.cli.printing import print_counts, print_json, print_table
+from feature_platform.cli.row_files import read_rows, write_rows
 from feature_platform.definitions import Source, with_related
-from feature_platform.errors import RequestError
 from feature_platform.progress_bars import progress
-from feature_platform.retrieval import RetrievalJob, to_arrow
+from feature_platform.services import training, writing
+from feature_platform.services.stores import Call
 from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
 from feature_platform.types import FeatureType
 from feature_platform.types.arrow import to_python
+from feature_platform.types.times import utc_now
 
 _MOST_SHOWN = 20
 
@@ -76,13 +77,14 @@ def get_historical_features(
         raise click.UsageError("Give either ROWS or --sql.")
     if output is not None and output.suffix not in {".csv", ".parquet"}:
         raise click.UsageError(f"--output {output}: name it .parquet or .csv.")
-    asked = sql if rows is None else read_rows(rows)
-    job = FeatureStore(repo).get_historical_features(
-        asked, service or list(features), full_feature_names=full_names
-    )
+    store, requested = FeatureStore(repo), service or list(features)
+    asked: Any = sql
+    if rows is not None:
+        asked = read_rows(rows, training.column_types(call_of(store), requested))
+    job = store.get_historical_features(asked, requested, full_feature_names=full_names)
     with progress() as tell:
         job.on_progress(tell)
-        result = job.to_arrow() if output is None else _write(job, output)
+        result = job.to_arrow() if output is None else write_rows(job, output)
     if isinstance(result, pa.Table):
         _show(result, as_json=as_json)
     else:
@@ -99,8 +101,9 @@ def push(
     repo: Path, *, source: str, file: Path, to: str, ignore_unknown: bool, as_json: bool
 ) -> None:
     """Send the rows of FILE to the views of the push source SOURCE."""
-    mode = PushMode[to.upper()]
-    count = FeatureStore(repo).push(source, read_rows(file), mode, ignore_unknown=ignore_unknown)
+    store, mode = FeatureStore(repo), PushMode[to.upper()]
+    rows = read_rows(file, writing.column_types(call_of(store), source=source))
+    count = store.push(source, rows, mode, ignore_unknown=ignore_unknown)
     print_counts({source: count}, as_json=as_json, of="push source")
 
 
@@ -114,7 +117,8 @@ def write(
     repo: Path, *, view: str, file: Path, to: str, ignore_unknown: bool, as_json: bool
 ) -> None:
     """Write the rows of FILE to a view's online table, or append them to its source."""
-    store, rows = FeatureStore(repo), read_rows(file)
+    store = FeatureStore(repo)
+    rows = read_rows(file, writing.column_types(call_of(store), view=view))
     if to == "online":
         store.write_to_online_store(view, rows, ignore_unknown=ignore_unknown)
     else:
@@ -131,8 +135,9 @@ def delete_online(repo: Path, *, view: str, file: Path, as_json: bool) -> None:
 
     They are deleted as of their event_timestamp, or as of now.
     """
-    rows = read_rows(file)
-    FeatureStore(repo).delete_from_online_store(view, rows)
+    store = FeatureStore(repo)
+    rows = read_rows(file, writing.column_types(call_of(store), view=view))
+    store.delete_from_online_store(view, rows)
     print_counts({view: rows.num_rows}, as_json=as_json)
 
 
@@ -182,49 +187,8 @@ def _spelled(dtype: FeatureType) -> str:
     return f"Array({_spelled(dtype.item)})" if dtype.item else str(dtype)
 
 
-def read_rows(file: Path) -> pa.Table:
-    """Read rows by the file's ending: `.csv`, `.json` or `.jsonl`, or else Parquet.
-
-    Raises:
-        RequestError: It is no such file.
-    """
-    from pyarrow import csv, parquet
-
-    try:
-        if file.suffix == ".csv":  # an empty field is null, and NA is a text, as in sources
-            nulls = {"null_values": [""], "quoted_strings_can_be_null": False}
-            options = csv.ConvertOptions(strings_can_be_null=True, **nulls)
-            return csv.read_csv(file, convert_options=options)
-        if file.suffix in {".json", ".jsonl"}:
-            lines = file.read_text("utf-8").splitlines()
-            return to_arrow([json.loads(line) for line in lines if line.strip()], str(file))
-        return parquet.read_table(file)
-    except (pa.ArrowException, ValueError, RecursionError) as error:
-        kind = {".csv": "CSV", ".json": "JSON lines", ".jsonl": "JSON lines"}.get(file.suffix)
-        raise RequestError(f"{file} is not a {kind or 'Parquet'} file: {error}") from None
-
-
-def _write(job: RetrievalJob, file: Path) -> int:
-    """Stream the rows of a job into a file, which is there as a whole or not at all.
-
-    Raises:
-        RequestError: A column cannot be written as CSV.
-    """
-    from pyarrow import csv, parquet
-
-    if file.suffix != ".csv":
-        job.to_parquet(file)
-        return int(parquet.read_metadata(file).num_rows)
-    count = 0
-    with closing(job.to_batches()) as reader, writing(file) as target:
-        try:
-            with csv.CSVWriter(target, reader.schema) as writer:
-                for batch in reader:
-                    writer.write_batch(batch)
-                    count += batch.num_rows
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise RequestError(f"{file}: {error}. Write a .parquet file instead.") from None
-    return count
+def call_of(store: FeatureStore) -> Call:
+    return Call(store.load_project(), store.stores, utc_now())
 
 
 def _show(table: pa.Table, *, as_json: bool) -> None:

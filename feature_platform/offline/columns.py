@@ -7,8 +7,9 @@ import pyarrow as pa
 from feature_platform.errors import SourceError
 from feature_platform.offline.dialect import Dialect
 from feature_platform.types.arrow import is_list
+from feature_platform.types.arrow_times import check_times
 from feature_platform.types.decimals import holds_decimals
-from feature_platform.types.values import check_times, innermost
+from feature_platform.types.values import innermost
 from feature_platform.types.widening import more_digits
 
 _FAMILIES: tuple[tuple[str, tuple[Callable[[pa.DataType], bool], ...]], ...] = (

@@ -12,7 +12,8 @@ from feature_platform.errors import RequestError, SchemaError, did_you_mean
 from feature_platform.online import encode_keys
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
 from feature_platform.types.arrow import TIMESTAMP
-from feature_platform.types.values import check_times, exact_cast, misplaced
+from feature_platform.types.arrow_times import check_times
+from feature_platform.types.values import exact_cast, misplaced
 
 
 def online_rows(
@@ -71,7 +72,7 @@ def _with_time_features(table: Table, rows: pa.Table) -> pa.Table:
     Raises:
         SchemaError: Both are given and differ.
     """
-    names, shared = _column_names(table), _time_features(table)
+    names, shared = column_names(table), _time_features(table)
     twofold = {n for n, time in shared.items() if {n, time} <= set(rows.column_names)}
     renamed = rows.rename_columns(
         [name if name in twofold else names.get(name, name) for name in rows.column_names]
@@ -106,20 +107,20 @@ def nested_types(tables: Iterable[Table]) -> dict[str, pa.DataType]:
     return {
         column: table.features.field(name).type
         for table in tables
-        for column, name in _column_names(table).items()
+        for column, name in column_names(table).items()
         if name in table.features.names and pa.types.is_nested(table.features.field(name).type)
     }
 
 
 def columns_for(table: Table, others: Iterable[Table], rows: pa.Table) -> pa.Table:
     """Drop the columns that only other tables have."""
-    names = {*_column_names(table), *_column_names(table).values()}
-    foreign = {n for other in others for pair in _column_names(other).items() for n in pair} - names
+    names = {*column_names(table), *column_names(table).values()}
+    foreign = {n for other in others for pair in column_names(other).items() for n in pair} - names
     return rows.select([n for n, name in enumerate(rows.column_names) if name not in foreign])
 
 
 def deletions(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
-    """Convert users' keys and times to deletions in the online store.
+    """Convert users' keys and times to deletions in the online store; features are left out.
 
     Without times, keys are deleted as of now. A deletion is created now: it beats the row that was
     observed at its very time, also when that is loaded again.
@@ -127,7 +128,14 @@ def deletions(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
     Raises:
         SchemaError: As for `online_rows`.
     """
-    names = _column_names(table)
+    names = column_names(table)
+    rows = rows.select(
+        [
+            n
+            for n, name in enumerate(rows.column_names)
+            if names.get(name) not in table.features.names
+        ]
+    )
     if EVENT_TIMESTAMP not in [names.get(name, name) for name in rows.column_names]:
         moment = pa.repeat(pa.scalar(now, TIMESTAMP), rows.num_rows)
         rows = rows.append_column(EVENT_TIMESTAMP, moment)
@@ -162,7 +170,7 @@ def source_rows(tables: Sequence[Table], checked: Sequence[pa.Table]) -> pa.Tabl
     return pa.table(columns)
 
 
-def _column_names(table: Table) -> dict[str, str]:
+def column_names(table: Table) -> dict[str, str]:
     """Return accepted column name → name in the stores."""
     source = table.source
     event = source.event_timestamp if source else EVENT_TIMESTAMP

@@ -35,6 +35,7 @@ from feature_platform.retrieval.datasets import MANIFEST
 from feature_platform.services import remote
 from feature_platform.services.stores import Call, Stores
 from feature_platform.table import EVENT_TIMESTAMP
+from feature_platform.types.arrow import TIMESTAMP
 from feature_platform.types.times import earlier, utc_time
 
 
@@ -74,6 +75,14 @@ def training_set(
         reads = tuple(replace(read, as_of=time) for read in retrieval.reads)
         retrieval = replace(retrieval, reads=reads)
     return historical(call.stores, retrieval, rows, known_only=known_only)
+
+
+def column_types(call: Call, features: Features) -> Mapping[str, pa.DataType | None]:
+    """Return the columns that the entity rows of a request need, and their types."""
+    retrieval = _resolve(call.project, features, full_feature_names=True)
+    return {
+        **retrieval.request_fields, **retrieval.join_keys, EVENT_TIMESTAMP: TIMESTAMP,
+    }  # fmt: skip
 
 
 def parity(

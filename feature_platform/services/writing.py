@@ -28,6 +28,7 @@ from feature_platform.services.loading import (
     table_writer,
 )
 from feature_platform.services.rows import (
+    column_names,
     columns_for,
     deletions,
     nested_types,
@@ -143,15 +144,11 @@ def column_types(
         tables = [table_of(call.project, call.project.get(FeatureView, name))]
     else:
         tables = _tables_fed_by(call.project, name, online=False)
-    types: dict[str, pa.DataType | None] = dict.fromkeys(
-        (EVENT_TIMESTAMP, CREATED_TIMESTAMP), TIMESTAMP
-    )
+    times = dict.fromkeys((EVENT_TIMESTAMP, CREATED_TIMESTAMP), TIMESTAMP)
+    types: dict[str, pa.DataType | None] = dict(times)
     for table in tables:
-        if table.source is not None:
-            times = (table.source.event_timestamp, table.source.created_timestamp)
-            types |= {time: TIMESTAMP for time in times if time}
-        types |= table.keys
-        types |= {field.name: field.type for field in table.features}
+        declared = {**table.keys, **{f.name: f.type for f in table.features}, **times}
+        types |= {column: declared[name] for column, name in column_names(table).items()}
     return types
 
 

@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pyarrow as pa
 
@@ -15,6 +15,9 @@ from feature_platform.types.feature_types import (
     Struct,
     outer_parts,
 )
+
+Column: TypeAlias = Any
+"""An Arrow array or chunked array."""
 
 TIMESTAMP: Final = pa.timestamp("us", tz="UTC")
 

@@ -11,18 +11,13 @@ from uuid import UUID
 import pyarrow as pa
 
 from feature_platform.errors import abbreviate
-from feature_platform.types.arrow import is_list, is_nested, to_python
+from feature_platform.types.arrow import Column, is_list, is_nested, to_python
+from feature_platform.types.arrow_times import parse_times
 from feature_platform.types.decimals import exact_decimals, holds_decimals, is_lossless
-
-# Microseconds since 1970 of the first and the last moment that Python has.
-_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
 
 _LISTS = (list, tuple, set, frozenset)
 _CONTAINERS = (*_LISTS, dict)
 _DEEPEST = 101  # more than any type
-
-Column: TypeAlias = Any
-"""An Arrow array or chunked array."""
 
 
 def exact_array(values: Any, dtype: pa.DataType | None, *, nan_is_null: bool = False) -> pa.Array:
@@ -298,22 +293,6 @@ _PLAIN: Mapping[pa.DataType | None, Callable[[Any], Any]] = {
 }
 
 
-def check_times(column: Column) -> None:
-    """Check that times are of the years 1 to 9999, which Python and every store can give back.
-
-    Raises:
-        ValueError: One is not.
-    """
-    from pyarrow import compute
-
-    while is_list(column.type):
-        column = compute.list_flatten(column)
-    numbers = column.cast(pa.int64())
-    limits = compute.min_max(numbers).as_py()
-    if limits["min"] is not None and (limits["min"] < _FIRST_US or limits["max"] > _LAST_US):
-        raise ValueError("a time is outside of the years 1 to 9999 in UTC")
-
-
 def exact_cast(column: Column, dtype: pa.DataType) -> Column:
     """Return a column converted to a declared type.
 
@@ -400,7 +379,7 @@ def _prepared(column: Column, dtype: pa.DataType) -> Column:
             column = column.cast(pa.timestamp(column.type.unit, "UTC"))
         return compute.floor_temporal(column, unit="microsecond")
     if pa.types.is_timestamp(dtype) and _is_text(column.type):
-        return compute.floor_temporal(_times(column), unit="microsecond")
+        return compute.floor_temporal(parse_times(column), unit="microsecond")
     if pa.types.is_float32(dtype) and pa.types.is_integer(column.type):
         return column.cast(pa.float64())  # exact, then rounded like any float
     return column
@@ -412,17 +391,6 @@ def _infinities(column: Column) -> int:
     while is_list(column.type):
         column = compute.list_flatten(column)
     return compute.sum(compute.is_inf(column)).as_py() or 0 if _is_float(column.type) else 0
-
-
-def _times(column: Column) -> Column:
-    """Parse ISO 8601 text; times without an offset are UTC."""
-    reason: Exception | None = None
-    for dtype in (pa.timestamp(unit, tz) for unit in ("us", "ns") for tz in (None, "UTC")):
-        try:
-            return column.cast(dtype)
-        except pa.ArrowException as error:
-            reason = reason or error
-    raise ValueError(f"{str(reason).partition(' as a scalar')[0]} as an ISO 8601 time")
 
 
 def fits(stored: pa.DataType, target: pa.DataType) -> bool:

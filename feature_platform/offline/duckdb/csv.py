@@ -8,20 +8,15 @@ import pyarrow as pa
 
 from feature_platform.errors import SourceError
 from feature_platform.offline.dialect import Dialect
-from feature_platform.offline.duckdb.dialect import ISO_TIME
 from feature_platform.table import SourceTable, Table
 from feature_platform.types.arrow import TIMESTAMP, is_list
+from feature_platform.types.text import BOOLEAN, CANONICAL_INTEGER, INTEGER, ISO_TIME, NUMBER
 
 CSV_OPTIONS = """
     all_varchar = true, quote = '"', escape = '"', comment = '', skip = 0,
     allow_quoted_nulls = false
 """
 """Only the delimiter and the line ends are detected."""
-
-_INTEGER = r"^[+-]?[0-9]+([.]0*)?$"  # pandas writes integers beside missing values as 1.0
-_NUMBER = r"(?i)^([+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)(e[+-]?[0-9]+)?|[+-]?inf(inity)?|nan)$"
-_BOOLEAN = r"(?i)^(true|false|0|1)$"
-_CANONICAL_INTEGER = "^(0|-?[1-9][0-9]{0,17})$"
 
 
 def column_types(table: Table, source: SourceTable) -> dict[str, pa.DataType | None]:
@@ -46,7 +41,7 @@ def parse(dialect: Dialect, source: str, name: str, dtype: pa.DataType) -> str:
 
 def only_integers(column: str) -> str:
     """Return the condition that all values of a text column are integers as numbers are written."""
-    return f"coalesce(bool_and(regexp_matches({column}, '{_CANONICAL_INTEGER}')), false)"
+    return f"coalesce(bool_and(regexp_matches({column}, '{CANONICAL_INTEGER}')), false)"
 
 
 def _parsed(dialect: Dialect, source: str, name: str, value: str, dtype: pa.DataType | None) -> str:
@@ -62,10 +57,10 @@ def _parsed(dialect: Dialect, source: str, name: str, value: str, dtype: pa.Data
         )
     pattern, expected = _PATTERNS[type_name]
     text = f"trim({value})"
-    digits = f"split_part({text}, '.', 1)" if pattern == _INTEGER else text
+    digits = f"split_part({text}, '.', 1)" if pattern == INTEGER else text
     parsed = f"TRY_CAST({digits} AS {type_name})"
     allowed = f"regexp_matches({text}, {dialect.literal(pattern)})"
-    if pattern == _NUMBER:  # a number that is too large is not infinity
+    if pattern == NUMBER:  # a number that is too large is not infinity
         allowed += f" AND (isfinite({parsed}) OR regexp_matches({text}, '(?i)inf|nan'))"
     message = f"Source {source!r}, column {name!r} is declared {dtype}, but {expected}: "
     return (
@@ -75,10 +70,10 @@ def _parsed(dialect: Dialect, source: str, name: str, value: str, dtype: pa.Data
 
 
 _PATTERNS = {
-    "INTEGER": (_INTEGER, "this value is no integer of 32 bits"),
-    "BIGINT": (_INTEGER, "this value is no integer of 64 bits"),
-    "FLOAT": (_NUMBER, "this value is not a number"),
-    "DOUBLE": (_NUMBER, "this value is not a number"),
-    "BOOLEAN": (_BOOLEAN, "this value is neither true nor false"),
+    "INTEGER": (INTEGER, "this value is no integer of 32 bits"),
+    "BIGINT": (INTEGER, "this value is no integer of 64 bits"),
+    "FLOAT": (NUMBER, "this value is not a number"),
+    "DOUBLE": (NUMBER, "this value is not a number"),
+    "BOOLEAN": (BOOLEAN, "this value is neither true nor false"),
     "TIMESTAMPTZ": (ISO_TIME, "this value is not an ISO 8601 time, such as 2026-01-31T12:00:00Z"),
 }

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from feature_platform.offline.columns import family
 from feature_platform.offline.dialect import Dialect
+from feature_platform.types.text import ISO_TIME
 
 _TYPES = {
     pa.bool_(): "BOOLEAN",
@@ -16,11 +17,6 @@ _TYPES = {
     pa.int64(): "BIGINT",
     pa.string(): "VARCHAR",
 }
-ISO_TIME = (
-    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}"
-    r"([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?"
-    r"( ?([Zz]|[+-](0[0-9]|1[0-5])(:?[0-5][0-9])?))?)?$"
-)
 _RANGES = {  # what every time of a unit can be compared with, in microseconds
     "us": (-62_135_596_800_000_000, 253_402_300_799_999_999),
     "ns": (-9_223_372_036_854_775, 9_223_372_036_854_775),
