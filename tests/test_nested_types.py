@@ -27,6 +27,7 @@ from feature_platform import (
     PushMode,
     PushSource,
     RepoConfig,
+    RequestSource,
     SparkSource,
 )
 from feature_platform.errors import DefinitionError, SchemaError, SourceError
@@ -176,6 +177,35 @@ def test_keys_of_maps_without_a_value_are_kept(store: FeatureStore) -> None:
         assert to_python(history.to_arrow()["labels"]) == by_column["labels"]
 
 
+WITHOUT_VALUES: list[Any] = [{"a": None}, {"b": "c", "a": None}, {}, None]
+
+
+def keep_map(inputs: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "same": inputs["asked"],
+        "size": -1 if inputs["asked"] is None else len(inputs["asked"]),
+    }
+
+
+def asks_for_maps(store: FeatureStore) -> None:
+    asked = RequestSource(name="asked", schema=[Field(name="asked", dtype=Map)])
+    schema = [Field(name="same", dtype=Map), Field(name="size", dtype=Int64)]
+    store.apply([OnDemandFeatureView(name="kept", sources=[asked], udf=keep_map, schema=schema)])
+
+
+@pytest.mark.parametrize("form", [dict, pd.DataFrame, pa.table])
+def test_request_values_keep_their_keys_without_a_value(store: FeatureStore, form: Any) -> None:
+    asks_for_maps(store)
+    columns: dict[str, Any] = {"asked": WITHOUT_VALUES, "event_timestamp": [NOON] * 4}
+    if form is pa.table:
+        columns["asked"] = exact_array(WITHOUT_VALUES, arrow_type(Map))
+    history = store.get_historical_features(form(columns), ["kept"]).to_arrow()
+    assert to_python(history["same"]) == WITHOUT_VALUES
+    assert history["size"].to_pylist() == [1, 2, 0, -1]
+    online = store.get_online_features(["kept"], form({"asked": columns["asked"]})).to_dict()
+    assert online["same"] == WITHOUT_VALUES
+
+
 @pytest.mark.parametrize("mode", ["python", "pandas"])
 def test_functions_of_other_modes_read_and_return_them(store: FeatureStore, mode: Any) -> None:
     copied = OnDemandFeatureView(
@@ -216,6 +246,30 @@ def test_a_server_gives_them_to_its_clients(tmp_path: Path) -> None:
     assert answers({n: to_python(history[n]) for n in history.column_names}) == ROWS
     client.write_to_online_store("v", [{"id": 9, "event_timestamp": NOON, **FULL}])
     assert answers(client.get_online_features(["v"], {"id": [9]}).to_dict()) == {9: FULL}
+    rows = [
+        {"id": i, "event_timestamp": NOON, **FULL, "labels": labels, "profile": profile}
+        for i, (labels, profile) in enumerate(
+            [(each, {**FULL["profile"], "more": each}) for each in WITHOUT_VALUES], start=10
+        )
+    ]
+    client.write_to_online_store("v", rows)
+    served_rows = answers(client.get_online_features(["v"], {"id": [10, 11, 12, 13]}).to_dict())
+    assert [served_rows[i]["labels"] for i in range(10, 14)] == WITHOUT_VALUES
+    assert [served_rows[i]["profile"]["more"] for i in range(10, 14)] == WITHOUT_VALUES
+    (folder / "kept.py").write_text(
+        "from feature_platform import Field, OnDemandFeatureView, RequestSource\n"
+        "from feature_platform.types import Map\n"
+        "def same(inputs):\n    return {'same': inputs['asked']}\n"
+        "asked = RequestSource(name='asked', schema=[Field(name='asked', dtype=Map)])\n"
+        "kept = OnDemandFeatureView(name='kept', sources=[asked], udf=same, mode='row',\n"
+        "    schema=[Field(name='same', dtype=Map)])\n"
+    )
+    FeatureStore(folder).apply()
+    online = client.get_online_features(["kept"], [{"asked": each} for each in WITHOUT_VALUES])
+    assert online.to_dict()["same"] == WITHOUT_VALUES
+    asked = pd.DataFrame({"asked": WITHOUT_VALUES, "event_timestamp": NOON})
+    made = client.get_historical_features(asked, ["kept"]).to_arrow()
+    assert to_python(made["same"]) == WITHOUT_VALUES
     served.stop()
 
 

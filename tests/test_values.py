@@ -14,6 +14,7 @@ import pytest
 from tests_support import raises
 
 from feature_platform.errors import RequestError
+from feature_platform.retrieval import to_arrow
 from feature_platform.types.times import utc_time
 from feature_platform.types.values import converter, exact_array, exact_cast
 
@@ -180,3 +181,14 @@ def test_integers_from_floats_are_those_that_floats_hold_exactly(
         return
     with raises(ValueError, "rounded"):
         exact_cast(values, dtype)
+
+
+def test_frames_of_pandas_may_have_only_text() -> None:
+    frame = pd.DataFrame({"k": ["a", "b"]})
+    assert to_arrow(frame, "rows").to_pydict() == {"k": ["a", "b"]}
+    assert to_arrow(frame[:0], "rows").num_rows == 0
+    mixed = pd.DataFrame({"k": ["a", None], 1: [1, 2], "at": pd.Timestamp("2026-01-01")})
+    table = to_arrow(mixed, "rows")
+    assert table.column_names == ["k", "1", "at"]
+    assert table["k"].to_pylist() == ["a", None]
+    assert table["1"].to_pylist() == [1, 2]

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from feature_platform.errors import RequestError
 from feature_platform.types.arrow import is_nested, to_python
-from feature_platform.types.values import exact_array
+from feature_platform.types.values import array_of_maps, exact_array
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,7 +23,11 @@ _NULLABLE = {
 
 
 def to_arrow(
-    frame: object, label: str, nested: Mapping[str, pa.DataType] = MappingProxyType({})
+    frame: object,
+    label: str,
+    types: Mapping[str, pa.DataType | None] = MappingProxyType({}),
+    *,
+    maps: bool = False,
 ) -> pa.Table:
     """Return a pandas, polars or Arrow table, or any other that exports Arrow, as Arrow.
 
@@ -32,8 +36,11 @@ def to_arrow(
     Args:
         frame: The table.
         label: Its name, for messages.
-        nested: Column → its type, for lists, maps and structs: of Python's dicts, Arrow would make
-            structs with the keys of all rows. Values that do not fit are converted without it.
+        types: Column → its declared type; used for lists, maps and structs: of Python's dicts,
+            Arrow would make structs with the keys of all rows. Values that do not fit, and other
+            columns, keep their own type.
+        maps: Make maps of the other dicts, if their values have one type: in a struct, a key that
+            a row has not is one without a value.
 
     Raises:
         RequestError: The frame has another type, or a column mixes types.
@@ -45,9 +52,10 @@ def to_arrow(
             names = dict.fromkeys(name for row in frame for name in row)
             frame = {name: [row.get(name) for row in frame] for name in names}
         if isinstance(frame, dict):
-            return pa.table({n: _array(n, values, nested.get(n)) for n, values in frame.items()})
+            columns = {n: _array(n, v, types.get(n), maps=maps) for n, v in frame.items()}
+            return pa.table(columns)
         if type(frame).__module__.partition(".")[0] == "pandas" and hasattr(frame, "columns"):
-            return _of_pandas(frame, nested)
+            return _of_pandas(frame, types, maps=maps)
         if hasattr(frame, "__arrow_c_stream__"):
             return pa.table(frame)
     except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
@@ -58,23 +66,32 @@ def to_arrow(
     )
 
 
-def _of_pandas(frame: Any, nested: Mapping[str, pa.DataType]) -> pa.Table:
+def _of_pandas(frame: Any, types: Mapping[str, pa.DataType | None], *, maps: bool) -> pa.Table:
     objects = [name for name, of in frame.dtypes.items() if str(of) == "object"]
     if not frame.columns.is_unique:
         objects = []  # Arrow says which column is there twice
-    table = pa.Table.from_pandas(frame.drop(columns=objects), preserve_index=False)
-    for name in objects:
-        table = table.append_column(str(name), _array(name, frame[name], nested.get(name)))
-    return table.select([str(name) for name in frame.columns])
+    plain = pa.Table.from_pandas(frame.drop(columns=objects), preserve_index=False)
+    if not objects:
+        return plain
+    columns: dict[str, Any] = {}
+    for name in frame.columns:
+        if name in objects:
+            columns[str(name)] = _array(name, frame[name], types.get(name), maps=maps)
+        else:
+            columns[str(name)] = plain[str(name)]
+    return pa.table(columns)
 
 
-def _array(name: object, values: Any, dtype: pa.DataType | None) -> Any:
+def _array(name: object, values: Any, dtype: pa.DataType | None, *, maps: bool) -> Any:
     """Return values of Python as an array of one type; arrays as they are."""
     if not isinstance(values, (list, tuple)) and str(getattr(values, "dtype", "")) != "object":
         return values
-    if dtype is not None:
+    if dtype is not None and pa.types.is_nested(dtype):
         with suppress(ValueError, TypeError):  # whoever checks the rows says which value it is
             return exact_array(values, dtype)
+    if maps:
+        with suppress(ValueError, TypeError):
+            return array_of_maps(values)
     try:
         return exact_array(values, None)
     except ValueError as error:

@@ -30,6 +30,7 @@ class RequestReader:
                         f"and of type {read.table.keys[key]} for {read.label!r}. Rename one of "
                         "them with with_join_key_map."
                     )
+        self._types = {**retrieval.request_fields, **self.keys}
         self._wanted = dict.fromkeys([*self.keys, *retrieval.request_fields])
         self._exact = {
             name: converter(dtype, nan_is_null=True) for name, dtype in self.keys.items()
@@ -76,7 +77,7 @@ class RequestReader:
         elif isinstance(rows, (list, tuple)):
             columns, size = self._of_rows(rows), len(rows)
         else:
-            table = to_arrow(rows, "entity_rows")
+            table = to_arrow(rows, "entity_rows", self._types)
             columns = self._of_table(table)
             # Arrow loses the size of a frame without columns.
             size = table.num_rows if table.num_columns else len(rows)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 import pyarrow as pa
@@ -246,8 +247,18 @@ def _write_partitions(
         raise RequestError(f"partition_by={list(partition_by)}: {error}") from error
 
 
-def entity_rows(rows: object) -> EntityRows:
+def entity_rows(
+    rows: object,
+    types: Mapping[str, pa.DataType | None] = MappingProxyType({}),
+    *,
+    maps: bool = False,
+) -> EntityRows:
     """Read entity rows: a frame, a SQL query, a Parquet path or a span.
+
+    Args:
+        rows: The rows.
+        types: Types of columns, as for `to_arrow`.
+        maps: Whether other dicts become maps.
 
     Raises:
         RequestError: The type is not supported, or there are no columns.
@@ -256,7 +267,7 @@ def entity_rows(rows: object) -> EntityRows:
         return rows
     if isinstance(rows, str):
         return _parquet_rows(rows) if rows.endswith(".parquet") else rows
-    table = to_arrow(rows, "entity_df")
+    table = to_arrow(rows, "entity_df", types, maps=maps)
     if not table.num_columns:
         raise RequestError("entity_df has no columns.")
     return table

@@ -178,18 +178,14 @@ def entity_table(rows: object) -> pa.Table:
     Raises:
         RequestError: They are none.
     """
-    try:
-        if isinstance(rows, Mapping):
-            return pa.table({str(name): pa.array(list(v)) for name, v in rows.items()})
-        if isinstance(rows, (list, tuple)):
-            names = dict.fromkeys(str(name) for row in rows for name in row)
-            lacking = [n for n in names for row in rows if n not in row]
-            if lacking:
-                raise RequestError(f"entity_rows: a row lacks {lacking[0]!r}.")
-            return pa.table({name: pa.array([row[name] for row in rows]) for name in names})
-    except (pa.ArrowException, TypeError, OverflowError) as error:
-        raise RequestError(f"entity_rows cannot be sent: {error}") from None
-    return to_arrow(rows, "entity_rows")
+    if isinstance(rows, Mapping):
+        rows = {str(name): list(values) for name, values in rows.items()}
+    elif isinstance(rows, (list, tuple)) and all(isinstance(row, Mapping) for row in rows):
+        names = dict.fromkeys(name for row in rows for name in row)
+        if lacking := [name for name in names for row in rows if name not in row]:
+            raise RequestError(f"entity_rows: a row lacks {lacking[0]!r}.")
+        rows = {str(name): [row[name] for row in rows] for name in names}
+    return to_arrow(rows, "entity_rows", maps=True)
 
 
 def response_body(response: OnlineResponse) -> bytes:
@@ -334,7 +330,7 @@ def write(client: ServerClient, verb: str, name: str, df: object, **options: Any
         UnknownWriteError: The connection was lost after rows were sent that are appended, and
             sending them again could append them twice.
     """
-    body = packed(to_arrow(df, "df"), {"name": name, **options})
+    body = packed(to_arrow(df, "df", maps=True), {"name": name, **options})
     is_appended = verb == "write-offline" or options.get("to") not in {None, "ONLINE"}
     answer = client.request(
         "POST", f"/v1/{verb}", body,

@@ -72,7 +72,7 @@ def _with_time_features(table: Table, rows: pa.Table) -> pa.Table:
     Raises:
         SchemaError: Both are given and differ.
     """
-    names, shared = column_names(table), _time_features(table)
+    names, shared = _column_names(table), _time_features(table)
     twofold = {n for n, time in shared.items() if {n, time} <= set(rows.column_names)}
     renamed = rows.rename_columns(
         [name if name in twofold else names.get(name, name) for name in rows.column_names]
@@ -102,20 +102,20 @@ def _time_features(table: Table) -> dict[str, str]:
     return {name: times[column] for name, column in columns.items() if column in times}
 
 
-def nested_types(tables: Iterable[Table]) -> dict[str, pa.DataType]:
-    """Return accepted column → type, of the features that are maps, structs or lists."""
-    return {
-        column: table.features.field(name).type
-        for table in tables
-        for column, name in column_names(table).items()
-        if name in table.features.names and pa.types.is_nested(table.features.field(name).type)
-    }
+def declared_types(tables: Iterable[Table]) -> dict[str, pa.DataType | None]:
+    """Return the columns that rows may have, by all of their names, and their types."""
+    times = dict.fromkeys((EVENT_TIMESTAMP, CREATED_TIMESTAMP), TIMESTAMP)
+    types: dict[str, pa.DataType | None] = dict(times)
+    for table in tables:
+        declared = {**table.keys, **{f.name: f.type for f in table.features}, **times}
+        types |= {column: declared[name] for column, name in _column_names(table).items()}
+    return types
 
 
 def columns_for(table: Table, others: Iterable[Table], rows: pa.Table) -> pa.Table:
     """Drop the columns that only other tables have."""
-    names = {*column_names(table), *column_names(table).values()}
-    foreign = {n for other in others for pair in column_names(other).items() for n in pair} - names
+    names = {*_column_names(table), *_column_names(table).values()}
+    foreign = {n for other in others for pair in _column_names(other).items() for n in pair} - names
     return rows.select([n for n, name in enumerate(rows.column_names) if name not in foreign])
 
 
@@ -128,7 +128,7 @@ def deletions(table: Table, rows: pa.Table, now: datetime) -> pa.Table:
     Raises:
         SchemaError: As for `online_rows`.
     """
-    names = column_names(table)
+    names = _column_names(table)
     rows = rows.select(
         [
             n
@@ -170,7 +170,7 @@ def source_rows(tables: Sequence[Table], checked: Sequence[pa.Table]) -> pa.Tabl
     return pa.table(columns)
 
 
-def column_names(table: Table) -> dict[str, str]:
+def _column_names(table: Table) -> dict[str, str]:
     """Return accepted column name → name in the stores."""
     source = table.source
     event = source.event_timestamp if source else EVENT_TIMESTAMP

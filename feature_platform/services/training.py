@@ -61,15 +61,16 @@ def training_set(
         if start > end:
             raise RequestError(f"start_date {start} is after end_date {end}.")
         entity_df = Span(start, end)
-    rows = entity_rows(entity_df)
     if client := call.stores.offline_server:
         content = {
             "full_feature_names": full_feature_names,
             "filter_by_created_timestamp": known_only,
             **remote.times(as_of=as_of and utc_time(as_of, "as_of")),
         }
+        rows = entity_rows(entity_df, maps=True)
         return remote.training_set(client, rows, features, content)
     retrieval = _resolve(call.project, features, full_feature_names=full_feature_names)
+    rows = entity_rows(entity_df, retrieval.request_fields)
     if as_of is not None:
         time = utc_time(as_of, "as_of")
         reads = tuple(replace(read, as_of=time) for read in retrieval.reads)
@@ -94,7 +95,7 @@ def parity(
 ) -> Parity:
     """Compare online features with history; see `FeatureStore.verify_parity`."""
     retrieval = _resolve(call.project, features, full_feature_names=full_feature_names)
-    rows = to_arrow(entities, "entity_rows")
+    rows = to_arrow(entities, "entity_rows", retrieval.request_fields)
     if not rows.num_rows:
         raise RequestError("verify_parity: there are no rows to compare.")
     return compare(call, retrieval, rows)

@@ -28,17 +28,15 @@ from feature_platform.services.loading import (
     table_writer,
 )
 from feature_platform.services.rows import (
-    column_names,
     columns_for,
+    declared_types,
     deletions,
-    nested_types,
     online_rows,
     source_rows,
 )
 from feature_platform.services.stores import Call
 from feature_platform.streams import Stream, StreamState
-from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
-from feature_platform.types.arrow import TIMESTAMP
+from feature_platform.table import Table
 from feature_platform.types.times import microseconds
 
 _OLDEST = -(2**62)  # a ttl may reach further back than stores can count
@@ -61,7 +59,7 @@ def write_online(call: Call, view: str, df: object, *, ignore_unknown: bool = Fa
         return int(remote.write(client, "write-online", view, df, ignore_unknown=ignore_unknown))
     call, view = call.at("write", FeatureView.kind, view)
     [table] = online_tables(call.project, [view])
-    sent = to_arrow(df, "df", nested_types([table]))
+    sent = to_arrow(df, "df", declared_types([table]))
     rows = online_rows(table, sent, call.now, ignore_unknown=ignore_unknown)
     beside = precomputed_writers(call).get(table.name, ())
     return table_writer(call.stores, table, beside)(iter(rows.to_batches()))
@@ -73,7 +71,7 @@ def write_offline(call: Call, view: str, df: object, *, ignore_unknown: bool = F
         return str(remote.write(client, "write-offline", view, df, ignore_unknown=ignore_unknown))
     call, view = call.at("write", FeatureView.kind, view)
     table = table_of(call.project, call.project.get(FeatureView, view))
-    sent = to_arrow(df, "df", nested_types([table]))
+    sent = to_arrow(df, "df", declared_types([table]))
     rows = online_rows(table, sent, call.now, ignore_unknown=ignore_unknown)
     return call.stores.offline.append(table, source_rows([table], [rows]))
 
@@ -119,7 +117,7 @@ def push(call: Call, source: str, *, df: object, to: PushMode, ignore_unknown: b
         return int(remote.write(client, "push", source, df, **options))
     call, source = call.at("write", PushSource.kind, source)
     tables = _tables_fed_by(call.project, source, online=to is not PushMode.OFFLINE)
-    rows = to_arrow(df, "df", nested_types(tables))
+    rows = to_arrow(df, "df", declared_types(tables))
     # All rows are checked before any is written.
     checked = [
         online_rows(
@@ -144,12 +142,7 @@ def column_types(
         tables = [table_of(call.project, call.project.get(FeatureView, name))]
     else:
         tables = _tables_fed_by(call.project, name, online=False)
-    times = dict.fromkeys((EVENT_TIMESTAMP, CREATED_TIMESTAMP), TIMESTAMP)
-    types: dict[str, pa.DataType | None] = dict(times)
-    for table in tables:
-        declared = {**table.keys, **{f.name: f.type for f in table.features}, **times}
-        types |= {column: declared[name] for column, name in column_names(table).items()}
-    return types
+    return declared_types(tables)
 
 
 def _tables_fed_by(project: ProjectSnapshot, source: str, *, online: bool) -> list[Table]:

@@ -1,7 +1,7 @@
 """Exact conversion to declared types: values are never truncated, guessed or reinterpreted."""
 
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from functools import cache, partial
 from numbers import Number
@@ -116,6 +116,38 @@ def exact_nested(values: Any, dtype: pa.DataType) -> pa.Array:
     return pa.ListArray.from_arrays(_offsets(lists), inner).cast(dtype)
 
 
+def array_of_maps(values: Any) -> pa.Array:
+    """Return values as an Arrow array of the type that they have.
+
+    Dicts are maps if their values have one type: in a struct, a key that a row has not would be
+    one without a value.
+
+    Raises:
+        ValueError: The values have different types.
+    """
+    items = [None if _is_missing(value) else value for value in values]
+    _check_depth([value for value in items if isinstance(value, _CONTAINERS)])
+    filled = [value for value in items if value is not None]
+    if filled and all(isinstance(value, dict) for value in filled):
+        try:
+            contents = array_of_maps([content for value in filled for content in value.values()])
+        except ValueError:
+            return _structs_of_maps(items)
+        keys = exact_array([key for value in filled for key in value], pa.string())
+        return pa.MapArray.from_arrays(_offsets(items), keys, contents)
+    if filled and all(isinstance(value, _LISTS) for value in filled):
+        inner = array_of_maps([item for value in filled for item in value])
+        return pa.ListArray.from_arrays(_offsets(items), inner)
+    return exact_array(items, None)
+
+
+def _structs_of_maps(items: Sequence[Any]) -> pa.Array:
+    names = dict.fromkeys(name for value in items for name in value or ())
+    arrays = [array_of_maps([(value or {}).get(name) for value in items]) for name in names]
+    missing = pa.array([value is None for value in items], pa.bool_())
+    return pa.StructArray.from_arrays(arrays, [str(name) for name in names], mask=missing)
+
+
 def _as_maps(value: Any, stored: pa.DataType, dtype: pa.DataType) -> Any:
     """Return a value without what a struct that is to be a map has for the keys of other rows."""
     if value is None:
@@ -145,7 +177,7 @@ def _exact_structs(items: list[Any], dtype: pa.StructType) -> pa.Array:
     return pa.StructArray.from_arrays(arrays, fields=list(dtype), mask=missing)
 
 
-def _offsets(lists: Sequence[Sequence[Any] | None]) -> pa.Array:
+def _offsets(lists: Sequence[Collection[Any] | None]) -> pa.Array:
     """Return where each list starts; a missing list has no start."""
     starts: list[int | None] = []
     end = 0
