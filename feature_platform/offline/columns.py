@@ -131,9 +131,13 @@ def _read(
 def _cast(
     dialect: Dialect, column: str, stored: pa.DataType, declared: pa.DataType, label: str
 ) -> str:
-    if stored in _LARGE_INTEGERS and pa.types.is_floating(declared):
+    stored_item, item = innermost(stored), innermost(declared)
+    if stored_item in _LARGE_INTEGERS and pa.types.is_floating(item):
         message = f"{label} is declared {declared}, which cannot hold this value exactly: "
-        return dialect.exact_float(column, declared, message)
+        if stored_item is stored:
+            return dialect.exact_float(column, declared, message)
+        if each := dialect.each(column, lambda item_: dialect.exact_float(item_, item, message)):
+            return each
     same = stored == declared and not pa.types.is_nested(declared)
     return column if same else f"CAST({column} AS {dialect.type_name(declared)})"
 

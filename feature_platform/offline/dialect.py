@@ -1,7 +1,7 @@
 """What differs between engines: names, types and times in SQL."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import pyarrow as pa
@@ -87,6 +87,11 @@ class Dialect(ABC):
         most = _largest_exact(pa.float64())
         within = f"{column} BETWEEN -{most} AND {most}"
         return f"CASE WHEN {column} IS NULL OR {within} THEN {cast} ELSE {failure} END"
+
+    def each(self, column: str, read: Callable[[str], str]) -> str | None:
+        """Return the array of what `read` makes of each item; `None` if the engine cannot."""
+        del column, read
+        return None
 
     def decimal(self, column: str, dtype: pa.DataType, otherwise: str) -> str | None:
         """Return the SQL that reads a decimal from a text column.

@@ -544,3 +544,28 @@ def test_statistics_describe_a_window_in_one_pass(engine: Engine) -> None:
     assert found.quantiles is not None
     assert found.quantiles[0.5] == pytest.approx(4.5, abs=1)
     assert found.top == [(n, 9) for n in range(10)]
+
+
+@pytest.mark.parametrize("big", [2**53, 2**53 + 1])
+def test_integers_inside_of_arrays_become_floats_exactly(engine: Engine, big: int) -> None:
+    if isinstance(engine, Snowflake):
+        pytest.skip("Snowflake has no typed arrays")
+    rows = pa.table(
+        {
+            "a": [1, 2],
+            "event_timestamp": pa.array([NOON, NOON], TIMESTAMP),
+            "sizes": pa.array([[1, None, -big], None], pa.list_(pa.int64())),
+        }
+    )
+    location = engine.table("sizes", rows)
+    features = pa.schema([("sizes", pa.list_(pa.float64()))])
+    table = Table(
+        "p", "v", {"a": pa.int64()}, features, None, SourceTable("s", location, "event_timestamp")
+    )
+    query = engine.store.latest(table, NOON, NOON)
+    if big > 2**53:
+        with raises(SchemaError, "sizes", big):
+            engine.answer(query)
+        return
+    answer = {row["a"]: row["sizes"] for row in engine.answer(query).to_pylist()}
+    assert answer == {1: [1.0, None, -float(big)], 2: None}

@@ -101,3 +101,31 @@ def test_types_that_go_together_are_read(tmp_path: Path, one: Any, other: Any) -
     else:  # not what is declared, but of one layout
         with pytest.raises(SourceError, match="declared int64"):
             history(store, 2)
+
+
+def test_a_parquet_file_with_a_column_twice_is_refused(tmp_path: Path) -> None:
+    store = store_of(tmp_path, "parquet")
+    twofold = table().append_column("x", pa.array([8]))
+    parquet.write_table(twofold, tmp_path / "rows" / "a.parquet")
+    with raises(SourceError, "'x'", "a.parquet"):
+        history(store, 2)
+    parquet.write_table(table(), tmp_path / "rows" / "b.parquet")
+    with raises(SourceError, "'x'", "a.parquet"):
+        history(store, 2)
+    named = table().append_column("x_1", pa.array([8]))
+    parquet.write_table(named, tmp_path / "rows" / "a.parquet")
+    assert history(store, 2) == [7]
+    inside = pa.array([{"x": 1, "k": [{"x": 1}]}])
+    parquet.write_table(named.append_column("y", inside), tmp_path / "rows" / "a.parquet")
+    assert history(store, 2) == [7]
+
+
+@pytest.mark.parametrize("file_format", ["csv", "parquet"])
+def test_endings_of_files_may_be_in_capitals(tmp_path: Path, file_format: str) -> None:
+    store = store_of(tmp_path, file_format)
+    file = tmp_path / "rows" / f"a.{file_format.upper()}"
+    if file_format == "csv":
+        file.write_text(f"k,event_timestamp,x\n1,{AT},5\n")
+    else:
+        parquet.write_table(pa.table({"k": [1], "event_timestamp": [AT], "x": [5]}), file)
+    assert history(store, 1) == [5]

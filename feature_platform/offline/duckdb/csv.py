@@ -34,8 +34,9 @@ def parse(dialect: Dialect, source: str, name: str, dtype: pa.DataType) -> str:
     """
     column = dialect.quote(name)
     if is_list(dtype):
-        item = _parsed(dialect, source, name, "item", dtype.value_type)
-        return f"list_transform(CAST({column} AS VARCHAR[]), lambda item: {item})"
+        texts = f"CAST({column} AS VARCHAR[])"
+        each = dialect.each(texts, lambda i: _parsed(dialect, source, name, i, dtype.value_type))
+        return each or texts
     return _parsed(dialect, source, name, column, dtype)
 
 

@@ -1,6 +1,6 @@
 """DuckDB's SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
@@ -43,6 +43,9 @@ class DuckDBDialect(Dialect):
         if pa.types.is_decimal(dtype):
             return self.decimal_name(dtype)
         return "TIMESTAMPTZ" if pa.types.is_timestamp(dtype) else _TYPES[dtype]
+
+    def each(self, column: str, read: Callable[[str], str]) -> str:
+        return f"list_transform({column}, lambda item: {read('item')})"
 
     def map_of_struct(self, column: str, names: Sequence[str]) -> str:
         entries = ", ".join(

@@ -93,7 +93,7 @@ def local_files(label: str, location: Mapping[str, str], root: Path) -> Files:
                 'contain deleted rows. Set file_format="delta".'
             )
         inside = (p.relative_to(base) for p in base.rglob("*"))
-        selected = [p for p in inside if p.name.endswith(_SUFFIXES[location["format"]])]
+        selected = [p for p in inside if p.name.lower().endswith(_SUFFIXES[location["format"]])]
         paths = [str(base / p) for p in selected if not _hidden(p) and (base / p).is_file()]
         fixed = str(base)
     else:
@@ -126,7 +126,7 @@ def s3_files(label: str, location: Mapping[str, str], client: fs.FileSystem) -> 
         pattern = re.compile(_pattern(path))
         selected = [name for name in names if pattern.fullmatch(name)]
     else:
-        selected = [name for name in names if name.endswith(_SUFFIXES[location["format"]])]
+        selected = [name for name in names if name.lower().endswith(_SUFFIXES[location["format"]])]
     paths = [n for n in selected if not _hidden(PurePosixPath(n.removeprefix(fixed).lstrip("/")))]
     if not paths:
         raise StoreError(f"Source {label!r}: cannot read s3://{path}: there are no files.")

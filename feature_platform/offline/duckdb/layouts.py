@@ -4,6 +4,7 @@ DuckDB unites the columns of all files. A file without the key would lose its ro
 column that is text in one file makes text of the others.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +30,7 @@ def check_layouts(
     listing: str,
     required: Iterable[str],
 ) -> None:
-    """Check that several Parquet files have the columns that they need, in types that go together.
+    """Check that Parquet files have the columns that they need, once, in types that go together.
 
     Args:
         rows: Runs a query.
@@ -49,8 +50,11 @@ def check_layouts(
     seen: dict[tuple[str, ...], tuple[str, str]] = {}
     for layout in layouts:
         file = Path(layout["file"]).name
+        columns = _columns(layout["layout"])
+        if twice := [name for name, count in Counter(columns).items() if count > 1]:
+            raise SourceError(f"Source {label!r}: column {twice[0]!r} occurs twice in {file}.")
         leaves = dict(_leaves(layout["layout"]))
-        check_required(label, file, [path[0] for path in leaves], required)
+        check_required(label, file, columns, required)
         for path, family in leaves.items():
             if family == "null":  # it is of every type
                 continue
@@ -77,6 +81,15 @@ def check_required(label: str, file: str, columns: Iterable[str], required: Iter
                 f"Source {label!r}: {file} has no column {name!r}, as other files of its folder "
                 f"have. Its columns are {', '.join(listed)}."
             )
+
+
+def _columns(layout: Sequence[Mapping[str, Any]]) -> list[str]:
+    names, inside = [], 0
+    for node in layout[1:]:
+        if not inside:
+            names.append(node["name"])
+        inside += node["children"] - (1 if inside else 0)
+    return names
 
 
 def _leaves(layout: Sequence[Mapping[str, Any]]) -> Iterator[tuple[tuple[str, ...], str]]:

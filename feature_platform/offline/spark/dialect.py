@@ -1,6 +1,6 @@
 """Spark's SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
@@ -44,6 +44,9 @@ class SparkDialect(Dialect):
 
     def ordered(self, column: str, dtype: pa.DataType) -> str:
         return f"to_json({column})" if is_nested(dtype) else column
+
+    def each(self, column: str, read: Callable[[str], str]) -> str:
+        return f"transform({column}, item -> {read('item')})"
 
     def map_of_struct(self, column: str, names: Sequence[str]) -> str:
         pairs = ", ".join(f"{self.literal(n)}, {column}.{self.quote(n)}" for n in names)
