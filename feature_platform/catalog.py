@@ -10,6 +10,7 @@ from feature_platform.definitions import (
     FeatureService,
     FeatureView,
     OnDemandFeatureView,
+    Project,
     Source,
     StreamFeatureView,
     View,
@@ -45,6 +46,10 @@ class Catalog(ABC):
     def list_projects(self) -> list[str]:
         """Return the names of all projects in the registry, sorted."""
         return sorted({key.project for key in self.load_project().snapshot.entries})
+
+    def get_project(self, name: str) -> Project:
+        """Return what this project is about."""
+        return self.load_project().get(Project, name)
 
     def list_entities(self, *, tags: Tags = None) -> list[Entity]:
         return _list(self.load_project(), Entity, tags)

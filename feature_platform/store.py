@@ -838,3 +838,4 @@ class FeatureStore(Catalog):
 
 
 feasts.accept(FeatureStore, feasts.STORE)
+feasts.explain_attributes(FeatureStore)

@@ -1,6 +1,7 @@
 """What a Feast repo uses: import paths, names, arguments and settings, with the import changed."""
 
 import asyncio
+import copy
 import subprocess
 import sys
 import warnings
@@ -32,6 +33,7 @@ from feature_platform import (
     feast_names,
 )
 from feature_platform.cli import main
+from feature_platform.definitions.feast_arguments import ATTRIBUTES
 from feature_platform.errors import (
     AbsentNameError,
     ConfigError,
@@ -450,6 +452,8 @@ def test_pushes_and_reads_do_not_block_the_loop(trips: FeatureStore) -> None:
 
 def test_views_and_services_are_deleted_by_name(trips: FeatureStore) -> None:
     assert trips.list_projects() == ["p"]
+    with raises(NotFoundError, "'q'"):
+        trips.get_project("q")
     assert [v.name for v in trips.list_batch_feature_views()] == ["trips"]
     assert trips.get_entity("driver").join_key == "driver_id"
     with refused(("contract", "feature view 'trips'", "'model'")):
@@ -504,6 +508,22 @@ def test_names_with_hyphens_are_saved_in_plans_and_transferred(tmp_path: Path) -
     with raises(DefinitionError, "schema"):
         FeatureView(name="v", source=SOURCE, schema=[
             Field(name="a-b", dtype=Int64), Field(name="a b", dtype=Int64)])  # fmt: skip
+
+
+def test_attributes_that_only_feast_has_say_what_to_use(trips: FeatureStore) -> None:
+    view = trips.get_feature_view("trips")
+    asked = {"driver_id": [1], "event_timestamp": [NOW]}
+    objects: list[Any] = [
+        view, trips, trips.get_historical_features(asked, ["trips:trips"]),
+        trips.get_online_features(["trips:trips"], {"driver_id": [1]}),
+    ]  # fmt: skip
+    for item, (kind, names) in zip(objects, ATTRIBUTES.items(), strict=True):
+        assert kind in [of.__name__ for of in type(item).__mro__]
+        for name, remedy in names.items():
+            with raises(AttributeError, name, remedy):
+                getattr(item, name)
+        assert not hasattr(item, "neither")
+    assert copy.deepcopy(view) == view
 
 
 def test_methods_take_the_arguments_of_feasts(trips: FeatureStore) -> None:

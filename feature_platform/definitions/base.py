@@ -7,7 +7,7 @@ from datetime import date
 from functools import cache, cached_property
 from hashlib import sha256
 from types import FrameType
-from typing import Annotated, Any, ClassVar, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,7 +19,12 @@ from pydantic import (
     ValidationError,
 )
 
-from feature_platform.definitions.feast_arguments import FeastArgument, without
+from feature_platform.definitions.feast_arguments import (
+    ATTRIBUTES,
+    FeastArgument,
+    explain_attribute,
+    without,
+)
 from feature_platform.errors import DefinitionError, did_you_mean
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
@@ -131,6 +136,13 @@ class Value(BaseModel):
             raise DefinitionError(_explain(type(self), data, error)) from None
         except ValueError as error:
             raise DefinitionError(str(error)) from None
+
+    if not TYPE_CHECKING:  # type checkers would accept every name
+
+        def __getattr__(self, name: str) -> Any:
+            if name in ATTRIBUTES["Value"]:
+                raise explain_attribute(self, "Value", name)
+            return super().__getattr__(name)
 
     def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
         for name, field in type(self).model_fields.items():

@@ -1,4 +1,7 @@
-"""Arguments that Feast's definitions have and ours have not: which values need nothing here."""
+"""Arguments and attributes that Feast has and this package has not.
+
+Of arguments, which values need nothing here; of all others, and of attributes, what to use instead.
+"""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -127,6 +130,107 @@ JOB: Final = {
         "allow_overwrite": FeastArgument((False,), "Choose another folder."), "timeout": _IGNORED,
     },
 }  # fmt: skip
+
+
+_HISTORY: Final = "`feature-platform history` and registry.history() have versions, times, authors."
+_SERVED: Final = "Run `feature-platform serve`."
+_LOGGED: Final = "Served features are not logged; the server logs requests."
+_NO_VECTORS: Final = _VECTOR.remedy
+_CHECKS: Final = "Declare checks in fields and views; `feature-platform check` runs them."
+_OWNERS: Final = "Owners come from `team:` in feature_store.yaml and from API keys of the server."
+_SOURCE: Final = "`source` is its name; get_data_source() returns it."
+_JSON: Final = "Definitions are JSON: to_json()."
+_ANSWER: Final = "Use to_dict(), to_df() or to_arrow()."
+
+ATTRIBUTES: Final[Mapping[str, Mapping[str, str]]] = {
+    "Value": {
+        "created_timestamp": _HISTORY,
+        "last_updated_timestamp": _HISTORY,
+        "features": "Use `fields`.",
+        "batch_source": _SOURCE,
+        "data_source": _SOURCE,
+        "stream_source": _SOURCE,
+        "join_keys": "`entities` are names; get_entity() returns one, with its join_keys.",
+        "entity_columns": "`entities` are names; get_entity() returns one, with its join_keys.",
+        "projection": 'Use `view[["feature"]]`, with_name() and with_join_key_map().',
+        "feature_view_projections": "Use `references`.",
+        "source_feature_view_projections": "Use `references`.",
+        "source_request_sources": "Use `references`.",
+        "feature_transformation": "`code` says where the function is.",
+        "get_ttl_duration": "Use `ttl`.",
+        "materialization_intervals": "Use store.online_windows().",
+        "most_recent_end_time": "Use store.online_windows().",
+        "version": _VERSION.remedy,
+        "to_proto": _JSON,
+        "is_valid": "It is valid: definitions are checked when they are made.",
+        "ensure_valid": "It is valid: definitions are checked when they are made.",
+        "infer_features": "Schemas are declared; `feature-platform schema` prints a source's.",
+        "get_table_query_string": "An offline store reads the source, not the source itself.",
+        "get_table_column_names_and_types": "Use store.get_source_schema().",
+    },
+    "FeatureStore": {
+        "create_dataset_from_retrieval": "Use create_saved_dataset().",
+        "retrieve_dataset_data": "Use get_saved_dataset(), and its to_df().",
+        "delete_project": "Use teardown().",
+        "set_current_project": "Open a FeatureStore for each project.",
+        "reset_current_project": "Open a FeatureStore for each project.",
+        "enable_feature_view": "Set online=True in the view.",
+        "disable_feature_view": "Set online=False in the view.",
+        "set_feature_view_state": "Set online in the view.",
+        "list_feature_view_versions": _HISTORY,
+        "get_feature_server_endpoint": "The client's settings name the server.",
+        "get_label_view": "Use get_feature_view().",
+        "list_label_views": "Use list_feature_views().",
+        "get_permission": _OWNERS,
+        "list_permissions": _OWNERS,
+        "get_validation_reference": _CHECKS,
+        "list_validation_references": _CHECKS,
+        "validate_logged_features": _LOGGED,
+        "write_logged_features": _LOGGED,
+        "retrieve_online_documents": _NO_VECTORS,
+        "retrieve_online_documents_v2": _NO_VECTORS,
+        "openai_search": _NO_VECTORS,
+        "embedding_provider": _NO_VECTORS,
+        "initialize": "Stores are opened on first use.",
+        "precompute_feature_service": "Set write_to_online_store=True in on-demand views.",
+        "provider": "There are no providers; `stores` has the stores.",
+        "repo_path": "Use repo.path.",
+        "serve": _SERVED,
+        "serve_offline": _SERVED,
+        "serve_registry": _SERVED,
+        "serve_transformations": _SERVED,
+        "serve_ui": "Run `dagster dev`; the registry's objects are assets there.",
+        "write_to_online_store_async": "Use push_async(), or a thread.",
+        "update_online_store": "Online tables follow apply().",
+    },
+    "RetrievalJob": {
+        "to_tensor": "Use to_arrow(), and make tensors of its columns.",
+        "to_ray_dataset": "Use to_batches().",
+        "to_remote_storage": "Use persist().",
+        "supports_remote_storage_export": "Use persist().",
+        "full_feature_names": "Use `request`.",
+        "on_demand_feature_views": "Use explain().",
+        "metadata": "Use `request`.",
+    },
+    "OnlineResponse": {"proto": _ANSWER, "to_tensor": _ANSWER},
+}
+"""Class → the attributes and methods that only Feast's has, and what to use instead."""
+
+
+def explain_attribute(item: object, kind: str, name: str) -> AttributeError:
+    """Return the error of an attribute that a class has not, with what to use instead."""
+    label = f"{type(item).__name__!r} object has no attribute {name!r}"
+    remedy = ATTRIBUTES[kind].get(name)
+    return AttributeError(f"{label}, as Feast's has. {remedy}" if remedy else label)
+
+
+def explain_attributes(kind: type) -> None:
+    """Let a class say what to use instead of an attribute that only Feast's class has."""
+
+    def attribute(self: object, name: str) -> Any:
+        raise explain_attribute(self, kind.__name__, name)
+
+    kind.__getattr__ = attribute  # type: ignore[attr-defined]
 
 
 def accept(kind: type, methods: Mapping[str, Mapping[str, FeastArgument]]) -> None:

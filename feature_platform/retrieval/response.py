@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from feature_platform.definitions import feast_arguments
 from feature_platform.display import html_table, text_table
 from feature_platform.retrieval.convert import to_pandas
 
@@ -162,6 +163,9 @@ class OnlineResponse:
     def origin(self, read: int) -> Rows:
         """Return statuses and timestamps of the rows of the nth table."""
         return self.rows[read + 1]
+
+
+feast_arguments.explain_attributes(OnlineResponse)
 
 
 def known(size: int) -> Rows:

@@ -226,6 +226,7 @@ class RetrievalJob:
 
 
 feast_arguments.accept(RetrievalJob, feast_arguments.JOB)
+feast_arguments.explain_attributes(RetrievalJob)
 
 
 def _write_partitions(
