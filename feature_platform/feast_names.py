@@ -26,8 +26,9 @@ MODULES: Final = frozenset(
     _words("""
     aggregation batch_feature_view data_format data_source entity feature feature_logging
     feature_service feature_store feature_view feature_view_projection feast_object field
-    labeling on_demand_feature_view permissions permissions.action permissions.permission
-    permissions.policy repo_config saved_dataset stream_feature_view transformation value_type
+    labeling labeling.conflict_policy labeling.label_view on_demand_feature_view permissions
+    permissions.action permissions.permission permissions.policy repo_config
+    saved_dataset stream_feature_view transformation value_type
     """)
 )
 _ENGINES: Final = "|".join(
@@ -41,6 +42,15 @@ _STORES: Final = re.compile(
     rf"(\.({_ENGINES})(_source)?)?)?"
 )
 """Paths of stores, such as `infra.offline_stores.file_source`."""
+_FOLDERS: Final = re.compile(r"(infra|_stores|contrib)$")
+
+_INTERNAL: Final = re.compile(
+    r"(infra|transformation|protos|dqm|diff|repo_operations|repo_contents|utils"
+    r"|wait|names|inference|driver_test_data|nlp_test_data|online_response|feature_server|demos"
+    r"|table_format|rag_retriever|flags_helper|metrics|openlineage|monitoring)(\..+)?"
+)
+"""Paths of modules that only Feast itself, and some repos, use."""
+_NOT_HERE: Final = "It is an internal of Feast, without a counterpart. Remove its use."
 
 _WAREHOUSE: Final = "Read it with Spark or Snowflake, or export it to Parquet files."
 _OWNERS: Final = "Owners come from `team:` in feature_store.yaml and from API keys of the server."
@@ -93,7 +103,7 @@ class Absent:
     def _refuse(self, *_: Any, **__: Any) -> Any:
         from feature_platform.errors import AbsentNameError
 
-        raise AbsentNameError([f"{self._name}: {ABSENT[self._name]}"])
+        raise AbsentNameError([f"{self._name}: {ABSENT.get(self._name, _NOT_HERE)}"])
 
     __call__ = __getattr__ = __getitem__ = __iter__ = __or__ = __ror__ = _refuse
 
@@ -117,7 +127,8 @@ class FeastModules:
         """Return a module at a path of Feast; `None` for others."""
         del path, target
         package, _, module = fullname.partition(".")
-        if package != _PACKAGE or not (module in MODULES or _STORES.fullmatch(module)):
+        is_public = module in MODULES or _STORES.fullmatch(module)
+        if package != _PACKAGE or not (is_public or _is_internal(module)):
             return None
         return ModuleSpec(fullname, _Loader(), is_package=True)
 
@@ -126,7 +137,12 @@ class _FeastModule(ModuleType):
     """A module at a path of Feast; one named like a decorator is that, too."""
 
     def __getattr__(self, name: str) -> Any:
-        return lookup(name)
+        try:
+            return lookup(name)
+        except AttributeError:
+            if name.startswith("__") or not _is_internal(self.__name__):
+                raise
+            return Absent(name)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return lookup(self.__name__.rpartition(".")[2])(*arguments, **options)
@@ -158,8 +174,27 @@ def absent_in(files: Iterable[Path]) -> list[str]:
         for node in ast.walk(tree):
             if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith(_PACKAGE):
                 continue
-            for alias in node.names:
-                if alias.name in ABSENT:
-                    line_of = f"{file.name}:{node.lineno}"
-                    lines.append(f"{alias.name} ({line_of}): {ABSENT[alias.name]}")
+            remedies = {each.name: _remedy(str(node.module), each.name) for each in node.names}
+            line = f"{file.name}:{node.lineno}"
+            lines += [f"{name} ({line}): {remedy}" for name, remedy in remedies.items() if remedy]
     return lines
+
+
+def _remedy(module: str, name: str) -> str:
+    """Return what is used instead of an absent name of a module; nothing for one that is here."""
+    if name in ABSENT or not _is_internal(module):
+        return ABSENT.get(name, "")
+    try:
+        lookup(name)
+    except AttributeError:
+        return _NOT_HERE
+    return ""
+
+
+def _is_internal(module: str) -> bool:
+    path = module.removeprefix(f"{_PACKAGE}.")
+    parent = path.rpartition(".")[0]
+    is_store = _STORES.fullmatch(path) or (
+        _STORES.fullmatch(parent) and not _FOLDERS.search(parent)
+    )
+    return bool(_INTERNAL.fullmatch(path)) and not is_store

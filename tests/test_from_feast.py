@@ -132,6 +132,24 @@ def test_all_absent_names_of_a_repo_are_told_at_once(tmp_path: Path) -> None:
     assert len(e.value.names) == 3
 
 
+def test_internals_of_feast_are_named_where_a_repo_imports_them(tmp_path: Path) -> None:
+    (tmp_path / "feature_store.yaml").write_text("project: p\n")
+    (tmp_path / "a.py").write_text(
+        "from feature_platform.infra.registry.registry import Registry\n"
+        "from feature_platform.infra.offline_stores.file_source import FileSource\n"
+        "from feature_platform.transformation.base import Transformation, Unknown\n"
+        "import feature_platform.driver_test_data as data\n"
+        "registry = Registry('p')\n"
+    )
+    lines = ("Registry (a.py:1)", "Transformation (a.py:3)", "Unknown (a.py:3)")
+    with raises(AbsentNameError, *lines) as e:
+        FeatureStore(tmp_path).plan()
+    assert len(e.value.names) == 3
+    (tmp_path / "a.py").write_text("from feature_platform.field import Feild\n")
+    with raises(ConfigError, "Feild", "a.py"):
+        FeatureStore(tmp_path).plan()
+
+
 def test_arguments_that_only_feast_has() -> None:
     view = FeatureView(
         name="v", entities=None, ttl=None, tags=None, owner=None, enable_validation=True,

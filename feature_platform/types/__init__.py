@@ -22,3 +22,5 @@ from feature_platform.types.feature_types import UnixTimestamp as UnixTimestamp
 from feature_platform.types.feature_types import Uuid as Uuid
 from feature_platform.types.feature_types import ValueType as ValueType
 from feature_platform.types.feature_types import parse_type as parse_type
+
+FeastType = FeatureType

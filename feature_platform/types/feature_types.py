@@ -176,6 +176,7 @@ DType = Annotated[FeatureType, PlainValidator(parse_type), PlainSerializer(str, 
 class ValueType:
     """Feast's older names for entity types, for `Entity(value_type=ValueType.INT64)`."""
 
+    UNKNOWN = None  # not said
     BOOL = Bool
     BYTES = IMAGE_BYTES = PDF_BYTES = Bytes
     DOUBLE = Float64
@@ -195,4 +196,5 @@ class ValueType:
     JSON_LIST = Array(Json)
     MAP_LIST = Array(Map)
     STRING_LIST = STRING_SET = UUID_LIST = UUID_SET = Array(String)
+    TIME_UUID_LIST = TIME_UUID_SET = Array(String)
     UNIX_TIMESTAMP_LIST = UNIX_TIMESTAMP_SET = Array(UnixTimestamp)
