@@ -470,7 +470,12 @@ def test_kinds_are_named_as_people_do(folders: Path) -> None:
         ("data-sources", "driver_stats_source"), ("feature_view", "driver_stats"),
     ):  # fmt: skip
         assert name in run("-C", platform, "list", kind).output
+        assert name in run("-C", platform, kind, "list").output
+        assert name in run("-C", platform, kind, "describe", name).output
     assert "Invalid value" in run("-C", platform, "list", "things", code=2).output
+    assert "Invalid value" in run("-C", platform, "things", "list", code=2).output
+    assert "export -" in run("-C", platform, "registry-dump", code=2).output
+    assert "No such command" in run("-C", platform, "things", code=2).output
 
 
 def test_files_of_rows_are_read_as_they_are_written(folders: Path, tmp_path: Path) -> None:

@@ -106,8 +106,39 @@ SECTIONS = {
 _MODULES = {name: module for section in SECTIONS.values() for name, (module, _) in section.items()}
 
 
+_FEASTS = {
+    "configuration": "Read feature_store.yaml.",
+    "demo-notebooks": "Run `init`: it makes a repo with data.",
+    "endpoint": "The settings of a client name its server.",
+    "listen": "Run `serve`.",
+    "registry-dump": "Run `export -`, or `list --json`.",
+    "serve-offline": "Run `serve`.",
+    "serve-registry": "Run `serve`.",
+    "serve-transformations": "Run `serve`.",
+    "ui": "Run `dagster dev`: the registry's objects are assets there.",
+    "version": "Run `--version`.",
+}
+"""Command that only Feast has → what to run instead."""
+
+
 class Commands(click.Group):
-    """The commands of `SECTIONS`."""
+    """The commands of `SECTIONS`; `KIND list` and `KIND describe NAME` as in Feast's."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command of the arguments.
+
+        Raises:
+            click.UsageError: Only Feast has it, or nobody.
+        """
+        if args[0] in _FEASTS:
+            raise click.UsageError(f"{args[0]!r} is a command of Feast. {_FEASTS[args[0]]}", ctx)
+        if args[0] not in _MODULES and args[1:2] == ["list"]:
+            args = ["list", args[0], *args[2:]]
+        elif args[0] not in _MODULES and args[1:2] in (["describe"], ["get"]):
+            args = ["describe", *args[2:]]
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the commands."""
