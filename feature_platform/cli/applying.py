@@ -263,10 +263,13 @@ def _print_undefined(store: FeatureStore) -> None:
 def teardown(repo: Path, *, yes: bool, as_json: bool) -> None:
     """Delete all of your own objects, and their online tables."""
     store = FeatureStore(repo)
-    owner, project = store.config.team, store.load_project()
-    count = len(project.owned_by(owner))
+    planned = store.plan([], partial=False, mass_delete=True)
+    if problems := store.review(planned, costs=False).problems:
+        raise RefusedError(planned.owner, planned.project, problems)
+    count = len(planned.changes)
     if count and not yes:
-        click.confirm(f"Delete all {count} objects of {owner!r} in {project.name!r}?", abort=True)
+        objects = f"all {count} objects of {planned.owner!r} in {planned.project!r}"
+        click.confirm(f"Delete {objects}?", abort=True)
     commit = store.teardown()
     if as_json:
         print_json(commit_json(commit) if commit else None)

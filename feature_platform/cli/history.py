@@ -1,7 +1,7 @@
 """Commands that look at the registry and its history."""
 
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -277,6 +277,8 @@ def _about(definition: Definition) -> str:
 def _content(entry: Registered) -> dict[str, Any]:
     """Return the attributes of an object; its own `owner` is a contact, not who registered it."""
     content = {{"owner": "contact"}.get(n, n): v for n, v in attributes(entry.body).items()}
+    if isinstance(ttl := getattr(entry.definition, "ttl", None), timedelta):
+        content["ttl"] = str(ttl).removesuffix(", 0:00:00")
     fault = entry.definition.fault
     return {"problem": fault, **content} if fault else content
 

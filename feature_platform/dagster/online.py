@@ -48,10 +48,16 @@ class OnlineLoads:
     lookback: timedelta = DEFAULT_LOOKBACK
     max_concurrent: int = 4
 
+    @property
+    def usual(self) -> Partitions:
+        """The windows of views that are not named."""
+        listed = self.partitions
+        return listed.get("*") if isinstance(listed, Mapping) else listed
+
     def of(self, view: str) -> Partitions:
         """Return the windows of a view."""
         listed = self.partitions
-        return listed.get(view, listed.get("*")) if isinstance(listed, Mapping) else listed
+        return listed.get(view, self.usual) if isinstance(listed, Mapping) else listed
 
     def check(self, views: Sequence[View]) -> None:
         """Refuse what no view can be loaded with.
@@ -87,7 +93,7 @@ def online_definitions(target: RepoContext, loads: OnlineLoads) -> dg.Definition
             asset = _online_asset(target, view, loads)
             by_cadence.setdefault(loads.of(view.name), []).append(asset)
     definitions = dg.Definitions()
-    names = _job_names(target, list(by_cadence))
+    names = _job_names(target, list(by_cadence), loads.usual)
     for partitions, assets in by_cadence.items():
         job = dg.define_asset_job(
             names[partitions],
@@ -107,14 +113,20 @@ def online_definitions(target: RepoContext, loads: OnlineLoads) -> dg.Definition
     return definitions
 
 
-def _job_names(target: RepoContext, cadences: Sequence[Partitions]) -> dict[Partitions, str]:
-    """Return `materialize_<project>_online`, and a suffix for each cadence where several are."""
+def _job_names(
+    target: RepoContext, cadences: Sequence[Partitions], usual: Partitions
+) -> dict[Partitions, str]:
+    """Return `materialize_<project>_online`, and a suffix for each cadence but the usual one.
+
+    A name does not change when a cadence is added: Dagster knows by it which schedules are on.
+    """
     owner = [] if target.name == PLATFORM else [target.name]
     base = "_".join(["materialize", target.project, *owner, "online"])
-    if len(cadences) == 1:
-        return {cadences[0]: base}
     names: dict[Partitions, str] = {}
     for cadence in cadences:
+        if cadence == usual:
+            names[cadence] = base
+            continue
         kind = cadence.schedule_type.name.lower() if cadence and cadence.schedule_type else ""
         suffix = kind or ("incremental" if cadence is None else "windows")
         taken = [name for name in names.values() if name.startswith(f"{base}_{suffix}")]

@@ -20,5 +20,5 @@ def signature(project: ProjectSnapshot, definition: Definition) -> dict[str, str
         label: ", ".join(f"{name} ({dtype})" for name, dtype in columns.items())
         for label, columns in (("join keys", keys), ("request values", request))
     }
-    lines["features"] = ", ".join(retrieval.outputs)
+    lines["outputs"] = ", ".join(retrieval.outputs)
     return {label: line for label, line in lines.items() if line}

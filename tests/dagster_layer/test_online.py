@@ -173,7 +173,10 @@ def test_every_view_has_a_cadence_of_its_own(workspace) -> None:
     )
 
     schedules = {s.job_name: s.cron_schedule for s in location.get_repository_def().schedule_defs}
-    assert schedules == {f"{JOB}_daily": "0 0 * * *", f"{JOB}_incremental": "*/5 * * * *"}
+    assert schedules == {f"{JOB}_daily": "0 0 * * *", JOB: "*/5 * * * *"}
+    before = platform_definitions(repo, online_schedule="*/5 * * * *").get_repository_def()
+    # A schedule that is on must not lose its name when a cadence is added.
+    assert [s.job_name for s in before.schedule_defs] == [JOB]
     graph = location.resolve_asset_graph()
     assert graph.get(ONLINE).partitions_def == DAYS
     assert graph.get(dg.AssetKey(["shop", "online", "second"])).partitions_def is None
