@@ -147,7 +147,7 @@ def write_by_hand(store: FeatureStore, view: OnDemandFeatureView) -> None:
 
 # `this` prints when it is imported; `run_nobody` is on the path of whoever serves.
 FOREIGN = {
-    "the standard library": ("subprocess", "run"),
+    "the standard library": ("colorsys", "rgb_to_hsv"),
     "a module that acts when imported": ("this", "s"),
     "an installed package": ("yaml", "unsafe_load"),
     "this package": ("feature_platform.store", "FeatureStore.teardown"),

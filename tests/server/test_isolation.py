@@ -24,6 +24,7 @@ import os, socket
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from time import sleep
 from feature_platform import Field, OnDemandFeatureView, RequestSource
 from feature_platform.types import Array, Bool, Bytes, Decimal as Dec, Float32, Float64, Int32
 from feature_platform.types import Int64, String, UnixTimestamp
@@ -201,7 +202,7 @@ def test_a_function_that_ends_or_fails_is_its_teams_error(hosting: Served, tmp_p
 
 def test_a_function_that_loops_delays_nobody_else(hosting: Served, tmp_path: Path) -> None:
     """Its team's requests are refused while its processes are at work; others' are answered."""
-    loop = TEXT.replace("CODE", "while text: pass\n    return {'said': 'done'}")
+    loop = TEXT.replace("CODE", "while text: sleep(0.01)\n    return {'said': 'done'}")
     team(hosting, "growth", HEAD + loop + loop.replace("talk", "talk_more").replace("said", "more"))
     team(hosting, "risk", HEAD.replace("plain", "calm").replace("double", "twice"))
     client, other = ask(hosting, tmp_path), ask(hosting, tmp_path, "risk")
