@@ -5,7 +5,7 @@ column that is text in one file makes text of the others.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,31 +22,36 @@ class _Node(NamedTuple):
     physical: str | None
     logical: str
     children: int
+    digits: Sequence[int | None]
+
+
+def layouts_sql(listing: str) -> str:
+    """Return the query of the layouts that Parquet files have, each with one of its files."""
+    return (
+        "SELECT min(file_name) AS file, layout FROM (SELECT file_name, list({'name': name, "
+        "'physical': type, 'logical': coalesce(logical_type, converted_type, ''), "
+        "'children': coalesce(num_children, 0), 'digits': [precision, scale, "
+        "CAST(coalesce(type_length, '0') AS BIGINT)]} ORDER BY column_id) AS layout "
+        f"FROM parquet_schema([{listing}]) GROUP BY file_name) GROUP BY layout ORDER BY file"
+    )
 
 
 def check_layouts(
-    rows: Callable[[str], Sequence[Mapping[str, Any]]],
-    label: str,
-    listing: str,
-    required: Iterable[str],
-) -> None:
+    layouts: Sequence[Mapping[str, Any]], label: str, required: Iterable[str]
+) -> bool:
     """Check that Parquet files have the columns that they need, once, in types that go together.
 
     Args:
-        rows: Runs a query.
+        layouts: What `layouts_sql` gives.
         label: Name of the source, for messages.
-        listing: The files, as SQL.
         required: Columns that each file must have.
+
+    Returns:
+        Whether all files have the same columns in the same order, with the same types.
 
     Raises:
         SourceError: A file has not.
     """
-    layouts = rows(
-        "SELECT min(file_name) AS file, layout FROM (SELECT file_name, list({'name': name, "
-        "'physical': type, 'logical': coalesce(logical_type, converted_type, ''), "
-        "'children': coalesce(num_children, 0)} ORDER BY column_id) AS layout "
-        f"FROM parquet_schema([{listing}]) GROUP BY file_name) GROUP BY layout ORDER BY file"
-    )
     seen: dict[tuple[str, ...], tuple[str, str]] = {}
     for layout in layouts:
         file = Path(layout["file"]).name
@@ -65,6 +70,7 @@ def check_layouts(
                     f"Source {label!r}: column {'.'.join(path)!r} is {other} in {another} and "
                     f"{family} in {file}. Write all files with one type."
                 )
+    return len(layouts) == 1
 
 
 def check_required(label: str, file: str, columns: Iterable[str], required: Iterable[str]) -> None:

@@ -22,7 +22,7 @@ from feature_platform.offline.duckdb.dialect import DuckDBDialect
 from feature_platform.offline.duckdb.errors import first_line, translated
 from feature_platform.offline.duckdb.files import Files, list_files, literal_path
 from feature_platform.offline.duckdb.join import DuckDBJoin
-from feature_platform.offline.duckdb.layouts import check_layouts, check_required
+from feature_platform.offline.duckdb.layouts import check_layouts, check_required, layouts_sql
 from feature_platform.offline.duckdb.source_state import source_state
 from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
@@ -267,17 +267,24 @@ class DuckDBSession(Session):
         names, files = self._list(label, location)
         if file_format == "csv":
             return self._csv(table, source, names)
-        options = ["union_by_name = true"] if len(names) > 1 else []
-        options.append(f"hive_partitioning = {str(files.partitioned).lower()}")
+        required = [n for n in _required(table, source) if f"/{n}=" not in names[0]]
+        options = [f"hive_partitioning = {str(files.partitioned).lower()}"]
+        if len(names) > 1 and not self._are_alike(label, names, required):
+            options.append("union_by_name = true")  # each query would open all files to bind
         relation = f"read_parquet([{self._listing(names)}], {', '.join(options)})"
         columns = self._describe(relation, _unreadable(label))
-        # DuckDB renames the second of two columns.
-        if len(names) > 1 or any(f"{name}_1" in columns for name in columns):
-            required = [n for n in _required(table, source) if f"/{n}=" not in names[0]]
-            check_layouts(self.rows, label, self._listing(names), required)
+        if len(names) == 1 and any(f"{name}_1" in columns for name in columns):
+            self._are_alike(label, names, [])  # DuckDB renames the second of two columns
         # Pruned files are not counted, so the index of a file is not stable.
         row_id = ("filename" if files.partitioned else "file_index", "file_row_number")
         return Relation(relation, columns, _free(row_id, columns))
+
+    def _are_alike(self, label: str, names: list[str], required: Sequence[str]) -> bool:
+        try:
+            layouts = self.db.sql(layouts_sql(self._listing(names))).to_arrow_table().to_pylist()
+        except (duckdb.Error, OSError) as error:
+            raise _unreadable(label)(first_line(error)) from error
+        return check_layouts(layouts, label, required)
 
     def _list(self, label: str, location: Mapping[str, str]) -> tuple[list[str], Files]:
         files = list_files(label, location, self._root)
