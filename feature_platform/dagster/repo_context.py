@@ -29,6 +29,20 @@ from feature_platform.services.reconciling import state_of
 from feature_platform.store import FeatureStore
 
 
+def _path_of(resource: FeatureStoreResource) -> str:
+    """Return the repo folder of a resource; a variable is read while the location loads.
+
+    Raises:
+        ConfigError: The variable is not set.
+    """
+    path = resource.repo_path
+    if not isinstance(path, dg.EnvVar):
+        return path
+    if (value := path.get_value()) is None:
+        raise ConfigError(f"repo_path is the variable {path.env_var_name}, which is not set.")
+    return value
+
+
 @dataclass(frozen=True)
 class RepoContext:
     """A repo in a code location.
@@ -58,7 +72,7 @@ class RepoContext:
         Raises:
             ConfigError: It cannot be loaded.
         """
-        loaded = Repo.load(repo.repo_path if isinstance(repo, FeatureStoreResource) else repo)
+        loaded = Repo.load(_path_of(repo) if isinstance(repo, FeatureStoreResource) else repo)
         resource = FeatureStoreResource(repo_path=str(loaded.path))
         return cls(
             repo=loaded,

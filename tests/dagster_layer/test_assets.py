@@ -466,3 +466,14 @@ def test_a_job_of_all_checks_applies_nothing(workspace) -> None:
 
     with FeatureStore(workspace.folder / "platform") as store:
         assert [view.name for view in store.list_feature_views()] == ["stats"]
+
+
+def test_the_folder_of_a_repo_may_be_a_variable(workspace, monkeypatch) -> None:
+    resource = FeatureStoreResource(repo_path=dg.EnvVar("PLATFORM_REPO"))
+    monkeypatch.delenv("PLATFORM_REPO", raising=False)
+    with raises(ConfigError, "PLATFORM_REPO"):
+        platform_definitions(resource)
+    monkeypatch.setenv("PLATFORM_REPO", str(workspace.folder / "platform"))
+    job = platform_definitions(resource).resolve_job_def("apply_platform")
+    assert job.execute_in_process(instance=workspace.instance).success
+    assert FeatureStore(workspace.folder / "platform").list_feature_views()
