@@ -15,8 +15,9 @@ from tests_support import raises
 
 from feature_platform.errors import RequestError
 from feature_platform.retrieval import to_arrow
+from feature_platform.types.converter import converter
 from feature_platform.types.times import utc_time
-from feature_platform.types.values import converter, exact_array, exact_cast
+from feature_platform.types.values import exact_array, exact_cast
 
 TIME = pa.timestamp("us", tz="UTC")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -181,6 +182,17 @@ def test_integers_from_floats_are_those_that_floats_hold_exactly(
         return
     with raises(ValueError, "rounded"):
         exact_cast(values, dtype)
+
+
+def test_sets_have_one_order() -> None:
+    words = frozenset(["b", "a", "c"])
+    for values in ([words, None, set()], pd.Series([words, None, set()])):
+        for dtype in (pa.list_(pa.string()), None):
+            listed = exact_array(values, dtype).to_pylist()
+            assert listed == [["a", "b", "c"], None, []]
+    nested = exact_array([[words]], pa.list_(pa.list_(pa.string())))
+    assert nested.to_pylist() == [[["a", "b", "c"]]]
+    assert exact_array([{2, None}], pa.list_(pa.int64())).to_pylist() == [[2, None]]
 
 
 def test_frames_of_pandas_may_have_only_text() -> None:

@@ -20,14 +20,8 @@ from feature_platform.retrieval.convert import columns_of, to_pandas
 from feature_platform.retrieval.overflow import overflowed
 from feature_platform.retrieval.sql_evaluator import SqlEvaluator
 from feature_platform.types.arrow import to_python, widest
-from feature_platform.types.values import (
-    Convert,
-    converter,
-    exact_array,
-    exact_cast,
-    first_misfit,
-    misplaced,
-)
+from feature_platform.types.converter import Convert, converter, first_misfit, misplaced
+from feature_platform.types.values import exact_array, exact_cast
 
 Function = Callable[[Any], Any]
 Functions = Callable[[Transformation], Function]

@@ -9,7 +9,7 @@ from feature_platform.errors import RequestError
 from feature_platform.project import Retrieval
 from feature_platform.retrieval.convert import to_arrow
 from feature_platform.retrieval.on_demand import check_request
-from feature_platform.types.values import converter, first_misfit
+from feature_platform.types.converter import converter, first_misfit
 
 MOST_ONLINE_ROWS = 10_000
 

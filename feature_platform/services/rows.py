@@ -13,7 +13,8 @@ from feature_platform.online import encode_keys
 from feature_platform.table import CREATED_TIMESTAMP, EVENT_TIMESTAMP, Table
 from feature_platform.types.arrow import TIMESTAMP
 from feature_platform.types.arrow_times import check_times
-from feature_platform.types.values import exact_cast, misplaced
+from feature_platform.types.converter import misplaced
+from feature_platform.types.values import exact_cast
 
 
 def online_rows(

@@ -1,11 +1,10 @@
 """Exact conversion to declared types: values are never truncated, guessed or reinterpreted."""
 
-import struct
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime
-from functools import cache, partial
+from functools import cache
 from numbers import Number
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
@@ -202,7 +201,15 @@ def _checked_list(value: Any) -> Sequence[Any]:
         return value.tolist()  # type: ignore[no-any-return]
     if not isinstance(value, _LISTS):
         raise ValueError(f"{abbreviate(value)} is not a list")
-    return list(value)
+    return _ordered(value) if isinstance(value, (set, frozenset)) else list(value)
+
+
+def _ordered(values: Iterable[Any]) -> list[Any]:
+    """Return a set as a list whose order is the same in every process."""
+    try:
+        return sorted(values)
+    except TypeError:  # a missing value, for example
+        return sorted(values, key=repr)
 
 
 def _is_missing(value: Any) -> bool:
@@ -214,6 +221,8 @@ def _plain(value: Any, dtype: pa.DataType | None) -> Any:
     """Return a Python value in the form that Arrow reads; pandas' missing values become None."""
     if type(value).__name__ in {"NaTType", "NAType"}:
         return None
+    if isinstance(value, (set, frozenset)):
+        return _ordered(value)
     if dtype is not None and pa.types.is_floating(dtype):
         if isinstance(value, bool):
             raise ValueError(f"{value!r} is not a number")
@@ -222,107 +231,6 @@ def _plain(value: Any, dtype: pa.DataType | None) -> Any:
                 raise ValueError(f"{value!r} is not exact as a float")
             return float(value)
     return value
-
-
-_SEARCHED = 10_000
-Convert: TypeAlias = Callable[[Sequence[Any]], Sequence[Any]]
-"""Converts values exactly to a declared type."""
-
-
-def converter(dtype: pa.DataType | None, *, nan_is_null: bool = False) -> Convert:
-    """Return a function that converts values as `exact_array` does, but fast for plain values.
-
-    Raises (the converter):
-        ValueError: As `exact_array`.
-    """
-    if dtype is not None and holds_decimals(dtype):
-        return partial(exact_decimals, dtype=dtype, nan_is_null=nan_is_null)
-    plain = _PLAIN.get(dtype)
-
-    def convert(values: Sequence[Any]) -> Sequence[Any]:
-        if plain is not None:
-            try:
-                return [None if value is None else plain(value) for value in values]
-            except (TypeError, OverflowError):
-                pass  # the general conversion decides
-        return to_python(exact_array(values, dtype, nan_is_null=nan_is_null))
-
-    return convert
-
-
-def misplaced(values: Any, dtype: pa.DataType) -> str:
-    """Return the position and value of the first value that cannot be converted, for messages.
-
-    Args:
-        values: Arrow or Python values; only the first 10,000 are checked.
-        dtype: Their declared type.
-    """
-    first = values[:_SEARCHED]
-    try:
-        listed = first.to_pylist() if hasattr(first, "to_pylist") else first
-    except (ValueError, OverflowError):  # Python has no such times
-        return ""
-    row = first_misfit(listed, converter(dtype, nan_is_null=True))
-    return "" if row is None else f"row {row} ({abbreviate(listed[row])})"
-
-
-def first_misfit(values: Sequence[Any], convert: Convert) -> int | None:
-    """Return the position of the first value that cannot be converted; `None` if all can."""
-    for position, value in enumerate(values):
-        try:
-            convert([value])
-        except ValueError:
-            return position
-    return None
-
-
-def _whole(bits: int) -> Callable[[Any], int]:
-    least, most = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
-
-    def check(value: Any) -> int:
-        if type(value) is int and least <= value <= most:
-            return value
-        raise TypeError
-
-    return check
-
-
-def _is(kind: type) -> Callable[[Any], Any]:
-    def check(value: Any) -> Any:
-        if type(value) is kind:
-            return value
-        raise TypeError
-
-    return check
-
-
-def _ascii(value: Any) -> str:
-    if type(value) is str and value.isascii():
-        return value
-    raise TypeError
-
-
-def _float(value: Any) -> float:
-    if type(value) is float and value == value:  # noqa: PLR0124 - NaN may mean null
-        return value
-    raise TypeError
-
-
-def _narrow(value: Any) -> float:
-    narrow: float = _FLOAT32.unpack(_FLOAT32.pack(_float(value)))[0]
-    return narrow
-
-
-_FLOAT32 = struct.Struct("<f")
-_PLAIN: Mapping[pa.DataType | None, Callable[[Any], Any]] = {
-    pa.int64(): _whole(64),
-    pa.int32(): _whole(32),
-    pa.float64(): _float,
-    pa.float32(): _narrow,
-    pa.string(): _ascii,
-    pa.binary(): _is(bytes),
-    pa.bool_(): _is(bool),
-}
 
 
 def exact_cast(column: Column, dtype: pa.DataType) -> Column:
