@@ -10,14 +10,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pytest
 from oracle import newest_known
 from pyarrow import parquet
 from tests_support import NOON, open_offline_store, raises
 
-from feature_platform.errors import ConfigError, RequestError, SchemaError, StoreError
+from feature_platform.errors import ConfigError, RequestError, SchemaError, SourceError, StoreError
 from feature_platform.offline import Span
+from feature_platform.offline.duckdb.errors import translated
 from feature_platform.offline.duckdb.join import DuckDBJoin
 from feature_platform.offline.duckdb.session import DuckDBSession
 from feature_platform.table import SourceTable, Table, ViewRead
@@ -633,3 +635,29 @@ def test_times_in_text_are_iso_8601(tmp_path: Path, text: str) -> None:
         store.point_in_time(
             pa.table(spine), [read("v", located, ["a"], types=types)]
         ).reader().read_all()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    ["error('late')", "CAST('x' || range AS BIGINT)", "CAST(9000000000 + range AS INTEGER)"],
+)
+@pytest.mark.parametrize("rows", [1, 3_000_000])
+def test_errors_are_the_same_whenever_they_come(sql: str, rows: int) -> None:
+    """Those that come while rows are read are errors of Arrow, with the text of DuckDB's."""
+    failing = f"SELECT CASE WHEN range = {rows - 1} THEN {sql} ELSE 1 END FROM range({rows})"
+    with duckdb.connect() as db, pytest.raises(SourceError), translated():
+        for _ in db.sql(failing).to_arrow_reader(1000):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Invalid Input Error: late", SourceError), ("Conversion Error: x", SourceError),
+        ("Out of Range Error: x", SourceError), ("Out of Memory Error: x", StoreError),
+        ("INTERRUPT Error: Interrupted!", StoreError), ("No such file", StoreError),
+    ],
+)  # fmt: skip
+def test_errors_that_come_through_arrow_are_translated(text: str, kind: type[Exception]) -> None:
+    with pytest.raises(kind), translated():
+        raise OSError(text)

@@ -15,24 +15,43 @@ def translated() -> Iterator[None]:
         yield
     except FeaturePlatformError:
         raise
-    except duckdb.InterruptException as error:
-        raise StoreError("The query was cancelled.") from error
-    except duckdb.OutOfMemoryException as error:
-        raise StoreError(
-            f"The query needs more memory than offline_store.memory_limit: {first_line(error)}"
-        ) from error
-    except duckdb.InvalidInputException as error:
-        raise SourceError(first_line(error).removeprefix("Invalid Input Error: ")) from error
-    except (duckdb.ConversionException, duckdb.OutOfRangeException) as error:
-        # DuckDB reports the CSV column and line after the first line.
-        reason = " ".join(str(error).partition("\n\n")[0].split())
-        raise SourceError(f"A value does not fit its declared type: {reason}") from error
-    except (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException) as error:
-        raise RequestError(f"The entity rows' SQL cannot run: {first_line(error)}") from error
     except (duckdb.Error, OSError) as error:
-        if "INTERRUPT" in str(error):
-            raise StoreError("The query was cancelled.") from error
-        raise StoreError(f"The query failed: {first_line(error)}") from error
+        raise _ours(error) from error
+
+
+def _ours(error: Exception) -> FeaturePlatformError:
+    reason = first_line(error)
+    kind = _kind(error)
+    if issubclass(kind, duckdb.InterruptException):
+        return StoreError("The query was cancelled.")
+    if issubclass(kind, duckdb.OutOfMemoryException):
+        return StoreError(f"The query needs more memory than offline_store.memory_limit: {reason}")
+    if issubclass(kind, duckdb.InvalidInputException):
+        return SourceError(reason.removeprefix("Invalid Input Error: "))
+    if issubclass(kind, (duckdb.ConversionException, duckdb.OutOfRangeException)):
+        # DuckDB reports the CSV column and line after the first line.
+        whole = " ".join(str(error).partition("\n\n")[0].split())
+        return SourceError(f"A value does not fit its declared type: {whole}")
+    if issubclass(kind, (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)):
+        return RequestError(f"The entity rows' SQL cannot run: {reason}")
+    return StoreError(f"The query failed: {reason}")
+
+
+def _kind(error: Exception) -> type[Exception]:
+    """Return the class of an error; one that comes through Arrow while rows are read has a text."""
+    if "INTERRUPT" in str(error):
+        return duckdb.InterruptException
+    if isinstance(error, duckdb.Error):
+        return type(error)
+    return next((of for start, of in _BY_START.items() if str(error).startswith(start)), OSError)
+
+
+_BY_START = {
+    "Out of Memory Error": duckdb.OutOfMemoryException,
+    "Invalid Input Error": duckdb.InvalidInputException,
+    "Conversion Error": duckdb.ConversionException,
+    "Out of Range Error": duckdb.OutOfRangeException,
+}
 
 
 def first_line(error: Exception) -> str:
