@@ -30,7 +30,7 @@ from feature_platform import (
     RequestSource,
     SparkSource,
 )
-from feature_platform.errors import DefinitionError, SchemaError, SourceError
+from feature_platform.errors import DefinitionError, RequestError, SchemaError, SourceError
 from feature_platform.offline.snowflake.dialect import SnowflakeDialect
 from feature_platform.retrieval import SavedDatasetFileStorage
 from feature_platform.types import (
@@ -267,6 +267,9 @@ def test_a_server_gives_them_to_its_clients(tmp_path: Path) -> None:
     FeatureStore(folder).apply()
     online = client.get_online_features(["kept"], [{"asked": each} for each in WITHOUT_VALUES])
     assert online.to_dict()["same"] == WITHOUT_VALUES
+    for wrong in ({"asked": 5}, {"asked": "text"}, [{"asked": {}}, {}], [5]):
+        with raises(RequestError, "entity_rows"):
+            client.get_online_features(["kept"], wrong)
     asked = pd.DataFrame({"asked": WITHOUT_VALUES, "event_timestamp": NOON})
     made = client.get_historical_features(asked, ["kept"]).to_arrow()
     assert to_python(made["same"]) == WITHOUT_VALUES

@@ -72,7 +72,7 @@ class RequestReader:
 
     def _columns(self, rows: object) -> tuple[Columns, int]:
         if isinstance(rows, Mapping):
-            columns = _of_mapping(rows)
+            columns = columns_of_mapping(rows)
             size = max(map(len, columns.values()), default=0)
         elif isinstance(rows, (list, tuple)):
             columns, size = self._of_rows(rows), len(rows)
@@ -122,7 +122,12 @@ class RequestReader:
         return {name: [row.get(name) for row in rows] for name in names}
 
 
-def _of_mapping(rows: Mapping[Any, Any]) -> Columns:
+def columns_of_mapping(rows: Mapping[Any, Any]) -> Columns:
+    """Return a request that maps names to values as columns.
+
+    Raises:
+        RequestError: A value is no list.
+    """
     for name, values in rows.items():
         if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
             raise RequestError(f"entity_rows: {name!r} must hold a list, not {values!r}.")

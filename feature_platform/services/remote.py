@@ -20,6 +20,7 @@ from feature_platform.retrieval import (
     Shape,
     to_arrow,
 )
+from feature_platform.retrieval.request import columns_of_mapping
 from feature_platform.server_client import ARROW, WORK_SECONDS, ServerClient
 from feature_platform.types.arrow import to_python
 
@@ -179,7 +180,7 @@ def entity_table(rows: object) -> pa.Table:
         RequestError: They are none.
     """
     if isinstance(rows, Mapping):
-        rows = {str(name): list(values) for name, values in rows.items()}
+        rows = columns_of_mapping(rows)
     elif isinstance(rows, (list, tuple)) and all(isinstance(row, Mapping) for row in rows):
         names = dict.fromkeys(name for row in rows for name in row)
         if lacking := [name for name in names for row in rows if name not in row]:

@@ -57,6 +57,8 @@ def from_text(column: Column, dtype: pa.DataType) -> Column:
 
 def inferred(column: Column) -> Column:
     """Return text as the type that all of its values have beyond doubt; else as it is."""
+    if column.null_count == len(column):
+        return pa.nulls(len(column))
     for pattern, dtype in _PLAIN:
         if _misfit(column, pattern) is None:
             try:
