@@ -8,7 +8,7 @@ export DAGSTER_HOME := $(CURDIR)
 export PYTHONUNBUFFERED := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo dev quick test check contract reliability bench bench-dagster bench-historical bench-materialize bench-online bench-registry bench-server soak feast-client migration structure lock clean
+.PHONY: help demo dev quick test check contract reliability bench bench-dagster bench-historical bench-materialize bench-online bench-registry bench-server bench-startup soak feast-client migration structure lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ bench-dagster: $(VENV)/.installed ## Measure the Dagster layer beside bare Dagst
 
 bench-registry: $(VENV)/.installed $(VENV)/.feast ## Measure the registry beside Feast's; writes docs/bench_registry.md
 	@$(BIN)/python -m bench.registry
+
+bench-startup: $(VENV)/.installed $(VENV)/.feast ## Measure commands and first answers beside Feast's; writes docs/bench_startup.md
+	@$(BIN)/python -m bench.startup
 
 bench-server: $(VENV)/.installed $(VENV)/.feast ## Measure the feature server beside Feast's; writes docs/bench_server.md
 	@$(BIN)/python -m bench.server
