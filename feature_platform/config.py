@@ -330,7 +330,7 @@ def _expand(value: Any, file: Path, setting: str = "") -> Any:
             raise ConfigError(message)
         if content is None:  # what follows may be a part of a password
             raise ConfigError(
-                f"{file}: {setting}: $ is followed by a name that is no environment variable. "
+                f"{file}: {setting}: $ is followed by a name that is not an environment variable. "
                 "Write $$ for a dollar sign."
             )
         is_secret = _USERINFO.match(value[: match.start()]) and _TO_HOST.match(value[match.end() :])

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-from feature_platform.errors import ConfigError
+from feature_platform.errors import ConfigError, missing_extra
 
 _TIMEOUT_SECONDS = 10
 
@@ -24,9 +24,7 @@ def connect_redis(connection_string: str, setting: str) -> tuple[Any, type[Excep
     try:
         import redis
     except ImportError:
-        raise ConfigError(
-            f"{setting}: redis requires a package: pip install 'feature-platform[redis]'."
-        ) from None
+        raise missing_extra(f"{setting}: redis", "redis") from None
     timeouts = dict.fromkeys(("socket_timeout", "socket_connect_timeout"), _TIMEOUT_SECONDS)
     try:
         client = redis.Redis.from_url(url, **timeouts, **options)

@@ -194,6 +194,29 @@ def text_of(error: BaseException) -> str:
         return f"{type(error).__name__} without a readable text"
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text; engines append drawings and traces."""
+    return (text_of(error).strip().splitlines() or [""])[0].rstrip(".")
+
+
+def not_served_online(view: str) -> RequestError:
+    """Return the error for a view that has no online rows."""
+    return RequestError(
+        f"View {view!r} is not served online (online=False). Set online=True and load it, or read "
+        "its history with get_historical_features."
+    )
+
+
+def missing_extra(user: str, extra: str) -> ConfigError:
+    """Return the error for packages that are not installed.
+
+    Args:
+        user: What needs them: `online_store: postgres`.
+        extra: The extra of this package that installs them.
+    """
+    return ConfigError(f"{user} needs an extra: pip install 'feature-platform[{extra}]'.")
+
+
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the closest known name, or an empty string."""
     by_fold = {candidate.casefold(): candidate for candidate in candidates}

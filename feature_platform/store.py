@@ -10,7 +10,7 @@ from feature_platform.catalog import Catalog, Tags, tagged
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import Definition, FeatureService, Source, View, ViewReference
 from feature_platform.definitions import feast_arguments as feasts
-from feature_platform.errors import NotFoundError, RequestError
+from feature_platform.errors import NotFoundError
 from feature_platform.governance import Plan
 from feature_platform.offline import OfflineStore, Statistics
 from feature_platform.online import OnlineStore, Window
@@ -37,7 +37,7 @@ from feature_platform.services import (
     writing,
 )
 from feature_platform.services.applying import Objects, PlanOptions
-from feature_platform.services.identity import check_may_write
+from feature_platform.services.identity import may_write
 from feature_platform.services.ingestion import Ingested
 from feature_platform.services.plan_report import PlanReport
 from feature_platform.services.reconciling import Assessment
@@ -125,7 +125,7 @@ class FeatureStore(Catalog):
     @property
     def sharing(self) -> Sharing:
         """What the project shares with others, and they with it."""
-        return Sharing(self._call, self._commit)
+        return Sharing(self.call)
 
     def close(self) -> None:
         """Close all connections; the store opens new ones when it is used again."""
@@ -149,9 +149,15 @@ class FeatureStore(Catalog):
             self._pinned = self.registry.snapshot(self._registry_version)
         return self._pinned
 
+    def call(self) -> Call:
+        """Read the registry and the clock once, for the functions of `services`."""
+        snapshot, now = self.snapshot(), self._clock()
+        project = ProjectSnapshot(snapshot, self.project, now)
+        return Call(project, self.stores, now, self._registry_version is not None)
+
     def load_project(self) -> ProjectSnapshot:
         """Return the project in the newest snapshot, or in the pinned version."""
-        return self._call().project
+        return self.call().project
 
     def refresh_registry(self) -> None:
         """Read commits of other processes; every call already does."""
@@ -185,7 +191,7 @@ class FeatureStore(Catalog):
                 sample values or does not return what its view declares.
         """
         options = PlanOptions(partial, mass_delete, override, try_functions)
-        return applying.plan(self._call(), objects, objects_to_delete, options)
+        return applying.plan(self.call(), objects, objects_to_delete, options)
 
     def review(self, plan: Plan, *, costs: bool = True) -> PlanReport:
         """Report the effects and problems of a plan; nothing is written.
@@ -198,7 +204,7 @@ class FeatureStore(Catalog):
             Problems, effects on everybody's readers, deprecations that concern the owner, and
             online tables to load again.
         """
-        return applying.review(self._call(), plan, costs=costs)
+        return applying.review(self.call(), plan, costs=costs)
 
     def assess(self, definitions: Defined = None, applied: Cursor | None = None) -> Assessment:
         """Say whether the registry holds what the repo defines, and if not, whether it may.
@@ -211,7 +217,7 @@ class FeatureStore(Catalog):
         Returns:
             The verdict, and its reason with the remedy.
         """
-        return reconciling.assess(self._call(), definitions, applied=applied)
+        return reconciling.assess(self.call(), definitions, applied=applied)
 
     def audit(self, definitions: Defined = None) -> list[auditing.AuditFinding]:
         """Check what the owner has registered: against the rules, and against the repo.
@@ -223,7 +229,7 @@ class FeatureStore(Catalog):
             Broken rules and references, objects that the repo defines differently or no longer,
             code that is not in the repo, and deprecations. Empty if all is in order.
         """
-        return auditing.audit(self._call(), definitions)
+        return auditing.audit(self.call(), definitions)
 
     def watch(self, since: Cursor, interest: watching.Interest | None = None) -> watching.Watched:
         """Return the commits to the project since a cursor, and the newest cursor.
@@ -232,7 +238,7 @@ class FeatureStore(Catalog):
             since: `snapshot().cursor` of an earlier call.
             interest: Which changes count; all by default.
         """
-        return watching.watch(self._call(), since, interest or watching.Interest())
+        return watching.watch(self.call(), since, interest or watching.Interest())
 
     def apply(
         self,
@@ -269,10 +275,10 @@ class FeatureStore(Catalog):
             DefinitionError: As for `plan`.
         """
         desired = applying.checked_objects(objects, partial=partial)
-        call = self._call()
+        call = self.call()
         options = PlanOptions(partial, mass_delete, override, try_functions)
         plan = applying.plan(call, desired, objects_to_delete, options)
-        return self._commit(call, plan, message, client)
+        return applying.commit(call, plan, message, client)
 
     def commit(
         self,
@@ -293,7 +299,7 @@ class FeatureStore(Catalog):
             client: Program that commits, for the history.
             commit_id: 32 hexadecimal digits: a call that is repeated with them writes once.
         """
-        return self._commit(self._call(), plan, message, client, commit_id)
+        return applying.commit(self.call(), plan, message, client, commit_id)
 
     def teardown(self) -> Commit | None:
         """Remove the owner's objects from the project, and their online tables.
@@ -301,10 +307,10 @@ class FeatureStore(Catalog):
         Raises:
             RefusedError: Objects of another owner depend on them.
         """
-        call = self._call()
+        call = self.call()
         options = PlanOptions(partial=False, mass_delete=True)
         plan = applying.plan(call, [], options=options)
-        return self._commit(call, plan, "teardown")
+        return applying.commit(call, plan, "teardown")
 
     def restore(
         self, at: int | datetime, *, mass_delete: bool = False, message: str = ""
@@ -324,32 +330,38 @@ class FeatureStore(Catalog):
             RequestError: The registry was empty then.
             RefusedError: The plan breaks rules; all of them are listed.
         """
-        call = self._call()
+        call = self.call()
         plan = applying.plan_restore(call, at, mass_delete=mass_delete)
-        return self._commit(call, plan, message or f"restore {at}")
+        return applying.commit(call, plan, message or f"restore {at}")
 
     def delete_feature_view(self, name: str) -> Commit | None:
         """Delete a feature view or an on-demand view; its readers are protected as in `apply`.
 
         Raises:
             NotFoundError: It is not registered.
+            RefusedError: Others read it, or it belongs to another owner.
         """
-        call = self._call()
+        call = self.call()
         view = call.project.find_view(ViewReference(view=name))
         if view is None:
             names = call.project.names(View.namespace)
             raise NotFoundError(call.project.not_found("view", name, names))
-        return self._commit(call, applying.plan(call, [], [view]), "")
+        return applying.commit(call, applying.plan(call, [], [view]))
 
     def delete_feature_service(self, name: str) -> Commit | None:
-        """Delete a feature service."""
-        call = self._call()
+        """Delete a feature service.
+
+        Raises:
+            NotFoundError: It is not registered.
+            RefusedError: It belongs to another owner.
+        """
+        call = self.call()
         service = call.project.get(FeatureService, name)
-        return self._commit(call, applying.plan(call, [], [service]), "")
+        return applying.commit(call, applying.plan(call, [], [service]))
 
     def plan_restore(self, at: int | datetime, *, mass_delete: bool = False) -> Plan:
         """Return the plan that `restore` commits."""
-        return applying.plan_restore(self._call(), at, mass_delete=mass_delete)
+        return applying.plan_restore(self.call(), at, mass_delete=mass_delete)
 
     def materialize(
         self,
@@ -372,18 +384,18 @@ class FeatureStore(Catalog):
             include_end: See `end_date`.
             feature_views: Names of views; all that are served online if left out. The name of an
                 on-demand view with `write_to_online_store` computes its answers only.
-            on_progress: Told how far each view is.
+            on_progress: Called with a view's name and its number of loaded rows, after each batch.
 
         Returns:
             View → rows loaded, at most one per key.
 
         Raises:
             NotFoundError: A view is not registered.
-            RequestError: `start` is not before `end`.
+            RequestError: `start_date` is not before `end_date`.
             SchemaError, StoreError: Views could not be loaded; all others were.
         """
         return loading.materialize(
-            self._writing(),
+            may_write(self.call()),
             start=start_date,
             end=end_date,
             views=feature_views,
@@ -406,13 +418,19 @@ class FeatureStore(Catalog):
             feature_views: As for `materialize`.
             lookback: How far to go back before the end of the last load, for rows that arrive
                 late.
-            on_progress: Told how far each view is.
+            on_progress: Called with a view's name and its number of loaded rows, after each batch.
 
         Returns:
             View → rows loaded, at most one per key.
+
+        Raises:
+            NotFoundError: A view is not registered.
+            RequestError: A view is not served online, or the lookback is negative.
+            SchemaError: A source does not match its declared schema.
+            StoreError: A store cannot be read or written; views that were loaded are named.
         """
         return loading.materialize_incremental(
-            self._writing(),
+            may_write(self.call()),
             end=end_date,
             views=feature_views,
             lookback=lookback,
@@ -433,7 +451,7 @@ class FeatureStore(Catalog):
         Raises:
             NotFoundError: The view is not registered.
         """
-        return loading.windows(self._call(), feature_view_name)
+        return loading.windows(self.call(), feature_view_name)
 
     def get_online_features(
         self,
@@ -486,7 +504,7 @@ class FeatureStore(Catalog):
             SchemaError: A column is missing, unknown or of the wrong type.
         """
         return writing.write_online(
-            self._writing(), feature_view_name, df, ignore_unknown=ignore_unknown
+            may_write(self.call()), feature_view_name, df, ignore_unknown=ignore_unknown
         )
 
     def delete_from_online_store(self, feature_view_name: str, df: object) -> int:
@@ -507,7 +525,7 @@ class FeatureStore(Catalog):
             NotFoundError: The view is not registered.
             SchemaError: A column is missing or of the wrong type.
         """
-        return writing.delete_online(self._writing(), view=feature_view_name, df=df)
+        return writing.delete_online(may_write(self.call()), view=feature_view_name, df=df)
 
     def expire_online_store(self, feature_views: Sequence[str] | None = None) -> dict[str, int]:
         """Remove online rows that are older than their view's ttl.
@@ -517,8 +535,12 @@ class FeatureStore(Catalog):
 
         Returns:
             View → rows removed; views without a ttl keep theirs.
+
+        Raises:
+            NotFoundError: A view is not registered.
+            RequestError: A view is not served online.
         """
-        return writing.expire(self._writing(), feature_views)
+        return writing.expire(may_write(self.call()), feature_views)
 
     def push(
         self,
@@ -546,7 +568,7 @@ class FeatureStore(Catalog):
             SchemaError: A column is missing, unknown or of the wrong type.
         """
         return writing.push(
-            self._writing(), push_source_name, df=df, to=to, ignore_unknown=ignore_unknown
+            may_write(self.call()), push_source_name, df=df, to=to, ignore_unknown=ignore_unknown
         )
 
     async def get_online_features_async(
@@ -558,10 +580,17 @@ class FeatureStore(Catalog):
         )
 
     async def push_async(
-        self, push_source_name: str, df: object, to: writing.PushMode = writing.PushMode.ONLINE
+        self,
+        push_source_name: str,
+        df: object,
+        to: writing.PushMode = writing.PushMode.ONLINE,
+        *,
+        ignore_unknown: bool = False,
     ) -> int:
         """Send rows as `push` does, without blocking the event loop."""
-        return await serving.in_thread(self.push, push_source_name, df, to)
+        return await serving.in_thread(
+            self.push, push_source_name, df, to, ignore_unknown=ignore_unknown
+        )
 
     def ingest(
         self,
@@ -594,7 +623,7 @@ class FeatureStore(Catalog):
             StoreError: The broker or a store failed; what was not stored is delivered again.
         """
         return writing.ingest(
-            self._writing(),
+            may_write(self.call()),
             source_name,
             lambda rows: self.push(source_name, rows, to),
             until_empty=until_empty,
@@ -613,7 +642,7 @@ class FeatureStore(Catalog):
             NotFoundError: No such stream source is registered.
             StoreError: The broker cannot be read.
         """
-        return writing.stream_state(self._call(), source_name)
+        return writing.stream_state(self.call(), source_name)
 
     def write_to_offline_store(
         self, feature_view_name: str, df: object, *, ignore_unknown: bool = False
@@ -637,7 +666,7 @@ class FeatureStore(Catalog):
             StoreError: The source cannot be written; nothing was.
         """
         return writing.write_offline(
-            self._writing(), feature_view_name, df, ignore_unknown=ignore_unknown
+            may_write(self.call()), feature_view_name, df, ignore_unknown=ignore_unknown
         )
 
     def get_historical_features(
@@ -659,8 +688,9 @@ class FeatureStore(Catalog):
                 the only column of a time type; naive times are UTC.
             features: A feature service or its name, or a list of views and `view:feature`.
             full_feature_names: Name columns `view__feature`.
-            start_date: Without `entity_df`: return every feature row observed from here,
-            end_date: to here (now if left out), each as of its own time.
+            start_date: Without `entity_df`: return every feature row observed from this time on,
+                each as of its own time.
+            end_date: Latest event time of these rows, inclusive; now by default.
             filter_by_created_timestamp: Use only rows that had been created by then, where the
                 source has a created timestamp.
             as_of: Use only rows that had been created by this time, as if asked then. Needs
@@ -675,7 +705,7 @@ class FeatureStore(Catalog):
             RequestError: The entity rows lack something, or two features share a name.
         """
         return training.training_set(
-            self._call(),
+            self.call(),
             entity_df,
             features,
             full_feature_names=full_feature_names,
@@ -711,7 +741,7 @@ class FeatureStore(Catalog):
             0
         """
         return training.parity(
-            self._call(), features, entity_rows, full_feature_names=full_feature_names
+            self.call(), features, entity_rows, full_feature_names=full_feature_names
         )
 
     def get_statistics(
@@ -724,8 +754,8 @@ class FeatureStore(Catalog):
 
         Args:
             feature_view_name: Name of the view.
-            start_date: Rows observed from here, inclusive; all if left out,
-            end_date: to here, inclusive.
+            start_date: Earliest event time, inclusive; the beginning of history by default.
+            end_date: Latest event time, inclusive; now by default.
 
         Returns:
             Feature → count, nulls, distinct, min, max, mean, stddev, quantiles and top values.
@@ -734,7 +764,7 @@ class FeatureStore(Catalog):
             NotFoundError: The view is not registered.
             RequestError: The view has no history.
         """
-        return training.statistics(self._call(), feature_view_name, start_date, end_date)
+        return training.statistics(self.call(), feature_view_name, start_date, end_date)
 
     def get_source_schema(self, source: Source | str) -> SourceSchema:
         """Return fields for the columns of a source, to declare a view with.
@@ -747,7 +777,7 @@ class FeatureStore(Catalog):
             RequestError: It has no history.
             StoreError: It cannot be read.
         """
-        return source_schema(self._call(), source)
+        return source_schema(self.call(), source)
 
     def check(
         self,
@@ -760,8 +790,8 @@ class FeatureStore(Catalog):
         Args:
             names: Names of views and services; all views with a history, and one's own services,
                 if left out.
-            start_date: Rows observed from here, inclusive; all if left out,
-            end_date: to here, exclusive; now if left out.
+            start_date: Earliest event time, inclusive; the beginning of history by default.
+            end_date: End of the event times, exclusive; now by default.
 
         Returns:
             A result per declared check, and `schema` for each view: whether its source has the
@@ -771,7 +801,7 @@ class FeatureStore(Catalog):
             NotFoundError: A view or service is not registered.
             StoreError: A source cannot be read.
         """
-        return checking.check_rows(self._call(), names, start_date, end_date)
+        return checking.check_rows(self.call(), names, start_date, end_date)
 
     def create_saved_dataset(
         self,
@@ -816,25 +846,6 @@ class FeatureStore(Catalog):
             tags: Labels that they must have.
         """
         return tagged(training.saved_datasets(self.stores), tags)
-
-    def _commit(self, call: Call, plan: Plan | SavedPlan, *signature: str) -> Commit | None:
-        self._check_not_pinned()
-        return applying.commit(call, plan, *signature)
-
-    def _writing(self) -> Call:
-        self._check_not_pinned()
-        check_may_write(self.config)
-        return self._call()
-
-    def _call(self) -> Call:
-        """Read the registry and the clock once for a whole call."""
-        snapshot, now = self.snapshot(), self._clock()
-        return Call(ProjectSnapshot(snapshot, self.project, now), self.stores, now)
-
-    def _check_not_pinned(self) -> None:
-        if self._registry_version is not None:
-            pinned = f"registry_version={self._registry_version}"
-            raise RequestError(f"{pinned} makes the store read-only. Leave it out to write.")
 
 
 feasts.accept(FeatureStore, feasts.STORE)

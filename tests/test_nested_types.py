@@ -30,7 +30,6 @@ from feature_platform import (
     RequestSource,
     SparkSource,
 )
-from feature_platform.cli.rows import call_of
 from feature_platform.errors import DefinitionError, RequestError, SchemaError, SourceError
 from feature_platform.offline.snowflake.dialect import SnowflakeDialect
 from feature_platform.retrieval import SavedDatasetFileStorage
@@ -271,8 +270,8 @@ def test_a_server_gives_them_to_its_clients(tmp_path: Path) -> None:
     online = client.get_online_features(["kept"], [{"asked": each} for each in WITHOUT_VALUES])
     assert online.to_dict()["same"] == WITHOUT_VALUES
     # The command line reads files of rows in these types, through a server, too.
-    assert column_types(call_of(client), view="v")["labels"] == arrow_type(Map)
-    assert entity_types(call_of(client), ["kept"])["asked"] == arrow_type(Map)
+    assert column_types(client.call(), view="v")["labels"] == arrow_type(Map)
+    assert entity_types(client.call(), ["kept"])["asked"] == arrow_type(Map)
     for wrong in ({"asked": 5}, {"asked": "text"}, [{"asked": {}}, {}], [5]):
         with raises(RequestError, "entity_rows"):
             client.get_online_features(["kept"], wrong)

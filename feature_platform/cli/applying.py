@@ -65,7 +65,9 @@ def _feasts(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-_message = click.option("-m", "--message", default="", help="Why, for the history.")
+_message = click.option(
+    "-m", "--message", default="", help="Reason for the change, for the history."
+)
 
 
 @command()
@@ -269,7 +271,7 @@ def teardown(repo: Path, *, yes: bool, as_json: bool) -> None:
     count = len(planned.changes)
     if count and not yes:
         objects = f"all {count} objects of {planned.owner!r} in {planned.project!r}"
-        click.confirm(f"Delete {objects}?", abort=True)
+        click.confirm(f"Delete {objects}?", abort=True, err=True)
     commit = store.teardown()
     if as_json:
         print_json(commit_json(commit) if commit else None)

@@ -101,7 +101,7 @@ def writing(path: Path) -> Iterator[BinaryIO]:
         RequestError: It cannot be written.
     """
     if path.exists() and not path.is_file():
-        raise RequestError(f"{path} is no file that can be replaced.")
+        raise RequestError(f"{path} is not a regular file. Choose another path.")
     unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
     try:
         with unfinished.open("xb") as file:

@@ -98,7 +98,7 @@ SECTIONS = {
     "Back up": {
         "export": (
             "history",
-            "Write the registry, with all projects and all history, to FILE (- for output).",
+            "Write the registry, all projects and all history, to FILE (- for standard output).",
         ),
         "import": ("history", "Fill an empty registry from a FILE that `export` wrote."),
     },

@@ -14,7 +14,6 @@ import click
 from feature_platform.cli.base import Instant, command, json_option
 from feature_platform.cli.printing import print_counts, print_json, print_table
 from feature_platform.cli.row_files import read_rows
-from feature_platform.cli.rows import call_of
 from feature_platform.errors import abbreviate
 from feature_platform.progress_bars import progress
 from feature_platform.services import training
@@ -122,7 +121,7 @@ def verify_parity(repo: Path, *, features: tuple[str, ...], file: Path, as_json:
     """
     requested = features[0] if len(features) == 1 else list(features)
     store = FeatureStore(repo)
-    rows = read_rows(file, training.column_types(call_of(store), requested))
+    rows = read_rows(file, training.column_types(store.call(), requested))
     comparison = store.verify_parity(requested, rows)
     if as_json:
         examples = [{**m._asdict(), "status": m.status.value} for m in comparison.examples]

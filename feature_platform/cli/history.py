@@ -52,7 +52,7 @@ Until then, FeatureStore(..., registry_version={good}) reads the intact part."""
     default=20,
     show_default=True,
     type=click.IntRange(min=1),
-    help="How many of the newest.",
+    help="Number of commits to list.",
 )
 @click.option("--owner", help="Only commits of this owner.")
 @click.option("--name", help="Only commits that changed an object of this name.")
@@ -195,7 +195,7 @@ def describe(repo: Path, *, name: str, as_json: bool) -> None:
 @command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 def export(repo: Path, *, file: Path) -> None:
-    """Write the registry, with all projects and all history, to FILE (- for output)."""
+    """Write the registry, all projects and all history, to FILE (- for standard output)."""
     log = FeatureStore(repo).registry.log
     version = Registry(log).snapshot().version  # what does not verify is no backup
     lines = export_records(log.read(0, version))

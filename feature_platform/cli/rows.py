@@ -16,12 +16,10 @@ from feature_platform.cli.row_files import read_rows, write_rows
 from feature_platform.definitions import Source, with_related
 from feature_platform.progress_bars import progress
 from feature_platform.services import training, writing
-from feature_platform.services.stores import Call
 from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
 from feature_platform.types import FeatureType
 from feature_platform.types.arrow import to_python
-from feature_platform.types.times import utc_now
 
 _MOST_SHOWN = 20
 
@@ -37,7 +35,7 @@ def _to(*targets: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 _ignore_unknown = click.option(
-    "--ignore-unknown", is_flag=True, help="Leave out columns that the view has not."
+    "--ignore-unknown", is_flag=True, help="Drop columns that the view does not have."
 )
 
 
@@ -45,7 +43,7 @@ _ignore_unknown = click.option(
 @click.argument(
     "rows", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@click.option("--sql", help="Take the entity rows from this SELECT instead of a file.")
+@click.option("--sql", help="Read the entity rows from this SELECT instead of a file.")
 @click.option("-s", "--service", help="Feature service to read.")
 @click.option(
     "-f", "--feature", "features", multiple=True, help="view or view:feature. Repeatable."
@@ -80,7 +78,7 @@ def get_historical_features(
     store, requested = FeatureStore(repo), service or list(features)
     asked: Any = sql
     if rows is not None:
-        asked = read_rows(rows, training.column_types(call_of(store), requested))
+        asked = read_rows(rows, training.column_types(store.call(), requested))
     job = store.get_historical_features(asked, requested, full_feature_names=full_names)
     with progress() as tell:
         job.on_progress(tell)
@@ -102,7 +100,7 @@ def push(
 ) -> None:
     """Send the rows of FILE to the views of the push source SOURCE."""
     store, mode = FeatureStore(repo), PushMode[to.upper()]
-    rows = read_rows(file, writing.column_types(call_of(store), source=source))
+    rows = read_rows(file, writing.column_types(store.call(), source=source))
     count = store.push(source, rows, mode, ignore_unknown=ignore_unknown)
     print_counts({source: count}, as_json=as_json, of="push source")
 
@@ -118,7 +116,7 @@ def write(
 ) -> None:
     """Write the rows of FILE to a view's online table, or append them to its source."""
     store = FeatureStore(repo)
-    rows = read_rows(file, writing.column_types(call_of(store), view=view))
+    rows = read_rows(file, writing.column_types(store.call(), view=view))
     if to == "online":
         store.write_to_online_store(view, rows, ignore_unknown=ignore_unknown)
     else:
@@ -136,7 +134,7 @@ def delete_online(repo: Path, *, view: str, file: Path, as_json: bool) -> None:
     They are deleted as of their event_timestamp, or as of now.
     """
     store = FeatureStore(repo)
-    rows = read_rows(file, writing.column_types(call_of(store), view=view))
+    rows = read_rows(file, writing.column_types(store.call(), view=view))
     store.delete_from_online_store(view, rows)
     print_counts({view: rows.num_rows}, as_json=as_json)
 
@@ -185,10 +183,6 @@ def _spelled(dtype: FeatureType) -> str:
         fields = ", ".join(f"{json.dumps(n)}: {_spelled(t)}" for n, t in dtype.fields)
         return f"Struct({{{fields}}})"
     return f"Array({_spelled(dtype.item)})" if dtype.item else str(dtype)
-
-
-def call_of(store: FeatureStore) -> Call:
-    return Call(store.load_project(), store.stores, utc_now())
 
 
 def _show(table: pa.Table, *, as_json: bool) -> None:

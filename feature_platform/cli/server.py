@@ -9,19 +9,37 @@ from rich.markup import escape
 from feature_platform.cli.base import command, json_option
 from feature_platform.cli.printing import console, print_json, print_table
 from feature_platform.config import RepoConfig
-from feature_platform.errors import ConfigError
+from feature_platform.errors import ConfigError, missing_extra
 from feature_platform.server.keys import SCOPES, ApiKey, KeyStore
 from feature_platform.types.times import utc_now
 
 
 @command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", default=6566, show_default=True, type=click.IntRange(0, 65_535))
 @click.option(
-    "--workers", default=1, show_default=True, type=click.IntRange(1, 256), help="Processes."
+    "--port",
+    default=6566,
+    show_default=True,
+    type=click.IntRange(0, 65_535),
+    help="Port to listen on; 0 takes a free one.",
 )
-@click.option("--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    help="Number of worker processes.",
+)
+@click.option(
+    "--tls-cert",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="PEM file of the server's certificate; makes it HTTPS.",
+)
+@click.option(
+    "--tls-key",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="PEM file of its private key, if it is not in the certificate's file.",
+)
 def serve(
     repo: Path,
     *,
@@ -35,12 +53,13 @@ def serve(
     try:
         from feature_platform.server.running import serve as run
     except ImportError as error:
-        raise ConfigError(
-            "The server needs packages: pip install 'feature-platform[server]'."
-        ) from error
+        raise missing_extra("The server", "server") from error
+    if tls_key and not tls_cert:
+        raise click.UsageError("--tls-key needs --tls-cert.")
     settings = RepoConfig.load(repo).server
     scheme = "https" if tls_cert else "http"
-    who = "holders of API keys" if settings.keys or settings.oidc else "everybody on this machine"
+    holders = "holders of API keys or tokens" if settings.oidc else "holders of API keys"
+    who = holders if settings.keys or settings.oidc else "everybody on this machine"
     console().print(f"Serving {scheme}://{escape(host)}:{port} for {who}. Ctrl-C ends it.")
     run(repo, host=host, port=port, workers=workers, tls_cert=tls_cert, tls_key=tls_key)
 
@@ -52,12 +71,27 @@ def keys() -> None:
 
 @command(name="create")
 @click.option("--owner", required=True, help="Owner that the key acts for; `none` may only read.")
-@click.option("--project", "projects", multiple=True, required=True, help="Repeatable.")
 @click.option(
-    "--scope", "scopes", multiple=True, required=True, type=click.Choice(SCOPES), help="Repeatable."
+    "--project",
+    "projects",
+    multiple=True,
+    required=True,
+    help="Project in which the key may act. Repeatable.",
 )
-@click.option("--expires", type=click.DateTime(["%Y-%m-%d"]), help="First day without it (UTC).")
-@click.option("--description", default="", help="What it is for.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice(SCOPES),
+    help="What the key allows. Repeatable.",
+)
+@click.option(
+    "--expires",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="First day on which the key is no longer valid (UTC).",
+)
+@click.option("--description", default="", help="Purpose of the key.")
 @json_option
 def create(
     repo: Path,

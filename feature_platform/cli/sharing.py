@@ -22,13 +22,15 @@ from feature_platform.services.sharing import SharedStore
 from feature_platform.store import FeatureStore
 
 _project = click.argument("project")
-_yes = click.option("--yes", is_flag=True, help="Do not ask if others lose access.")
+_yes = click.option(
+    "--yes", is_flag=True, help="Do not ask for confirmation if others lose access."
+)
 
 
 @command()
 @_project
 @click.argument("views", nargs=-1)
-@click.option("--write", is_flag=True, help="Also let it write rows.")
+@click.option("--write", is_flag=True, help="Also allow PROJECT to write rows.")
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="The last day (UTC).")
 @_yes
 @json_option

@@ -11,14 +11,9 @@ from feature_platform.errors import Problem
 from feature_platform.services.auditing import AuditFinding
 
 RULES = "registry_rules"
-"""The last plan broke no rule; on an object, its registration breaks none either."""
-
 DEPRECATIONS = "reads_nothing_deprecated"
 AUDIT = "audit"
-"""Everything that is registered keeps the rules, and is what the repo defines."""
-
 POOL = "online_store_pool"
-"""Dagster limits how many steps load into the online store at a time."""
 
 _AT_FAULT = "at_fault"
 _MOST_LISTED = 10

@@ -9,7 +9,7 @@ import dagster as dg
 from feature_platform.dagster.apply import retried
 from feature_platform.dagster.online import OnlineLoads
 from feature_platform.dagster.repo_context import RepoContext
-from feature_platform.definitions import FeatureService, FeatureView, PushSource, separators_folded
+from feature_platform.definitions import FeatureService, FeatureView, separators_folded
 from feature_platform.errors import FeaturePlatformError
 from feature_platform.services.checking import CheckResult, declared_checks
 from feature_platform.services.loading import raise_all
@@ -60,11 +60,9 @@ def row_checks(target: RepoContext, loads: OnlineLoads) -> list[dg.AssetChecksDe
 
 def _checked(target: RepoContext) -> Iterator[FeatureView | FeatureService]:
     """Yield the repo's services, and its views with a history."""
-    definitions = target.objects.values()
-    pushed = {d.name for d in definitions if isinstance(d, PushSource) and d.history is None}
-    for definition in definitions:
+    for definition in target.objects.values():
         if isinstance(definition, FeatureService) or (
-            isinstance(definition, FeatureView) and definition.source not in pushed
+            isinstance(definition, FeatureView) and target.has_history(definition)
         ):
             yield definition
 

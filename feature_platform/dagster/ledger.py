@@ -36,13 +36,14 @@ def ledger_sensor(target: RepoContext, loads: OnlineLoads) -> dg.SensorDefinitio
         events: list[dg.AssetMaterialization] = []
         problems = []
         with target.open() as store:
-            cursor = store.snapshot().cursor
+            project = store.load_project()
+            cursor = project.snapshot.cursor
             applied = applied_cursor(context.instance, target)
             if reason := replaced(cursor, applied) if applied else "":
                 return dg.SkipReason(reason)  # it says nothing of what is loaded
             for view, partitions in views:
                 try:
-                    if not target.owns(store.load_project(), view):
+                    if not target.owns(project, view):
                         problems.append(f"{view} is registered by another owner.")
                         continue
                     windows = store.online_windows(view.name)

@@ -108,11 +108,10 @@ def newest_model(store: FeatureStore, name: str, folder: Path) -> tuple[ModelVer
         RequestError: The model has no version.
     """
     models = Models(store.config, store.repo.path)
-    versions = models.versions(store.project, name)
-    if not versions:
+    newest = models.newest(store.project, name)
+    if newest is None:
         raise RequestError(f"Model {name!r} has no version. Materialize its asset.")
-    files = models.download(versions[-1], folder)
-    return versions[-1], files
+    return newest, models.download(newest, folder)
 
 
 def _described(saved: ModelVersion) -> dict[str, Any]:

@@ -159,15 +159,22 @@ class RepoContext:
     @cached_property
     def loaded_views(self) -> list[View]:
         """The views that have an online table and a history to load it from."""
-        definitions = self.objects.values()
-        pushed = {d.name for d in definitions if isinstance(d, Source) and d.history is None}
         views: list[View] = []
-        for definition in definitions:
+        for definition in self.objects.values():
             if isinstance(definition, OnDemandFeatureView):
                 views += [definition] if definition.write_to_online_store else []
             elif isinstance(definition, FeatureView) and definition.online:
-                views += [definition] if definition.source not in pushed else []
+                views += [definition] if self.has_history(definition) else []
         return views
+
+    def has_history(self, view: FeatureView) -> bool:
+        """Return whether a view has rows other than pushed ones, as far as the repo says."""
+        return view.source not in self._pushed_only
+
+    @cached_property
+    def _pushed_only(self) -> set[str]:
+        sources = (d for d in self.objects.values() if isinstance(d, Source))
+        return {source.name for source in sources if source.history is None}
 
     @cached_property
     def registration(self) -> dg.AssetSpec:

@@ -6,8 +6,10 @@ from typing import Any
 import dagster as dg
 
 from feature_platform.config import RepoConfig
-from feature_platform.registry import Registry, open_log
+from feature_platform.repo import Repo
+from feature_platform.services.stores import Stores
 from feature_platform.store import FeatureStore
+from feature_platform.types.times import utc_now
 
 
 class FeatureStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -38,13 +40,13 @@ class FeatureStoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             return FeatureStore(self.repo_path)
         path = Path(self.repo_path)
         config = RepoConfig.load(path)
-        registry, offline = None, None
+        s3, offline = None, None
         if self.s3 is not None:
-            client = self.s3.model_copy(update={"max_attempts": 0}).get_client()
-            registry = Registry(open_log(config.registry, path, s3=client))
+            s3 = self.s3.model_copy(update={"max_attempts": 0}).get_client()
         if self.snowflake is not None:
             offline = config.offline_store.open(path, self._connect)
-        return FeatureStore(self.repo_path, registry=registry, offline=offline)
+        stores = Stores(Repo(path.resolve(), config), s3=s3, offline=offline, now=utc_now)
+        return FeatureStore(path, config=config, stores=stores)
 
     def _connect(self) -> Any:
         opened = self.snowflake.get_connection(raw_conn=True)

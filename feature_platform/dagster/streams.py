@@ -47,10 +47,10 @@ def stream_sensor(
         problems = []
         states = {}
         with target.open() as store:
+            project = store.load_project()
             for source, views in streams.items():
                 try:
                     state = store.stream_state(source)
-                    project = store.load_project()
                 except FeaturePlatformError as error:
                     problems.append(str(error))
                     continue

@@ -93,7 +93,9 @@ class Model:
         """
         project, _, service = self.saved.service.partition("/")
         if not service:
-            raise NotFoundError(f"{self!r} does not say what it was trained on.")
+            raise NotFoundError(
+                f"{self!r} records no feature view. Pass feature_view to create_model."
+            )
         return ProjectStore(self._registry.store, project).open_view(service)
 
     @property
@@ -160,7 +162,10 @@ class ModelRegistry:
             RequestError: The name is not valid.
         """
         if self.project_name != self.store.project:
-            raise AccessError(f"Models of project {self.project_name!r} are saved there.")
+            raise AccessError(
+                f"Only a repo of project {self.project_name!r} saves its models. Use "
+                "get_model_registry() without a name."
+            )
         if not is_identifier(name):
             raise RequestError(f"{name!r} is not a valid name of a model.")
         service = feature_view.path if feature_view else ""

@@ -101,8 +101,8 @@ class Query:
         for group in (self.group, other):
             if not group.has_event_time:
                 raise RequestError(
-                    f"{group} has no event time, so nobody knows which of its values were valid "
-                    "when. Create it with event_time."
+                    f"{group} has no event time, which a point-in-time join needs. Create it with "
+                    "event_time."
                 )
         keys = _join_keys(self.group, other, on, left_on, right_on)
         joined = Join(
@@ -128,7 +128,7 @@ class Query:
             >>> trips.select_all().filter(trips["distance"] > 3)  # doctest: +SKIP
         """
         if not isinstance(condition, Condition):
-            raise RequestError(f"filter: {condition!r} is no condition. Write group['x'] > 1.")
+            raise RequestError(f"filter: {condition!r} is not a condition. Write group['x'] > 1.")
         made = replace(self, conditions=(*self.conditions, condition))
         _check_conditions(made)
         return made

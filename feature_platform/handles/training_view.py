@@ -129,7 +129,7 @@ class TrainingView:
             test_end: where the test set ends; now if left out.
             start_time: Rows observed from here.
             extra_filter: A condition on the rows.
-            seed: Of the random numbers.
+            seed: Random seed.
         """
         split = _split(("train", "test"), (test_size,), (train_end, test_end), seed)
         return self._in_parts(split, start_time, test_end, extra_filter)
@@ -248,11 +248,10 @@ class TrainingView:
         rows, time = self._rows(start, end, condition)
         split = _by_column(split, time)
         batch = rows.combine_chunks().to_batches()
-        names = list(split.parts if isinstance(split, RandomSplit) else split.until)
         chance = np.random.default_rng(getattr(split, "seed", 0))
         numbers = split.assign(batch[0], chance) if batch else np.zeros(0)
         return self._features_and_labels(
-            [rows.filter(pa.array(numbers == number)) for number in range(len(names))]
+            [rows.filter(pa.array(numbers == number)) for number in range(len(split.names))]
         )
 
     def _features_and_labels(self, parts: Sequence[pa.Table]) -> Frames:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from feature_platform.errors import RequestError, StoreError
+from feature_platform.errors import RequestError, StoreError, first_line
 from feature_platform.offline.paths import scheme_of
 
 
@@ -165,8 +165,7 @@ def _translated(location: Location) -> Iterator[None]:
     except (OSError, ArrowException) as error:
         if location.is_local:
             raise
-        reason = str(error).partition("\n")[0]
-        raise StoreError(f"{location} cannot be used: {reason}") from error
+        raise StoreError(f"{location} cannot be used: {first_line(error)}.") from error
 
 
 def _remove(path: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from feature_platform.errors import ConfigError, StoreError
+from feature_platform.errors import StoreError, missing_extra
 from feature_platform.lazy import Lazy
 from feature_platform.online.base import (
     MISSING,
@@ -139,10 +139,7 @@ class PostgresOnlineStore(OnlineStore):
         try:
             from psycopg_pool import ConnectionPool
         except ImportError:
-            raise ConfigError(
-                "online_store: postgres requires a package: "
-                "pip install 'feature-platform[postgres]'."
-            ) from None
+            raise missing_extra("online_store: postgres", "postgres") from None
         parameters = dict(self._parameters)
         if self._schema:
             quoted = '"' + self._schema.replace('"', '""') + '"'

@@ -179,15 +179,17 @@ def decide(
 def _why_not(granted: Grant) -> str:
     owner, reader = granted.owner, granted.reader
     pair = f"project {owner!r} shares with {reader!r}"
+    again = f"request a share: `feature-platform request {owner}`"
     if granted.state is ShareState.PENDING:
         return f"{pair}, which has not accepted yet: `feature-platform accept {owner}`"
     if granted.state is ShareState.REJECTED:
         return f"{pair}, which rejected it: `feature-platform accept {owner}`"
     if granted.state is ShareState.EXPIRED and granted.share:
-        return f"project {owner!r} shared with {reader!r} until {granted.share.until}"
+        return f"project {owner!r} shared with {reader!r} until {granted.share.until}; {again}"
     if granted.revoked:
-        return f"project {owner!r} ended its share with {reader!r} on {granted.revoked.at:%F}"
-    return f"project {owner!r} shares nothing with {reader!r}"
+        ended = granted.revoked.at
+        return f"project {owner!r} ended its share with {reader!r} on {ended:%F}; {again}"
+    return f"project {owner!r} shares nothing with {reader!r}; {again}"
 
 
 def _within(snapshot: Snapshot, action: Action, key: Key, share: Share) -> Decision:

@@ -117,7 +117,9 @@ class Registry:
                 if not self._newest.version:
                     raise
                 version = self._newest.version
-                _log.warning("The registry cannot be read; version %s stands: %s", version, error)
+                _log.warning(
+                    "The registry cannot be read; still serving version %s: %s", version, error
+                )
             self._read_at = monotonic()
         return self._newest
 
@@ -192,7 +194,7 @@ class Registry:
             message = (
                 f"Other writers kept the registry busy for {self._deadline_seconds:.0f} seconds."
             )
-            raise BusyError(f"{message} Nothing was written. Retry.")
+            raise BusyError(f"{message} Nothing was written. Retry later.")
         return outcome
 
     def check_clock(self, now: datetime, head: Snapshot) -> datetime:

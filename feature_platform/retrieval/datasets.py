@@ -70,6 +70,11 @@ class RandomSplit:
                 f"RandomSplit: shares must be positive and sum to 1, not {dict(self.parts)}."
             )
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the splits."""
+        return tuple(self.parts)
+
     def assign(self, rows: pa.RecordBatch, chance: "np.random.Generator") -> Numbers:
         """Return the index of each row's split."""
         import numpy as np
@@ -101,6 +106,11 @@ class TimeSplit:
         if not ends or None in ends[:-1] or ordered != sorted(set(ordered)):
             raise RequestError("TimeSplit: ends must ascend, and only the last can be None.")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the splits."""
+        return tuple(self.until)
+
     def assign(self, rows: pa.RecordBatch, _: "np.random.Generator") -> Numbers:
         """Return the index of each row's split.
 
@@ -120,7 +130,8 @@ class TimeSplit:
         numbers = np.searchsorted(limits, times.fill_null(2**63 - 1).to_numpy(), side="right")
         if times.null_count or numbers.max(initial=0) >= len(ends):
             raise RequestError(
-                f"TimeSplit: a row's {self.column!r} is null or after the end of the last split."
+                f"TimeSplit: a row's {self.column!r} is null, or not before the end of the last "
+                "split."
             )
         return numbers
 
@@ -188,7 +199,7 @@ class SavedDataset:
         heading = escape(f"{self!r}, of registry version {self.registry_version}")
         types = [(name, dtype) for name, dtype in manifest.get("schema", {}).items()]
         return (
-            f"<p>{heading}</p>{html_table(['part', 'rows'], list(parts))}"
+            f"<p>{heading}</p>{html_table(['split', 'rows'], list(parts))}"
             f"{html_table(['column', 'type'], types, most=len(types))}"
         )
 
@@ -199,8 +210,8 @@ class SavedDataset:
             NotFoundError: The dataset has no such split.
         """
         if split is not None and split not in self.splits:
-            parts = f"Its parts are {list(self.splits)}." if self.splits else "It was not split."
-            raise NotFoundError(f"Dataset {self.name!r} has no part {split!r}. {parts}")
+            splits = f"Its splits are {list(self.splits)}." if self.splits else "It was not split."
+            raise NotFoundError(f"Dataset {self.name!r} has no split {split!r}. {splits}")
         from pyarrow import dataset
 
         names = [split] if split else self.splits or ["data"]
@@ -324,10 +335,9 @@ def _write(reader: pa.RecordBatchReader, folder: Path, split: Split | None) -> d
 def _names(split: Split | None) -> list[str]:
     if split is None:
         return ["data"]
-    names = list(split.parts if isinstance(split, RandomSplit) else split.until)
-    if wrong := [name for name in names if not str(name).isidentifier()]:
+    if wrong := [name for name in split.names if not str(name).isidentifier()]:
         raise RequestError(f"{wrong[0]!r} is not a valid split name; use letters and digits.")
-    return names
+    return list(split.names)
 
 
 def _parts(

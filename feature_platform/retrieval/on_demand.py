@@ -13,6 +13,7 @@ from feature_platform.errors import (
     TransformationError,
     abbreviate,
     did_you_mean,
+    first_line,
     text_of,
 )
 from feature_platform.project import Transformation
@@ -255,7 +256,7 @@ class Step:
 
     def _describe(self, error: BaseException) -> str:
         hint = " Missing values are passed as None." if "None" in text_of(error) else ""
-        return f"{type(error).__name__}: {_first_line(error)}{self._line(error)}.{hint}"
+        return f"{type(error).__name__}: {first_line(error)}{self._line(error)}.{hint}"
 
     def _describe_alone(self, argument: Any, row: int) -> str:
         """Return the error of one row of a batch run alone; `None` if it succeeds."""
@@ -363,11 +364,6 @@ def widened(table: pa.Table) -> pa.Table:
     Functions in mode `row` get Python's numbers; narrow ones would overflow or round on the way.
     """
     return table.cast(pa.schema([(f.name, widest(f.type)) for f in table.schema]))
-
-
-def _first_line(error: BaseException) -> str:
-    """Return the first line of an error; DuckDB appends a drawing of the query."""
-    return (text_of(error).strip().splitlines() or [""])[0].rstrip(".")
 
 
 def _copied(values: Sequence[Any]) -> Sequence[Any]:

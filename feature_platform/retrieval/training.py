@@ -1,6 +1,8 @@
 """Training sets: point-in-time joins, computed when the result is read."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from html import escape
 from pathlib import Path
 from types import MappingProxyType
@@ -10,7 +12,7 @@ import pyarrow as pa
 
 from feature_platform.definitions import feast_arguments
 from feature_platform.display import html_table
-from feature_platform.errors import RequestError
+from feature_platform.errors import RequestError, first_line
 from feature_platform.offline import EntityRows, Progress, Query, Span, check_times_of
 from feature_platform.offline.files import Location
 from feature_platform.project import Retrieval
@@ -205,6 +207,7 @@ class RetrievalJob:
         """
         folder = Location.parse(storage.path, "SavedDatasetFileStorage")
         check_new(folder)
+        rows = self.to_batches()  # a server then says which version it read
         manifest = {
             "name": name or folder.name,
             "registry_version": self.registry_version,
@@ -212,7 +215,7 @@ class RetrievalJob:
             "split": repr(split) if split else None,
             "tags": dict(tags or {}),
         }
-        return save(self.to_batches(), folder, manifest, split)
+        return save(rows, folder, manifest, split)
 
     def _check_no_python(self, so: str) -> None:
         if self._computed:
@@ -284,8 +287,9 @@ def _parquet_rows(path: str) -> EntityRows:
     try:
         return parquet.read_table(location.path, filesystem=location.client)
     except (OSError, pa.ArrowException) as error:
-        reason = str(error).partition("\n")[0]
-        raise RequestError(f"The entity rows {location} cannot be read: {reason}") from error
+        raise RequestError(
+            f"The entity rows {location} cannot be read: {first_line(error)}."
+        ) from error
 
 
 def _with_types(rows: pa.Table, types: Mapping[str, pa.DataType | None]) -> pa.Table:
@@ -302,6 +306,7 @@ def historical(
     rows: EntityRows,
     *,
     known_only: bool = False,
+    as_of: datetime | None = None,
 ) -> RetrievalJob:
     """Prepare a training set; nothing is read before a method of the job is called.
 
@@ -310,6 +315,7 @@ def historical(
         retrieval: The requested features.
         rows: The entity rows.
         known_only: Use only rows that had been created by each entity row's time.
+        as_of: Use only rows that had been created by this time.
 
     Raises:
         RequestError: An Arrow or pandas frame lacks a value that an on-demand view needs.
@@ -317,7 +323,10 @@ def historical(
     if isinstance(rows, pa.Table):
         rows = _with_types(rows, {**retrieval.join_keys, EVENT_TIMESTAMP: TIMESTAMP})
         check_request(rows.column_names, retrieval.transformations)
-    query = point_in_time(backends, retrieval.project, rows, retrieval.reads, known_only=known_only)
+    reads = retrieval.reads
+    if as_of is not None:
+        reads = tuple(replace(read, as_of=as_of) for read in reads)
+    query = point_in_time(backends, retrieval.project, rows, reads, known_only=known_only)
 
     def answer(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
         return _answer(reader, retrieval, backends.step_of)
@@ -328,12 +337,20 @@ def historical(
         registry_version=retrieval.version,
         outputs={column: name for name, column in retrieval.outputs.items()},
         computed=[step.view for step in retrieval.transformations],
-        request={
-            "features": dict(retrieval.outputs),
-            "entity_rows": _described(rows),
-            "filter_by_created_timestamp": known_only,
-        },
+        request=recorded(retrieval, rows, known_only=known_only, as_of=as_of),
     )
+
+
+def recorded(
+    retrieval: Retrieval, rows: EntityRows, *, known_only: bool, as_of: datetime | None
+) -> dict[str, Any]:
+    """Return what a manifest says of a request; see `historical`."""
+    return {
+        "features": dict(retrieval.outputs),
+        "entity_rows": _described(rows),
+        "filter_by_created_timestamp": known_only,
+        "as_of": as_of and as_of.isoformat(),
+    }
 
 
 def _described(rows: EntityRows) -> dict[str, Any]:

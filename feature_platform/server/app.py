@@ -27,10 +27,9 @@ from feature_platform.server.tracing import Tracing
 from feature_platform.server_client import ARROW, JSON, PROJECT_HEADER
 from feature_platform.services import remote, writing
 from feature_platform.services.loading import DEFAULT_LOOKBACK
-from feature_platform.services.stores import Call, Stores
+from feature_platform.services.stores import Stores
 from feature_platform.services.writing import PushMode
 from feature_platform.store import FeatureStore
-from feature_platform.types.times import utc_now
 
 _MIB: Final = 1 << 20
 _UNKNOWN: Final = "ignore_unknown"
@@ -243,8 +242,7 @@ def _feast_write(store: FeatureStore, _: Request, body: bytes) -> Response:
 def _feast_rows(
     store: FeatureStore, content: dict[str, Any], *, view: str = "", fed_by: str = ""
 ) -> pa.Table:
-    call = Call(store.load_project(), store.stores, utc_now())
-    types = writing.column_types(call, view=view, source=fed_by)
+    types = writing.column_types(store.call(), view=view, source=fed_by)
     return feast_format.rows_of(content.get("df"), types)
 
 

@@ -144,7 +144,7 @@ def _as_it_is(value: Any) -> Any:
 
 def _each(read: Callable[[Any], Any], values: Any) -> list[Any]:
     if not isinstance(values, list):
-        raise TypeError(f"{values!r} is no list")
+        raise TypeError(f"{values!r} is not a list")
     return [None if value is None else read(value) for value in values]
 
 
@@ -152,7 +152,7 @@ def _object(value: Any) -> dict[str, Any]:
     """Return a map or a struct, which Feast's client sends as JSON in a text."""
     content = msgspec.json.decode(value) if isinstance(value, str) else value
     if not isinstance(content, dict):
-        raise TypeError(f"{value!r} is no object")
+        raise TypeError(f"{value!r} is not an object")
     return content
 
 
@@ -167,7 +167,7 @@ def _number(value: Any) -> Any:
     if value in _NOT_FINITE:
         return float(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{value!r} is no number")
+        raise TypeError(f"{value!r} is not a number")
     return value
 
 
@@ -177,7 +177,7 @@ def _decimal(value: Any) -> Decimal:
 
 def _instant(value: Any) -> datetime:
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise TypeError(f"{value!r} is no time")
+        raise TypeError(f"{value!r} is not a time")
     if isinstance(value, str):
         time = datetime.fromisoformat(value)
         return time if time.tzinfo else time.replace(tzinfo=UTC)

@@ -138,7 +138,10 @@ class Gate:
             BusyError: There are as many as there may be.
         """
         if self._active >= self._max_concurrent:
-            raise BusyError("The server is at work on as many requests as it may. Retry.")
+            raise BusyError(
+                f"The server is at its limit of {self._max_concurrent} concurrent requests. "
+                "Retry later."
+            )
         self._active += 1
         self.metrics.active.set(self._active)
         try:
@@ -168,12 +171,17 @@ class Gate:
                     parts.append(part)
         except TimeoutError:
             raise DeniedError(
-                408, f"The body did not come within {self._max_seconds:.0f} seconds."
+                408,
+                f"The request body did not arrive within {self._max_seconds:.0f} seconds. Send it "
+                "in parts, or raise server.max_seconds.",
             ) from None
         return b"".join(parts)
 
     def _too_large(self) -> str:
-        return f"The body may have {self._max_body:,} bytes. Send it in parts."
+        return (
+            f"The request body exceeds the maximum of {self._max_body:,} bytes. Send it in parts, "
+            "or raise server.max_body_mb."
+        )
 
 
 @dataclass(frozen=True)
@@ -214,11 +222,8 @@ class Endpoint:
             return Response(status_code=499)
         except Exception:  # noqa: BLE001 - whatever it is, its text stays here
             _log.exception("request %s failed", request.state.id)
-            content = {
-                "error": "StoreError",
-                "message": f"The request failed in the server; its log has {request.state.id}.",
-            }
-            return problem(500, content)
+            message = f"The request failed; see request {request.state.id} in the server's log."
+            return problem(500, {"error": "StoreError", "message": message})
 
 
 def _line(request: Request, status: int, seconds: float) -> dict[str, Any]:
@@ -256,7 +261,9 @@ async def unrouted(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
     request.state.id = os.urandom(REQUEST_ID_LENGTH // 2).hex()
     path = abbreviate(request.scope["path"])
-    message = f"{path} takes another method." if status == 405 else f"There is no path {path}."  # noqa: PLR2004
+    message = f"There is no path {path}."
+    if status == 405:  # noqa: PLR2004
+        message = f"{path} does not accept {request.method}."
     response = problem(status, {"error": "NotFoundError", "message": message})
     if isinstance(error, HTTPException):
         response.headers.update(error.headers or {})
@@ -297,7 +304,7 @@ def failed(error: FeaturePlatformError, request_id: str = "") -> Response:
     """
     if isinstance(error, _WITH_INSIDES) and not isinstance(error, _WITHOUT_INSIDES):
         _log.error("request %s: %s", request_id, error)
-        error = _without_insides(error, f"the server's log has {request_id}.")
+        error = _without_insides(error, f"see request {request_id} in the server's log.")
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
     return problem(status, error_content(error), retry_after=int(status == 503))  # noqa: PLR2004
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.middleware import Middleware
 
-from feature_platform.errors import ConfigError
+from feature_platform.errors import missing_extra
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,9 +33,7 @@ class Tracing:
             from opentelemetry.sdk.trace import TracerProvider
             from opentelemetry.sdk.trace.export import BatchSpanProcessor
         except ModuleNotFoundError as error:
-            raise ConfigError(
-                "server: traces requires packages: pip install 'feature-platform[traces]'."
-            ) from error
+            raise missing_extra("server: traces", "traces") from error
         service = Resource.create({SERVICE_NAME: "feature-platform"})
         self._provider = TracerProvider(resource=service.merge(OTELResourceDetector().detect()))
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(collector)))

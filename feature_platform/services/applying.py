@@ -196,6 +196,7 @@ def commit(
     commit_id: str = "",
 ) -> Commit | None:
     """Write a plan; see `FeatureStore.commit`."""
+    call.check_not_pinned()
     changes = plan.plan if isinstance(plan, SavedPlan) else plan
     project, stores = call.project, call.stores
     if changes.project != project.name:

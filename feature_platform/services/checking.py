@@ -180,13 +180,13 @@ def parity_result(
 
 def _parity_message(compared: Comparison) -> str:
     if not compared.rows:
-        return "There is no row to compare."
+        return "There are no rows to compare."
     if not compared.mismatches:
-        return f"{compared.rows:,} rows are served as history has them."
+        return f"{compared.rows:,} rows match history."
     counts = ", ".join(f"{n} {count:,}" for n, count in compared.features.items() if count)
     first = compared.examples[0]
     return (
-        f"Of {compared.rows:,} rows differ: {counts}. For example {first.feature} of "
+        f"{compared.rows:,} rows compared; differing values: {counts}. First: {first.feature} of "
         f"{dict(first.entity)}: served {first.online!r} ({first.status.value}), in history "
         f"{first.offline!r}."
     )
@@ -261,7 +261,7 @@ class _ViewWindow:
     def _fresh(self, name: str, check: Fresh) -> CheckResult:
         newest, limit = self._measured[_NEWEST], f"newest row within {check.within}"
         if newest is None:
-            return self._result(name, check, None, limit, "There is no row.", passed=False)
+            return self._result(name, check, None, limit, "There are no rows.", passed=False)
         age = self._end - from_microseconds(newest)
         message = f"The newest row is {age} old at {self._end:%F %T}Z."
         passed = age <= check.within

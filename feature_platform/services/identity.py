@@ -7,6 +7,7 @@ from feature_platform.definitions import Acceptance, Policy, Share, Transfer
 from feature_platform.errors import Problem, RequestError
 from feature_platform.governance import Plan
 from feature_platform.project import PLATFORM
+from feature_platform.services.stores import Call
 
 _OF_NAMED_TEAMS = {Policy.kind, Transfer.kind, Share.kind, Acceptance.kind}
 
@@ -18,7 +19,7 @@ def identity_problems(settings: RepoConfig, plan: Plan) -> Iterator[Problem]:
     must not delete the platform's objects, so whatever takes away needs the team to be written.
     """
     if settings.is_reader and plan:
-        message = f"{FILE_NAME} has `team: none`, which may only read."
+        message = f"{FILE_NAME} has `team: none`, which may only read. Apply from a team's repo."
         yield Problem("identity", "the plan", message)
     if settings.is_team_named:
         return
@@ -49,13 +50,15 @@ def check_may_import(settings: RepoConfig) -> None:
         )
 
 
-def check_may_write(settings: RepoConfig) -> None:
-    """Refuse writes of rows by readers.
+def may_write(call: Call) -> Call:
+    """Return a call that may write rows.
 
     Raises:
-        RequestError: The settings allow only reading.
+        RequestError: The settings, or a chosen registry version, allow only reading.
     """
-    if settings.is_reader:
+    call.check_not_pinned()
+    if call.stores.settings.is_reader:
         raise RequestError(
-            f"{FILE_NAME} has `team: none`, which may only read. Use the repo of a team to write."
+            f"{FILE_NAME} has `team: none`, which may only read. Write from a team's repo."
         )
+    return call

@@ -9,7 +9,7 @@ from functools import partial
 import pyarrow as pa
 
 from feature_platform.definitions import FeatureView, OnDemandFeatureView, ViewReference
-from feature_platform.errors import FeaturePlatformError, RequestError
+from feature_platform.errors import FeaturePlatformError, RequestError, not_served_online
 from feature_platform.offline import Deliver, OfflineStore, check_times_of
 from feature_platform.online import OnlineStore, Window, write_rows
 from feature_platform.project import (
@@ -129,9 +129,7 @@ def online_tables(project: ProjectSnapshot, names: Sequence[str]) -> list[Table]
     """
     views = [project.get(FeatureView, name) for name in view_names(names) or ()]
     if offline := [view.name for view in views if not view.online]:
-        raise RequestError(
-            f"View {offline[0]!r} is not served online, because it has online=False."
-        )
+        raise not_served_online(offline[0])
     return [table_of(project, view) for view in views]
 
 
@@ -353,7 +351,12 @@ def raise_all(errors: Sequence[FeaturePlatformError], done: str) -> None:
     Args:
         errors: Their errors.
         done: What was done for the others.
+
+    Raises:
+        FeaturePlatformError: All of them, as the first one that a retry cannot mend, if there is
+            one: trying again is worth it only if it can mend all of them.
     """
     if errors:
+        lasting = next((error for error in errors if not error.retryable), errors[0])
         lines = [*map(str, errors), *filter(None, [done])]
-        raise type(errors[0])("\n".join(lines)) from errors[0]
+        raise type(lasting)("\n".join(lines)) from lasting

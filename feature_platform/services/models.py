@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from feature_platform.config import RepoConfig
-from feature_platform.errors import ConfigError, StoreError
+from feature_platform.errors import ConfigError, StoreError, first_line, missing_extra
 from feature_platform.lazy import Lazy
 from feature_platform.server_client import is_server_url
 
@@ -116,12 +116,19 @@ class Models:
         location = None if self._uri else (self._folder / project).resolve().as_uri()
         return str(client.create_experiment(project, artifact_location=location))
 
+    def newest(self, project: str, name: str) -> ModelVersion | None:
+        """Return the newest version of a model; `None` if it has none."""
+        client = self._client.get()
+        with _errors():
+            listed = client.search_model_versions(f"name = '{_full(project, name)}'")
+            return self._read(max(listed, key=_number)) if listed else None
+
     def versions(self, project: str, name: str) -> list[ModelVersion]:
         """Return all versions of a model, oldest first."""
         client = self._client.get()
         with _errors():
             listed = client.search_model_versions(f"name = '{_full(project, name)}'")
-            return sorted(map(self._read, listed), key=lambda model: model.version)
+            return [self._read(stored) for stored in sorted(listed, key=_number)]
 
     def trained_on(self, services: Collection[str]) -> list[ModelVersion]:
         """Return the newest version of each model that was trained on one of some services.
@@ -129,16 +136,15 @@ class Models:
         Args:
             services: `project/service`.
         """
-        newest: dict[tuple[str, str], ModelVersion] = {}
+        newest: dict[str, Any] = {}
         client = self._client.get()
         with _errors():
             for service in sorted(services):
                 listed = client.search_model_versions(f"tags.`{SERVICE}` = '{service}'")
-                for model in map(self._read, listed):
-                    other = newest.setdefault((model.project, model.name), model)
-                    if other.version < model.version:
-                        newest[model.project, model.name] = model
-        return [newest[key] for key in sorted(newest)]
+                for stored in sorted(listed, key=_number):
+                    other = newest.setdefault(stored.name, stored)
+                    newest[stored.name] = max(other, stored, key=_number)
+            return [self._read(newest[name]) for name in sorted(newest)]
 
     def download(self, model: ModelVersion, folder: Path) -> Path:
         """Copy the files of a model into a folder."""
@@ -183,9 +189,7 @@ class Models:
         try:
             from mlflow import MlflowClient
         except ImportError as error:
-            raise ConfigError(
-                "Models need a package: pip install 'feature-platform[models]'."
-            ) from error
+            raise missing_extra("The model registry", "models") from error
         address = self._address()
         os.environ.setdefault(_PROGRESS_BAR, "false")  # logs would have it for every file
         with _errors():
@@ -201,8 +205,7 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise StoreError(f"MLflow: {reason}") from error
+        raise StoreError(f"MLflow: {first_line(error)}.") from error
 
 
 def links_of(service: str, dataset: str, registry_version: int) -> Iterator[tuple[str, str]]:
@@ -213,6 +216,11 @@ def links_of(service: str, dataset: str, registry_version: int) -> Iterator[tupl
         yield DATASET, dataset
     if registry_version:
         yield VERSION, str(registry_version)
+
+
+def _number(stored: Any) -> int:
+    """Return the number of a version, which MLflow has as text."""
+    return int(stored.version)
 
 
 def _full(project: str, name: str) -> str:

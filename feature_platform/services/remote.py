@@ -2,7 +2,7 @@
 
 import json
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -11,7 +11,7 @@ import pyarrow as pa
 from feature_platform.definitions import FeatureService, ViewReference, reference
 from feature_platform.errors import RequestError, StoreError
 from feature_platform.offline import Deliver, EntityRows, Progress, Query, Span
-from feature_platform.project import Features
+from feature_platform.project import Features, Retrieval
 from feature_platform.retrieval import (
     FieldStatus,
     OnlineResponse,
@@ -21,7 +21,8 @@ from feature_platform.retrieval import (
     to_arrow,
 )
 from feature_platform.retrieval.request import columns_of_mapping
-from feature_platform.server_client import ARROW, WORK_SECONDS, ServerClient
+from feature_platform.retrieval.training import recorded
+from feature_platform.server_client import ARROW, VERSION, WORK_SECONDS, ServerClient
 from feature_platform.types.arrow import to_python
 
 REQUEST, RESPONSE = b"feature_platform.request", b"feature_platform.response"
@@ -308,19 +309,64 @@ def _checked(reader: pa.RecordBatchReader, response: Any) -> pa.RecordBatchReade
     return pa.RecordBatchReader.from_batches(reader.schema, batches())
 
 
+def check_newest(*, is_pinned: bool) -> None:
+    """Refuse to ask a server for an older version: what is shared now decides what it answers.
+
+    Raises:
+        RequestError: A version is pinned.
+    """
+    if is_pinned:
+        raise RequestError(
+            "A feature server answers from the newest registry version. Open the store without "
+            "registry_version."
+        )
+
+
+class RemoteJob(RetrievalJob):
+    """A training set that a server makes, of the registry version that the server reads."""
+
+    def to_batches(self) -> pa.RecordBatchReader:
+        """Stream the result; see `RetrievalJob.to_batches`."""
+        reader = super().to_batches()
+        schema = reader.schema
+        self.registry_version = int((schema.metadata or {}).get(VERSION, self.registry_version))
+        return pa.RecordBatchReader.from_batches(schema.remove_metadata(), reader)
+
+
 def training_set(
-    client: ServerClient, rows: EntityRows, features: Features, content: Mapping[str, Any]
+    client: ServerClient,
+    retrieval: Retrieval,
+    rows: EntityRows,
+    features: Features,
+    *,
+    full_feature_names: bool,
+    known_only: bool,
+    as_of: datetime | None,
 ) -> RetrievalJob:
-    """Prepare a training set that a server makes."""
-    query = RemoteQuery(client, rows, {**content, "features": features_content(features)})
-    identity: Callable[[pa.RecordBatchReader], pa.RecordBatchReader] = lambda reader: reader  # noqa: E731
-    return RetrievalJob(
-        query,
-        identity,
-        registry_version=0,
-        outputs={},
+    """Prepare a training set that a server makes.
+
+    Args:
+        client: The server.
+        retrieval: What the request is in the registry that is read here.
+        rows: The entity rows.
+        features: The request, which the server resolves again.
+        full_feature_names: Name features `view__feature`.
+        known_only: Use only rows that had been created by each entity row's time.
+        as_of: Use only rows that had been created by this time.
+    """
+    content = {
+        "features": features_content(features),
+        "full_feature_names": full_feature_names,
+        "filter_by_created_timestamp": known_only,
+        **times(as_of=as_of),
+    }
+    return RemoteJob(
+        RemoteQuery(client, rows, content),
+        lambda reader: reader,
+        registry_version=retrieval.version,
+        outputs={column: name for name, column in retrieval.outputs.items()},
         computed=[],
-        request={"features": content, "entity_rows": str(client)},
+        request=recorded(retrieval, rows, known_only=known_only, as_of=as_of),
     )
 
 

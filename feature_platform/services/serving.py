@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from feature_platform.definitions import FeatureView
-from feature_platform.errors import NotFoundError, RequestError
+from feature_platform.errors import NotFoundError, not_served_online
 from feature_platform.project import (
     Features,
     ProjectSnapshot,
@@ -15,7 +15,7 @@ from feature_platform.project import (
     resolve,
 )
 from feature_platform.retrieval import OnlineReader, identity_of
-from feature_platform.services.remote import RemoteReader
+from feature_platform.services.remote import RemoteReader, check_newest
 from feature_platform.services.stores import Stores
 
 T = TypeVar("T")
@@ -65,9 +65,11 @@ class PreparedRequests:
         Raises:
             AccessError: Another project does not share a view, or no longer.
             NotFoundError: A referenced object is not registered.
-            RequestError: A view is not served online, or two features share a name.
+            RequestError: A view is not served online, two features share a name, or a server would
+                answer for a pinned version.
         """
         if client := self._stores.online_server:
+            check_newest(is_pinned=self._pinned is not None)
             return RemoteReader(client, features, full_feature_names=full_feature_names)
         snapshot = self._recent()
         readers = self._readers
@@ -101,9 +103,7 @@ class PreparedRequests:
         retrieval = resolve(project, references, full_feature_names=full_feature_names)
         for read in retrieval.reads:
             if not project.at(read.table.project).get(FeatureView, read.table.name).online:
-                raise RequestError(
-                    f"View {read.table.name!r} is not served online, because it has online=False."
-                )
+                raise not_served_online(read.table.name)
         kept = tuple(features) if isinstance(features, (list, tuple)) else features
         return _Prepared(kept, retrieval, OnlineReader(self._stores, retrieval))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from feature_platform.definitions import Acceptance, Definition, Share, View, ViewReference
+from feature_platform.definitions import Acceptance, Share, View, ViewReference
 from feature_platform.definitions.sharing import AccessRight
 from feature_platform.errors import NotFoundError
 from feature_platform.governance import Plan
@@ -49,14 +49,10 @@ class Sharing:
 
     Args:
         call: Begins a call of the store.
-        commit: Writes a plan of a call, with a message and the name of the program.
     """
 
-    def __init__(
-        self, call: Callable[[], Call], commit: Callable[[Call, Plan, str, str], Commit | None]
-    ) -> None:
+    def __init__(self, call: Callable[[], Call]) -> None:
         self._call = call
-        self._commit = commit
 
     def share(
         self,
@@ -87,7 +83,7 @@ class Sharing:
         """
         call = self._call()
         share = Share(to=to, views=views, access=access, until=until)
-        return self._commit(call, _plan(call, [share]), f"share with {to}", client)
+        return applying.commit(call, applying.plan(call, [share]), f"share with {to}", client)
 
     def plan_share(
         self,
@@ -98,12 +94,11 @@ class Sharing:
         until: date | None = None,
     ) -> Plan:
         """Return the plan that `share` commits; `FeatureStore.review` says who loses what."""
-        return _plan(self._call(), [Share(to=to, views=views, access=access, until=until)])
+        return applying.plan(self._call(), [Share(to=to, views=views, access=access, until=until)])
 
     def plan_revoke(self, to: str) -> Plan:
         """Return the plan that `revoke` commits; `FeatureStore.review` says who loses what."""
-        call = self._call()
-        return _plan(call, [], delete=[_offered(call, to)])
+        return _plan_revoke(self._call(), to)
 
     def revoke(self, to: str, *, client: str = "python") -> Commit | None:
         """End a share at once.
@@ -113,8 +108,7 @@ class Sharing:
             RefusedError: This repo may not end it.
         """
         call = self._call()
-        plan = _plan(call, [], delete=[_offered(call, to)])
-        return self._commit(call, plan, f"revoke {to}", client)
+        return applying.commit(call, _plan_revoke(call, to), f"revoke {to}", client)
 
     def accept(self, of: str, *, client: str = "python") -> Commit | None:
         """Accept what another project shares, so that this project can read it.
@@ -141,7 +135,9 @@ class Sharing:
             RefusedError: This repo may not accept shares.
         """
         call = self._call()
-        return self._commit(call, _plan(call, [Acceptance(of=of)]), f"request {of}", client)
+        return applying.commit(
+            call, applying.plan(call, [Acceptance(of=of)]), f"request {of}", client
+        )
 
     def list(self) -> "list[SharedStore]":
         """Return what this project shares, and what is shared with it or was asked for."""
@@ -155,16 +151,19 @@ class Sharing:
         offered = grant(call.project.snapshot, of, call.project.name, call.now)
         request = call.project.look_up(Acceptance, of)
         if offered.share is None and request and not accepted:
-            return self._commit(call, _plan(call, [], delete=[request]), f"reject {of}", client)
+            return applying.commit(call, applying.plan(call, [], [request]), f"reject {of}", client)
         if offered.share is None:
-            raise NotFoundError(f"Project {of!r} shares nothing with {call.project.name!r}.")
+            raise NotFoundError(
+                f"Project {of!r} shares nothing with {call.project.name!r}. Request a share: "
+                f"feature-platform request {of}."
+            )
         verb = "accept" if accepted else "reject"
-        plan = _plan(call, [Acceptance(of=of, accepted=accepted)])
-        return self._commit(call, plan, f"{verb} {of}", client)
+        plan = applying.plan(call, [Acceptance(of=of, accepted=accepted)])
+        return applying.commit(call, plan, f"{verb} {of}", client)
 
 
-def _plan(call: Call, objects: Sequence[Definition], delete: Sequence[Definition] = ()) -> Plan:
-    return applying.plan(call, objects, delete)
+def _plan_revoke(call: Call, to: str) -> Plan:
+    return applying.plan(call, [], [_offered(call, to)])
 
 
 def _offered(call: Call, to: str) -> Share:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import NamedTuple, Self, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import pyarrow as pa
 
 from feature_platform.definitions import Definition, namespace_of
-from feature_platform.errors import AccessError, ConfigError
+from feature_platform.errors import AccessError, ConfigError, RequestError
 from feature_platform.functions import FunctionLoader
 from feature_platform.lazy import Lazy
 from feature_platform.offline import OfflineStore
@@ -39,6 +39,7 @@ class Stores:
     Args:
         repo: The repo, whose settings name the stores.
         registry: A registry to use instead; its owner closes it.
+        s3: A boto3 client for a registry on S3; default: boto3's own settings.
         offline: An offline store to use instead.
         now: Clock for the time of commits.
     """
@@ -48,6 +49,7 @@ class Stores:
         repo: Repo,
         *,
         registry: Registry | None = None,
+        s3: Any = None,
         offline: OfflineStore | None = None,
         now: Callable[[], datetime],
     ) -> None:
@@ -61,6 +63,7 @@ class Stores:
         )
         self._offline = Lazy(lambda: offline or self.settings.offline_store.open(repo.path))
         self._online = Lazy(self._open_online, lambda store: store.close())
+        self._s3 = s3
         self._now = now
         self.loader = FunctionLoader(repo)
         self.workers = Lazy(lambda: Workers(repo), Workers.close)
@@ -203,7 +206,7 @@ class Stores:
 
     def _open_log(self) -> CommitLog:
         client = self._server.get() if is_server_url(self.settings.registry) else None
-        return open_log(self.settings.registry, self.repo.path, client=client)
+        return open_log(self.settings.registry, self.repo.path, s3=self._s3, client=client)
 
     def _open_online(self) -> OnlineStore:
         if self.settings.online_store is None:
@@ -218,11 +221,13 @@ class Call(NamedTuple):
         project: The project, from one read of the registry.
         stores: The stores.
         now: The time of the call.
+        is_pinned: Whether the registry version is a chosen one, not the newest.
     """
 
     project: ProjectSnapshot
     stores: Stores
     now: datetime
+    is_pinned: bool = False
 
     def at(self, action: Action, kind: str, path: str) -> tuple["Call", str]:
         """Return the call as one of the project of an object, and the object's name.
@@ -244,7 +249,20 @@ class Call(NamedTuple):
         if not decision.allowed:
             verb = {"read": "read", "write": "written"}[action]
             raise AccessError(f"{path!r} cannot be {verb}: {decision.reason}.")
-        return Call(self.project.at(other), self.stores.of(other), self.now), name
+        home = self._replace(project=self.project.at(other), stores=self.stores.of(other))
+        return home, name
+
+    def check_not_pinned(self) -> None:
+        """Refuse to write on a chosen registry version.
+
+        Raises:
+            RequestError: The version is one.
+        """
+        if self.is_pinned:
+            version = self.project.snapshot.version
+            raise RequestError(
+                f"registry_version={version} makes the store read-only. Leave it out to write."
+            )
 
     def defined(self, definitions: Defined) -> Sequence[Definition]:
         """Return what the repo defines."""

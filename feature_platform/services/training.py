@@ -61,21 +61,17 @@ def training_set(
         if start > end:
             raise RequestError(f"start_date {start} is after end_date {end}.")
         entity_df = Span(start, end)
-    if client := call.stores.offline_server:
-        content = {
-            "full_feature_names": full_feature_names,
-            "filter_by_created_timestamp": known_only,
-            **remote.times(as_of=as_of and utc_time(as_of, "as_of")),
-        }
-        rows = entity_rows(entity_df, maps=True)
-        return remote.training_set(client, rows, features, content)
+    time = as_of and utc_time(as_of, "as_of")
     retrieval = _resolve(call.project, features, full_feature_names=full_feature_names)
+    if client := call.stores.offline_server:
+        remote.check_newest(is_pinned=call.is_pinned)
+        rows = entity_rows(entity_df, maps=True)
+        return remote.training_set(
+            client, retrieval, rows, features,
+            full_feature_names=full_feature_names, known_only=known_only, as_of=time,
+        )  # fmt: skip
     rows = entity_rows(entity_df, retrieval.request_fields)
-    if as_of is not None:
-        time = utc_time(as_of, "as_of")
-        reads = tuple(replace(read, as_of=time) for read in retrieval.reads)
-        retrieval = replace(retrieval, reads=reads)
-    return historical(call.stores, retrieval, rows, known_only=known_only)
+    return historical(call.stores, retrieval, rows, known_only=known_only, as_of=time)
 
 
 def column_types(call: Call, features: Features) -> Mapping[str, pa.DataType | None]:

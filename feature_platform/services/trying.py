@@ -30,7 +30,7 @@ _DEPEND_ON_VALUES: Final = (ArithmeticError, AssertionError, LookupError, ValueE
 _DEPEND_ON_FORM: Final = (AttributeError, TypeError)
 """What they rightly raise for JSON of another form."""
 _REMEDY: Final = (
-    "If only the sample values are to blame, apply it with --skip-trials (try_functions=False)."
+    "If the sample values are at fault, apply it with --skip-trials (try_functions=False)."
 )
 
 
@@ -68,10 +68,10 @@ def _problem(project: ProjectSnapshot, view: OnDemandFeatureView) -> str:
     except TransformationError as error:
         if recorded.may_be_due_to_values:
             _log.warning(
-                "Tried on sample values, which may be to blame, so this is no obstacle: %s", error
+                "Failed on sample values, which may be at fault, so the plan goes on: %s", error
             )
             return ""
-        return f"Tried on sample values: {error}"
+        return f"Failed on sample values: {error}"
     return ""
 
 

@@ -167,14 +167,13 @@ class _Processes:
                 too long is not tried again for five minutes: every push would wait for it.
         """
         label = self._label(step)
-        if self._too_slow.get(request, 0.0) > monotonic():
-            minutes = RETRY_SECONDS / 60
+        if (left := self._too_slow.get(request, 0.0) - monotonic()) > 0:
             raise TransformationError(
-                f"{label} took too long before. It is tried again after {minutes:.0f} minutes."
+                f"{label} took too long before. It is tried again in {left:.0f} seconds."
             )
         if not self._places.acquire(timeout=0 if self._is_stuck else patience):
             self._is_stuck = True
-            raise OverloadError(f"{label} waits for a process of {self._owner!r}. Retry later.")
+            raise OverloadError(f"{label}: all processes of {self._owner!r} are busy. Retry later.")
         try:
             return self._compute(step, request, table, seconds)
         finally:
@@ -201,9 +200,9 @@ class _Processes:
                 reason = f"{error}."
             elif isinstance(error, (EOFError, OSError)):
                 memory = f"{MAX_BYTES // 1024**3} GiB"
-                reason = f"ended its process, which may use at most {memory} of memory."
+                reason = f"ended its process, whose memory is limited to {memory}."
             elif isinstance(error, (pa.ArrowException, ValueError)):
-                reason = "sent an answer that is not one."
+                reason = "returned an invalid reply."
             else:
                 raise
             raise TransformationError(f"{label} {reason}") from error

@@ -6,7 +6,7 @@ from time import monotonic
 from types import MappingProxyType
 from typing import Any
 
-from feature_platform.errors import ConfigError, StoreError
+from feature_platform.errors import ConfigError, StoreError, missing_extra
 from feature_platform.lazy import Lazy
 from feature_platform.streams.base import Message, Stream, StreamState
 from feature_platform.types.times import from_microseconds
@@ -176,7 +176,5 @@ def _confluent() -> Any:
     try:
         import confluent_kafka
     except ImportError:
-        raise ConfigError(
-            "broker: kafka requires a package: pip install 'feature-platform[kafka]'."
-        ) from None
+        raise missing_extra("broker: kafka", "kafka") from None
     return confluent_kafka

@@ -105,7 +105,7 @@ def test_models_that_are_not_there(conn: Any, view: Any, files: Path) -> None:
     saved = models.create_model("risk").save(files / "model.json")
     with raises(RequestError, "risk"):
         saved.save(files)
-    with raises(NotFoundError, "trained"):
+    with raises(NotFoundError, "feature_view"):
         saved.get_feature_view()
     with raises(RequestError, "sideways"):
         models.get_best_model("risk", "auc", "sideways")

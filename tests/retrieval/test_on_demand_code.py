@@ -310,7 +310,7 @@ GREEDY = {
     "a process that ends": ("import os; os._exit(0)", "process"),
     "an answer of another request": (
         "import os, sys; os.write(int(sys.argv[1]), bytes(7) + bytes([1]) + b'x' * 16 + b'T')",
-        "answer",
+        "reply",
     ),
     "half an answer": (
         "import os, sys, time; os.write(int(sys.argv[1]), b'half'); time.sleep(30)",

@@ -1,5 +1,6 @@
 """Functions of teams that a server computes: none stops, reads or starves another."""
 
+import re
 import sys
 import threading
 import time
@@ -236,7 +237,7 @@ def test_a_function_that_loops_delays_nobody_else(hosting: Served, tmp_path: Pat
         slowest = watching.result()
     assert len(failures) == 24
     assert slowest < workers.REQUEST_SECONDS
-    with raises(TransformationError, "'talk'", "minutes"):  # it is not tried again
+    with raises(TransformationError, "'talk'", "before"):  # it is not tried again
         client.get_online_features(["talk"], {"city": [1], "text": ["x"]})
     assert client.get_online_features(["plain"], ROWS).to_dict()["double"] == [4, 2**54 + 2]
 
@@ -257,6 +258,13 @@ def test_a_server_starts_although_no_process_of_a_team_does(
             ask(again, tmp_path).get_online_features(["plain"], {"city": [1]})
     answer = ask(again, tmp_path).get_online_features(["plain"], {"city": [1]}).to_dict()
     assert answer["double"] == [4]
+
+
+def _without_ids(error: Exception, view: str) -> str:
+    """Return a message without the id of the request, which it must have, and the view's name."""
+    message, ids = re.subn("[0-9a-f]{16}", "", str(error))
+    assert ids == 1
+    return message.replace(repr(view), "")
 
 
 SHARED = (
@@ -291,11 +299,10 @@ def test_a_failing_function_tells_readers_of_its_outputs_no_inputs(
     hosting.client(tmp_path, "dev", "platform").sharing.accept("prod")
     with pytest.raises(TransformationError) as error:
         dev.get_online_features([f"prod/{view}"], {"city": [1], "per": [0]})
-    message = str(error.value).rpartition("log")[0].replace(repr(view), "")
-    assert message != str(error.value)
+    message = _without_ids(error.value, view)
     assert not [t for t in ("2", "?", "few", "temp", str(folder)) if t in message]
-    assert "2" in caplog.text
+    assert "city=1" in caplog.text
     rows = [{"city": 1, "per": 0, "event_timestamp": NOON}]
     with pytest.raises(TransformationError) as error:
         dev.get_historical_features(rows, [f"prod/{view}"]).to_arrow()
-    assert message in str(error.value).replace(repr(view), "")
+    assert message == _without_ids(error.value, view)

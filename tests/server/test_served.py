@@ -18,6 +18,7 @@ from feature_platform import (
     FeatureStore,
     OnDemandFeatureView,
     PushMode,
+    SavedDatasetFileStorage,
     ViewReference,
 )
 from feature_platform.errors import (
@@ -80,6 +81,38 @@ def test_training_sets_are_those_of_the_embedded_store(client, prod, tmp_path) -
         client.get_historical_features(ASKED, ["weather:temp"]), "remote_set"
     )
     assert dataset.to_df()["temp"].tolist()[:2] == [2, 2**53 + 1]
+
+
+def test_the_manifest_of_a_saved_dataset_is_that_of_the_embedded_store(
+    client, prod, tmp_path
+) -> None:
+    manifests = []
+    for store in (client, prod):
+        job = store.get_historical_features(ASKED, "forecast", filter_by_created_timestamp=True)
+        target = SavedDatasetFileStorage(tmp_path / f"set_{len(manifests)}")
+        dataset = store.create_saved_dataset(job, "forecast_set", target)
+        assert set(dataset.manifest["features"]) <= set(dataset.to_df().columns)
+        manifests.append({k: v for k, v in dataset.manifest.items() if k != "created"})
+    assert manifests[0] == manifests[1]
+    assert manifests[0]["registry_version"] == prod.snapshot().version
+
+
+def test_a_job_records_the_version_that_the_server_reads(client, prod) -> None:
+    job = client.get_historical_features(ASKED, ["weather:temp"])
+    before = job.registry_version
+    prod.apply([Entity(name="later", value_type=Int64)])
+    job.to_arrow()
+    assert (before, job.registry_version) == (before, prod.snapshot().version)
+    assert before < job.registry_version
+
+
+def test_a_server_answers_no_older_version(client) -> None:
+    version = client.snapshot().version
+    pinned = FeatureStore(client.repo.path, config=client.config, registry_version=version)
+    with raises(RequestError, "newest"):
+        pinned.get_historical_features(ASKED, ["weather:temp"])
+    with raises(RequestError, "newest"):
+        pinned.get_online_features(["weather:temp"], ROWS)
 
 
 def test_a_large_training_set_streams(client, served) -> None:

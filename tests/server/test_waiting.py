@@ -28,6 +28,8 @@ BODY = remote.packed(pa.table({"city": [1], "event_timestamp": [NOON]}), {"featu
 class Endless:
     """A query whose first batches come at once, and whose next one comes when it is cancelled."""
 
+    registry_version = 1
+
     def __init__(self, batches: int) -> None:
         self.batches = batches
         self.is_cancelled = threading.Event()

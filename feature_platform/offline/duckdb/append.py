@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 from pyarrow import compute, fs, parquet
 
-from feature_platform.errors import FeaturePlatformError, RequestError, StoreError
+from feature_platform.errors import FeaturePlatformError, RequestError, StoreError, first_line
 from feature_platform.offline.paths import check_path
 from feature_platform.offline.s3 import s3_client
 from feature_platform.table import SourceTable
@@ -45,8 +45,7 @@ def append_files(source: SourceTable, rows: pa.Table, root: Path) -> str:
     except (OSError, pa.ArrowException) as error:
         for file in written:  # a part of the rows must not stay
             client.delete_file(file)
-        reason = str(error).partition("\n")[0]
-        raise StoreError(f"Source {label!r} cannot be written: {reason}") from error
+        raise StoreError(f"Source {label!r} cannot be written: {first_line(error)}.") from error
     return ", ".join(f"s3://{path}" if on_s3 else path for path in written)
 
 
@@ -100,8 +99,7 @@ def _append_delta(source: SourceTable, path: str, rows: pa.Table) -> str:
     except FeaturePlatformError:
         raise
     except Exception as error:  # the library's errors have no common base
-        reason = str(error).partition("\n")[0]
-        raise StoreError(f"Source {label!r} cannot be written: {reason}") from error
+        raise StoreError(f"Source {label!r} cannot be written: {first_line(error)}.") from error
     return path
 
 

@@ -71,8 +71,8 @@ def _parsed(dialect: Dialect, source: str, name: str, value: str, dtype: pa.Data
 
 
 _PATTERNS = {
-    "INTEGER": (INTEGER, "this value is no integer of 32 bits"),
-    "BIGINT": (INTEGER, "this value is no integer of 64 bits"),
+    "INTEGER": (INTEGER, "this value is not a 32-bit integer"),
+    "BIGINT": (INTEGER, "this value is not a 64-bit integer"),
     "FLOAT": (NUMBER, "this value is not a number"),
     "DOUBLE": (NUMBER, "this value is not a number"),
     "BOOLEAN": (BOOLEAN, "this value is neither true nor false"),

@@ -5,7 +5,13 @@ from contextlib import contextmanager
 
 import duckdb
 
-from feature_platform.errors import FeaturePlatformError, RequestError, SourceError, StoreError
+from feature_platform.errors import (
+    FeaturePlatformError,
+    RequestError,
+    SourceError,
+    StoreError,
+    first_line,
+)
 
 
 @contextmanager
@@ -25,16 +31,16 @@ def _ours(error: Exception) -> FeaturePlatformError:
     if issubclass(kind, duckdb.InterruptException):
         return StoreError("The query was cancelled.")
     if issubclass(kind, duckdb.OutOfMemoryException):
-        return StoreError(f"The query needs more memory than offline_store.memory_limit: {reason}")
+        return StoreError(f"The query needs more memory than offline_store.memory_limit: {reason}.")
     if issubclass(kind, duckdb.InvalidInputException):
-        return SourceError(reason.removeprefix("Invalid Input Error: "))
+        return SourceError(reason.removeprefix("Invalid Input Error: ") + ".")
     if issubclass(kind, (duckdb.ConversionException, duckdb.OutOfRangeException)):
         # DuckDB reports the CSV column and line after the first line.
         whole = " ".join(str(error).partition("\n\n")[0].split())
         return SourceError(f"A value does not fit its declared type: {whole}")
     if issubclass(kind, (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)):
-        return RequestError(f"The entity rows' SQL cannot run: {reason}")
-    return StoreError(f"The query failed: {reason}")
+        return RequestError(f"The entity rows' SQL cannot run: {reason}.")
+    return StoreError(f"The query failed: {reason}.")
 
 
 def _kind(error: Exception) -> type[Exception]:
@@ -52,8 +58,3 @@ _BY_START = {
     "Conversion Error": duckdb.ConversionException,
     "Out of Range Error": duckdb.OutOfRangeException,
 }
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of an error."""
-    return str(error).partition("\n")[0]

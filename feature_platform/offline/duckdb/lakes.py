@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from feature_platform.errors import ConfigError, StoreError
+from feature_platform.errors import StoreError, first_line, missing_extra
 
 
 def lake_dataset(label: str, location: Mapping[str, str], root: Path) -> Any:
@@ -49,12 +49,9 @@ def _translated(label: str, location: Mapping[str, str]) -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise ConfigError(
-            f"Source {label!r} is in {location['format']}: install feature-platform[lakes]."
-        ) from error
+        raise missing_extra(f"Source {label!r}, in {location['format']},", "lakes") from error
     except Exception as error:  # these libraries have no common base
-        reason = str(error).partition("\n")[0]
-        raise StoreError(f"Source {label!r} cannot be read: {reason}") from error
+        raise StoreError(f"Source {label!r} cannot be read: {first_line(error)}.") from error
 
 
 def _uri(location: Mapping[str, str], root: Path) -> str:

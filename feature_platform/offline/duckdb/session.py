@@ -14,12 +14,12 @@ import duckdb
 import pyarrow as pa
 from pyarrow import fs, parquet
 
-from feature_platform.errors import ConfigError, RequestError, SourceError, StoreError
+from feature_platform.errors import ConfigError, RequestError, SourceError, StoreError, first_line
 from feature_platform.offline.base import EntityRows, Progress
 from feature_platform.offline.duckdb.append import append_files
 from feature_platform.offline.duckdb.csv import CSV_OPTIONS, column_types, only_integers, parse
 from feature_platform.offline.duckdb.dialect import DuckDBDialect
-from feature_platform.offline.duckdb.errors import first_line, translated
+from feature_platform.offline.duckdb.errors import translated
 from feature_platform.offline.duckdb.files import Files, list_files, literal_path
 from feature_platform.offline.duckdb.join import DuckDBJoin
 from feature_platform.offline.duckdb.layouts import check_layouts, check_required, layouts_sql
@@ -105,7 +105,7 @@ class DuckDBSession(Session):
         except duckdb.Error as error:
             self.close()
             options = f"memory_limit {memory_limit!r}, threads {threads}"
-            raise ConfigError(f"offline_store, {options}: {first_line(error)}") from error
+            raise ConfigError(f"offline_store, {options}: {first_line(error)}.") from error
         self._listed: list[tuple[str, Files, list[tuple[str, int, int]]]] = []
 
     def close(self) -> None:
@@ -395,7 +395,7 @@ def _parquet_names(path: Path) -> list[str]:
     try:
         return list(parquet.read_schema(path).names)
     except (OSError, pa.ArrowException) as error:
-        raise RequestError(f"The entity rows cannot be read: {first_line(error)}") from error
+        raise RequestError(f"The entity rows cannot be read: {first_line(error)}.") from error
 
 
 def _unreadable(label: str) -> Callable[[str], StoreError]:

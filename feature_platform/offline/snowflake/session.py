@@ -11,7 +11,13 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from feature_platform.errors import ConfigError, RequestError, SourceError, StoreError
+from feature_platform.errors import (
+    ConfigError,
+    RequestError,
+    SourceError,
+    StoreError,
+    missing_extra,
+)
 from feature_platform.offline.base import EntityRows, Progress
 from feature_platform.offline.columns import family
 from feature_platform.offline.entity_rows import check_unique
@@ -70,10 +76,7 @@ def connector(options: Mapping[str, Any]) -> Connect:
     try:
         import snowflake.connector
     except ImportError as error:
-        raise ConfigError(
-            "offline_store: type 'snowflake' needs its connector: install "
-            "feature-platform[snowflake]."
-        ) from error
+        raise missing_extra("offline_store: snowflake", "snowflake") from error
     from_environment = {
         name: value
         for name in _FROM_ENVIRONMENT

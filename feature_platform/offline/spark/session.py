@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from feature_platform.errors import ConfigError, RequestError, SourceError, StoreError
+from feature_platform.errors import (
+    ConfigError,
+    RequestError,
+    SourceError,
+    StoreError,
+    missing_extra,
+)
 from feature_platform.offline.base import Deliver, EntityRows, Progress
 from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
@@ -44,9 +50,7 @@ def _spark_session(master: str, remote: str, spark_conf: Mapping[str, Any]) -> "
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
     except ImportError as error:
-        raise ConfigError(
-            "offline_store: type 'spark' needs pyspark: install feature-platform[spark]."
-        ) from error
+        raise missing_extra("offline_store: spark", "spark") from error
     if active := SparkSession.getActiveSession():
         return active
     builder = SparkSession.builder.appName("feature_platform")
