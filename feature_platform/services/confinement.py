@@ -1,4 +1,4 @@
-"""Limits of a process that runs code of others: files, network, memory, priority.
+"""Limits of a process that runs code of others: files, memory, priority, and what remains.
 
 Landlock, a part of Linux since 5.13, takes rights away from the process that asks for it, for good,
 without privileges: https://docs.kernel.org/userspace-api/landlock.html.
@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
+
+from feature_platform.services.system_calls import give_up
 
 MAX_BYTES: Final = 2 * 1024**3
 _SYSTEM: Final = (
@@ -40,7 +42,8 @@ def confine(folder: Path | None, scratch: Path, hidden: Path) -> bool:
     """Limit this process for good.
 
     It reads the folder, Python's packages and the system's libraries, writes the scratch folder,
-    has 2 GiB of memory, gives way to other processes, and opens no TCP connection.
+    has 2 GiB of memory and gives way to other processes. It starts no process, opens no socket,
+    and changes neither attributes of files nor other processes.
 
     Args:
         folder: What its code may read; `None` for packages only.
@@ -48,7 +51,7 @@ def confine(folder: Path | None, scratch: Path, hidden: Path) -> bool:
         hidden: A folder that is not read although packages may be imported from above it.
 
     Returns:
-        Whether files and network are limited: this system may have no Landlock.
+        Whether all of it is limited: this system may have no Landlock, or no seccomp.
     """
     with suppress(ImportError):  # Windows
         import resource
@@ -56,13 +59,13 @@ def confine(folder: Path | None, scratch: Path, hidden: Path) -> bool:
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         limit = MAX_BYTES if hard == resource.RLIM_INFINITY else min(MAX_BYTES, hard)
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         os.nice(10)
     version = landlock_version()
-    if not version:
-        return False
-    readable = [Path(path) for path in _SYSTEM] + _packages(hidden)
-    _landlock(version, readable + ([folder] if folder else []), scratch)
-    return True
+    if version:
+        readable = [Path(path) for path in _SYSTEM] + _packages(hidden)
+        _landlock(version, readable + ([folder] if folder else []), scratch)
+    return give_up() and version > 0
 
 
 def landlock_version() -> int:

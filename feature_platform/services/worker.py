@@ -34,7 +34,7 @@ def main(handle: int) -> None:
     path, owner, scratch = (settings.pop(name) for name in ("path", "owner", "scratch"))
     repo = Repo(Path(path), RepoConfig(**settings))
     functions = FunctionLoader(repo)
-    # Before anything starts threads, which would keep their rights.
+    # Before anything starts threads, which would keep their rights to files.
     confine(functions.folder_of(owner), Path(scratch), hidden=repo.path.resolve())
     send(connection, bytes(16), b"", None)  # ready
     process = os.getpid()

@@ -363,23 +363,6 @@ def test_code_of_a_team_runs_beside_rows_in_a_process_of_its_own(
     assert "printed" not in capfd.readouterr().out
 
 
-def test_an_answer_never_takes_the_place_of_another(victim: Path) -> None:
-    """A process that a function left behind answers, too."""
-    forking = VIEWS.replace("sources=", 'write_to_online_store=True, mode="python", sources=')
-    forking = forking.replace(
-        'return {"y": inputs["trips"] * FACTOR}',
-        'import os; os.fork(); return {"y": [2.0 * v for v in inputs["trips"]]}',
-    )
-    (victim / "risk" / "on_demand_views.py").write_text(forking)
-    FeatureStore(victim / "risk").apply(try_functions=False)
-    with FeatureStore(victim, clock=lambda: NOON) as mine:
-        for n in range(4):
-            row = {"driver_id": [1], "event_timestamp": NOON, "trips": [n], "rate": [0.5]}
-            mine.write_to_online_store("driver_stats", pd.DataFrame(row))
-            answer = mine.get_online_features(["risk_factor"], [{"driver_id": 1}])
-            assert answer.to_dict()["y"] == [2.0 * n]
-
-
 def test_a_forked_copy_does_not_end_the_process_of_its_parent(victim: Path) -> None:
     views = VIEWS.replace("sources=", "write_to_online_store=True, sources=")
     (victim / "risk" / "on_demand_views.py").write_text(views)
