@@ -1,10 +1,13 @@
-"""Ownership: the owner of an object and the recipient of a transfer may change it."""
+"""Ownership: the owner of an object and the recipient of a transfer may change it.
+
+The platform may also change what only the platform may have, if somebody else forged a commit.
+"""
 
 from collections.abc import Mapping
 
 from feature_platform.definitions import Transfer
 from feature_platform.governance.plan import Change, Plan
-from feature_platform.project import Key, Registered
+from feature_platform.project import PLATFORM, PLATFORM_KINDS, Key, Registered
 
 
 def may_change(
@@ -12,6 +15,8 @@ def may_change(
 ) -> bool:
     """Return whether a plan's owner owns an object (`entry`) or received it by a transfer."""
     if entry.owner == plan.owner:
+        return True
+    if plan.owner == PLATFORM and change.kind in PLATFORM_KINDS:
         return True
     if change.after is None:
         return False

@@ -20,7 +20,7 @@ _FAMILIES: tuple[tuple[str, tuple[Callable[[pa.DataType], bool], ...]], ...] = (
     ("bytes", (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view)),
 )
 _WIDENED = (("integer", "number"), ("array of integer", "array of number"))
-_LARGE_INTEGERS = {pa.int64(), pa.uint64()}
+_DOUBLE_DIGITS = 15  # of integers that a float of 64 bits always holds
 _INTEGER_DIGITS = {
     pa.int8(): 3,
     pa.int16(): 5,
@@ -132,7 +132,7 @@ def _cast(
     dialect: Dialect, column: str, stored: pa.DataType, declared: pa.DataType, label: str
 ) -> str:
     stored_item, item = innermost(stored), innermost(declared)
-    if stored_item in _LARGE_INTEGERS and pa.types.is_floating(item):
+    if _has_large_integers(stored_item) and pa.types.is_floating(item):
         message = f"{label} is declared {declared}, which cannot hold this value exactly: "
         if stored_item is stored:
             return dialect.exact_float(column, declared, message)
@@ -140,6 +140,12 @@ def _cast(
             return each
     same = stored == declared and not pa.types.is_nested(declared)
     return column if same else f"CAST({column} AS {dialect.type_name(declared)})"
+
+
+def _has_large_integers(dtype: pa.DataType) -> bool:
+    """Return whether a type has integers that a float of 64 bits rounds."""
+    digits = _digits(dtype)
+    return digits is not None and digits[1] <= 0 and digits[0] - digits[1] > _DOUBLE_DIGITS
 
 
 def _loses_inside(stored: pa.DataType, declared: pa.DataType) -> bool:

@@ -16,7 +16,6 @@ from feature_platform.project.describe import signature as signature
 from feature_platform.project.interface import ViewInterface as ViewInterface
 from feature_platform.project.interface import interface as interface
 from feature_platform.project.lineage import column_lineage as column_lineage
-from feature_platform.project.project_snapshot import PLATFORM as PLATFORM
 from feature_platform.project.project_snapshot import ProjectSnapshot as ProjectSnapshot
 from feature_platform.project.references import broken_references as broken_references
 from feature_platform.project.references import upstream as upstream
@@ -30,6 +29,8 @@ from feature_platform.project.resolve import precomputed_of as precomputed_of
 from feature_platform.project.resolve import resolve as resolve
 from feature_platform.project.resolve import source_table as source_table
 from feature_platform.project.resolve import table_of as table_of
+from feature_platform.project.snapshot import PLATFORM as PLATFORM
+from feature_platform.project.snapshot import PLATFORM_KINDS as PLATFORM_KINDS
 from feature_platform.project.snapshot import Cursor as Cursor
 from feature_platform.project.snapshot import Key as Key
 from feature_platform.project.snapshot import Registered as Registered

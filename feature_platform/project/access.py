@@ -18,7 +18,7 @@ from feature_platform.definitions import (
     View,
     kinds_in,
 )
-from feature_platform.project.snapshot import Key, Registered, Removed, Snapshot
+from feature_platform.project.snapshot import PLATFORM, Key, Registered, Removed, Snapshot
 
 Action: TypeAlias = Literal["read", "write"]
 READER: Final = "none"
@@ -109,8 +109,8 @@ def grant(snapshot: Snapshot, owner: str, reader: str, now: datetime | None) -> 
         now: The time of the request. Without it, a share with an end counts as expired.
     """
     offer_key = Key(owner, Share.kind, reader)
-    offer = snapshot.entries.get(offer_key)
-    answer = snapshot.entries.get(Key(reader, Acceptance.kind, owner))
+    offer = _of_platform(snapshot, offer_key)
+    answer = _of_platform(snapshot, Key(reader, Acceptance.kind, owner))
     accepted = answer.definition if answer else None
     share = offer.definition if offer else None
     removed = snapshot.removed.get(offer_key)
@@ -127,6 +127,12 @@ def grant(snapshot: Snapshot, owner: str, reader: str, now: datetime | None) -> 
     else:
         state = ShareState.ACCEPTED if accepted.accepted else ShareState.REJECTED
     return Grant(owner, reader, state, offer, answer)
+
+
+def _of_platform(snapshot: Snapshot, key: Key) -> Registered | None:
+    """Return an object if the platform has it: another owner's could only be a forged commit's."""
+    entry = snapshot.entries.get(key)
+    return entry if entry is not None and entry.owner == PLATFORM else None
 
 
 def grants(snapshot: Snapshot, project: str, now: datetime | None) -> Iterator[Grant]:

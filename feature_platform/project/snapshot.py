@@ -7,13 +7,27 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
-from typing import Annotated, NamedTuple, Self, TypeAlias
+from typing import Annotated, Final, NamedTuple, Self, TypeAlias
 
 import pydantic
 
-from feature_platform.definitions import Definition, kinds_in, label_of, namespace_of, read_stored
+from feature_platform.definitions import (
+    Acceptance,
+    Definition,
+    Policy,
+    Share,
+    kinds_in,
+    label_of,
+    namespace_of,
+    read_stored,
+)
 from feature_platform.display import html_table
 from feature_platform.errors import RequestError
+
+PLATFORM: Final = "platform"
+"""The owner of the objects that the platform team registers."""
+PLATFORM_KINDS: Final = frozenset({Acceptance.kind, Policy.kind, Share.kind})
+"""Kinds that no other owner may have, whatever the policy says."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WORD = re.compile(r'"([\w -]+)"')

@@ -20,6 +20,7 @@ from feature_platform.definitions import Definition, Dependency, from_json
 from feature_platform.errors import NotFoundError, RefusedError
 from feature_platform.governance import Contracts, PlanContext, plan
 from feature_platform.project import (
+    PLATFORM_KINDS,
     Key,
     ProjectSnapshot,
     Registered,
@@ -40,10 +41,14 @@ def view(*features: str) -> FeatureView:
     return FeatureView(name="v", entities=[ENTITY], schema=schema, source=SOURCE)
 
 
+def _owner(project: str, definition: Definition) -> str:
+    return "platform" if definition.kind in PLATFORM_KINDS else f"owner_of_{project}"
+
+
 def snapshot(**projects: list[Definition]) -> Snapshot:
     """Return a registry as sharing will allow it: the rules of today are not asked."""
     entries = [
-        Registered(Key(project, d.kind, d.name), f"owner_of_{project}", d.to_json(), 1, parsed=d)
+        Registered(Key(project, d.kind, d.name), _owner(project, d), d.to_json(), 1, parsed=d)
         for project, definitions in projects.items()
         for d in definitions
     ]

@@ -382,6 +382,23 @@ def test_t10_a_forgery_that_keeps_the_chain_is_found_by_fsck(registry: Registry)
     assert_names(finding.message, "dangling", "nowhere")
 
 
+@pytest.mark.parametrize("content", ["{}", Policy(reserved=["more"], max_objects=1).to_json()])
+def test_t10_a_policy_that_a_team_forged_binds_nobody(registry: Registry, content: str) -> None:
+    body = stored(registry, 2)
+    change = Change(kind=Policy.kind, name="policy", before=None, after=content)
+    body["plan"]["changes"] = [change.model_dump()]
+    log = MemoryLog()
+    log.append(1, "a", registry.log.read(0)[0])
+    log.append(2, "b", forge(registry, 1, body | {"commit_id": "f" * 32}))
+
+    forged = Registry(log)
+    services = [FeatureService(name=name, features=["stats"]) for name in ("more", "most")]
+    assert commit(forged, "growth", *services)
+    assert commit(forged, "platform", Policy(reserved=["least"]))  # takes its place
+    with refused(("naming", "feature service 'least'")):
+        commit(forged, "growth", FeatureService(name="least", features=["stats"]))
+
+
 YAML = [
     "!!python/object/apply:os.system ['touch hacked']",
     "!!python/name:os.system",

@@ -14,6 +14,11 @@ from feature_platform.errors import SourceError
 _TOGETHER = ({"integer", "number", "decimal"}, {"date", "time"}, {"text", "UUID"})
 """Families of types whose values are compared, and converted only where none of them changes."""
 
+_DECIMAL_DIGITS = 38  # of DuckDB's widest decimal
+_DOUBLE, _FLOAT = 2**53, 2**24  # up to which floats of 64 and of 32 bits hold every integer
+_DOUBLE_DIGITS = 15  # that a float of 64 bits returns as they were
+_INTEGER_DIGITS = {"INT32": 10, "INT64": 20}
+
 
 class _Node(NamedTuple):
     """An element of a Parquet schema: of a column, or of what is inside of one."""
@@ -23,6 +28,44 @@ class _Node(NamedTuple):
     logical: str
     children: int
     digits: Sequence[int | None]
+
+
+class _Leaf(NamedTuple):
+    """A column of one file without further columns, or a value inside of a nested one.
+
+    Attributes:
+        family: The family of its type.
+        physical: The type that Parquet stores.
+        digits: Of an integer or decimal: how many it has, and
+        scale: how many of them after the point.
+        column: Its name in the statistics of the file.
+        file: The file.
+    """
+
+    family: str
+    physical: str
+    digits: int
+    scale: int
+    column: str
+    file: str
+
+    def __str__(self) -> str:
+        exact = f"({self.digits}, {self.scale})" if self.family == "decimal" else ""
+        return f"{self.family}{exact} in {self.file}"
+
+
+class Mixed(NamedTuple):
+    """A column that has integers in some files and floats in others.
+
+    Attributes:
+        column: Its name in the statistics of the files.
+        most: The largest integer that the floats hold.
+        message: What to say of larger ones.
+    """
+
+    column: str
+    most: int
+    message: str
 
 
 def layouts_sql(listing: str) -> str:
@@ -38,7 +81,7 @@ def layouts_sql(listing: str) -> str:
 
 def check_layouts(
     layouts: Sequence[Mapping[str, Any]], label: str, required: Iterable[str]
-) -> bool:
+) -> tuple[bool, list[Mixed]]:
     """Check that Parquet files have the columns that they need, once, in types that go together.
 
     Args:
@@ -47,30 +90,66 @@ def check_layouts(
         required: Columns that each file must have.
 
     Returns:
-        Whether all files have the same columns in the same order, with the same types.
+        Whether all files have the same columns in the same order, with the same types; and the
+        columns whose types go together unless they have large integers.
 
     Raises:
         SourceError: A file has not.
     """
-    seen: dict[tuple[str, ...], tuple[str, str]] = {}
+    seen: dict[tuple[str, ...], list[_Leaf]] = {}
     for layout in layouts:
         file = Path(layout["file"]).name
         columns = _columns(layout["layout"])
         if twice := [name for name, count in Counter(columns).items() if count > 1]:
             raise SourceError(f"Source {label!r}: column {twice[0]!r} occurs twice in {file}.")
-        leaves = dict(_leaves(layout["layout"]))
         check_required(label, file, columns, required)
-        for path, family in leaves.items():
-            if family == "null":  # it is of every type
-                continue
-            other, another = seen.setdefault(path, (family, file))
-            kinds = {family, other}
-            if len(kinds) > 1 and not any(kinds <= group for group in _TOGETHER):
-                raise SourceError(
-                    f"Source {label!r}: column {'.'.join(path)!r} is {other} in {another} and "
-                    f"{family} in {file}. Write all files with one type."
-                )
-    return len(layouts) == 1
+        for path, leaf in _leaves(layout["layout"], file):
+            if leaf.family != "null":  # it is of every type
+                seen.setdefault(path, []).append(leaf)
+    mixed = [_together(label, path, leaves) for path, leaves in seen.items() if len(leaves) > 1]
+    return len(layouts) == 1, [each for each in mixed if each is not None]
+
+
+def _together(label: str, path: tuple[str, ...], leaves: Sequence[_Leaf]) -> Mixed | None:
+    """Check the types that one column, or one value inside of it, has in all layouts."""
+    families = {leaf.family for leaf in leaves}
+    floats = {leaf.physical for leaf in leaves if leaf.family == "number"}
+    decimals = [leaf for leaf in leaves if leaf.family == "decimal"]
+    exact = [leaf for leaf in leaves if leaf.family in ("decimal", "integer")]
+    if len(families) > 1 and not any(families <= group for group in _TOGETHER):
+        agree = False
+    elif floats:
+        agree = not decimals or (
+            floats == {"DOUBLE"} and max(leaf.digits for leaf in decimals) <= _DOUBLE_DIGITS
+        )
+    else:
+        whole = max((leaf.digits - leaf.scale for leaf in exact), default=0)
+        scale = max((leaf.scale for leaf in exact), default=0)
+        agree = not decimals or whole + scale <= _DECIMAL_DIGITS
+    first = leaves[0]
+    other = next((leaf for leaf in leaves if leaf[:4] != first[:4]), first)
+    message = f"Source {label!r}: column {'.'.join(path)!r} is {other} and {first}"
+    if not agree:
+        raise SourceError(f"{message}. Write all files with one type.")
+    if not floats or "integer" not in families:
+        return None
+    most = _DOUBLE if "DOUBLE" in floats else _FLOAT
+    message += (
+        f", and has integers beyond {most:,}, which floats round. Write all files with one type."
+    )
+    return Mixed(exact[0].column, most, message)
+
+
+def large_integers_sql(listing: str, column: str, most: int) -> str:
+    """Return the query whether a column may have integers beyond a limit, by its statistics."""
+    quoted = column.replace("'", "''")
+    return (
+        "SELECT count(*) FROM parquet_metadata(["
+        f"{listing}]) WHERE path_in_schema = '{quoted}' AND type IN ('INT32', 'INT64') "
+        "AND stats_null_count IS DISTINCT FROM num_values AND NOT coalesce("
+        f"TRY_CAST(stats_min_value AS HUGEINT) >= -{most} "
+        f"AND TRY_CAST(stats_max_value AS HUGEINT) <= {most}, false)"
+    )
 
 
 def check_required(label: str, file: str, columns: Iterable[str], required: Iterable[str]) -> None:
@@ -98,32 +177,44 @@ def _columns(layout: Sequence[Mapping[str, Any]]) -> list[str]:
     return names
 
 
-def _leaves(layout: Sequence[Mapping[str, Any]]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield path → family of each value in a schema, which lists an outside before its inside."""
+def _leaves(
+    layout: Sequence[Mapping[str, Any]], file: str
+) -> Iterator[tuple[tuple[str, ...], _Leaf]]:
+    """Yield path → type of each value in a schema, which lists an outside before its inside."""
     nodes = iter([_Node(**node) for node in layout])
     root = next(nodes)
     for _ in range(root.children):
-        yield from _inside(next(nodes), nodes, ())
+        node = next(nodes)
+        yield from _inside(node, nodes, (node.name,), (node.name,), file)
 
 
 def _inside(
-    node: _Node, nodes: Iterator[_Node], path: tuple[str, ...]
-) -> Iterator[tuple[tuple[str, ...], str]]:
-    here = (*path, node.name)
+    node: _Node, nodes: Iterator[_Node], path: tuple[str, ...], names: tuple[str, ...], file: str
+) -> Iterator[tuple[tuple[str, ...], _Leaf]]:
+    """Yield the values in a node; writers name what is inside of lists and maps as they like."""
     if not node.children:
-        yield here, _family(node)
+        yield path, _leaf(node, ", ".join(names), file)
         return
     is_struct = not node.logical.startswith(("List", "LIST", "Map", "MAP"))
     for number in range(node.children):
         child = next(nodes)
+        inside = (*names, child.name)
         if is_struct:
-            yield from _inside(child, nodes, here)
-            continue
-        # Writers name what is inside of lists and maps as they like.
-        for position in range(child.children):
-            yield from _inside(next(nodes)._replace(name=f"{number}{position}"), nodes, here)
-        if not child.children:
-            yield (*here, str(number)), _family(child)
+            yield from _inside(child, nodes, (*path, child.name), inside, file)
+        elif not child.children:
+            yield (*path, str(number)), _leaf(child, ", ".join(inside), file)
+        for position in range(0 if is_struct else child.children):
+            item = next(nodes)
+            item_path = (*path, f"{number}{position}")
+            yield from _inside(item, nodes, item_path, (*inside, item.name), file)
+
+
+def _leaf(node: _Node, column: str, file: str) -> _Leaf:
+    family, physical = _family(node), node.physical or ""
+    digits, scale = _INTEGER_DIGITS.get(physical, 0), 0
+    if family == "decimal":
+        digits, scale = node.digits[0] or 0, node.digits[1] or 0
+    return _Leaf(family, physical, digits, scale, column, file)
 
 
 def _family(node: _Node) -> str:

@@ -22,7 +22,12 @@ from feature_platform.offline.duckdb.dialect import DuckDBDialect
 from feature_platform.offline.duckdb.errors import translated
 from feature_platform.offline.duckdb.files import Files, list_files, literal_path
 from feature_platform.offline.duckdb.join import DuckDBJoin
-from feature_platform.offline.duckdb.layouts import check_layouts, check_required, layouts_sql
+from feature_platform.offline.duckdb.layouts import (
+    check_layouts,
+    check_required,
+    large_integers_sql,
+    layouts_sql,
+)
 from feature_platform.offline.duckdb.source_state import source_state
 from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
@@ -281,10 +286,15 @@ class DuckDBSession(Session):
 
     def _are_alike(self, label: str, names: list[str], required: Sequence[str]) -> bool:
         try:
-            layouts = self.db.sql(layouts_sql(self._listing(names))).to_arrow_table().to_pylist()
+            listing = self._listing(names)
+            layouts = self.db.sql(layouts_sql(listing)).to_arrow_table().to_pylist()
+            alike, mixed = check_layouts(layouts, label, required)
+            for column, most, message in mixed:
+                if self.db.sql(large_integers_sql(listing, column, most)).fetchall() != [(0,)]:
+                    raise SourceError(message)
         except (duckdb.Error, OSError) as error:
             raise _unreadable(label)(first_line(error)) from error
-        return check_layouts(layouts, label, required)
+        return alike
 
     def _list(self, label: str, location: Mapping[str, str]) -> tuple[list[str], Files]:
         files = list_files(label, location, self._root)
