@@ -141,7 +141,7 @@ class RepoConfig(BaseModel):
     server: ServerSettings = ServerSettings()
     provider: str = "local"
     repos: dict[str, str] = {}
-    model_registry: str = ""
+    model_registry: str = Field(default="", repr=False)
     projects: dict[str, ProjectStores] = {}
     online_store: AnyOnlineSettings | None = SqliteSettings()
     broker: AnyBrokerSettings | None = Field(default=None, repr=False)

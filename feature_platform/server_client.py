@@ -21,7 +21,6 @@ REQUEST_HEADER: Final = "X-Request-Id"
 REQUEST_ID_LENGTH: Final = 16
 ARROW: Final = "application/vnd.apache.arrow.stream"
 JSON: Final = "application/json"
-VERSION: Final = b"feature_platform.registry_version"  # beside the rows of a training set
 WORK_SECONDS: Final = 3600.0  # that a server may take for a load or a training set
 _CONNECT_SECONDS, _ANSWER_SECONDS = 5.0, 60.0
 _LONGEST_TRY_SECONDS = 30.0

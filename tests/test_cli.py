@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from tests_support import raises
 
+from feature_platform import Entity
 from feature_platform.cli import main
 from feature_platform.cli.commands import SECTIONS
 from feature_platform.cli.row_files import read_rows
@@ -572,3 +573,16 @@ def test_options_of_feast_are_understood(folders: Path) -> None:
     asked = ["get-online-features", "--features", "driver_stats", "--entities"]
     refused = run("-C", platform, *asked, "driver_id=1", code=2).output
     assert '{"driver_id": 1001}' in refused
+
+
+def test_texts_of_others_do_not_command_a_terminal(tmp_path: Path) -> None:
+    """An escape sequence in a description or a message is shown, not sent."""
+    (tmp_path / "feature_store.yaml").write_text("project: p\nteam: platform\nregistry: r.db\n")
+    text = "x\x1b]0;title\x07\x9b1m"
+    entity = Entity(name="odd", description=text)
+    FeatureStore(tmp_path).apply([entity], message=text, client=text)
+    for command in (["list"], ["describe", "odd"], ["history"], ["show", "1"], ["diff", "0", "1"]):
+        result = CliRunner().invoke(main, ["-C", str(tmp_path), *command])
+        assert result.exit_code == 0
+        assert not {"\x1b", "\x07", "\x9b"} & set(result.output)
+    assert "\\x1b]0;title" in CliRunner().invoke(main, ["-C", str(tmp_path), "list"]).output

@@ -204,3 +204,12 @@ def test_frames_of_pandas_may_have_only_text() -> None:
     assert table.column_names == ["k", "1", "at"]
     assert table["k"].to_pylist() == ["a", None]
     assert table["1"].to_pylist() == [1, 2]
+
+
+def test_half_floats_and_lists_of_integers_become_declared_types() -> None:
+    halves = pa.array(np.array([1, 2], np.float16))
+    assert exact_array(halves, pa.int64()).to_pylist() == [1, 2]
+    with pytest.raises(ValueError, match="rounded"):
+        exact_array(pa.array(np.array([2**11], np.float16)), pa.int64())
+    lists = exact_array([[2**24 + 1]], pa.list_(pa.float32()))
+    assert lists.to_pylist() == [[2.0**24]]  # rounded like any float

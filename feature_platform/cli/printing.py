@@ -13,6 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from feature_platform.definitions import attributes, label_of
 from feature_platform.governance import Effect, Plan
@@ -22,6 +23,7 @@ from feature_platform.registry import Commit
 from feature_platform.services.plan_report import Backfill, PlanReport
 
 _COLOURS = {"+": "green", "~": "yellow", "-": "red"}
+_CONTROLS = {n: f"\\x{n:02x}" for n in (*range(32), *range(127, 160)) if chr(n) not in "\n\t"}
 _FREE_TEXT = ("description", "message", "value", "changes")
 
 
@@ -141,10 +143,18 @@ def print_table(
     console().print(table if rows else escape(nothing))
 
 
+class _Screen(Console):
+    """A console that shows control characters: texts of others must not command a terminal."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return text with its markup, and with control characters as escapes."""
+        return super().render_str(text.translate(_CONTROLS), **options)
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console without line wrapping, so that output can be copied and piped."""
-    screen = Console(stderr=stderr, highlight=False, soft_wrap=True)
-    return screen if screen.is_terminal else Console(stderr=stderr, highlight=False, width=10_000)
+    screen = _Screen(stderr=stderr, highlight=False, soft_wrap=True)
+    return screen if screen.is_terminal else _Screen(stderr=stderr, highlight=False, width=10_000)
 
 
 def print_json(value: object) -> None:

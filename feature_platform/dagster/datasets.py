@@ -15,7 +15,7 @@ from feature_platform.dagster.models import newest_model
 from feature_platform.dagster.repo_context import RepoContext
 from feature_platform.dagster.resources import FeatureStoreResource
 from feature_platform.dagster.translator import FeatureStoreTranslator
-from feature_platform.definitions import FeatureService
+from feature_platform.definitions import FeatureService, separators_folded
 from feature_platform.errors import RequestError
 from feature_platform.retrieval import Split, to_arrow, to_pandas
 from feature_platform.table import EVENT_TIMESTAMP
@@ -80,8 +80,9 @@ def training_set_asset(
             return Dataset(job, split, job.registry_version, label)
 
     return _asset(
-        target, name, compute, spine=spine, key=key or [name, "training_set"], deps=deps,
-        partitions=partitions, io_manager=io_manager, kind="training_set", options=options,
+        target, name, compute, spine=spine,
+        key=key or [separators_folded(name), "training_set"], deps=deps, partitions=partitions,
+        io_manager=io_manager, kind="training_set", options=options,
     )  # fmt: skip
 
 
@@ -144,8 +145,9 @@ def batch_scoring_asset(
         return Dataset(scored, None, job.registry_version)
 
     return _asset(
-        target, name, compute, spine=spine, key=key or [name, "scores"], deps=deps,
-        partitions=partitions, io_manager=io_manager, kind="scores", options=options,
+        target, name, compute, spine=spine,
+        key=key or [separators_folded(name), "scores"], deps=deps, partitions=partitions,
+        io_manager=io_manager, kind="scores", options=options,
     )  # fmt: skip
 
 

@@ -145,6 +145,11 @@ class FileSource(BatchSource):
                 "path: it is not an S3 address. Write s3://bucket/key, without empty parts; "
                 "credentials come from the environment."
             )
+        if self.date_partition_column and self.location()["format"] == "csv":
+            raise ValueError(
+                "date_partition_column: CSV files are read without partition columns. Write "
+                "Parquet, or leave it out."
+            )
         return self
 
     def location(self) -> dict[str, str]:

@@ -87,8 +87,12 @@ def typed(
     """
     if isinstance(stored, pa.UuidType) and declared in (None, pa.string()):
         return dialect.uuid(column)
+    if declared is None and pa.types.is_null(stored):
+        return f"CAST({column} AS {dialect.type_name(pa.string())})"  # null, beside any key
     if declared is None:
-        return column
+        has_nanoseconds = pa.types.is_timestamp(stored) and stored.unit == "ns"
+        microseconds = dialect.microseconds(column, stored) if has_nanoseconds else None
+        return dialect.instant(microseconds) if microseconds else column
     if _holds_only_nulls(stored, declared):
         return f"CAST({column} AS {dialect.type_name(declared)})"
     read = _read_decimal if holds_decimals(declared) else _read

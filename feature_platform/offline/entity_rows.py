@@ -59,7 +59,12 @@ def check_keys(columns: Columns, read: ViewRead, source: SourceSql) -> None:
     """
     for key, column in read.keys.items():
         key_type = source.key_types[key]
-        if not comparable(columns[column], key_type):
+        if pa.types.is_timestamp(columns[column]) and columns[column].unit == "ns":
+            raise RequestError(
+                f"The entity rows' column {column!r} has nanoseconds, which no key has. Cast it to "
+                "microseconds."
+            )
+        if not pa.types.is_null(key_type) and not comparable(columns[column], key_type):
             raise RequestError(
                 f"The entity rows' column {column!r} is {columns[column]}, and view "
                 f"{read.label!r} is keyed by {key_type}. Cast it; with pandas, integers "

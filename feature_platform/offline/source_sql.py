@@ -9,6 +9,7 @@ from feature_platform.errors import RequestError, SourceError, did_you_mean
 from feature_platform.offline.columns import typed
 from feature_platform.offline.dialect import Dialect
 from feature_platform.table import SourceTable, Table
+from feature_platform.types.arrow import TIMESTAMP
 
 _SHOWN = 20
 
@@ -168,7 +169,10 @@ def source_sql(
 
 
 def _key_type(stored: pa.DataType) -> pa.DataType:
-    return pa.string() if isinstance(stored, pa.UuidType) else stored
+    if isinstance(stored, pa.UuidType):
+        return pa.string()
+    has_nanoseconds = pa.types.is_timestamp(stored) and stored.unit == "ns"
+    return TIMESTAMP if has_nanoseconds else stored
 
 
 def _stored(columns: Mapping[str, object]) -> dict[str, str]:

@@ -63,9 +63,9 @@ class FeatureStatistics:
 
 
 class Statistics(dict[str, FeatureStatistics]):
-    """Feature → its statistics; a prompt and a notebook show them as a table."""
+    """Feature → its statistics; prompts and notebooks show a table, with ~ at estimates."""
 
-    HEADS = ("feature", "rows", "nulls", "distinct", "min", "median", "mean", "max", "stddev")
+    HEADS = ("feature", "rows", "nulls", "~distinct", "min", "~median", "mean", "max", "stddev")
 
     def cells(self) -> list[tuple[str, ...]]:
         """Return a row for each feature, with a text for each of `HEADS`."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
+from math import isnan
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -86,6 +87,8 @@ def _array(name: object, values: Any, dtype: pa.DataType | None, *, maps: bool) 
     """Return values of Python as an array of one type; arrays as they are."""
     if not isinstance(values, (list, tuple)) and str(getattr(values, "dtype", "")) != "object":
         return values
+    if dtype is not None and not pa.types.is_floating(dtype):  # as pandas writes missing values
+        values = [None if type(value) is float and isnan(value) else value for value in values]
     if dtype is not None and pa.types.is_nested(dtype):
         with suppress(ValueError, TypeError):  # whoever checks the rows says which value it is
             return exact_array(values, dtype)

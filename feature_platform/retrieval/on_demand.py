@@ -33,6 +33,7 @@ Types = Mapping[str, pa.DataType]
 
 _MOST_TRIED_ALONE = 1000
 _MUTABLE = frozenset({list, dict})
+_UNORDERED = (str, bytes, set, frozenset, Mapping)  # or not of rows
 _EXACT = Context(prec=76)
 """Sums and products of two decimals of 38 digits are exact in it; Python's own has 28 digits."""
 
@@ -124,7 +125,9 @@ class Step:
         request = self._step.request
         if name not in request.names:
             return None
-        return converter(request.field(name).type)
+        dtype = request.field(name).type
+        holds_nan = pa.types.is_floating(dtype) or pa.types.is_decimal(dtype)
+        return converter(dtype, nan_is_null=not holds_nan)
 
     @cached_property
     def _function(self) -> Function:
@@ -326,8 +329,11 @@ class Step:
 
     def _misfit(self, name: str, values: Any, keys: Any, error: ValueError) -> TransformationError:
         dtype = self._step.outputs.field(self._step.features[name]).type
-        listed = to_python(values) if hasattr(values, "to_pylist") else list(values)
-        row = first_misfit(listed, converter(dtype))
+        try:
+            listed = to_python(values) if hasattr(values, "to_pylist") else list(values)
+            row = first_misfit(listed, converter(dtype))
+        except OverflowError:  # Python has no such times
+            row = None
         position = "" if row is None else f" in row {row}{_format_keys(keys, self._keys, row)}"
         return self._wrong(f"{name!r} that is not {dtype}{position}: {error}")
 
@@ -339,6 +345,9 @@ class Step:
 
     def _whole(self, columns: list[Any], size: int) -> list[Any]:
         for name, column in zip(self._step.features, columns, strict=True):
+            if isinstance(column, _UNORDERED):
+                kind = type(column).__name__
+                raise self._wrong(f"a {kind} as {name!r}; rows need a list, in their order")
             try:
                 length = len(column)
             except TypeError:

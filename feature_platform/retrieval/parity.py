@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
+from feature_platform.offline import check_times_of
 from feature_platform.project import Retrieval
 from feature_platform.retrieval.backends import Backends
 from feature_platform.retrieval.on_demand import Steps
@@ -88,6 +89,8 @@ def verify(
         part = rows.slice(start, _ROWS_AT_ONCE)
         answer = reader.read(part, now)
         table = _from_history(backends, retrieval, part, answer, microseconds(now))
+        for batch in table.to_batches():
+            check_times_of(batch, "A source")
         truth = steps.extend(table)
         for mismatch in _differences(answer, truth, retrieval):
             counts[mismatch.feature] += 1

@@ -1,6 +1,6 @@
 """Training sets: point-in-time joins, computed when the result is read."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from html import escape
@@ -16,6 +16,7 @@ from feature_platform.errors import RequestError, first_line
 from feature_platform.offline import EntityRows, Progress, Query, Span, check_times_of
 from feature_platform.offline.files import Location
 from feature_platform.project import Retrieval
+from feature_platform.retrieval import own_columns
 from feature_platform.retrieval.backends import Backends, point_in_time
 from feature_platform.retrieval.convert import to_arrow, to_pandas
 from feature_platform.retrieval.datasets import (
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import polars as pl
     from pyspark.sql import DataFrame as SparkDataFrame
 
+REGISTRY_VERSION = b"feature_platform.registry_version"  # in the metadata of a training set
 _MOST_PARTITIONS = 100_000
 
 
@@ -326,7 +328,15 @@ def historical(
     reads = retrieval.reads
     if as_of is not None:
         reads = tuple(replace(read, as_of=as_of) for read in reads)
-    query = point_in_time(backends, retrieval.project, rows, reads, known_only=known_only)
+
+    def joined(rows: EntityRows) -> Query:
+        return point_in_time(backends, retrieval.project, rows, reads, known_only=known_only)
+
+    if isinstance(rows, pa.Table):
+        read_columns = {*retrieval.join_keys, *retrieval.request_fields}
+        query = own_columns.around(_floored(rows, retrieval.join_keys), read_columns, joined)
+    else:
+        query = joined(rows)
 
     def answer(reader: pa.RecordBatchReader) -> pa.RecordBatchReader:
         return _answer(reader, retrieval, backends.step_of)
@@ -353,6 +363,18 @@ def recorded(
     }
 
 
+def _floored(rows: pa.Table, keys: Iterable[str]) -> pa.Table:
+    """Return rows whose keys have no nanoseconds, as those of views."""
+    from pyarrow import compute
+
+    for position, field in enumerate(rows.schema):
+        if field.name in keys and pa.types.is_timestamp(field.type) and field.type.unit == "ns":
+            floored = compute.floor_temporal(rows[position], unit="microsecond")
+            times = floored.cast(pa.timestamp("us", field.type.tz))
+            rows = rows.set_column(position, field.name, times)
+    return rows
+
+
 def _described(rows: EntityRows) -> dict[str, Any]:
     """Describe entity rows for the manifest."""
     if isinstance(rows, Span):
@@ -376,7 +398,7 @@ def _answer(
     types = {field.name: field.type for field in reader.schema}
     types |= {field.name: field.type for t in retrieval.transformations for field in t.outputs}
     outputs = [pa.field(name, types[column]) for name, column in retrieval.outputs.items()]
-    made_from = {"feature_platform.registry_version": str(retrieval.version)}
+    made_from = {REGISTRY_VERSION: str(retrieval.version)}
     schema = pa.schema([*entity_fields, *outputs], made_from)
     steps = Steps(retrieval.transformations, step_of, retrieval.join_keys)
     columns = [field.name for field in entity_fields] + list(retrieval.outputs.values())

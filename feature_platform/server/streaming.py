@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from feature_platform.retrieval import RetrievalJob
-from feature_platform.server_client import ARROW, VERSION
+from feature_platform.server_client import ARROW
 
 STALL_SECONDS: Final = 600.0  # a reader that takes nothing for so long has gone
 
@@ -29,7 +29,7 @@ class StreamedRows(StreamingResponse):
     def __init__(self, job: RetrievalJob) -> None:
         self._job = job
         self._reader = job.to_batches()
-        chunks = _chunks(self._reader, job.registry_version)
+        chunks = _chunks(self._reader)
         try:
             first = [*islice(chunks, 1)]
         except BaseException:
@@ -70,10 +70,9 @@ class StreamedRows(StreamingResponse):
         self._reader.close()
 
 
-def _chunks(reader: pa.RecordBatchReader, version: int) -> Iterator[bytes]:
+def _chunks(reader: pa.RecordBatchReader) -> Iterator[bytes]:
     sink = _Chunks()
-    schema = reader.schema.with_metadata({VERSION: str(version)})
-    with pa.ipc.new_stream(sink, schema) as writer:
+    with pa.ipc.new_stream(sink, reader.schema) as writer:
         for batch in reader:
             writer.write_batch(batch)
             yield from sink.take()

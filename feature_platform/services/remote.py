@@ -21,8 +21,8 @@ from feature_platform.retrieval import (
     to_arrow,
 )
 from feature_platform.retrieval.request import columns_of_mapping
-from feature_platform.retrieval.training import recorded
-from feature_platform.server_client import ARROW, VERSION, WORK_SECONDS, ServerClient
+from feature_platform.retrieval.training import REGISTRY_VERSION, recorded
+from feature_platform.server_client import ARROW, WORK_SECONDS, ServerClient
 from feature_platform.types.arrow import to_python
 
 REQUEST, RESPONSE = b"feature_platform.request", b"feature_platform.response"
@@ -328,9 +328,9 @@ class RemoteJob(RetrievalJob):
     def to_batches(self) -> pa.RecordBatchReader:
         """Stream the result; see `RetrievalJob.to_batches`."""
         reader = super().to_batches()
-        schema = reader.schema
-        self.registry_version = int((schema.metadata or {}).get(VERSION, self.registry_version))
-        return pa.RecordBatchReader.from_batches(schema.remove_metadata(), reader)
+        version = (reader.schema.metadata or {}).get(REGISTRY_VERSION, self.registry_version)
+        self.registry_version = int(version)
+        return reader
 
 
 def training_set(

@@ -4,8 +4,8 @@ import pyarrow as pa
 
 from feature_platform.types.arrow import Column, is_list
 
-# Microseconds since 1970 of the first and the last moment that Python has.
-_FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+_FIRST_S, _END_S = -62_135_596_800, 253_402_300_800  # of what Python has, since 1970
+_PARTS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 def check_times(column: Column) -> None:
@@ -18,9 +18,11 @@ def check_times(column: Column) -> None:
 
     while is_list(column.type):
         column = compute.list_flatten(column)
-    numbers = column.cast(pa.int64())
-    limits = compute.min_max(numbers).as_py()
-    if limits["min"] is not None and (limits["min"] < _FIRST_US or limits["max"] > _LAST_US):
+    parts = _PARTS[column.type.unit]
+    limits = compute.min_max(column.cast(pa.int64())).as_py()
+    if limits["min"] is not None and (
+        limits["min"] < _FIRST_S * parts or limits["max"] >= _END_S * parts
+    ):
         raise ValueError("a time is outside of the years 1 to 9999 in UTC")
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from feature_platform.errors import abbreviate
 from feature_platform.types.arrow import Column, is_list, is_nested, to_python
-from feature_platform.types.arrow_times import parse_times
+from feature_platform.types.arrow_times import check_times, parse_times
 from feature_platform.types.decimals import exact_decimals, holds_decimals, is_lossless
 
 _LISTS = (list, tuple, set, frozenset)
@@ -245,6 +245,7 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
         ValueError: The types do not fit, or a value would change.
     """
     if column.type == dtype:
+        _check_times(column)
         return column
     if isinstance(innermost(column.type), pa.UuidType):
         column = pa.array(_uuids_as_text(column.to_pylist()))
@@ -261,10 +262,16 @@ def exact_cast(column: Column, dtype: pa.DataType) -> Column:
         cast = _prepared(column, dtype).cast(dtype)
     except pa.ArrowException as error:
         raise ValueError(str(error)) from error
+    _check_times(cast)
     _check_exact_integers(column, dtype)
     if _infinities(cast) != _infinities(column):
         raise ValueError(f"a value is too large for {dtype}")
     return cast
+
+
+def _check_times(column: Column) -> None:
+    if pa.types.is_timestamp(innermost(column.type)):
+        check_times(column)
 
 
 def _check_exact_integers(column: Column, dtype: pa.DataType) -> None:
@@ -281,6 +288,8 @@ def _check_exact_integers(column: Column, dtype: pa.DataType) -> None:
     while is_list(column.type):
         column = compute.list_flatten(column)
     bits = {16: 11, 32: 24}.get(stored.bit_width, 53)
+    if stored.bit_width == 16:  # noqa: PLR2004 - Arrow computes nothing with half floats
+        column = column.cast(pa.float32())
     largest = compute.max(compute.abs(column)).as_py()
     if largest is not None and largest >= 2**bits:
         raise ValueError(f"{largest!r} may have been rounded; pass integers, not floats")
@@ -320,9 +329,13 @@ def _prepared(column: Column, dtype: pa.DataType) -> Column:
         return compute.floor_temporal(column, unit="microsecond")
     if pa.types.is_timestamp(dtype) and _is_text(column.type):
         return compute.floor_temporal(parse_times(column), unit="microsecond")
-    if pa.types.is_float32(dtype) and pa.types.is_integer(column.type):
-        return column.cast(pa.float64())  # exact, then rounded like any float
+    if pa.types.is_float32(innermost(dtype)) and pa.types.is_integer(innermost(column.type)):
+        return column.cast(_of_doubles(column.type))  # exact, then rounded like any float
     return column
+
+
+def _of_doubles(dtype: pa.DataType) -> pa.DataType:
+    return pa.list_(_of_doubles(dtype.value_type)) if is_list(dtype) else pa.float64()
 
 
 def _infinities(column: Column) -> int:

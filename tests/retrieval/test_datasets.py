@@ -3,6 +3,7 @@
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pandas as pd
@@ -24,9 +25,16 @@ from feature_platform import (
     SavedDatasetFileStorage,
     TimeSplit,
 )
-from feature_platform.errors import NotFoundError, RequestError, SchemaError, StoreError
+from feature_platform.errors import (
+    DefinitionError,
+    NotFoundError,
+    RequestError,
+    SchemaError,
+    SourceError,
+    StoreError,
+)
 from feature_platform.offline.s3 import s3_client
-from feature_platform.types import Float32, Int64
+from feature_platform.types import Float32, Int64, String
 
 
 def spine(count: int = 3) -> pd.DataFrame:
@@ -442,3 +450,57 @@ def test_s3_holds_results_datasets_and_entity_rows(
     stored = {entry["Key"] for entry in s3.list_objects_v2(Bucket=bucket)["Contents"]}
     assert {key.split("/")[0] for key in stored} == {"sets", "days", "datasets", "rows.parquet"}
     assert set(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("folder", ["day=20260101", "day=today", "day=__HIVE_DEFAULT_PARTITION__"])
+def test_a_folder_that_is_not_a_day_is_refused(open_store, tmp_path: Path, folder: str) -> None:
+    """Its rows would be left out in silence."""
+    source = FileSource(name="days", path="days", date_partition_column="day")
+    view = FeatureView(
+        name="daily", entities=[Entity(name="id", value_type=Int64)], source=source,
+        schema=[Field(name="x", dtype=Int64)],
+    )  # fmt: skip
+    store = open_store()
+    store.apply([view])
+    rows = pd.DataFrame({"id": [1], "event_timestamp": [NOON], "x": [1]})
+    store.write_to_offline_store("daily", rows)
+    (tmp_path / "days" / "day=2026-01-01").rename(tmp_path / "days" / folder)
+    with raises(SourceError, "'days'", folder):
+        store.get_historical_features(rows.drop(columns="x"), ["daily"]).to_arrow()
+    with raises(SourceError, "'days'", folder):
+        store.materialize(NOON - HOUR, NOON)
+
+
+def test_partition_folders_of_csv_files_are_refused_when_declared() -> None:
+    with raises(DefinitionError, "date_partition_column", "CSV"):
+        FileSource(name="days", path="days", file_format="csv", date_partition_column="day")
+
+
+@pytest.mark.parametrize(
+    ("names", "dtype", "values"),
+    [
+        (("k=1", "k=2"), String, ["1", "2"]),
+        (("k=2026-01-01",), String, ["2026-01-01"]),
+        (("k=01", "k=7"), Int64, [1, 7]),
+    ],
+)
+def test_values_of_partition_folders_have_their_declared_type(
+    open_store, tmp_path: Path, names: tuple[str, ...], dtype: Any, values: list[Any]
+) -> None:
+    for position, name in enumerate(names):
+        (tmp_path / "parts" / name).mkdir(parents=True)
+        times = pa.array([NOON - HOUR], pa.timestamp("us", "UTC"))
+        rows = pa.table({"event_timestamp": times, "x": [position]})
+        parquet.write_table(rows, tmp_path / "parts" / name / "a.parquet")
+    view = FeatureView(
+        name="parted", entities=[Entity(name="k", value_type=dtype)],
+        source=FileSource(name="parts", path="parts"), schema=[Field(name="x", dtype=Int64)],
+    )  # fmt: skip
+    store = open_store()
+    store.apply([view])
+    asked = pa.table({"k": values, "event_timestamp": [NOON] * len(values)})
+    answer = store.get_historical_features(asked, ["parted"]).to_arrow()
+    assert answer["x"].to_pylist() == list(range(len(values)))
+    store.materialize(NOON - 2 * HOUR, NOON)
+    online = store.get_online_features(["parted"], {"k": values}).to_dict()
+    assert online["x"] == list(range(len(values)))

@@ -223,7 +223,6 @@ def test_every_type_comes_back_in_its_declared_type(open_store, tmp_path: Path) 
         ),
         (lambda df: df.assign(trips=1), ["'trips'", "full_feature_names"]),
         (lambda df: df.assign(event_timestamp=5), ["'event_timestamp'", "int64"]),
-        (lambda df: df.assign(DRIVER_ID=1), ["'driver_id'"]),
         (lambda df: "select 1; drop table x", ["SELECT"]),
         (lambda df: "copy (select 1) to '/tmp/x'", ["SELECT"]),
         (lambda df: "selec 1", ['"selec"']),

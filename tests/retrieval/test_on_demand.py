@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
@@ -602,3 +603,44 @@ def test_rows_that_a_function_puts_into_another_order_find_theirs(open_store) ->
     rows = {"asked": [6, 5, 7], "event_timestamp": [NOON] * 3}
     history = store.get_historical_features(rows, ["sorted"]).to_arrow()
     assert history["answer"].to_pylist() == [6, 5, 7]
+
+
+@pytest.mark.parametrize("mode", ["row", "python", "pandas", "sql"])
+def test_times_that_no_store_can_give_back_are_refused(store: FeatureStore, mode: str) -> None:
+    def late(inputs: Any) -> Any:
+        value = np.datetime64("20000-01-01")
+        return pd.DataFrame({"u": pd.Series([value])}) if mode == "pandas" else {
+            "u": value if mode == "row" else [value]
+        }  # fmt: skip
+
+    code: dict[str, Any] = {"udf": late}
+    if mode == "sql":
+        code = {"expressions": {"u": "TIMESTAMPTZ '9999-12-31 00:00:00+00' + INTERVAL 1 YEAR"}}
+    field = Field(name="u", dtype=UnixTimestamp)
+    late_view = OnDemandFeatureView(
+        name="late", sources=["driver_stats:trips"], schema=[field], mode=mode, **code
+    )
+    store.apply([late_view], try_functions=False)
+    with raises(TransformationError, "'late'", "'u'"):
+        store.get_online_features(["late"], [{"driver_id": 1}])
+    with raises(TransformationError, "'late'", "'u'"):
+        store.get_historical_features(rows(1)[["driver_id", "event_timestamp"]], ["late"]).to_df()
+
+
+def test_a_request_value_before_the_first_year_is_refused(store: FeatureStore) -> None:
+    store.apply([view(by_row, "row")])
+    asked = {"driver_id": [1], "extra": [1.0], "at": ["0001-01-01T00:00:00+14:00"]}
+    with raises(RequestError, "'at'"):
+        store.get_online_features(["derived"], asked)
+
+
+@pytest.mark.parametrize("make", [set, frozenset, dict.fromkeys, lambda values: "abc"])
+def test_what_is_not_in_the_order_of_rows_is_refused(store: FeatureStore, make: Any) -> None:
+    field = Field(name="o", dtype=Int64)
+    odd = OnDemandFeatureView(
+        name="odd", sources=["driver_stats:trips"], schema=[field], mode="python",
+        udf=lambda inputs: {"o": make(inputs["trips"])},
+    )  # fmt: skip
+    store.apply([odd], try_functions=False)
+    with raises(TransformationError, "'odd'", "'o'"):
+        store.get_online_features(["odd"], [{"driver_id": 1}])

@@ -26,12 +26,12 @@ class Files:
 
     Attributes:
         paths: Sorted, in the client's form.
-        partitioned: Whether folders named `column=value` add columns.
+        partitions: Columns that folders named `column=value` add.
         client: The file system.
     """
 
     paths: tuple[str, ...]
-    partitioned: bool
+    partitions: tuple[str, ...]
     client: fs.FileSystem
 
     def state(self) -> list[tuple[str, int, int]]:
@@ -142,13 +142,13 @@ def _files(label: str, paths: list[str], fixed: str, client: fs.FileSystem) -> F
             f"layouts ({', '.join(sorted('/'.join(n) or 'none' for n in names))}); "
             "all must use the same one."
         )
-    partitioned = names != {()}
-    if partitioned and "=" in fixed:
+    [partitions] = names
+    if partitions and "=" in fixed:
         raise StoreError(
             f"Source {label!r} cannot be read: {fixed} has a folder named column=value above the "
             "source, which would be read as a column."
         )
-    return Files(tuple(sorted(paths)), partitioned, client)
+    return Files(tuple(sorted(paths)), partitions, client)
 
 
 def literal_path(path: str) -> str:

@@ -16,6 +16,7 @@ from pyarrow import fs, parquet
 
 from feature_platform.errors import ConfigError, RequestError, SourceError, StoreError, first_line
 from feature_platform.offline.base import EntityRows, Progress
+from feature_platform.offline.columns import check_times_of
 from feature_platform.offline.duckdb.append import append_files
 from feature_platform.offline.duckdb.csv import CSV_OPTIONS, column_types, only_integers, parse
 from feature_platform.offline.duckdb.dialect import DuckDBDialect
@@ -28,6 +29,7 @@ from feature_platform.offline.duckdb.layouts import (
     large_integers_sql,
     layouts_sql,
 )
+from feature_platform.offline.duckdb.partitions import partition_options
 from feature_platform.offline.duckdb.source_state import source_state
 from feature_platform.offline.entity_rows import check_unique
 from feature_platform.offline.paths import check_path
@@ -214,7 +216,10 @@ class DuckDBSession(Session):
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
         with translated():
-            return list(self.db.sql(sql).to_arrow_table().to_pylist())
+            table = self.db.sql(sql).to_arrow_table()
+        for batch in table.to_batches():
+            check_times_of(batch, "A source")
+        return list(table.to_pylist())
 
     def append(self, source: SourceTable, rows: pa.Table) -> str:
         return append_files(source, rows, self._root)
@@ -273,7 +278,7 @@ class DuckDBSession(Session):
         if file_format == "csv":
             return self._csv(table, source, names)
         required = [n for n in _required(table, source) if f"/{n}=" not in names[0]]
-        options = [f"hive_partitioning = {str(files.partitioned).lower()}"]
+        options = partition_options(self.sql, table, source, names, files.partitions)
         if len(names) > 1 and not self._are_alike(label, names, required):
             options.append("union_by_name = true")  # each query would open all files to bind
         relation = f"read_parquet([{self._listing(names)}], {', '.join(options)})"
@@ -281,7 +286,7 @@ class DuckDBSession(Session):
         if len(names) == 1 and any(f"{name}_1" in columns for name in columns):
             self._are_alike(label, names, [])  # DuckDB renames the second of two columns
         # Pruned files are not counted, so the index of a file is not stable.
-        row_id = ("filename" if files.partitioned else "file_index", "file_row_number")
+        row_id = ("filename" if files.partitions else "file_index", "file_row_number")
         return Relation(relation, columns, _free(row_id, columns))
 
     def _are_alike(self, label: str, names: list[str], required: Sequence[str]) -> bool:
