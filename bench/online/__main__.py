@@ -130,7 +130,7 @@ def goals(found: Found) -> list[str]:
     results = []
     for store, case, batch, limit in GOALS:
         cost = found[store]["ours"][case]["cpu"][str(batch)]
-        title = f"{store}, {CASES[case]}, {batch} rows: at most {limit} ms"
+        title = f"{store}, {CASES[case]}, {batch} row{'s' * (batch > 1)}: at most {limit} ms"
         results.append(target(title, f"{cost:.3f}", reached=cost <= limit))
     most, least = max(ratios(found, "ours", "raw")), min(ratios(found, "Feast", "ours"))
     title = f"at most {TIMES_RAW} x raw everywhere"

@@ -135,7 +135,7 @@ def page(measured: dict[str, Any], sets: dict[str, float]) -> str:
         heads = titles(measured)
         table = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
         table += [f"| {' | '.join(row)} |" for row in lines(measured, batch)]
-        tables.append("\n".join([f"**{batch} keys a request**", "", *table]))
+        tables.append("\n".join([f"**{batch} key{'s' * (batch > 1)} per request**", "", *table]))
     goals = []
     for batch, goal in GOALS.items():
         cost = measured["ours"][str(batch)]["1"]["cpu"]

@@ -51,8 +51,8 @@ class FeatureStoreTranslator:
         Args:
             project: The project.
             namespace: `entity`, `source`, `feature_view` (on-demand views share it),
-                `feature_service`, `policy` or `transfer`; `online` for the online table of a view;
-                `registration` for an owner's registration.
+                `feature_service`, `policy`, `transfer`, `share`, `acceptance` or `project`;
+                `online` for the online table of a view; `registration` for an owner's registration.
             name: Name of the object, the view or the owner.
         """
         return dg.AssetKey([project, namespace, name.replace(" ", "_")])  # steps have no spaces
