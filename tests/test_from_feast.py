@@ -27,6 +27,7 @@ from feature_platform import (
     FileSource,
     OnDemandFeatureView,
     Project,
+    PushSource,
     RepoConfig,
     StreamSource,
     Transfer,
@@ -42,6 +43,7 @@ from feature_platform.errors import (
     RequestError,
     SchemaError,
 )
+from feature_platform.services.reconciling import Verdict
 from feature_platform.types import Array, Float32, Int32, Int64, Map, String
 
 PATHS = {
@@ -71,6 +73,7 @@ PATHS = {
     "value_type": ["ValueType"],
 }
 SOURCE = FileSource(path="data/trips.parquet")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 VIEW: dict[str, Any] = {"schema": [Field(name="trips", dtype=Int64)], "source": SOURCE}
 
 
@@ -364,11 +367,10 @@ def test_a_key_has_the_type_that_any_view_declares(tmp_path: Path) -> None:
 
 @pytest.fixture
 def untyped(tmp_path: Path) -> FeatureStore:
-    """A loaded view whose key has no type, a view that would give it one, and a reader."""
-    now = datetime.now(UTC)
-    rows = {"driver_id": [1], "event_timestamp": [now], "trips": [3]}
-    (tmp_path / "data").mkdir()
-    pd.DataFrame(rows).to_parquet(tmp_path / "data" / "trips.parquet")
+    """A loaded view whose key has no type, a view that would give it one, and a reader.
+
+    Its file was not there when it was applied, or the key would have its type.
+    """
     config = RepoConfig(project="p", team="platform", registry="r.db")
     store = FeatureStore(tmp_path, config=config)
     driver = Entity(name="driver", join_keys=["driver_id"])
@@ -376,8 +378,44 @@ def untyped(tmp_path: Path) -> FeatureStore:
     team = RepoConfig(project="p", team="growth", registry="r.db")
     reader = FeatureStore(tmp_path, config=team)
     reader.apply([FeatureService(name="model", features=["plain"])])
+    now = datetime.now(UTC)
+    rows = {"driver_id": [1], "event_timestamp": [now], "trips": [3]}
+    (tmp_path / "data").mkdir()
+    pd.DataFrame(rows).to_parquet(tmp_path / "data" / "trips.parquet")
     store.materialize_incremental(now)
     return store
+
+
+@pytest.mark.parametrize("keys", [[1, 2], ["a", "b"]], ids=["numbers", "texts"])
+@pytest.mark.parametrize("pushed", [False, True])
+def test_a_key_has_the_type_of_its_column(tmp_path: Path, keys: list[Any], pushed: bool) -> None:
+    """As most public repos leave it out: text and numbers are not two keys of one driver."""
+    (tmp_path / "data").mkdir()
+    times = [NOW - timedelta(hours=1)] * 2
+    rows = pd.DataFrame({"driver_id": keys, "event_timestamp": times, "trips": [3, 4]})
+    rows.to_parquet(tmp_path / "data" / "trips.parquet")
+    config = RepoConfig(project="p", team="platform", registry="r.db")
+    driver = Entity(name="driver", join_keys=["driver_id"])
+    history = VIEW["source"]
+    source = PushSource(name="pushed", batch_source=history) if pushed else history
+    view = FeatureView(name="plain", entities=[driver], **VIEW | {"source": source})
+    store = FeatureStore(tmp_path, config=config, clock=lambda: NOW)
+    assert store.apply([view])
+    expected = Int64 if keys == [1, 2] else String
+    assert store.get_entity("driver").value_type == expected
+    assert not store.plan([view])  # the code stays as it is
+    assert not store.audit([view])
+    assert store.assess([view]).verdict is Verdict.IN_SYNC
+
+    store.materialize(NOW - timedelta(days=1), NOW)
+    wrong = [str(key) for key in keys] if keys == [1, 2] else [7, 8]
+    assert store.get_online_features(["plain"], {"driver_id": keys}).to_dict()["trips"] == [3, 4]
+    with raises(RequestError, "driver_id"):
+        store.get_online_features(["plain"], {"driver_id": wrong})
+    with raises(SchemaError, "driver_id"):
+        store.write_to_online_store("plain", rows.assign(driver_id=wrong))
+    (tmp_path / "data" / "trips.parquet").unlink()
+    assert not store.plan([view])  # it is registered with its type
 
 
 TYPED = FeatureView(
@@ -428,7 +466,6 @@ def trips(tmp_path: Path) -> FeatureStore:
     return store
 
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LABELS = [{"a": "b"}, {"c": "d", "e": ""}, {}]
 
 

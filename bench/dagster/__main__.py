@@ -103,7 +103,7 @@ def goals(measured: dict[int, dict[str, dict[str, float]]]) -> list[str]:
     share = (ours - bare) / ours
     mark = "reached" if share <= MOST_SHARE else "**missed**"
     lines.append(
-        f"- load, {size:,} objects: our share of the time is {share:.0%}, at most {MOST_SHARE:.0%}, {mark}"
+        f"- load, {size:,} objects: our share is {share:.0%}, at most {MOST_SHARE:.0%}, {mark}"
     )
     tick = measured[size]["ours"]["tick"]
     lines.append(f"- tick, {size:,} objects, when something changed: {tick:.2f} s")

@@ -1,6 +1,6 @@
 """Feature views: the unit of storage, materialization and lineage."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -124,6 +124,12 @@ class FeatureView(View):
         if self._source is None or self._source.name != self.source:
             return entities
         return (*entities, self._source, *self._source.related())
+
+    def with_entities(self, entities: Mapping[str, Entity]) -> Self:
+        """Return a copy that brings these entities along in place of those of the same name."""
+        copied = self.model_copy()
+        copied._entities = tuple(entities.get(e.name, e) for e in self._entities)  # noqa: SLF001
+        return copied
 
 
 class StreamFeatureView(FeatureView):

@@ -29,6 +29,7 @@ from feature_platform.governance import plan as plan_changes
 from feature_platform.project import ProjectSnapshot, online_table
 from feature_platform.registry import Commit, SavedPlan
 from feature_platform.services.identity import identity_problems
+from feature_platform.services.key_types import with_key_types
 from feature_platform.services.models import Models, ModelVersion
 from feature_platform.services.plan_report import PlanReport, report
 from feature_platform.services.stores import Call, Stores
@@ -67,6 +68,7 @@ def plan(
             f"{repo.path} has no definitions, so a full sync would delete all objects of "
             f"{repo.config.team!r}. To delete them all, call teardown."
         )
+    desired = with_key_types(call, desired)
     _check_code(call, desired)
     planned = plan_changes(
         call.project,

@@ -3,10 +3,11 @@
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from feature_platform.definitions import Definition, OnDemandFeatureView, kinds, with_related
+from feature_platform.definitions import Definition, OnDemandFeatureView, kinds
 from feature_platform.errors import FeaturePlatformError
 from feature_platform.governance import Change, Plan, PlanContext, check
 from feature_platform.project import Key, ProjectSnapshot, advisories
+from feature_platform.services.key_types import with_key_types
 from feature_platform.services.stores import Call, Defined
 
 CHANGED = "changed"
@@ -44,7 +45,8 @@ def audit(call: Call, definitions: Defined = None) -> list[AuditFinding]:
     It costs about as much as the plan of a first apply, whatever the length of the history.
     """
     owner, project = call.stores.settings.team, call.project
-    findings = [*_broken_rules(call, owner), *_drift(project, owner, call.defined(definitions))]
+    desired = with_key_types(call, call.defined(definitions))
+    findings = [*_broken_rules(call, owner), *_drift(project, owner, desired)]
     differing = {finding.key for finding in findings if finding.rule == CHANGED}
     findings += _altered_code(call, owner, differing)
     findings += [
@@ -77,7 +79,7 @@ def _drift(
     owned = project.owned_by(owner)
     if not owned:  # nothing was applied yet, which is no drift
         return
-    defined = {Key(project.name, d.kind, d.name): d for d in with_related(definitions)}
+    defined = {Key(project.name, d.kind, d.name): d for d in definitions}
     for key, definition in defined.items():
         entry = project.snapshot.entries.get(key)
         if entry is None:

@@ -11,6 +11,7 @@ from feature_platform.governance import Plan
 from feature_platform.project import Cursor, Key, ProjectSnapshot
 from feature_platform.registry import Commit
 from feature_platform.services.applying import PlanOptions, plan, review
+from feature_platform.services.key_types import with_key_types
 from feature_platform.services.stores import Call, Defined
 
 
@@ -136,7 +137,8 @@ def superseding(call: Call, definitions: Iterable[Definition]) -> Commit | None:
     what was registered later. `None` if this state of the repo was never registered.
     """
     owner, project = call.stores.settings.team, call.project
-    desired = {Key(project.name, d.kind, d.name): d.to_json() for d in with_related(definitions)}
+    typed = with_key_types(call, list(definitions))
+    desired = {Key(project.name, d.kind, d.name): d.to_json() for d in typed}
     bodies = _owned_bodies(project, owner)
     commits = call.stores.registry.history(project=project.name, owner=owner)
     for commit in reversed(commits):
