@@ -59,3 +59,4 @@ from .retrieval import TimeSplit as TimeSplit
 from .services.writing import PushMode as PushMode
 from .store import FeatureStore as FeatureStore
 from .types import ValueType as ValueType
+from .version import __version__ as __version__

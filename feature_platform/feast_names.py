@@ -84,8 +84,14 @@ ABSENT: Final[dict[str, str]] = {
         """),
         TRANSFORM,
     ),
+    "DataSource": "Name the kind of source, such as FileSource.",
     "Feature": "Declare a Field with a type.",
     "FilterTranslator": "Filter the answer.",
+    **dict.fromkeys(
+        _words("GEProfiler ValidationReference ge_profiler"),
+        "Declare checks in fields and views; `feature-platform check` runs them.",
+    ),
+    "load_repo_config": "Use RepoConfig.load(folder).",
     "KinesisSource": "Use a StreamSource with Kafka or Redis, or push the rows.",
 }
 

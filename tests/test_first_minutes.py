@@ -333,3 +333,20 @@ def test_a_users_project_passes_strict_mypy(platform: Shell, tmp_path: Path) -> 
             env={**os.environ, "MYPY_CACHE_DIR": str(tmp_path / "mypy")},
         )  # fmt: skip
         assert done.returncode == 0, done.stdout
+
+
+def test_a_schema_is_printed_although_the_folder_cannot_be_loaded(tmp_path: Path) -> None:
+    """As for a view of Feast that has none yet."""
+    run = CliRunner().invoke
+    folder = tmp_path / "rides"
+    assert run(main, ["init", str(folder)]).exit_code == 0
+    views = folder / "feature_views.py"
+    text = views.read_text()
+    start, end = text.index("    schema=["), text.index("    source=")
+    views.write_text(text[:start] + text[end:])
+    refused = run(main, ["-C", str(folder), "plan"])
+    assert refused.exit_code == 1
+    assert "feature-platform schema" in refused.stderr
+    printed = run(main, ["-C", str(folder), "schema", "data/driver_stats"])
+    assert printed.exit_code == 0
+    assert 'Field(name="trips_today", dtype=Int64)' in printed.output

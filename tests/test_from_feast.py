@@ -29,6 +29,7 @@ from feature_platform import (
     Project,
     PushSource,
     RepoConfig,
+    SavedDataset,
     StreamSource,
     Transfer,
     feast_names,
@@ -569,11 +570,11 @@ def test_attributes_that_only_feast_has_say_what_to_use(trips: FeatureStore) -> 
     view = trips.get_feature_view("trips")
     asked = {"driver_id": [1], "event_timestamp": [NOW]}
     objects: list[Any] = [
-        view, trips, trips.get_historical_features(asked, ["trips:trips"]),
-        trips.get_online_features(["trips:trips"], {"driver_id": [1]}),
+        view, trips, trips.get_historical_features(asked, ["trips:trips"]), trips.registry,
+        trips.get_online_features(["trips:trips"], {"driver_id": [1]}), SavedDataset("x", "x", {}),
     ]  # fmt: skip
-    for item, (kind, names) in zip(objects, ATTRIBUTES.items(), strict=True):
-        assert kind in [of.__name__ for of in type(item).__mro__]
+    for kind, names in ATTRIBUTES.items():
+        [item] = [o for o in objects if kind in [of.__name__ for of in type(o).__mro__]]
         for name, remedy in names.items():
             with raises(AttributeError, name, remedy):
                 getattr(item, name)

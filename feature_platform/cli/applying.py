@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -108,7 +109,7 @@ def init(
     out.print("Next:" if team is None else "Next, once the platform team has applied its repo:")
     for step in steps:
         out.print(f"  {escape(program_for(folder))} {escape(step)}", soft_wrap=True)
-    out.print(f"  python {escape(str(folder / 'workflow.py'))}")
+    out.print(f"  python {escape(quote(str(folder / 'workflow.py')))}")
 
 
 @command()
@@ -260,19 +261,20 @@ def _print_undefined(store: FeatureStore) -> None:
 
 
 @command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+@_override
 @json_option
-def teardown(repo: Path, *, yes: bool, as_json: bool) -> None:
+def teardown(repo: Path, *, yes: bool, override: str, as_json: bool) -> None:
     """Delete all of your own objects, and their online tables."""
     store = FeatureStore(repo)
-    planned = store.plan([], partial=False, mass_delete=True)
+    planned = store.plan([], partial=False, mass_delete=True, override=override)
     if problems := store.review(planned, costs=False).problems:
         raise RefusedError(planned.owner, planned.project, problems)
     count = len(planned.changes)
     if count and not yes:
         objects = f"all {count} objects of {planned.owner!r} in {planned.project!r}"
         click.confirm(f"Delete {objects}?", abort=True, err=True)
-    commit = store.teardown()
+    commit = store.commit(planned, message="teardown", client=CLIENT)
     if as_json:
         print_json(commit_json(commit) if commit else None)
     else:

@@ -76,7 +76,10 @@ def _reported(*, as_json: bool) -> Iterator[None]:
                 warnings.simplefilter("ignore", SettingWarning)
             yield
     except OSError as error:
-        _tell(RequestError(f"{error.filename or 'output'}: {error.strerror}."), as_json=as_json)
+        _tell(
+            RequestError(f"{error.filename or 'output'}: {error.strerror or error}."),
+            as_json=as_json,
+        )
     except FeaturePlatformError as error:
         _tell(error, as_json=as_json)
 

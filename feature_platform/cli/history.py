@@ -140,7 +140,12 @@ class _Kind(click.Choice[str]):
     def convert(self, value: Any, param: Any, ctx: Any) -> str:
         name = str(value).replace("-", "_")
         singular = {"entities": "entity", "policies": "policy"}.get(name, name.removesuffix("s"))
-        names = {"data_source": "source", "on_demand_feature_view": "on_demand_view"}
+        names = {
+            "data_source": "source",
+            "on_demand_feature_view": "on_demand_view",
+            "service": "feature_service",
+            "view": "feature_view",
+        }
         return super().convert(names.get(singular, singular), param, ctx)
 
 
@@ -162,7 +167,9 @@ def list_(repo: Path, *, kind: str | None, at: int | datetime | None, as_json: b
     rows = [
         (e.key.kind, e.key.name, e.owner, str(e.version), _about(e.definition)) for e in entries
     ]
-    nothing = _nothing(store) if at is None else f"Nothing was registered at {at}."
+    nothing = f"No {label_of(kind)} is registered." if kind else _nothing(store)
+    if at is not None:
+        nothing = f"Nothing was registered at {at}."
     print_table(["kind", "name", "owner", "version", "description"], rows, nothing)
 
 

@@ -11,10 +11,15 @@ import pyarrow as pa
 from feature_platform.cli.base import writing
 from feature_platform.errors import RequestError
 from feature_platform.retrieval import RetrievalJob, to_arrow
+from feature_platform.types.arrow import is_pandas_index
 from feature_platform.types.text import from_text, inferred
 
 Types: TypeAlias = Mapping[str, pa.DataType | None]
 """Column → declared type."""
+
+
+class _MisfitError(RequestError):
+    """A value of a file does not fit its declared type."""
 
 
 def read_rows(file: Path, types: Types) -> pa.Table:
@@ -36,7 +41,10 @@ def read_rows(file: Path, types: Types) -> pa.Table:
         if file.suffix in {".json", ".jsonl"}:
             lines = file.read_text("utf-8").splitlines()
             return to_arrow([json.loads(line) for line in lines if line.strip()], str(file))
-        return parquet.read_table(file)
+        table = parquet.read_table(file)
+        return table.select([n for n in table.column_names if not is_pandas_index(n)])
+    except _MisfitError:
+        raise
     except (pa.ArrowException, ValueError, RecursionError) as error:
         kind = {".csv": "CSV", ".json": "JSON lines", ".jsonl": "JSON lines"}.get(file.suffix)
         raise RequestError(f"{file} is not a {kind or 'Parquet'} file: {error}") from None
@@ -59,7 +67,7 @@ def _read_csv(file: Path, types: Types) -> pa.Table:
         try:
             columns.append(inferred(column) if dtype is None else from_text(column, dtype))
         except (ValueError, RecursionError) as error:
-            raise RequestError(f"{file}, column {name!r}: {error}.") from None
+            raise _MisfitError(f"{file}, column {name!r}: {error}.") from None
     return pa.table(columns, names)
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 from feature_platform.cli.base import Instant, command, json_option
 from feature_platform.cli.printing import print_counts, print_json, print_table
 from feature_platform.cli.row_files import read_rows, write_rows
-from feature_platform.definitions import Source, with_related
+from feature_platform.definitions import FileSource, Source, with_related
 from feature_platform.progress_bars import progress
 from feature_platform.services import training, writing
 from feature_platform.services.writing import PushMode
@@ -161,11 +161,14 @@ def statistics(
 def schema(repo: Path, *, source: str, as_json: bool) -> None:
     """Print the declaration of a source's columns, for the schema of a view.
 
-    SOURCE is registered, or defined in the folder.
+    SOURCE is registered, or defined in the folder, or the path of files, as in a FileSource.
     """
     store = FeatureStore(repo)
-    defined = {d.name: d for d in with_related(store.repo.definitions) if isinstance(d, Source)}
-    columns = store.get_source_schema(defined.get(source, source))
+    if (store.repo.path / store.config.offline_store.root / source).exists():
+        columns = store.get_source_schema(FileSource(name="files", path=source))
+    else:
+        defined = {d.name: d for d in with_related(store.repo.definitions) if isinstance(d, Source)}
+        columns = store.get_source_schema(defined.get(source, source))
     if as_json:
         print_json({**{f.name: str(f.dtype) for f in columns.fields}, **columns.others})
         return

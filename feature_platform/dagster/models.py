@@ -72,7 +72,10 @@ def model_asset(
 
     def compute(context: dg.AssetExecutionContext, dataset: SavedDataset) -> Any:
         with tempfile.TemporaryDirectory(prefix="model_") as temporary:
-            metrics = dict(train(dataset, Path(temporary)))
+            metrics = train(dataset, Path(temporary)) or {}
+            if not isinstance(metrics, Mapping):
+                kind = type(metrics).__name__
+                raise RequestError(f"train() of model {model!r} returned a {kind}, not metrics.")
             with retried(context), target.open() as store:
                 if not any(Path(temporary).iterdir()):
                     raise RequestError(f"train() of model {model!r} left its folder empty.")
@@ -80,7 +83,7 @@ def model_asset(
                 links = links_of(trained_on, str(dataset.path), dataset.registry_version)
                 saved = Models(store.config, store.repo.path).save(
                     store.project, model, Path(temporary),
-                    metrics=metrics, description="", links=dict(links),
+                    metrics=dict(metrics), description="", links=dict(links),
                 )  # fmt: skip
         return dg.MaterializeResult(metadata=_described(saved))
 

@@ -47,11 +47,14 @@ _INVALID_NAME = (
 _MESSAGES = {
     "string_pattern_mismatch": _INVALID_NAME,
     "string_too_long": _INVALID_NAME,
-    "missing": "is required.",
+    "missing": "is required.{remedy}",
     "too_short": "is empty.",
     "string_type": "{input!r} is not text.",
     "model_type": "{input!r} is not a {class_name}.",
 }
+
+
+_PRINTS_SCHEMA = " `feature-platform schema PATH` prints it from the columns of a file."
 
 
 def label_of(kind: str) -> str:
@@ -367,7 +370,10 @@ def _explain(cls: type[BaseModel], data: dict[str, Any], error: ValidationError)
             names = _arguments(cls)
             reason = f"is not an argument.{did_you_mean(path, names)} Valid: {', '.join(names)}."
         elif item["type"] in _MESSAGES:
-            reason = _MESSAGES[item["type"]].format(input=item["input"], **item.get("ctx", {}))
+            remedy = _PRINTS_SCHEMA if path == "schema" else ""
+            reason = _MESSAGES[item["type"]].format(
+                input=item["input"], remedy=remedy, **item.get("ctx", {})
+            )
         elif item["type"] == "value_error":
             reason = str(item["ctx"]["error"])
         else:

@@ -58,6 +58,10 @@ VIEW: Final = {
     "feature_transformation": _TRANSFORM,
     "sink_source": _TRANSFORM,
     "aggregations": _AGGREGATIONS,
+    "batch_source": FeastArgument((), "Pass it as source."),
+    "stream_source": FeastArgument((), "Pass it as source."),
+    "features": FeastArgument((), "Pass Fields as schema."),
+    "input": FeastArgument((), "Pass it as source."),
 }
 STREAM_VIEW: Final = {
     **VIEW,
@@ -86,7 +90,11 @@ SERVICE: Final = {
         (False,), "Set write_to_online_store=True on the on-demand views.", warns=True
     ),
 }
-SOURCE: Final = {"timestamp_field_type": FeastArgument(("TIMESTAMP", ""), "Cast it in the source.")}
+SOURCE: Final = {
+    "timestamp_field_type": FeastArgument(("TIMESTAMP", ""), "Cast it in the source."),
+    "event_timestamp_column": FeastArgument(("",), "Pass timestamp_field."),  # an older spelling
+    "date_partition_column_format": FeastArgument(("%Y-%m-%d", ""), "Name folders YYYY-MM-DD."),
+}
 
 _CACHED: Final = {"allow_cache": _IGNORED, "allow_registry_cache": _IGNORED}  # a setting says it
 _LOADS: Final = {
@@ -195,6 +203,7 @@ ATTRIBUTES: Final[Mapping[str, Mapping[str, str]]] = {
         "precompute_feature_service": "Set write_to_online_store=True in on-demand views.",
         "provider": "There are no providers; `stores` has the stores.",
         "repo_path": "Use repo.path.",
+        "version": "Use feature_platform.__version__.",
         "serve": _SERVED,
         "serve_offline": _SERVED,
         "serve_registry": _SERVED,
@@ -211,6 +220,16 @@ ATTRIBUTES: Final[Mapping[str, Mapping[str, str]]] = {
         "full_feature_names": "Use `request`.",
         "on_demand_feature_views": "Use explain().",
         "metadata": "Use `request`.",
+    },
+    "Registry": {
+        name: f"Use store.{name}()."
+        for name in (*_READS, "list_feature_views", "delete_feature_view")
+    },
+    "SavedDataset": {
+        "as_reference": _CHECKS,
+        "min_event_timestamp": "Read `manifest`: `statistics` has the range of every column.",
+        "max_event_timestamp": "Read `manifest`: `statistics` has the range of every column.",
+        "get_profile": _CHECKS,
     },
     "OnlineResponse": {"proto": _ANSWER, "to_tensor": _ANSWER},
 }

@@ -1,7 +1,7 @@
 """Signatures: the inputs and outputs of requests for a view or service."""
 
 from feature_platform.definitions import Definition, FeatureService, View
-from feature_platform.errors import FeaturePlatformError
+from feature_platform.errors import FeaturePlatformError, RequestError
 from feature_platform.project.project_snapshot import ProjectSnapshot
 from feature_platform.project.resolve import parse_features, resolve
 
@@ -11,7 +11,11 @@ def signature(project: ProjectSnapshot, definition: Definition) -> dict[str, str
     if not isinstance(definition, (View, FeatureService)):
         return {}
     try:
-        retrieval = resolve(project, parse_features(project, definition.name))
+        references = parse_features(project, definition.name)
+        try:
+            retrieval = resolve(project, references)
+        except RequestError:  # two features share a name
+            retrieval = resolve(project, references, full_feature_names=True)
     except (FeaturePlatformError, RecursionError):  # `plan` reports the problem
         return {}
     keys = {name: str(dtype or "any type") for name, dtype in retrieval.join_keys.items()}

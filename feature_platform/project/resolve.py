@@ -169,7 +169,9 @@ def resolve(
             if outputs.setdefault(name, internal) != internal:
                 other = outputs[name].partition(":")[0]
                 message = f"Feature {feature!r} is requested from both {other!r} and {ref.label!r}."
-                raise RequestError(f"{message} Pass full_feature_names=True to distinguish them.")
+                raise RequestError(
+                    f"{message} Pass full_feature_names=True (--full-names) to distinguish them."
+                )
     return Retrieval(
         project=project.name,
         version=project.version,

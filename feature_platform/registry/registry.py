@@ -10,6 +10,7 @@ from hashlib import sha256
 from threading import Lock
 from time import monotonic
 
+from feature_platform.definitions import feast_arguments
 from feature_platform.errors import (
     BusyError,
     ClockError,
@@ -436,6 +437,9 @@ class Registry:
 
 def _content(plan: Plan) -> tuple[object, ...]:
     return plan.project, plan.owner, plan.changes
+
+
+feast_arguments.explain_attributes(Registry)
 
 
 def _check_version(version: object) -> None:

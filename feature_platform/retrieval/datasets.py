@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 
+from feature_platform.definitions import feast_arguments
 from feature_platform.display import html_table
 from feature_platform.errors import NotFoundError, RequestError, StoreError
 from feature_platform.offline import check_unique, describe_parquet
@@ -235,6 +236,9 @@ class SavedDataset:
         import polars as pl
 
         return pl.DataFrame(self.to_arrow(split))
+
+
+feast_arguments.explain_attributes(SavedDataset)
 
 
 def save(

@@ -259,6 +259,8 @@ class Step:
 
     def _describe(self, error: BaseException) -> str:
         hint = " Missing values are passed as None." if "None" in text_of(error) else ""
+        if isinstance(error, KeyError) and error.args and error.args[0] in self._keys:
+            hint = " A join key is passed if a RequestSource among the sources has a field for it."
         return f"{type(error).__name__}: {first_line(error)}{self._line(error)}.{hint}"
 
     def _describe_alone(self, argument: Any, row: int) -> str:

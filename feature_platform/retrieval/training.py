@@ -29,6 +29,7 @@ from feature_platform.retrieval.datasets import (
 from feature_platform.retrieval.on_demand import StepOf, Steps, check_request
 from feature_platform.table import EVENT_TIMESTAMP
 from feature_platform.types.arrow import TIMESTAMP
+from feature_platform.types.values import exact_cast, is_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -333,6 +334,7 @@ def historical(
         return point_in_time(backends, retrieval.project, rows, reads, known_only=known_only)
 
     if isinstance(rows, pa.Table):
+        rows = _with_times(rows)
         read_columns = {*retrieval.join_keys, *retrieval.request_fields}
         query = own_columns.around(_floored(rows, retrieval.join_keys), read_columns, joined)
     else:
@@ -361,6 +363,22 @@ def recorded(
         "filter_by_created_timestamp": known_only,
         "as_of": as_of and as_of.isoformat(),
     }
+
+
+def _with_times(rows: pa.Table) -> pa.Table:
+    """Return rows whose time is parsed, if it is text.
+
+    Raises:
+        RequestError: It is not ISO 8601.
+    """
+    position = rows.schema.get_field_index(EVENT_TIMESTAMP)
+    if position < 0 or not is_text(rows.schema.field(position).type):
+        return rows
+    try:
+        times = exact_cast(rows[position], TIMESTAMP)
+    except ValueError as error:
+        raise RequestError(f"The entity rows' column {EVENT_TIMESTAMP!r}: {error}.") from None
+    return rows.set_column(position, EVENT_TIMESTAMP, times)
 
 
 def _floored(rows: pa.Table, keys: Iterable[str]) -> pa.Table:
@@ -392,7 +410,7 @@ def _answer(
     if taken := sorted({field.name for field in entity_fields} & retrieval.outputs.keys()):
         raise RequestError(
             f"The entity rows have a column {taken[0]!r}, which is also a requested feature. "
-            "Rename it, or pass full_feature_names=True."
+            "Rename it, or pass full_feature_names=True (--full-names)."
         )
     check_request([field.name for field in entity_fields], retrieval.transformations)
     types = {field.name: field.type for field in reader.schema}

@@ -27,7 +27,7 @@ def online_rows(
         rows: Keys, an event timestamp, perhaps a created timestamp, and features, named as in the
             view or as in its source. Naive times are UTC.
         now: Created timestamp of rows without one, if the source has that column.
-        ignore_unknown: Whether to leave out columns that the view has not.
+        ignore_unknown: Whether to drop columns that the view does not have.
 
     Raises:
         SchemaError: A column is missing or unknown, or has another type, or a key or an event
@@ -46,7 +46,7 @@ def online_rows(
         hint = did_you_mean(unknown[0], declared)
         raise SchemaError(
             f"View {table.name!r} has no column {unknown[0]!r}.{hint} Leave it out, or pass "
-            "ignore_unknown=True."
+            "ignore_unknown=True (--ignore-unknown)."
         )
     types = {**table.keys, EVENT_TIMESTAMP: TIMESTAMP, CREATED_TIMESTAMP: TIMESTAMP}
     types |= {field.name: field.type for field in table.features}

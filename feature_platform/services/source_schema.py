@@ -19,7 +19,13 @@ from feature_platform.offline import Measure, OfflineStore
 from feature_platform.project import source_table
 from feature_platform.services.stores import Call
 from feature_platform.table import Table
-from feature_platform.types.arrow import TIMESTAMP, arrow_type, feature_type, is_list
+from feature_platform.types.arrow import (
+    TIMESTAMP,
+    arrow_type,
+    feature_type,
+    is_list,
+    is_pandas_index,
+)
 
 
 class SourceSchema(NamedTuple):
@@ -49,7 +55,7 @@ def source_schema(call: Call, source: Source | str) -> SourceSchema:
     fields, others = [], {}
     for column, stored in call.stores.offline.columns(table).items():
         name = source.field_mapping.get(column, column)
-        if name in times or column in times:
+        if name in times or column in times or is_pandas_index(column):
             continue
         try:
             fields.append(Field(name=name, dtype=feature_type(str(_carried(stored)))))

@@ -108,3 +108,8 @@ def is_list(dtype: pa.DataType) -> bool:
     """Say whether values of a type are lists, in any of Arrow's layouts."""
     tests = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     return any(test(dtype) for test in tests)
+
+
+def is_pandas_index(name: str) -> bool:
+    """Return whether a column of a file is an unnamed index that pandas wrote beside the data."""
+    return name.startswith("__index_level_") and name.endswith("__")

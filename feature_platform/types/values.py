@@ -327,7 +327,7 @@ def _prepared(column: Column, dtype: pa.DataType) -> Column:
         if column.type.tz:  # local times may be ambiguous, UTC is not
             column = column.cast(pa.timestamp(column.type.unit, "UTC"))
         return compute.floor_temporal(column, unit="microsecond")
-    if pa.types.is_timestamp(dtype) and _is_text(column.type):
+    if pa.types.is_timestamp(dtype) and is_text(column.type):
         return compute.floor_temporal(parse_times(column), unit="microsecond")
     if pa.types.is_float32(innermost(dtype)) and pa.types.is_integer(innermost(column.type)):
         return column.cast(_of_doubles(column.type))  # exact, then rounded like any float
@@ -355,9 +355,9 @@ def fits(stored: pa.DataType, target: pa.DataType) -> bool:
     kinds: Sequence[tuple[Any, Any]] = (
         (_is_number, _is_number),
         (pa.types.is_boolean, pa.types.is_boolean),
-        (_is_text, _is_text),
-        (_is_text, pa.types.is_timestamp),
-        (_is_text, pa.types.is_decimal),
+        (is_text, is_text),
+        (is_text, pa.types.is_timestamp),
+        (is_text, pa.types.is_decimal),
         (pa.types.is_integer, pa.types.is_decimal),
         (pa.types.is_decimal, pa.types.is_decimal),
         (_is_bytes, _is_bytes),
@@ -375,7 +375,8 @@ def _is_number(dtype: pa.DataType) -> bool:
     return bool(pa.types.is_integer(dtype) or pa.types.is_floating(dtype))
 
 
-def _is_text(dtype: pa.DataType) -> bool:
+def is_text(dtype: pa.DataType) -> bool:
+    """Return whether a type is one of text."""
     kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
     return any(kind(dtype) for kind in kinds)
 
