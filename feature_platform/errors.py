@@ -1,6 +1,7 @@
 """Public errors: one class per remedy."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import ClassVar
@@ -215,6 +216,19 @@ def missing_extra(user: str, extra: str) -> ConfigError:
         extra: The extra of this package that installs them.
     """
     return ConfigError(f"{user} needs an extra: pip install 'feature-platform[{extra}]'.")
+
+
+@contextmanager
+def needing(package: str, user: str) -> Iterator[None]:
+    """Say what needs a package that this one does not install.
+
+    Raises:
+        ConfigError: The package is missing.
+    """
+    try:
+        yield
+    except ModuleNotFoundError:
+        raise ConfigError(f"{user} needs {package}: pip install {package}.") from None
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

@@ -13,10 +13,21 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from rich.console import Console
+from tests_support import assert_names
 
-from feature_platform import FeatureStore, FileSource, PushSource
+from feature_platform import (
+    Entity,
+    FeatureService,
+    FeatureStore,
+    FeatureView,
+    Field,
+    FileSource,
+    PushSource,
+    RepoConfig,
+)
 from feature_platform.cli import main
-from feature_platform.types import Float64, Int64
+from feature_platform.project import signature
+from feature_platform.types import Float64, Int64, String
 
 
 class Shell:
@@ -350,3 +361,28 @@ def test_a_schema_is_printed_although_the_folder_cannot_be_loaded(tmp_path: Path
     printed = run(main, ["-C", str(folder), "schema", "data/driver_stats"])
     assert printed.exit_code == 0
     assert 'Field(name="trips_today", dtype=Int64)' in printed.output
+
+
+def test_a_service_that_reads_one_view_twice_shows_its_inputs_and_outputs(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path, config=RepoConfig(project="p", team="platform", registry="r"))
+    view = FeatureView(
+        name="airport", entities=[Entity(name="airport", value_type=String)],
+        schema=[Field(name="wind", dtype=Float64)], source=FileSource(path="airports"),
+    )  # fmt: skip
+    ends = [
+        view.with_name(n).with_join_key_map({"airport": f"{n}_airport"}) for n in ("from", "to")
+    ]
+    service = FeatureService(name="trip", features=ends)
+    store.apply([view, service])
+    shown = signature(store.load_project(), service)
+    assert shown["outputs"] == "from__wind, to__wind"
+    assert_names(shown["join keys"], "from_airport", "to_airport")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("lists", "list"), ("materialise", "materialize"), ("shema", "schema")]
+)
+def test_a_command_that_there_is_not_is_close_to_one(typed: str, meant: str) -> None:
+    result = CliRunner().invoke(main, [typed])
+    assert result.exit_code == 2
+    assert f"'{meant}'" in result.stderr

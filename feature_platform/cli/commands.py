@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from feature_platform.errors import did_you_mean
+
 SECTIONS = {
     "Change the registry": {
         "init": ("applying", "Make a repo folder with an example."),
@@ -140,6 +142,9 @@ class Commands(click.Group):
             args = ["list", args[0], *args[2:]]
         elif args[0] not in _MODULES and args[1:2] in (["describe"], ["get"]):
             args = ["describe", *args[2:]]
+        name = args[0].replace("_", "-")
+        if name not in _MODULES:
+            raise click.UsageError(f"No such command {name!r}.{did_you_mean(name, _MODULES)}", ctx)
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -173,7 +178,10 @@ class Commands(click.Group):
 )
 @click.option(
     "-C",
+    "-c",  # Feast's
+    "--chdir",
     "--repo",
+    "repo",
     default=".",
     show_default="this folder",
     type=click.Path(file_okay=False, path_type=Path),

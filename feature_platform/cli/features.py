@@ -169,7 +169,9 @@ def check(
             (r.view, r.check, "passed" if r.passed else r.severity, r.limit, r.message)
             for r in results
         ]
-        print_table(["view", "check", "result", "declared", "found"], shown)
+        print_table(
+            ["view", "check", "result", "declared", "found"], shown, "No checks are declared."
+        )
     if any(result.is_failed_error for result in results):
         sys.exit(1)
 

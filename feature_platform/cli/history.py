@@ -214,7 +214,8 @@ def export(repo: Path, *, file: Path) -> None:
         raise RequestError(f"{file} is the registry itself; export to another file.")
     with writing(file) as target:
         target.writelines(lines)
-    console(stderr=True).print(f"Exported {version} commits of {escape(str(log))}.")
+    commits = "commit" if version == 1 else "commits"
+    console(stderr=True).print(f"Exported {version} {commits} of {escape(str(log))}.")
 
 
 @command(name="import")

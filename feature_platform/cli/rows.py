@@ -46,7 +46,12 @@ _ignore_unknown = click.option(
 @click.option("--sql", help="Read the entity rows from this SELECT instead of a file.")
 @click.option("-s", "--service", help="Feature service to read.")
 @click.option(
-    "-f", "--feature", "features", multiple=True, help="view or view:feature. Repeatable."
+    "-f",
+    "--feature",
+    "--features",
+    "features",
+    multiple=True,
+    help="view or view:feature. Repeatable.",
 )
 @click.option("--full-names", is_flag=True, help="Prefix features with their view.")
 @click.option(

@@ -1,16 +1,19 @@
 """Repos and training sets as components of a `dg` project, over the builders."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
+import click
 import dagster as dg
 from pydantic import BaseModel, Field
 
 from feature_platform.dagster.datasets import training_set_asset
 from feature_platform.dagster.definitions import platform_definitions, team_definitions
 from feature_platform.dagster.online import HOURLY, Partitions
+from feature_platform.errors import FeaturePlatformError
 from feature_platform.scaffolding import write_platform_repo, write_team_repo
 
 _WINDOWS: dict[str, Callable[..., dg.TimeWindowPartitionsDefinition]] = {
@@ -63,6 +66,17 @@ class _RepoComponent(dg.Component, dg.Model, dg.Resolvable):
         return {"*": of_all} | {name: each.partitions() for name, each in self.views.items()}
 
 
+@contextmanager
+def _undone(folder: Path) -> Iterator[None]:
+    """Leave no folder behind if a scaffold is refused, and say why as `dg` says it."""
+    try:
+        yield
+    except FeaturePlatformError as error:
+        with suppress(OSError):  # it has files, which are not ours
+            folder.rmdir()
+        raise click.ClickException(str(error)) from None
+
+
 class PlatformRepoScaffold(BaseModel):
     """Options of `dg scaffold defs feature_platform.dagster.PlatformRepoComponent`."""
 
@@ -77,7 +91,10 @@ class PlatformRepoScaffolder(dg.Scaffolder[PlatformRepoScaffold]):
         return PlatformRepoScaffold
 
     def scaffold(self, request: dg.ScaffoldRequest[PlatformRepoScaffold]) -> None:
-        write_platform_repo(request.target_path, project=request.params.project, entry_point=False)
+        with _undone(request.target_path):
+            write_platform_repo(
+                request.target_path, project=request.params.project, entry_point=False
+            )
         dg.scaffold_component(request, {"repo": "."})
 
 
@@ -118,12 +135,13 @@ class TeamRepoScaffolder(dg.Scaffolder[TeamRepoScaffold]):
 
     def scaffold(self, request: dg.ScaffoldRequest[TeamRepoScaffold]) -> None:
         folder = request.target_path
-        write_team_repo(
-            folder,
-            team=request.params.team or folder.name,
-            platform=folder.parent / request.params.platform,
-            entry_point=False,
-        )
+        with _undone(folder):
+            write_team_repo(
+                folder,
+                team=request.params.team or folder.name,
+                platform=folder.parent / request.params.platform,
+                entry_point=False,
+            )
         dg.scaffold_component(request, {"repo": "."})
 
 

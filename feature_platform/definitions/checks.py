@@ -102,6 +102,17 @@ class OneOf(Check):
     type: Literal["one_of"] = "one_of"
     values: Annotated[tuple[Scalar, ...], pydantic.Field(min_length=1, max_length=10_000)]
 
+    @pydantic.field_validator("values", mode="before")
+    @classmethod
+    def _check_kinds(cls, values: Any) -> Any:
+        for value in values if isinstance(values, (list, tuple)) else ():
+            if not isinstance(value, (str, int, bool)):
+                raise ValueError(
+                    f"values: {value!r} is not a text, an integer or a boolean. Use Between for "
+                    "other numbers."
+                )
+        return values
+
     def misfit(self, dtype: FeatureType) -> str:
         types = {"String": str, "Int32": int, "Int64": int, "Bool": bool}
         expected = types.get(dtype.name)

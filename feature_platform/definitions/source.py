@@ -53,8 +53,8 @@ class BatchSource(Source):
     field_mapping: Labels = NO_LABELS
     _is_unnamed: bool = PrivateAttr(default=False)
 
-    def __init__(self, **data: Any) -> None:
-        super().__init__(**data)
+    def __init__(self, *args: Any, **data: Any) -> None:
+        super().__init__(*args, **data)
         self._is_unnamed = not data.get("name")
 
     @property

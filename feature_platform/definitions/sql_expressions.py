@@ -24,11 +24,12 @@ _FUNCTIONS = """
     Degrees Radians Greatest Least Coalesce Nullif IsNan IsInf Lower Upper Trim Length Substring
     Left Right Replace Concat StartsWith EndsWith Contains StrPosition Reverse RegexpLike Extract
     TimestampTrunc DateTrunc DateDiff TimestampDiff Year Quarter Month Day Hour Minute Second
-    DayOfWeek DayOfYear WeekOfYear ArraySize ArrayContains TimeToUnix UnixToTime
+    DayOfWeek DayOfWeekIso DayOfYear WeekOfYear
+    ArrayMax ArrayMin ArraySize ArrayContains TimeToUnix UnixToTime
 """
 _ALLOWED_FUNCTIONS = """
-    epoch epoch_ms epoch_us isfinite log2 isodow dayofweek even gamma ltrim rtrim lpad rpad
-    list_sum list_avg list_min list_max list_count pi cot
+    epoch epoch_ms epoch_us isfinite log2 dayofweek even gamma ltrim rtrim lpad rpad
+    list_sum list_avg list_count pi cot
 """
 _NODE_KINDS = frozenset((_OPERATORS + _FUNCTIONS).split())
 _FUNCTION_NAMES = frozenset(_ALLOWED_FUNCTIONS.split())

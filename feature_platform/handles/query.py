@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from feature_platform.definitions import ViewReference, is_identifier
-from feature_platform.errors import RequestError
+from feature_platform.errors import RequestError, needing
 from feature_platform.handles.condition import Condition, Feature
 from feature_platform.retrieval import to_pandas
 from feature_platform.table import EVENT_TIMESTAMP
@@ -178,7 +178,8 @@ class Query:
         if dataframe_type == "arrow":
             return table
         if dataframe_type == "polars":
-            import polars as pl
+            with needing("polars", "to_polars"):
+                import polars as pl
 
             return pl.DataFrame(table)
         return to_pandas(table)

@@ -75,6 +75,9 @@ def _of_pandas(frame: Any, types: Mapping[str, pa.DataType | None], *, maps: boo
     if not objects:
         return plain
     columns: dict[str, Any] = {}
+    names = list(map(str, frame.columns))
+    if len({*names}) < len(names):
+        raise ValueError("two columns have names that are the same text, such as 1 and '1'.")
     for name in frame.columns:
         if name in objects:
             columns[str(name)] = _array(name, frame[name], types.get(name), maps=maps)

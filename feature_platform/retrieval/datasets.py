@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from feature_platform.definitions import feast_arguments
 from feature_platform.display import html_table
-from feature_platform.errors import NotFoundError, RequestError, StoreError
+from feature_platform.errors import NotFoundError, RequestError, StoreError, needing
 from feature_platform.offline import check_unique, describe_parquet
 from feature_platform.offline.files import Location
 from feature_platform.retrieval.convert import to_arrow, to_pandas
@@ -233,7 +233,8 @@ class SavedDataset:
 
     def to_polars(self, split: str | None = None) -> "pl.DataFrame":
         """Return the rows of the dataset or of one split as polars."""
-        import polars as pl
+        with needing("polars", "to_polars"):
+            import polars as pl
 
         return pl.DataFrame(self.to_arrow(split))
 

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from feature_platform.definitions import feast_arguments
 from feature_platform.display import html_table, text_table
+from feature_platform.errors import needing
 from feature_platform.retrieval.convert import to_pandas
 
 if TYPE_CHECKING:
@@ -123,7 +124,8 @@ class OnlineResponse:
         Raises:
             ModuleNotFoundError: polars is not installed.
         """
-        import polars as pl
+        with needing("polars", "to_polars"):
+            import polars as pl
 
         return pl.DataFrame(self.to_arrow())
 

@@ -166,7 +166,13 @@ class _Compiler:
         left, right = self.all((node.this, node.expression), [SMALL, INTEGER])
         kind = wider([left, right])
         limit = LARGEST[kind]
-        return binary(kind, left, right, lambda a, b: within(compute(a, b), limit))
+
+        def divided(a: Any, b: Any) -> Any:
+            if b == -1:  # the quotient of the least integer is too large, also for a modulo
+                within(-a, limit)
+            return within(compute(a, b), limit)
+
+        return binary(kind, left, right, divided)
 
     def signed(self, node: Any, compute: Callable[[Any], Any]) -> Value:
         """Compile negation and absolute values."""

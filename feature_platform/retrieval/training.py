@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from feature_platform.definitions import feast_arguments
 from feature_platform.display import html_table
-from feature_platform.errors import RequestError, first_line
+from feature_platform.errors import RequestError, first_line, needing
 from feature_platform.offline import EntityRows, Progress, Query, Span, check_times_of
 from feature_platform.offline.files import Location
 from feature_platform.project import Retrieval
@@ -119,7 +119,8 @@ class RetrievalJob:
 
     def to_polars(self) -> "pl.DataFrame":
         """Return the result as polars."""
-        import polars as pl
+        with needing("polars", "to_polars"):
+            import polars as pl
 
         return pl.DataFrame(self.to_arrow())
 

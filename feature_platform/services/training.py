@@ -173,6 +173,8 @@ def statistics(
         table = replace(table, features=pa.schema([f for f in table.features if f.name in shared]))
     start = utc_time(start_date, "start_date") if start_date is not None else None
     end = utc_time(end_date, "end_date") if end_date is not None else None
+    if start and end and start > end:
+        raise RequestError(f"start_date {start} is after end_date {end}.")
     return home.stores.offline.statistics(table, start, end)
 
 

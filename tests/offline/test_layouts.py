@@ -10,7 +10,7 @@ from pyarrow import parquet
 from tests_support import HOUR, NOON, raises
 
 from feature_platform import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig
-from feature_platform.errors import SourceError
+from feature_platform.errors import SourceError, StoreError
 from feature_platform.types import Array, FeatureType, Float64, Int64, Struct
 from feature_platform.types import Decimal as DecimalOf
 
@@ -171,3 +171,13 @@ def test_endings_of_files_may_be_in_capitals(tmp_path: Path, file_format: str) -
     else:
         parquet.write_table(pa.table({"k": [1], "event_timestamp": [AT], "x": [5]}), file)
     assert history(store, 1) == [5]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_csv_file_that_is_not_utf_8_is_named_with_a_remedy(tmp_path: Path, encoding: str) -> None:
+    store = store_of(tmp_path, "csv")
+    text = f"k,event_timestamp,x\n1,{AT},5\n\u00e9,,\n"
+    (tmp_path / "rows" / "a.csv").write_bytes(text.encode(encoding))
+    with raises(StoreError, "'s'", "UTF-8") as caught:
+        history(store, 1)
+    assert "\u00e9" not in str(caught.value)

@@ -148,3 +148,16 @@ def test_missing_request_values_may_be_nan(store: FeatureStore, form: Any) -> No
     times = {"event_timestamp": [NOON] * 2}
     history = store.get_historical_features({**rows, **times}, ["total"])
     assert history.to_arrow()["sum"].to_pylist() == [15, None]
+
+
+def test_a_time_that_is_no_time_is_named(store: FeatureStore) -> None:
+    for wrong in ("28/11/2026", "soon"):
+        asked = {"k": [1], "event_timestamp": [wrong]}
+        with raises(RequestError, "event_timestamp", wrong):
+            store.get_historical_features(asked, ["view"]).to_arrow()
+
+
+def test_columns_of_one_text_are_refused(store: FeatureStore) -> None:
+    rows = pd.DataFrame({"k": [1], "event_timestamp": [NOON], 0: ["a"], "0": ["b"]})
+    with raises(RequestError, "'1'"):
+        store.get_historical_features(rows, ["view"]).to_arrow()

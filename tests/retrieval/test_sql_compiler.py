@@ -162,3 +162,18 @@ def test_decimals_are_the_same_numbers_for_few_rows_and_for_many() -> None:
     by_duckdb_ = SqlEvaluator({"v": "i * 0.1"}, {"v": pa.float64()})(pa.table({"i": numbers}))
     assert values == by_duckdb_["v"].to_pylist()
     assert values[53] == 0.3
+
+
+@pytest.mark.parametrize("text", ["i // -1", "i % -1", "i % j", "i // j"])
+def test_the_least_integer_has_no_quotient_with_minus_one(text: str) -> None:
+    compiled = CompiledExpressions({"v": text}, INPUTS, {"v": pa.int64()})
+    rows: dict[str, list[Any]] = {name: [None] for name in INPUTS} | {"i": [-(2**63)], "j": [-1]}
+    with pytest.raises(Uncovered):  # DuckDB decides
+        compiled(rows)
+    with pytest.raises(duckdb.Error):
+        by_duckdb(text, rows)
+
+
+@pytest.mark.parametrize("text", ["list_min(l)", "list_max(l)", "isodow(t)"])
+def test_functions_that_the_docs_list_are_allowed(text: str) -> None:
+    check_expressions({"v": text})

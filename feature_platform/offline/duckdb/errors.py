@@ -25,6 +25,17 @@ def translated() -> Iterator[None]:
         raise _ours(error) from error
 
 
+def reason_of(error: Exception) -> str:
+    """Return why DuckDB cannot read something: the first line, and what a CSV reader adds to it."""
+    lines = str(error).partition("\n\n")[0].splitlines()
+    reason = first_line(error).removeprefix("Invalid Input Error: ")
+    if reason.startswith(("CSV Error", "Error when sniffing")):
+        added = [line for line in lines[1:3] if not line.startswith("Original Line")][:1]
+        sentences = [reason, *added, "Write it as UTF-8 with one kind of line ends"]
+        return ". ".join(sentence.rstrip(".") for sentence in sentences)
+    return reason
+
+
 def _ours(error: Exception) -> FeaturePlatformError:
     reason = first_line(error)
     kind = _kind(error)
@@ -33,7 +44,7 @@ def _ours(error: Exception) -> FeaturePlatformError:
     if issubclass(kind, duckdb.OutOfMemoryException):
         return StoreError(f"The query needs more memory than offline_store.memory_limit: {reason}.")
     if issubclass(kind, duckdb.InvalidInputException):
-        return SourceError(reason.removeprefix("Invalid Input Error: ") + ".")
+        return SourceError(f"{reason_of(error)}.")
     if issubclass(kind, (duckdb.ConversionException, duckdb.OutOfRangeException)):
         # DuckDB reports the CSV column and line after the first line.
         whole = " ".join(str(error).partition("\n\n")[0].split())

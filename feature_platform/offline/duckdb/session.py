@@ -20,7 +20,7 @@ from feature_platform.offline.columns import check_times_of
 from feature_platform.offline.duckdb.append import append_files
 from feature_platform.offline.duckdb.csv import CSV_OPTIONS, column_types, only_integers, parse
 from feature_platform.offline.duckdb.dialect import DuckDBDialect
-from feature_platform.offline.duckdb.errors import translated
+from feature_platform.offline.duckdb.errors import reason_of, translated
 from feature_platform.offline.duckdb.files import Files, list_files, literal_path
 from feature_platform.offline.duckdb.join import DuckDBJoin
 from feature_platform.offline.duckdb.layouts import (
@@ -145,7 +145,7 @@ class DuckDBSession(Session):
             types = dict(zip(described.columns, map(str, described.types), strict=True))
             schema = described.to_arrow_table().schema
         except (duckdb.Error, OSError) as error:
-            raise unreadable(first_line(error)) from error
+            raise unreadable(reason_of(error)) from error
         # Arrow gets UUIDs as text, but DuckDB compares them as numbers.
         return {f.name: pa.uuid() if types[f.name] == "UUID" else f.type for f in schema}
 
@@ -298,7 +298,7 @@ class DuckDBSession(Session):
                 if self.db.sql(large_integers_sql(listing, column, most)).fetchall() != [(0,)]:
                     raise SourceError(message)
         except (duckdb.Error, OSError) as error:
-            raise _unreadable(label)(first_line(error)) from error
+            raise _unreadable(label)(reason_of(error)) from error
         return alike
 
     def _list(self, label: str, location: Mapping[str, str]) -> tuple[list[str], Files]:
