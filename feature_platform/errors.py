@@ -177,9 +177,25 @@ def abbreviate(value: object) -> str:
     """Return the repr of a value for a message, truncated if it is long."""
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # integers of thousands of digits, lists without end
+    except Exception:  # noqa: BLE001 - integers of thousands of digits, or users' objects
         text = f"{type(value).__name__} (too long to display)"
     return text if len(text) <= _MAX_LENGTH else f"{text[:_MAX_LENGTH]}…"
+
+
+def check_type(value: object, kinds: type | tuple[type, ...], label: str) -> None:
+    """Refuse an argument of the wrong type.
+
+    Args:
+        value: The argument.
+        kinds: The types that it may have.
+        label: Its name, for the message.
+
+    Raises:
+        RequestError: It has another type.
+    """
+    if not isinstance(value, kinds):
+        names = [kind.__name__ for kind in (kinds if isinstance(kinds, tuple) else (kinds,))]
+        raise RequestError(f"{label} is {abbreviate(value)}, not a {' or '.join(names)}.")
 
 
 def article(noun: str) -> str:

@@ -18,7 +18,14 @@ from typing import Any
 
 from feature_platform.config import RepoConfig
 from feature_platform.definitions import Definition, FileSource, with_related
-from feature_platform.errors import AbsentNameError, ConfigError, StoreError, abbreviate, text_of
+from feature_platform.errors import (
+    AbsentNameError,
+    ConfigError,
+    StoreError,
+    abbreviate,
+    check_type,
+    text_of,
+)
 from feature_platform.feast_names import absent_in
 from feature_platform.offline.paths import check_path
 
@@ -51,11 +58,12 @@ class Repo:
     _modules: dict[str, ModuleType] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def load(cls, path: str | Path = ".") -> "Repo":
+    def load(cls, path: str | Path = ".", config: RepoConfig | None = None) -> "Repo":
         """Open a repo folder. Its modules are imported on first use.
 
         Args:
             path: The folder. In a module of a repo that is being loaded, `.` is that repo.
+            config: Settings, instead of the folder's.
 
         Raises:
             ConfigError: The path is none, or its `feature_store.yaml` is missing or wrong.
@@ -65,7 +73,9 @@ class Repo:
             folder.exists()
         except (TypeError, ValueError, OSError):
             raise ConfigError(f"{abbreviate(path)} is not the path of a repo folder.") from None
-        return cls(folder, RepoConfig.load(folder))
+        if config is not None:
+            check_type(config, RepoConfig, "config")
+        return cls(folder, config or RepoConfig.load(folder))
 
     @cached_property
     def definitions(self) -> tuple[Definition, ...]:

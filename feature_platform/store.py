@@ -91,7 +91,7 @@ class FeatureStore(Catalog):
         clock: Callable[[], datetime] = utc_now,
     ) -> None:
         folder = "." if repo_path is None else repo_path
-        self.repo = Repo(Path(folder).resolve(), config) if config else Repo.load(folder)
+        self.repo = Repo.load(folder, config)
         self.config = self.repo.config
         self.project = self.config.project
         self.owner = self.config.team

@@ -24,6 +24,8 @@ from feature_platform import (
     Policy,
     PushSource,
     RepoConfig,
+    Share,
+    TimeSplit,
     Transfer,
 )
 from feature_platform.errors import FeaturePlatformError
@@ -38,7 +40,9 @@ VIEW = FeatureView(
 GOOD = pd.DataFrame({"k": [1], "event_timestamp": [NOON]})
 DAY = timedelta(days=1)
 
+
 ODD: dict[str, Callable[[], Any]] = {
+    "dict of numbers": lambda: {1: 2},
     "none": lambda: None, "int": lambda: 7, "float": lambda: 1.5, "nan": lambda: math.nan,
     "huge": lambda: 10**400, "empty": str, "space": lambda: " ", "long": lambda: "é" * 300,
     "path": lambda: "a/b", "nul": lambda: "a\0b", "bytes": lambda: b"x", "object": object,
@@ -54,6 +58,33 @@ ODD: dict[str, Callable[[], Any]] = {
 
 CALLS: dict[str, Callable[[FeatureStore, Any], object]] = {
     "apply": lambda s, odd: s.apply(odd),
+    "full sync": lambda s, odd: s.plan([KEY], partial=odd),
+    "mass deletion": lambda s, odd: s.plan([KEY], mass_delete=odd),
+    "trials": lambda s, odd: s.plan([KEY], try_functions=odd),
+    "review": lambda s, odd: s.review(odd),
+    "commit": lambda s, odd: s.commit(odd),
+    "assessed definitions": lambda s, odd: s.assess(odd),
+    "assessed cursor": lambda s, odd: s.assess([KEY], applied=odd),
+    "audited definition": lambda s, odd: s.audit([odd]),
+    "watch": lambda s, odd: s.watch(odd),
+    "restored deletions": lambda s, odd: s.plan_restore(1, mass_delete=odd),
+    "accept": lambda s, odd: s.sharing.accept(odd),
+    "share": lambda s, odd: s.sharing.share(odd),
+    "names online": lambda s, odd: s.get_online_features(["v"], [{"k": 1}], odd),
+    "names of history": lambda s, odd: s.get_historical_features(GOOD, ["v"], odd),
+    "created of history": lambda s, odd: s.get_historical_features(
+        GOOD, ["v"], filter_by_created_timestamp=odd
+    ),
+    "job of a dataset": lambda s, odd: s.create_saved_dataset(odd, "set"),
+    "storage of a dataset": lambda s, odd: s.create_saved_dataset(
+        s.get_historical_features(GOOD, ["v"]), "set", odd
+    ),
+    "split by time": lambda _, odd: TimeSplit(odd),
+    "settings": lambda s, odd: FeatureStore(s.repo.path, config=odd),
+    "path beside settings": lambda s, odd: FeatureStore(odd, config=s.config),
+    "positional": lambda _, odd: (FileSource(odd), FeatureView(odd), PushSource(odd)),
+    "deprecated": lambda _, odd: Field(name="f", dtype=Int64, deprecated=odd),
+    "views of a share": lambda _, odd: Share(to="x", views=odd),
     "applied object": lambda s, odd: s.apply([odd]),
     "delete": lambda s, odd: s.apply([], objects_to_delete=odd),
     "deleted object": lambda s, odd: s.apply([], objects_to_delete=[odd]),
@@ -170,6 +201,12 @@ CALLS: dict[str, Callable[[FeatureStore, Any], object]] = {
     "transfer": lambda _, odd: Transfer(name="t", objects=odd, to="x"),
 }
 ACCEPTED = {
+    "assessed definitions": {"list", "none"},
+    "assessed cursor": {"none"},
+    "storage of a dataset": {"none"},
+    "path beside settings": {"empty", "none", "path", "space"},
+    "deprecated": {"none"},
+    "views of a share": {"list", "none"},
     "apply": {"dict", "empty frame", "none", "list", "empty"},
     "delete": {"dict", "empty frame", "list", "empty"},
     "override": {"long", "path", "empty", "nul"},
@@ -203,8 +240,8 @@ ACCEPTED = {
     "cache seconds": {"series", "float", "int"},
     "pinned version": {"max", "none"},
     "policy": {"dict", "none"},
-    "tags of a list": {"dict", "none"},
-    "tags of datasets": {"dict", "none"},
+    "tags of a list": {"dict", "dict of numbers", "none"},
+    "tags of datasets": {"dict", "dict of numbers", "none"},
     "deprecation": {"min", "date"},
     "transfer": {"path"},
 }

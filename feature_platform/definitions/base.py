@@ -25,7 +25,7 @@ from feature_platform.definitions.feast_arguments import (
     explain_attribute,
     without,
 )
-from feature_platform.errors import DefinitionError, did_you_mean
+from feature_platform.errors import DefinitionError, abbreviate, did_you_mean
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 """Name of a project or an owner."""
@@ -139,6 +139,9 @@ class Value(BaseModel):
             raise DefinitionError(_explain(type(self), data, error)) from None
         except ValueError as error:
             raise DefinitionError(str(error)) from None
+        except (TypeError, RecursionError) as error:  # of arguments that are no values at all
+            label = type(self).__name__
+            raise DefinitionError(f"{label}: an argument cannot be read: {error}.") from error
 
     if not TYPE_CHECKING:  # type checkers would accept every name
 
@@ -358,6 +361,16 @@ def _arguments(cls: type[BaseModel]) -> tuple[str, ...]:
     return tuple(f.alias or name for name, f in fields if name != "type")
 
 
+class _Shown:
+    """A value whose repr is short, and that can be shown whatever it is."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return abbreviate(self._value)
+
+
 def _explain(cls: type[BaseModel], data: dict[str, Any], error: ValidationError) -> str:
     reasons = []
     items = error.errors(include_url=False)
@@ -372,12 +385,12 @@ def _explain(cls: type[BaseModel], data: dict[str, Any], error: ValidationError)
         elif item["type"] in _MESSAGES:
             remedy = _PRINTS_SCHEMA if path == "schema" else ""
             reason = _MESSAGES[item["type"]].format(
-                input=item["input"], remedy=remedy, **item.get("ctx", {})
+                input=_Shown(item["input"]), remedy=remedy, **item.get("ctx", {})
             )
         elif item["type"] == "value_error":
             reason = str(item["ctx"]["error"])
         else:
-            reason = f"{item['msg']}; got {item['input']!r}."
+            reason = f"{item['msg']}; got {abbreviate(item['input'])}."
         reasons.append(f"{path}: {reason}" if path else reason)
     return f"{_label(cls, data)}: " + " ".join(reasons)
 

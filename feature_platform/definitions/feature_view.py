@@ -73,8 +73,8 @@ class FeatureView(View):
     _source: Definition | None = PrivateAttr(default=None)
     _entities: tuple[Entity, ...] = PrivateAttr(default=())
 
-    def __init__(self, **data: Any) -> None:
-        super().__init__(**data)
+    def __init__(self, *args: Any, **data: Any) -> None:
+        super().__init__(*args, **data)
         entities = as_tuple(data.get("entities") or ())
         self._entities = tuple(e for e in entities if isinstance(e, Entity))
         source = data.get("source")

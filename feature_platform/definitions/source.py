@@ -278,8 +278,8 @@ class PushSource(Source):
     batch_source: Annotated[str | None, BeforeValidator(name_of)] = None
     _batch_source: Definition | None = PrivateAttr(default=None)
 
-    def __init__(self, **data: object) -> None:
-        super().__init__(**data)
+    def __init__(self, *args: object, **data: object) -> None:
+        super().__init__(*args, **data)
         source = data.get("batch_source")
         if isinstance(source, Definition) and not isinstance(source, BatchSource):
             raise DefinitionError(f"{self}: batch_source is a {source.kind}, not a batch source.")

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from feature_platform.definitions import feast_arguments
 from feature_platform.display import html_table
-from feature_platform.errors import NotFoundError, RequestError, StoreError, needing
+from feature_platform.errors import NotFoundError, RequestError, StoreError, check_type, needing
 from feature_platform.offline import check_unique, describe_parquet
 from feature_platform.offline.files import Location
 from feature_platform.retrieval.convert import to_arrow, to_pandas
@@ -102,6 +102,7 @@ class TimeSplit:
     column: str = EVENT_TIMESTAMP
 
     def __post_init__(self) -> None:
+        check_type(self.until, Mapping, "TimeSplit: until")
         ends = [end and utc_time(end, "until") for end in self.until.values()]
         ordered = [end for end in ends if end]
         if not ends or None in ends[:-1] or ordered != sorted(set(ordered)):

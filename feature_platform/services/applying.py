@@ -23,6 +23,7 @@ from feature_platform.errors import (
     RequestError,
     StoreError,
     abbreviate,
+    check_type,
 )
 from feature_platform.governance import Change, Effect, Plan, PlanContext, check, plans_between
 from feature_platform.governance import plan as plan_changes
@@ -61,6 +62,8 @@ def plan(
     partial, mass_delete, override, is_tried = options
     if not isinstance(override, str) or (override and not override.strip()):
         raise RequestError(f"override is {abbreviate(override)}; pass the reason as text.")
+    for name in ("partial", "mass_delete", "try_functions"):
+        check_type(getattr(options, name), bool, name)
     repo = call.stores.repo
     desired = applicable(repo.definitions if objects is None else objects)
     if objects is None and not desired and not partial:
@@ -122,6 +125,7 @@ def checked_objects(objects: Objects, *, partial: bool) -> tuple[Definition, ...
 
 def plan_restore(call: Call, at: int | datetime, *, mass_delete: bool = False) -> Plan:
     """Return the plan that registers the owner's objects as they were; see `restore`."""
+    check_type(mass_delete, bool, "mass_delete")
     earlier = ProjectSnapshot(call.stores.registry.snapshot(at), call.project.name, call.now)
     if not earlier.version:
         raise RequestError(f"Nothing was registered at {at}; nothing can be restored.")
@@ -145,6 +149,7 @@ def _is_own_or_free(project: ProjectSnapshot, change: Change, owner: str) -> boo
 
 def review(call: Call, plan: Plan, *, costs: bool = True) -> PlanReport:
     """Report a plan's effects and problems; see `FeatureStore.review`."""
+    check_type(plan, Plan, "plan")
     online = None
     if costs:
         with suppress(ConfigError):  # a store that cannot be opened here has no costs
@@ -199,6 +204,7 @@ def commit(
 ) -> Commit | None:
     """Write a plan; see `FeatureStore.commit`."""
     call.check_not_pinned()
+    check_type(plan, (Plan, SavedPlan), "plan")
     changes = plan.plan if isinstance(plan, SavedPlan) else plan
     project, stores = call.project, call.stores
     if changes.project != project.name:

@@ -6,7 +6,7 @@ from enum import StrEnum
 from hashlib import sha256
 
 from feature_platform.definitions import Definition, kinds, with_related
-from feature_platform.errors import FeaturePlatformError, Problem
+from feature_platform.errors import FeaturePlatformError, Problem, check_type
 from feature_platform.governance import Plan
 from feature_platform.project import Cursor, Key, ProjectSnapshot
 from feature_platform.registry import Commit
@@ -65,6 +65,8 @@ def assess(call: Call, defined: Defined = None, *, applied: Cursor | None = None
         applied: The registry's cursor when the repo was last applied from here, to notice that the
             registry was moved, replaced or restored.
     """
+    if applied is not None:
+        check_type(applied, Cursor, "applied")
     planned, problems = None, tuple[Problem, ...]()
     definitions = call.defined(defined)
     answer = _without_plan(call, definitions, applied)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, TypeVar
 
 from feature_platform.definitions import FeatureView
-from feature_platform.errors import NotFoundError, not_served_online
+from feature_platform.errors import NotFoundError, check_type, not_served_online
 from feature_platform.project import (
     Features,
     ProjectSnapshot,
@@ -68,6 +68,7 @@ class PreparedRequests:
             RequestError: A view is not served online, two features share a name, or a server would
                 answer for a pinned version.
         """
+        check_type(full_feature_names, bool, "full_feature_names")
         if client := self._stores.online_server:
             check_newest(is_pinned=self._pinned is not None)
             return RemoteReader(client, features, full_feature_names=full_feature_names)

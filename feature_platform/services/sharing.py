@@ -6,7 +6,7 @@ from datetime import date, datetime
 
 from feature_platform.definitions import Acceptance, Share, View, ViewReference
 from feature_platform.definitions.sharing import AccessRight
-from feature_platform.errors import NotFoundError
+from feature_platform.errors import NotFoundError, check_type
 from feature_platform.governance import Plan
 from feature_platform.project import Grant, Registered, ShareState, grant, grants
 from feature_platform.registry import Commit, Registry
@@ -147,6 +147,7 @@ class Sharing:
         return [_described(registry, each) for each in listed]
 
     def _answer(self, of: str, client: str, *, accepted: bool) -> Commit | None:
+        check_type(of, str, "of")
         call = self._call()
         offered = grant(call.project.snapshot, of, call.project.name, call.now)
         request = call.project.look_up(Acceptance, of)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Self, TypeAlias
 import pyarrow as pa
 
 from feature_platform.definitions import Definition, namespace_of
-from feature_platform.errors import AccessError, ConfigError, RequestError
+from feature_platform.errors import AccessError, ConfigError, RequestError, check_type
 from feature_platform.functions import FunctionLoader
 from feature_platform.lazy import Lazy
 from feature_platform.offline import OfflineStore
@@ -266,4 +266,9 @@ class Call(NamedTuple):
 
     def defined(self, definitions: Defined) -> Sequence[Definition]:
         """Return what the repo defines."""
-        return self.stores.repo.definitions if definitions is None else definitions
+        if definitions is None:
+            return self.stores.repo.definitions
+        check_type(definitions, (list, tuple), "definitions")
+        for definition in definitions:
+            check_type(definition, Definition, "definitions: an item")
+        return definitions

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from feature_platform.definitions import FeatureView, ViewReference, is_name
-from feature_platform.errors import RequestError
+from feature_platform.errors import RequestError, check_type
 from feature_platform.offline import Span, Statistics
 from feature_platform.offline.files import Location
 from feature_platform.project import (
@@ -55,6 +55,8 @@ def training_set(
         entity_df is not None and end_date is not None
     ):
         raise RequestError("Pass either entity_df or start_date (and optionally end_date).")
+    check_type(full_feature_names, bool, "full_feature_names")
+    check_type(known_only, bool, "filter_by_created_timestamp")
     if entity_df is None:
         start = utc_time(start_date, "start_date")
         end = utc_time(call.now if end_date is None else end_date, "end_date")
@@ -188,6 +190,8 @@ def save_dataset(
     tags: Mapping[str, str] | None,
 ) -> SavedDataset:
     """Save a training set; see `FeatureStore.create_saved_dataset`."""
+    check_type(job, RetrievalJob, "from_")
+    check_type(storage, (SavedDatasetFileStorage, type(None)), "storage")
     if storage is None:
         folder: Path | str = _dataset_folder(stores, name)
     else:

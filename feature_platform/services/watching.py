@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from feature_platform.definitions import FeatureService, kinds
-from feature_platform.errors import LogReplacedError, RequestError, did_you_mean
+from feature_platform.errors import LogReplacedError, RequestError, check_type, did_you_mean
 from feature_platform.governance import Change
 from feature_platform.project import Cursor, Key, ProjectSnapshot, Snapshot, upstream
 from feature_platform.project.snapshot import State
@@ -65,6 +65,7 @@ def watch(call: Call, since: Cursor, interest: Interest) -> Watched:
         since: Where the last watch ended.
         interest: Which changes count.
     """
+    check_type(since, Cursor, "since")
     project, cursor = call.project, call.project.snapshot.cursor
     if since == cursor:
         return Watched((), cursor)
