@@ -36,6 +36,8 @@ LINES = [  # and the seconds between two rows of a key, and the ttl
     *((*size, HOURLY, ttl) for size in SIZES for ttl in (TTL_SECONDS, 0)),
     *((*size, DAILY, TTL_SECONDS) for size in SIZES if size[1] == M),
 ]
+SMALL = [(10 * K, 100, 1), (10 * K, 100, 20), (1 * M, 2, 1), (1 * M, 100, 20)]
+WARM = 7
 PLANS = ("pairs", "asof", "ties")
 QUICK = 3
 MOST_SECONDS = 900
@@ -44,6 +46,10 @@ PAGE = """# Training sets beside raw DuckDB and Feast
 `make bench-historical` made this page on {day}: {machine}. Each cell is a process of its own, on files that the system has read before; cpu seconds of the call alone, the median of three where it takes less than {quick} seconds. All systems of a line answer with equal sums, rows and nulls. A view has {features} features; about 100 rows per key, one an hour or one a day; a ttl of one day is about 24 rows of the former, and that number is what range joins, Feast's among them, pay for. *raw* is the best of three plans written by hand in DuckDB's SQL, which it names; Feast is 0.67.0 with its DuckDB store.
 
 {table}
+
+**Small joins**, in a process that has answered once: medians of {warm} calls, in cpu milliseconds.
+
+{small}
 
 **Larger than memory:** {large}
 
@@ -57,23 +63,31 @@ Cell = dict[str, Any]
 @click.command()
 @click.option("--folder", default="/tmp/bench_historical", help="Where data is generated.")  # noqa: S108
 @click.option("--large/--no-large", default=True, help="Also 100M rows of history (12 GB).")
-def main(folder: str, *, large: bool) -> None:
+@click.option("--only-small", is_flag=True, help="Measure small joins; keep the other lines.")
+def main(folder: str, *, large: bool, only_small: bool) -> None:
     """Measure, print and write the page."""
-    place = Path(folder)
-    lines = [line(place, *which) for which in LINES]
-    found = {
-        "lines": lines,
-        "large": large_line(place) if large else None,
-        "taxi": taxi_line(place),
-    }
-    Console().print(as_table(lines))
-    docs = ROOT / "docs"
+    place, docs = Path(folder), ROOT / "docs"
+    small = [line(place, *which, HOURLY, TTL_SECONDS, warm=WARM) for which in SMALL]
+    if only_small:
+        found = json.loads((docs / "bench_historical.json").read_text()) | {"small": small}
+    else:
+        found = {
+            "day": str(datetime.now(UTC).date()),
+            "small": small,
+            "lines": [line(place, *which) for which in LINES],
+            "large": large_line(place) if large else None,
+            "taxi": taxi_line(place),
+        }
+    Console().print(as_table(found["lines"]))
     (docs / "bench_historical.json").write_text(json.dumps(found, indent=1) + "\n")
     (docs / "bench_historical.md").write_text(page(found))
 
 
-def line(place: Path, rows: int, asked: int, views: int, every: int, ttl: int) -> Cell:
+def line(
+    place: Path, rows: int, asked: int, views: int, every: int, ttl: int, warm: int = 0
+) -> Cell:
     """Measure one line on every system and check that they agree."""
+    os.environ["WARM"] = str(warm)
     paths = [str(history(place, rows, view, every)) for view in range(views)]
     entity = str(spine(place, asked, rows, every))
     here = [sys.executable, "-m"]
@@ -172,9 +186,9 @@ def shown(found: Cell) -> list[str]:
     """Return one line in cells."""
     ours, raw, feast = found["ours"]["cpu"], found[found["best"]]["cpu"], found.get("Feast")
     return [
-        f"{found['rows'] // M}M",
+        number(found["rows"]),
         "hour" if found["every"] == HOURLY else "day",
-        f"{found['asked'] // K}k" if found["asked"] < M else f"{found['asked'] // M}M",
+        number(found["asked"]),
         str(found["views"]),
         "1 day" if found["ttl"] else "none",
         f"{ours:.2f}",
@@ -186,15 +200,41 @@ def shown(found: Cell) -> list[str]:
     ]
 
 
+def number(count: int) -> str:
+    """Return a number of rows as 10k or 1M."""
+    if count >= M:
+        return f"{count // M}M"
+    return f"{count // K}k" if count >= K else str(count)
+
+
+def shown_small(found: Cell) -> list[str]:
+    """Return one line of small joins in cells."""
+    ours, raw, feast = (found[name]["cpu"] * 1000 for name in ("ours", found["best"], "Feast"))
+    counts = [number(found["rows"]), number(found["asked"]), str(found["views"])]
+    plan = f"{raw:.1f} ({found['best']})"
+    return [
+        *counts,
+        f"{ours:.1f}",
+        plan,
+        f"{feast:.1f}",
+        f"{ours / raw:.2f}",
+        f"{feast / ours:.1f}",
+    ]
+
+
 def page(found: Cell) -> str:
     """Return the page."""
     heads = "history | a row of a key every | entity rows | views | ttl | ours | raw | Feast | ours / raw | Feast / ours | ours, GB"  # noqa: E501
     rows = [f"| {heads} |", "|---" * 11 + "|"]
     rows += [f"| {' | '.join(shown(one))} |" for one in found["lines"]]
+    small = ["| history | entity rows | views | ours | raw | Feast | ours / raw | Feast / ours |"]
+    small += ["|---" * 8 + "|", *(f"| {' | '.join(shown_small(one))} |" for one in found["small"])]
     large, trips = found["large"], found["taxi"]
     rates = {system: 10 * M / cell["wall"] for system, cell in trips.items()}
     return PAGE.format(
-        day=datetime.now(UTC).date(),
+        day=found.get("day", "2026-11-27"),
+        small="\n".join(small),
+        warm=WARM,
         machine=f"{os.cpu_count()} cores, Python {platform.python_version()}",
         quick=QUICK,
         features=FEATURES,

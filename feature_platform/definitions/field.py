@@ -69,9 +69,15 @@ def check_labels(labels: Iterable[str]) -> None:
     Raises:
         ValueError: There are two.
     """
-    counts = Counter(labels)
-    if twice := [label for label, count in counts.items() if count > 1]:
+    if twice := _repeated(list(labels)):
         raise ValueError(f"checks: {twice[0]!r} is declared twice.")
+
+
+def _repeated(names: list[str]) -> list[str]:
+    """Return the names that occur more than once; fast where there are none."""
+    if len(set(names)) == len(names):
+        return []
+    return [name for name, count in Counter(names).items() if count > 1]
 
 
 def check_reserved(label: str, names: Iterable[str]) -> None:
@@ -87,5 +93,4 @@ def check_reserved(label: str, names: Iterable[str]) -> None:
 
 def duplicate_names(fields: tuple[Field, ...]) -> list[str]:
     """Return the names that occur more than once, ignoring case and separators."""
-    counts = Counter(separators_folded(f.name).casefold() for f in fields)
-    return [name for name, count in counts.items() if count > 1]
+    return _repeated([separators_folded(f.name).casefold() for f in fields])
