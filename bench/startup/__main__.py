@@ -1,5 +1,6 @@
 """Starts each process several times, prints the table, and writes docs/bench_startup.md."""
 
+import math
 import os
 import platform
 import resource
@@ -27,14 +28,14 @@ PAGE = """# What a process costs before it answers
 
 {table}
 
-Python alone takes {python:.3f} s, and with pyarrow imported, which every command but `--help` needs, {pyarrow:.3f} s. An import may cost 0.25 s more than that.
+Python alone takes {python:.3f} s, and with pyarrow imported, which every command but `--help` needs, {pyarrow:.3f} s. The import of the package may cost 0.25 s more than that.
 
 {goals}
 """  # noqa: E501
 
 
 Line = tuple[str, float | None, list[str], list[str] | None]
-"""What is measured, the most that it may cost if not an import, our command, and Feast's."""
+"""What is measured, the most that it may cost (none: of the import), our command, and Feast's."""
 
 
 def main() -> None:
@@ -50,8 +51,14 @@ def main() -> None:
     }
     lines: list[Line] = [
         (
-            "import FeatureStore",
+            "import of the package",
             None,
+            [python, "-c", "import feature_platform"],
+            [feasts, "-c", "import feast"],
+        ),
+        (
+            "import of FeatureStore",
+            math.inf,
             [python, "-c", "from feature_platform import FeatureStore"],
             [feasts, "-c", "from feast import FeatureStore"],
         ),
@@ -130,6 +137,8 @@ def report(
         shown.add_row(*cells)
         rows.append(f"| {' | '.join(cells)} |")
         limit = most or most_import
+        if limit == math.inf:
+            continue
         mark = "reached" if ours <= limit else "**missed**"
         goals.append(f"- {what}: {ours:.2f} of {limit:.2f} s, {mark}")
     Console().print(shown)
