@@ -193,7 +193,7 @@ def describe(repo: Path, *, name: str, as_json: bool) -> None:
         for key, value in content.items():
             nested = isinstance(value, (dict, list))
             shown = yaml.safe_dump(value, sort_keys=False).rstrip() if nested else str(value)
-            table.add_row(key, escape(_printable(shown)))
+            table.add_row(key, escape(shown))
         for key, value in signature(project, entry.definition).items():
             table.add_row(key, escape(value))
         console().print(table)
@@ -289,11 +289,6 @@ def _content(entry: Registered) -> dict[str, Any]:
         content["ttl"] = str(ttl).removesuffix(", 0:00:00")
     fault = entry.definition.fault
     return {"problem": fault, **content} if fault else content
-
-
-def _printable(text: str) -> str:
-    """Return text without control characters, which a terminal would obey."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def _nothing(store: FeatureStore) -> str:

@@ -18,10 +18,6 @@ Types: TypeAlias = Mapping[str, pa.DataType | None]
 """Column → declared type."""
 
 
-class _MisfitError(RequestError):
-    """A value of a file does not fit its declared type."""
-
-
 def read_rows(file: Path, types: Types) -> pa.Table:
     """Read rows by the file's ending: `.csv`, `.json` or `.jsonl`, or else Parquet.
 
@@ -43,7 +39,7 @@ def read_rows(file: Path, types: Types) -> pa.Table:
             return to_arrow([json.loads(line) for line in lines if line.strip()], str(file))
         table = parquet.read_table(file)
         return table.select([n for n in table.column_names if not is_pandas_index(n)])
-    except _MisfitError:
+    except RequestError:  # it names the column
         raise
     except (pa.ArrowException, ValueError, RecursionError) as error:
         kind = {".csv": "CSV", ".json": "JSON lines", ".jsonl": "JSON lines"}.get(file.suffix)
@@ -67,7 +63,7 @@ def _read_csv(file: Path, types: Types) -> pa.Table:
         try:
             columns.append(inferred(column) if dtype is None else from_text(column, dtype))
         except (ValueError, RecursionError) as error:
-            raise _MisfitError(f"{file}, column {name!r}: {error}.") from None
+            raise RequestError(f"{file}, column {name!r}: {error}.") from None
     return pa.table(columns, names)
 
 
