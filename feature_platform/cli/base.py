@@ -64,6 +64,11 @@ def command(**settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
     return decorate
 
 
+service_option = click.option("-s", "--service", help="Feature service to read.")
+features_option = click.option(
+    "-f", "--feature", "--features", "features", multiple=True,
+    help="view or view:feature. Repeatable.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from feature_platform.cli.base import Instant, command, json_option
+from feature_platform.cli.base import Instant, command, features_option, json_option, service_option
 from feature_platform.cli.printing import print_counts, print_json, print_table
 from feature_platform.cli.row_files import read_rows
 from feature_platform.errors import abbreviate
@@ -177,15 +177,8 @@ def check(
 
 
 @command(name="get-online-features")
-@click.option("-s", "--service", help="Feature service to read.")
-@click.option(
-    "-f",
-    "--feature",
-    "--features",
-    "features",
-    multiple=True,
-    help="view or view:feature. Repeatable.",
-)
+@service_option
+@features_option
 @click.option(
     "-e",
     "--entity",

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pyarrow as pa
 
-from feature_platform.cli.base import Instant, command, json_option
+from feature_platform.cli.base import Instant, command, features_option, json_option, service_option
 from feature_platform.cli.printing import print_counts, print_json, print_table
 from feature_platform.cli.row_files import read_rows, write_rows
 from feature_platform.definitions import FileSource, Source, with_related
@@ -44,15 +44,8 @@ _ignore_unknown = click.option(
     "rows", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--sql", help="Read the entity rows from this SELECT instead of a file.")
-@click.option("-s", "--service", help="Feature service to read.")
-@click.option(
-    "-f",
-    "--feature",
-    "--features",
-    "features",
-    multiple=True,
-    help="view or view:feature. Repeatable.",
-)
+@service_option
+@features_option
 @click.option("--full-names", is_flag=True, help="Prefix features with their view.")
 @click.option(
     "-o", "--output", type=click.Path(dir_okay=False, path_type=Path),
